@@ -1,0 +1,53 @@
+# Two commands do all the set-up: `make demo` (the main job) and `make test`.
+# An install step runs again only when a requirement, a constraint or a package's pyproject.toml changed.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check clean
+
+# The first Python from 3.11 to 3.13; `make demo PYTHON=/path/to/python` chooses another.
+PYTHON ?= $(shell for candidate in python3 python3.13 python3.12 python3.11; do \
+  $$candidate -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+  && echo $$candidate && break; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Source-only packages and our own are built with the build tools installed (and pinned) in the environment,
+# not in fresh ones made by pip: DeepSpeed's build would fetch a second torch there.
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation
+PINS := constraints.txt requirements.txt $(wildcard packages/*/pyproject.toml)
+
+help:  ## show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+demo: $(VENV)/.demo-installed  ## train a tiny judge through all three stages, evaluate each, write the report
+	$(BIN)/python apps/pipeline.py $(ARGS)
+
+test: $(VENV)/.test-installed  ## run all tests on this machine's CPUs; ARGS="-k parser" passes words on to pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
+
+check: $(VENV)/.test-installed  ## ruff (lint, format) and pyright
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+clean:  ## remove the environment (not the outputs)
+	rm -rf $(VENV)
+
+$(VENV)/.created:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 with venv found. Install one (Debian: apt-get install python3-venv), or name it: make PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.demo-installed: $(VENV)/.created $(PINS)
+	@echo "Installing the demo's packages into $(VENV) (a few minutes the first time)"
+	$(INSTALL) setuptools wheel hatchling editables
+	$(INSTALL) -r requirements.txt
+	@touch $@
+
+$(VENV)/.test-installed: $(VENV)/.demo-installed requirements-test.txt tools/torchvision_hook.py
+	@echo "Installing the test engines and peers into $(VENV) (about 4 GB the first time)"
+	$(INSTALL) -r requirements-test.txt
+	$(BIN)/python tools/torchvision_hook.py
+	@touch $@

@@ -1,0 +1,23 @@
+"""What every test of the repository runs under. Records, models and shards are made by the fixtures beside the tests that use them."""
+
+import os
+from collections.abc import Iterable
+
+import pytest
+
+# Set before anything imports a Hugging Face library: no test may reach a model hub, and a tokenizer that forks
+# after it used threads would warn, which is an error here.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
+    """Skip tests marked `gpu` where torch sees no CUDA device."""
+    gpu_tests = [item for item in items if item.get_closest_marker("gpu")]
+    if not gpu_tests:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in gpu_tests:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
