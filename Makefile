@@ -46,8 +46,8 @@ $(VENV)/.demo-installed: $(VENV)/.created $(PINS)
 	$(INSTALL) -r requirements.txt
 	@touch $@
 
-$(VENV)/.test-installed: $(VENV)/.demo-installed requirements-test.txt tools/torchvision_hook.py
+$(VENV)/.test-installed: $(VENV)/.demo-installed requirements-test.txt tools/mend_torch_companions.py
 	@echo "Installing the test engines and peers into $(VENV) (about 4 GB the first time)"
 	$(INSTALL) -r requirements-test.txt
-	$(BIN)/python tools/torchvision_hook.py
+	$(BIN)/python tools/mend_torch_companions.py
 	@touch $@
