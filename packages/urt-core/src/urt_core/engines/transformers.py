@@ -1,0 +1,156 @@
+"""Judging with a Hugging Face model in this process: Qwen2.5-VL, Qwen3-VL and Qwen3.5, on CPU or GPU, frozen or being trained."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from urt_core.engines import Completion, FinishReason, SamplingParams, Usage
+from urt_core.engines.decoding import Decoded, decode, uniform_numbers
+from urt_core.engines.encoding import encode_prompts
+from urt_core.errors import EngineError
+from urt_core.media import MediaPolicy
+from urt_core.prompts import Prompt
+
+__all__ = ["TransformersEngine", "encode_prompts", "forbidden_token_ids"]
+
+
+class TransformersEngine:
+    """Turns prompts into completions with a live `module`; weights may change between calls (rollouts of a policy).
+
+    `batch_size` counts completions that are decoded together. The completion of (prompt position, completion position) depends on the
+    seed and the weights, not on the batch it was decoded in.
+
+        engine = TransformersEngine.from_pretrained("outputs/tiny/grpo/model", policy=MediaPolicy())
+        [[completion]] = engine.generate([prompt], SamplingParams(max_tokens=256))
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        tokenizer: Any,
+        image_processor: Any,
+        *,
+        policy: MediaPolicy,
+        batch_size: int = 64,
+        model: str | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise EngineError(f"batch_size is {batch_size}, must be at least 1")
+        self.module, self.tokenizer, self.image_processor = module, tokenizer, image_processor
+        self.policy, self.batch_size = policy, batch_size
+        self.model = model or module.config.name_or_path or type(module).__name__
+        self.eos_token_ids = eos_token_ids(module, tokenizer)
+        self.forbidden_token_ids = forbidden_token_ids(module, tokenizer)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        *,
+        policy: MediaPolicy,
+        batch_size: int = 64,
+        dtype: str = "auto",
+        device: str | None = None,
+    ) -> "TransformersEngine":
+        from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
+
+        module = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype)
+        module.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        image_processor = AutoImageProcessor.from_pretrained(path)
+        return cls(module, tokenizer, image_processor, policy=policy, batch_size=batch_size, model=str(path))
+
+    def generate(self, prompts: Sequence[Prompt], sampling: SamplingParams) -> list[list[Completion]]:
+        """`sampling.num_completions` completions for each prompt, in the order of `prompts`."""
+        # Prompts of similar length together: padding costs prefill time.
+        order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index].media), len(prompts[index].text)))
+        num_prompts = max(1, self.batch_size // sampling.num_completions)
+        seed = sampling.seed if sampling.seed is not None else int(torch.randint(2**62, ()))
+        completions: list[list[Completion]] = [[] for _ in prompts]
+        with evaluation_mode(self.module):
+            for start in range(0, len(order), num_prompts):
+                indices = order[start : start + num_prompts]
+                for index, group in zip(indices, self._generate_batch(prompts, indices, sampling, seed), strict=True):
+                    completions[index] = group
+        return completions
+
+    def _generate_batch(
+        self, prompts: Sequence[Prompt], indices: Sequence[int], sampling: SamplingParams, seed: int
+    ) -> Iterator[list[Completion]]:
+        device = next(self.module.parameters()).device
+        batch = encode_prompts(
+            self.tokenizer, self.image_processor, [prompts[index] for index in indices], policy=self.policy
+        )
+        uniforms = None
+        if sampling.temperature > 0:
+            rows = [(index, completion) for index in indices for completion in range(sampling.num_completions)]
+            uniforms = uniform_numbers(seed, rows, max_tokens=sampling.max_tokens).to(device)
+        decoded = decode(
+            self.module,
+            {name: tensor.to(device) for name, tensor in batch.items()},
+            num_completions=sampling.num_completions,
+            max_tokens=sampling.max_tokens,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            eos_token_ids=self.eos_token_ids,
+            forbidden_token_ids=self.forbidden_token_ids,
+            uniforms=uniforms,
+        )
+        prompt_tokens = batch["attention_mask"].sum(-1).tolist()
+        rows = self._completions(decoded, prompt_tokens, with_logprobs=sampling.logprobs)
+        for start in range(0, len(rows), sampling.num_completions):
+            yield rows[start : start + sampling.num_completions]
+
+    def _completions(self, decoded: Decoded, prompt_tokens: Sequence[int], *, with_logprobs: bool) -> list[Completion]:
+        group_size = len(decoded.token_ids) // len(prompt_tokens)
+        all_ids, all_logprobs = decoded.token_ids.tolist(), decoded.logprobs.tolist()
+        lengths, stopped = decoded.lengths.tolist(), decoded.stopped.tolist()
+        ids = [row[:length] for row, length in zip(all_ids, lengths, strict=True)]
+        texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return [
+            Completion(
+                text=texts[row],
+                finish_reason=FinishReason.STOP if stopped[row] else FinishReason.LENGTH,
+                token_ids=tuple(ids[row]),
+                logprobs=tuple(all_logprobs[row][: lengths[row]]) if with_logprobs else (),
+                # A prompt is computed, and counted, once for its group.
+                usage=Usage(
+                    prompt_tokens=0 if row % group_size else prompt_tokens[row // group_size],
+                    completion_tokens=lengths[row],
+                ),
+            )
+            for row in range(len(ids))
+        ]
+
+
+def eos_token_ids(module: Any, tokenizer: Any) -> frozenset[int]:
+    """Those of the model's generation config, or else the tokenizer's."""
+    declared = module.generation_config.eos_token_id if module.can_generate() else None
+    if declared is None:
+        declared = tokenizer.eos_token_id
+    if declared is None:
+        raise EngineError(
+            "neither the generation config nor the tokenizer names an EOS token; set generation_config.eos_token_id"
+        )
+    return frozenset([declared] if isinstance(declared, int) else declared)
+
+
+def forbidden_token_ids(module: Any, tokenizer: Any) -> frozenset[int]:
+    """What may never be sampled: image, video and role tokens, and rows of the output layer that no token owns."""
+    vocabulary = module.get_output_embeddings().weight.shape[0]
+    unowned = set(range(len(tokenizer), vocabulary))
+    return frozenset((set(tokenizer.all_special_ids) | unowned) - eos_token_ids(module, tokenizer))
+
+
+@contextmanager
+def evaluation_mode(module: Any) -> Iterator[None]:
+    """Training mode would switch off the cache (gradient checkpointing) and switch on dropout."""
+    was_training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(was_training)

@@ -1,0 +1,12 @@
+"""The only decoder of the project: encoded bytes in, RGB images of a known size out.
+
+    bytes, paths, PIL, arrays --sources.as_media--> Media --load_frames(policy)--> [PIL.Image RGB]
+
+Training, evaluation and serving all call `load_frames`, so a judge sees the same pixels everywhere. Nothing is decoded before its
+format, its number of bytes and its number of pixels are known to be allowed; whatever goes wrong is a `MediaError`.
+"""
+
+from urt_core.media.frames import MediaPolicy, frame_indices, load_frames, preprocessing_id
+from urt_core.media.images import MediaLimits, decode_image
+
+__all__ = ["MediaLimits", "MediaPolicy", "decode_image", "frame_indices", "load_frames", "preprocessing_id"]
