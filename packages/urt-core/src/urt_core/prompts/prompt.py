@@ -1,0 +1,64 @@
+"""The prompt: one user turn of text and media, and the dialect its answer is expected in."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from urt_core.errors import PromptError
+from urt_core.prompts.sanitise import find_special_token
+from urt_core.records import Media, Task
+
+
+class Dialect(StrEnum):
+    """The shape a judgement is written in; those of the released UnifiedReward weights."""
+
+    V1 = "v1"
+    """Inline chain of thought: one line per dimension scores both candidates."""
+    V2 = "v2"
+    """Block chain of thought: each candidate has its own line under the dimension."""
+    DIRECT = "direct"
+    """The verdict sentence alone; ties are allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One user turn: text and media in the order the model sees them.
+
+    Prompt(parts=("Image 1:", Media(kind="image", files=("first.png",)), "\\nImage 2:", Media(...), "\\nDecide ..."),
+           task=Task.IMAGE_GENERATION, dialect=Dialect.V1, key="sprites-train-000017")
+    """
+
+    parts: tuple[str | Media, ...]
+    task: Task | None = None
+    dialect: Dialect | None = None
+    key: str = ""
+    """The key of the record it was rendered from, if any."""
+
+    def __post_init__(self) -> None:
+        if not self.parts or not all(isinstance(part, str | Media) and part for part in self.parts):
+            raise PromptError(f"prompt {self.key!r}: parts must be non-empty strings and Media, at least one")
+        # Media travel as parts. A token spelled out in text would open a further slot or turn in the model's input.
+        for part in self.parts:
+            if isinstance(part, str) and (token := find_special_token(part)):
+                raise PromptError(
+                    f"prompt {self.key!r}: the text spells the special token {token!r}; "
+                    "media are given as parts, and text of users passes sanitise() first"
+                )
+
+    @property
+    def media(self) -> tuple[Media, ...]:
+        return tuple(part for part in self.parts if isinstance(part, Media))
+
+    @property
+    def text(self) -> str:
+        """The text alone, media left out."""
+        return "".join(part for part in self.parts if isinstance(part, str))
+
+
+def require_placeholders(text: str, *, placeholder: str, num_media: int) -> None:
+    """Checks, before an engine call, that a rendered chat has one placeholder per medium (or frame)."""
+    found = text.count(placeholder)
+    if found != num_media:
+        raise PromptError(
+            f"the rendered prompt holds {found} times {placeholder!r} for {num_media} media; "
+            "each medium needs exactly one placeholder, and text must hold none"
+        )
