@@ -1,0 +1,84 @@
+"""What each phase of a pipeline cost: wall-clock seconds and peak memory, kept in one JSON file."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PhaseCost:
+    """PhaseCost(name="grpo", title="Stage 3: GRPO", seconds=212.4, peak_memory_bytes=1_730_000_000)"""
+
+    name: str
+    title: str
+    seconds: float
+    peak_memory_bytes: int
+
+
+class PhaseLog:
+    """Costs in the order of the phases; a phase measured again replaces its old line, other lines stay."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.costs: list[PhaseCost] = read_costs(path)
+
+    @contextmanager
+    def measure(self, name: str, *, title: str) -> Iterator[None]:
+        """Written only when the phase ends without an error: a phase that failed has no honest cost."""
+        per_phase = reset_peak_memory()
+        started = time.monotonic()
+        yield
+        cost = PhaseCost(
+            name=name,
+            title=title,
+            seconds=round(time.monotonic() - started, 2),
+            peak_memory_bytes=peak_memory_bytes(since_reset=per_phase),
+        )
+        names = [known.name for known in self.costs]
+        if name in names:
+            self.costs[names.index(name)] = cost
+        else:
+            self.costs.append(cost)
+        self._write()
+
+    def _write(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_name(self.path.name + ".partial")
+        partial.write_text(json.dumps([asdict(cost) for cost in self.costs], indent=2) + "\n", encoding="utf-8")
+        os.replace(partial, self.path)
+
+
+def read_costs(path: Path) -> list[PhaseCost]:
+    if not path.is_file():
+        return []
+    return [PhaseCost(**fields) for fields in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def reset_peak_memory() -> bool:
+    """Start a new peak of resident memory for this process; False where the kernel can't (then it is the peak so far)."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        # Linux, proc(5): writing 5 sets VmHWM back to the present resident size.
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return False
+    return True
+
+
+def peak_memory_bytes(*, since_reset: bool = True) -> int:
+    """Peak resident memory of this process: since `reset_peak_memory`, or since its start."""
+    if since_reset:
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
