@@ -1,0 +1,25 @@
+"""The loss head of a GRPO trainer: log-probs, advantages and loss, exact in fp32 and independent of the batch.
+
+Shape letters: ``P`` prompts, ``G`` group, ``B`` sequences, ``T`` tokens, ``N`` rows (any leading axes), ``V`` vocabulary,
+``H`` hidden. Every operation is one function here and one ``torch.library`` op under ``torch.ops.urt_kernels``.
+"""
+
+from urt_kernels.dispatch import triton_available
+from urt_kernels.group_advantages import GroupAdvantages, group_advantages
+from urt_kernels.grpo_loss import GRPOLoss, grpo_loss
+from urt_kernels.linear_logprobs import linear_token_logprobs
+from urt_kernels.token_logprobs import IGNORE_TARGET, TokenLogprobs, token_logprobs
+
+__all__ = [
+    "IGNORE_TARGET",
+    "GRPOLoss",
+    "GroupAdvantages",
+    "TokenLogprobs",
+    "group_advantages",
+    "grpo_loss",
+    "linear_token_logprobs",
+    "token_logprobs",
+    "triton_available",
+]
+
+__version__ = "0.1.0"

@@ -1,0 +1,60 @@
+"""Argument checks shared by the operations: each raises a ValueError that names the argument, its value and what is allowed."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+INTEGERS = (torch.int32, torch.int64)
+
+
+def compute_dtype(*tensors: Tensor | None) -> torch.dtype:
+    """fp32 for every operand type up to fp32, fp64 as soon as one operand is fp64."""
+    wide = any(tensor is not None and tensor.dtype == torch.float64 for tensor in tensors)
+    return torch.float64 if wide else torch.float32
+
+
+def check_dtype(name: str, tensor: Tensor, allowed: tuple[torch.dtype, ...]) -> None:
+    if tensor.dtype not in allowed:
+        names = ", ".join(str(dtype).removeprefix("torch.") for dtype in allowed)
+        raise ValueError(f"{name} has dtype {str(tensor.dtype).removeprefix('torch.')}: allowed are {names}.")
+
+
+def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...], *, meaning: str) -> None:
+    if tuple(tensor.shape) != shape:
+        raise ValueError(f"{name} has shape {list(tensor.shape)}: it must be {list(shape)} ({meaning}).")
+
+
+def check_same_device(**tensors: Tensor | None) -> None:
+    (first_name, first), *others = [(name, tensor) for name, tensor in tensors.items() if tensor is not None]
+    for name, tensor in others:
+        if tensor.device != first.device:
+            raise ValueError(f"{name} is on {tensor.device}: it must be on {first.device}, the device of {first_name}.")
+
+
+def check_positive(name: str, value: int | float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{name}={value!r}: it must be a finite number above 0.")
+
+
+def check_not_negative(name: str, value: int | float) -> None:
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name}={value!r}: it must be a finite number of at least 0.")
+
+
+def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r}: allowed are {', '.join(allowed)}.")
+
+
+def check_targets(targets: Tensor, vocabulary: int, ignore: int) -> None:
+    """Look at the values of the targets. On a GPU this waits for the device, and it is skipped in a captured graph."""
+    if targets.numel() == 0 or (targets.is_cuda and torch.cuda.is_current_stream_capturing()):
+        return
+    wrong = ((targets < 0) | (targets >= vocabulary)) & (targets != ignore)
+    if bool(wrong.any()):
+        value = int(targets[wrong].flatten()[0])
+        raise ValueError(f"targets holds {value}: allowed are 0 to {vocabulary - 1}, and {ignore} for a row to ignore.")

@@ -1,0 +1,64 @@
+"""Which implementation runs: the only place that looks at the device.
+
+``"auto"`` takes Triton on a CUDA device where Triton is installed and the reference everywhere else. ``"triton"`` on a
+CPU tensor means Triton's interpreter (``TRITON_INTERPRET=1`` in the environment before the first kernel is imported).
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from functools import cache
+from importlib.util import find_spec
+from typing import Literal
+
+import torch
+
+Impl = Literal["auto", "reference", "triton"]
+IMPLS: tuple[Impl, ...] = ("auto", "reference", "triton")
+
+
+@cache
+def triton_available() -> bool:
+    """Whether Triton can be imported; nothing is imported to find out."""
+    return find_spec("triton") is not None
+
+
+def interpreting() -> bool:
+    """Whether Triton kernels run in the CPU interpreter of this process."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def resolve(impl: str, device: torch.device, *, operation: str, unsupported: str | None = None) -> str:
+    """The implementation to run: ``"reference"`` or ``"triton"``.
+
+    ``unsupported`` is the reason why the Triton kernel can't take these inputs, where there is one: ``"auto"`` then falls
+    back and says so once, ``"triton"`` refuses.
+    """
+    if impl not in IMPLS:
+        raise ValueError(f"impl={impl!r}: allowed are {', '.join(IMPLS)}.")
+    if impl == "reference":
+        return "reference"
+    obstacle = unsupported or _obstacle(device)
+    if obstacle is None:
+        return "triton"
+    if impl == "triton":
+        raise ValueError(f"impl='triton' for {operation}: {obstacle}. Use impl='auto' or impl='reference'.")
+    if device.type == "cuda":
+        _say_once(f"urt_kernels.{operation} runs its PyTorch reference: {obstacle}.")
+    return "reference"
+
+
+def _obstacle(device: torch.device) -> str | None:
+    if device.type == "meta":
+        return "meta tensors have no data"
+    if not triton_available():
+        return "Triton is not installed (pip install 'urt-kernels[triton]')"
+    if device.type != "cuda" and not interpreting():
+        return f"the tensors are on {device.type}, Triton needs a CUDA device or TRITON_INTERPRET=1"
+    return None
+
+
+@cache
+def _say_once(message: str) -> None:
+    warnings.warn(message, stacklevel=4)

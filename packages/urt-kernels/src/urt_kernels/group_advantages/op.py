@@ -1,0 +1,27 @@
+"""torch.ops.urt_kernels.group_advantages: one op for every device and implementation; rewards carry no gradient."""
+
+import torch
+from torch import Tensor
+
+from urt_kernels.group_advantages import reference
+
+
+@torch.library.custom_op("urt_kernels::group_advantages", mutates_args=())
+def group_advantages_op(
+    rewards: Tensor, weights: Tensor, offsets: Tensor, mode: str, combine: str, eps: float, impl: str
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    return reference.forward(rewards, weights, offsets, mode, combine, eps)
+
+
+@group_advantages_op.register_fake
+def _fake(
+    rewards: Tensor, weights: Tensor, offsets: Tensor, mode: str, combine: str, eps: float, impl: str
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    groups = rewards.new_empty(offsets.shape[0] - 1)
+    return (
+        rewards.new_empty(rewards.shape[0]),
+        torch.empty_like(groups, dtype=torch.bool),
+        groups,
+        torch.empty_like(groups),
+        torch.empty_like(groups, dtype=torch.int64),
+    )

@@ -1,0 +1,75 @@
+"""torch.ops.urt_kernels.grpo_loss: one op for every device and implementation; backward only scales the saved gradient."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from urt_kernels.checks import compute_dtype
+from urt_kernels.grpo_loss import reference
+from urt_kernels.grpo_loss.result import GRPOSettings
+
+NUM_METRICS = 12
+
+
+@torch.library.custom_op("urt_kernels::grpo_loss", mutates_args=())
+def grpo_loss_op(
+    policy: Tensor,
+    old: Tensor,
+    rollout: Tensor | None,
+    reference_logprobs: Tensor | None,
+    advantages: Tensor,
+    mask: Tensor,
+    normalizer: Tensor | None,
+    clip_low: float,
+    clip_high: float,
+    dual_clip: float | None,
+    importance_cap: float,
+    kl_coef: float,
+    kl: str,
+    kl_clamp: float | None,
+    ratio: str,
+    aggregation: str,
+    impl: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    settings = GRPOSettings(clip_low, clip_high, dual_clip, importance_cap, kl_coef, kl, kl_clamp, ratio, aggregation)
+    return reference.forward(policy, old, rollout, reference_logprobs, advantages, mask, normalizer, settings)
+
+
+@grpo_loss_op.register_fake
+def _fake(
+    policy: Tensor,
+    old: Tensor,
+    rollout: Tensor | None,
+    reference_logprobs: Tensor | None,
+    advantages: Tensor,
+    mask: Tensor,
+    normalizer: Tensor | None,
+    clip_low: float,
+    clip_high: float,
+    dual_clip: float | None,
+    importance_cap: float,
+    kl_coef: float,
+    kl: str,
+    kl_clamp: float | None,
+    ratio: str,
+    aggregation: str,
+    impl: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    scalar = policy.new_empty((), dtype=compute_dtype(policy))
+    return scalar, scalar.new_empty(policy.shape), torch.empty_like(scalar), scalar.new_empty(NUM_METRICS)
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    _, gradient, scale, metrics = output
+    ctx.mark_non_differentiable(gradient, scale, metrics)
+    ctx.save_for_backward(gradient, scale)
+    ctx.dtype = inputs[0].dtype
+
+
+def _backward(ctx: Any, grad_loss: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+    gradient, scale = ctx.saved_tensors
+    return (gradient * (grad_loss * scale)).to(ctx.dtype), *[None] * 16
+
+
+grpo_loss_op.register_autograd(_backward, setup_context=_setup_context)

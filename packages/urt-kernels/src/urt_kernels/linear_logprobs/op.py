@@ -1,0 +1,123 @@
+"""torch.ops.urt_kernels.linear_token_logprobs: one op for every device and implementation, with fake and autograd."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from urt_kernels.checks import check_targets, compute_dtype
+from urt_kernels.linear_logprobs import reference
+from urt_kernels.token_logprobs.result import IGNORE_TARGET
+
+
+@torch.library.custom_op("urt_kernels::linear_token_logprobs", mutates_args=())
+def linear_token_logprobs_op(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    temperature: float,
+    entropy: bool,
+    impl: str,
+    validate: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    if validate:
+        check_targets(targets, len(weight), IGNORE_TARGET)
+    return reference.forward(hidden, weight, bias, targets, temperature, entropy)
+
+
+@linear_token_logprobs_op.register_fake
+def _fake(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    temperature: float,
+    entropy: bool,
+    impl: str,
+    validate: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    rows = hidden.new_empty(targets.shape, dtype=compute_dtype(hidden, weight, bias))
+    entropies = torch.empty_like(rows) if entropy else rows.new_empty(0)
+    return rows, entropies, torch.empty_like(rows, dtype=torch.bool), torch.empty_like(rows)
+
+
+@torch.library.custom_op("urt_kernels::linear_token_logprobs_backward", mutates_args=())
+def linear_token_logprobs_backward_op(
+    grad_logprobs: Tensor,
+    grad_entropy: Tensor | None,
+    grad_lse: Tensor,
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    entropies: Tensor,
+    lse: Tensor,
+    temperature: float,
+    needs_hidden: bool,
+    needs_weight: bool,
+    needs_bias: bool,
+    impl: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    needs = (needs_hidden, needs_weight, needs_bias)
+    return reference.backward(
+        grad_logprobs, grad_entropy, grad_lse, hidden, weight, bias, targets, entropies, lse, temperature, needs
+    )
+
+
+@linear_token_logprobs_backward_op.register_fake
+def _backward_fake(
+    grad_logprobs: Tensor,
+    grad_entropy: Tensor | None,
+    grad_lse: Tensor,
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    entropies: Tensor,
+    lse: Tensor,
+    temperature: float,
+    needs_hidden: bool,
+    needs_weight: bool,
+    needs_bias: bool,
+    impl: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    bias_dtype = bias.dtype if bias is not None else compute_dtype(hidden, weight)
+    return (
+        hidden.new_empty(hidden.shape if needs_hidden else (0,)),
+        weight.new_empty(weight.shape if needs_weight else (0,)),
+        weight.new_empty((weight.shape[0] if needs_bias else 0,), dtype=bias_dtype),
+    )
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    hidden, weight, bias, targets, ctx.temperature, ctx.entropy, ctx.impl, _ = inputs
+    _, entropies, top1, lse = output
+    ctx.mark_non_differentiable(top1)
+    ctx.save_for_backward(hidden, weight, bias, targets, entropies, lse)
+
+
+def _backward(
+    ctx: Any, grad_logprobs: Tensor, grad_entropy: Tensor, _: Any, grad_lse: Tensor
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None, None, None, None]:
+    hidden, weight, bias, targets, entropies, lse = ctx.saved_tensors
+    needs = ctx.needs_input_grad[:3]
+    gradients = linear_token_logprobs_backward_op(
+        grad_logprobs,
+        grad_entropy if ctx.entropy else None,
+        grad_lse,
+        hidden,
+        weight,
+        bias,
+        targets,
+        entropies,
+        lse,
+        ctx.temperature,
+        *needs,
+        ctx.impl,
+    )
+    kept = [gradient if needed else None for gradient, needed in zip(gradients, needs, strict=True)]
+    return kept[0], kept[1], kept[2], None, None, None, None, None
+
+
+linear_token_logprobs_op.register_autograd(_backward, setup_context=_setup_context)

@@ -1,0 +1,42 @@
+"""Log-probs of chosen tokens from logits."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from urt_kernels.checks import FLOATS, INTEGERS, check_dtype, check_positive, check_same_device, check_shape
+from urt_kernels.dispatch import Impl, resolve
+from urt_kernels.shapes import Float, Int, Number
+from urt_kernels.token_logprobs.op import token_logprobs_op
+from urt_kernels.token_logprobs.result import IGNORE_TARGET, TokenLogprobs
+
+__all__ = ["IGNORE_TARGET", "TokenLogprobs", "token_logprobs"]
+
+
+def token_logprobs(
+    logits: Float[Tensor, "*N V"],
+    targets: Int[Tensor, "*N"],
+    *,
+    temperature: Number,
+    entropy: bool = False,
+    validate_targets: bool = True,
+    impl: Impl = "auto",
+) -> TokenLogprobs:
+    """Log-prob of each row's target under softmax(logits / temperature), in fp32, in one pass over the logits.
+
+    The gradient is that of the exact formula, entropy and lse included. Logits may have any strides. A row with a NaN logit
+    is NaN, its neighbours are not. ``validate_targets=False`` skips the check of the targets' values, which on a GPU waits
+    for the device; a target out of range then gives NaN in its row.
+    """
+    if logits.dim() == 0 or logits.shape[-1] == 0:
+        raise ValueError(f"logits has shape {list(logits.shape)}: it must be [..., V] with V of at least 1.")
+    check_dtype("logits", logits, FLOATS)
+    check_dtype("targets", targets, INTEGERS)
+    check_shape("targets", targets, tuple(logits.shape[:-1]), meaning="that of logits without its last axis")
+    check_same_device(logits=logits, targets=targets)
+    check_positive("temperature", temperature)
+    chosen = resolve(impl, logits.device, operation="token_logprobs")
+    logprobs, entropies, top1, lse = token_logprobs_op(
+        logits, targets, float(temperature), entropy, chosen, validate_targets
+    )
+    return TokenLogprobs(logprobs, entropies if entropy else None, top1, lse)

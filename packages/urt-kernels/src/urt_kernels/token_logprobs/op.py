@@ -1,0 +1,88 @@
+"""torch.ops.urt_kernels.token_logprobs: one op for every device and implementation, with fake and autograd."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from urt_kernels.checks import check_targets, compute_dtype
+from urt_kernels.token_logprobs import reference
+from urt_kernels.token_logprobs.result import IGNORE_TARGET
+
+
+@torch.library.custom_op("urt_kernels::token_logprobs", mutates_args=())
+def token_logprobs_op(
+    logits: Tensor, targets: Tensor, temperature: float, entropy: bool, impl: str, validate: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    if validate:
+        check_targets(targets, logits.shape[-1], IGNORE_TARGET)
+    return reference.forward(logits, targets, temperature, entropy)
+
+
+@token_logprobs_op.register_fake
+def _fake(
+    logits: Tensor, targets: Tensor, temperature: float, entropy: bool, impl: str, validate: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    rows = logits.new_empty(targets.shape, dtype=compute_dtype(logits))
+    entropies = torch.empty_like(rows) if entropy else rows.new_empty(0)
+    return rows, entropies, torch.empty_like(rows, dtype=torch.bool), torch.empty_like(rows)
+
+
+@torch.library.custom_op("urt_kernels::token_logprobs_backward", mutates_args=())
+def token_logprobs_backward_op(
+    grad_logprobs: Tensor,
+    grad_entropy: Tensor | None,
+    grad_lse: Tensor,
+    logits: Tensor,
+    targets: Tensor,
+    entropies: Tensor,
+    lse: Tensor,
+    temperature: float,
+    impl: str,
+) -> Tensor:
+    out = torch.empty(logits.shape, dtype=logits.dtype, device=logits.device)
+    reference.backward(grad_logprobs, grad_entropy, grad_lse, logits, targets, entropies, lse, temperature, out)
+    return out
+
+
+@token_logprobs_backward_op.register_fake
+def _backward_fake(
+    grad_logprobs: Tensor,
+    grad_entropy: Tensor | None,
+    grad_lse: Tensor,
+    logits: Tensor,
+    targets: Tensor,
+    entropies: Tensor,
+    lse: Tensor,
+    temperature: float,
+    impl: str,
+) -> Tensor:
+    return logits.new_empty(logits.shape)
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    logits, targets, ctx.temperature, ctx.entropy, ctx.impl, _ = inputs
+    _, entropies, top1, lse = output
+    ctx.mark_non_differentiable(top1)
+    ctx.save_for_backward(logits, targets, entropies, lse)
+
+
+def _backward(
+    ctx: Any, grad_logprobs: Tensor, grad_entropy: Tensor, _: Any, grad_lse: Tensor
+) -> tuple[Tensor, None, None, None, None, None]:
+    logits, targets, entropies, lse = ctx.saved_tensors
+    grad = token_logprobs_backward_op(
+        grad_logprobs,
+        grad_entropy if ctx.entropy else None,
+        grad_lse,
+        logits,
+        targets,
+        entropies,
+        lse,
+        ctx.temperature,
+        ctx.impl,
+    )
+    return grad, None, None, None, None, None
+
+
+token_logprobs_op.register_autograd(_backward, setup_context=_setup_context)
