@@ -1,0 +1,43 @@
+"""Every setting of urt's programs: name, type, default and meaning. Imports no torch.
+
+`apps/configs/` chooses among these fields and cites its sources; each default lives here, once. Where the paper speaks
+(arXiv 2505.03318 and its released scripts), the default is the paper's; the recipe `tiny` says where it needs others.
+
+TrainConfig                 one experiment (a recipe)
+├── judge: JudgeConfig      how pairs are shown; goes into judge.json
+├── model: ModelConfig      the base and what of it learns
+├── data: DataConfig        where pairs come from
+├── distill: DistillConfig  the teacher's traces
+├── cold_start: ColdStartConfig · rejection_sampling: RejectionSamplingConfig · grpo: GRPOConfig   (each a StageConfig)
+├── evaluation: EvaluationConfig
+└── trainer: TrainerConfig · strategy · logger
+"""
+
+from urt_train.config.choices import ALL_TASKS, Batching, Orders, Ratio, Schedule, Stage, Surrogate, Teacher
+from urt_train.config.experiment import TrainConfig, TrainerConfig
+from urt_train.config.judge import DataConfig, DistillConfig, EvaluationConfig, JudgeConfig, LoraConfig, ModelConfig
+from urt_train.config.stages import ColdStartConfig, GRPOConfig, RejectionSamplingConfig, RewardWeights, StageConfig
+
+__all__ = [
+    "ALL_TASKS",
+    "Batching",
+    "ColdStartConfig",
+    "DataConfig",
+    "DistillConfig",
+    "EvaluationConfig",
+    "GRPOConfig",
+    "JudgeConfig",
+    "LoraConfig",
+    "ModelConfig",
+    "Orders",
+    "Ratio",
+    "RejectionSamplingConfig",
+    "RewardWeights",
+    "Schedule",
+    "Stage",
+    "StageConfig",
+    "Surrogate",
+    "Teacher",
+    "TrainConfig",
+    "TrainerConfig",
+]

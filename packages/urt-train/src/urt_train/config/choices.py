@@ -1,0 +1,61 @@
+"""The words a field may be set to. Enum members are written in YAML by their name."""
+
+from __future__ import annotations
+
+from enum import StrEnum, auto
+
+from urt_core.records import Task
+
+ALL_TASKS = tuple(task.value for task in Task)
+
+
+class Stage(StrEnum):
+    """The three stages of training, in their order."""
+
+    cold_start = auto()
+    rejection_sampling = auto()
+    grpo = auto()
+
+
+class Schedule(StrEnum):
+    """What the learning rate does after the warm-up."""
+
+    constant = auto()
+    linear = auto()
+    cosine = auto()
+
+
+class Batching(StrEnum):
+    """How the completions of one prompt are laid out; both give the same log-probs and gradients."""
+
+    padded = auto()
+    shared_prefix = auto()
+
+
+class Ratio(StrEnum):
+    """What the importance ratio of GRPO is taken over: each token, or a whole completion (GSPO, arXiv 2507.18071)."""
+
+    token = auto()
+    sequence = auto()
+
+
+class Surrogate(StrEnum):
+    """clip: PPO's clipped ratio. cispo: clipped, detached ratio times the log-prob (CISPO, arXiv 2506.13585)."""
+
+    clip = auto()
+    cispo = auto()
+
+
+class Orders(StrEnum):
+    """Candidate order of a pair: as recorded, both (half of each group when training), or drawn per pair."""
+
+    given = auto()
+    both = auto()
+    random = auto()
+
+
+class Teacher(StrEnum):
+    """Who writes the traces to imitate: the sprites' oracle, or any OpenAI-compatible endpoint."""
+
+    oracle = auto()
+    openai = auto()

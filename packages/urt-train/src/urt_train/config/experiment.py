@@ -1,0 +1,100 @@
+"""The root of a composed config: one experiment, with the settings of each of its parts and the places of its output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from urt_core.errors import ConfigError
+from urt_train.config.checks import at_least, one_of
+from urt_train.config.choices import Stage
+from urt_train.config.judge import DataConfig, DistillConfig, EvaluationConfig, JudgeConfig, ModelConfig
+from urt_train.config.stages import ColdStartConfig, GRPOConfig, RejectionSamplingConfig
+
+
+@dataclass(kw_only=True, slots=True)
+class TrainerConfig:
+    """The machine: devices, precision, and how often it reports."""
+
+    path: ClassVar[str] = "trainer"
+    accelerator: str = "auto"
+    """auto, cpu or gpu."""
+    devices: str = "auto"
+    """Devices on this node: a number, or auto (all GPUs, or one CPU process)."""
+    num_nodes: int = 1
+    """Nodes; more than one is launched by torchrun or SLURM."""
+    precision: str = "32-true"
+    """32-true, bf16-mixed or bf16-true."""
+    num_threads: int | None = None
+    """CPU threads of one process; null leaves it to torch."""
+    log_every: int = 1
+    """Optimizer steps between two lines of metrics."""
+    progress_bar: bool = True
+    """Draw progress bars."""
+
+    def __post_init__(self) -> None:
+        one_of(self, "accelerator", ["auto", "cpu", "gpu"])
+        one_of(self, "precision", ["32-true", "bf16-mixed", "bf16-true"])
+        at_least(self, 1, "num_nodes", "num_threads", "log_every")
+        if self.devices != "auto" and not (self.devices.isdigit() and int(self.devices) > 0):
+            raise ConfigError(f"trainer.devices is {self.devices!r}; allowed: auto, or a number above 0")
+
+
+@dataclass(kw_only=True, slots=True)
+class TrainConfig:
+    """The root: one recipe, of which a program runs one stage (train.py), one step or all (pipeline.py)."""
+
+    path: ClassVar[str] = ""
+    recipe: str = "tiny"
+    """Name of the experiment; its output goes to <output_root>/<recipe>."""
+    output_root: str = "outputs"
+    """Folder of all output."""
+    stage: Stage = Stage.cold_start
+    """Stage that apps/train.py runs."""
+    checkpoint: str | None = None
+    """Model folder for apps/evaluate.py and apps/sample.py; null takes the newest stage's of this recipe."""
+    ckpt_path: str | None = "auto"
+    """Where to go on: auto (the newest complete checkpoint of this stage, if any), a checkpoint folder, or null (start anew)."""
+    run_missing: bool = False
+    """Run earlier stages whose output is missing, instead of stopping with the command that runs them."""
+    seed: int = 0
+    """Every random choice follows from this number."""
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
+    cold_start: ColdStartConfig = field(default_factory=ColdStartConfig)
+    rejection_sampling: RejectionSamplingConfig = field(default_factory=RejectionSamplingConfig)
+    grpo: GRPOConfig = field(default_factory=GRPOConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    strategy: dict[str, Any] = field(default_factory=dict)
+    """Lightning strategy as `_target_` and arguments; empty is Lightning's choice."""
+    logger: dict[str, Any] = field(default_factory=dict)
+    """Loggers by name, each as `_target_` and arguments."""
+
+    def __post_init__(self) -> None:
+        if not self.recipe or set(self.recipe) & set("/\\ "):
+            raise ConfigError(f"recipe is {self.recipe!r}; allowed: a folder name without spaces")
+        at_least(self, 0, "seed")
+
+    @property
+    def output_dir(self) -> Path:
+        return Path(self.output_root) / self.recipe
+
+    @property
+    def stage_config(self) -> ColdStartConfig | RejectionSamplingConfig | GRPOConfig:
+        return {
+            Stage.cold_start: self.cold_start,
+            Stage.rejection_sampling: self.rejection_sampling,
+            Stage.grpo: self.grpo,
+        }[self.stage]
+
+    def stage_dir(self, stage: Stage | None = None) -> Path:
+        return self.output_dir / (stage or self.stage).value
+
+    def data_dir(self, split: str) -> Path:
+        """Shards of a split: train, validation, test, ..., and cold_start, accepted, hard, which the stages write."""
+        folder = self.data.folder(split)
+        return Path(folder) if folder else self.output_dir / "data" / split

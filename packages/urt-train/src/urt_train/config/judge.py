@@ -1,0 +1,199 @@
+"""Settings of what is judged and by what: how pairs are shown, the model, the data, the teacher, the measurement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from urt_core.errors import ConfigError
+from urt_core.prompts import Dialect
+from urt_train.config.checks import above, at_least, known_tasks, one_of
+from urt_train.config.choices import ALL_TASKS, Orders, Teacher
+
+
+@dataclass(kw_only=True, slots=True)
+class JudgeConfig:
+    """How a judge is shown its pairs; written to judge.json, so that serving shows them the same way."""
+
+    path: ClassVar[str] = "judge"
+    dialect: str = "v1"
+    """Shape of prompt and judgement: v1 (inline), v2 (block) or direct."""
+    min_pixels: int = 3136
+    """Smaller images are enlarged to this many pixels (56 x 56)."""
+    max_pixels: int = 147456
+    """Larger images are reduced to this many pixels; 384 x 384 in the released Qwen GRPO script."""
+    num_frames: int = 8
+    """Frames taken uniformly from each video; the paper judges on 8 (4 in its GRPO)."""
+
+    def __post_init__(self) -> None:
+        one_of(self, "dialect", [dialect.value for dialect in Dialect])
+        at_least(self, 1, "min_pixels", "max_pixels", "num_frames")
+        if self.max_pixels < self.min_pixels:
+            raise ConfigError(
+                f"judge.max_pixels is {self.max_pixels}; allowed: judge.min_pixels ({self.min_pixels}) or more"
+            )
+
+
+@dataclass(kw_only=True, slots=True)
+class LoraConfig:
+    """Low-rank adapters (arXiv 2106.09685) on the language model instead of full training; needs `peft`."""
+
+    path: ClassVar[str] = "model.lora"
+    rank: int = 0
+    """Rank of the update; 0 trains the whole language model."""
+    alpha: float = 32.0
+    """The update is scaled by alpha / rank."""
+    dropout: float = 0.0
+    """Share of adapter inputs set to zero in training."""
+    targets: list[str] = field(
+        default_factory=lambda: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    )
+    """Names of the linear layers that get an adapter."""
+
+    def __post_init__(self) -> None:
+        at_least(self, 0, "rank", "dropout")
+        above(self, 0, "alpha")
+
+
+@dataclass(kw_only=True, slots=True)
+class ModelConfig:
+    """The vision-language model before any stage, and which of its parts learn."""
+
+    path: ClassVar[str] = "model"
+    base: str = "assets/tiny"
+    """Hugging Face folder or hub id; a relative folder is looked up from the working directory, then from the repository."""
+    revision: str | None = None
+    """Commit of a hub id; null takes the newest."""
+    dtype: str = "float32"
+    """Type of the stored weights: float32 or bfloat16."""
+    attention: str = "sdpa"
+    """Attention kernel: sdpa, eager, flex_attention or flash_attention_2."""
+    train_language: bool = True
+    """Train the language model (the released scripts tune mm_language_model alone)."""
+    train_vision: bool = False
+    """Train the vision tower."""
+    train_projector: bool = False
+    """Train what maps vision features to the language model (the merger in Qwen, the projector in LLaVA)."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass to save memory."""
+    compile: bool = False
+    """Run the model through torch.compile."""
+    lora: LoraConfig = field(default_factory=LoraConfig)
+
+    def __post_init__(self) -> None:
+        one_of(self, "dtype", ["float32", "bfloat16"])
+        one_of(self, "attention", ["sdpa", "eager", "flex_attention", "flash_attention_2"])
+
+
+@dataclass(kw_only=True, slots=True)
+class DataConfig:
+    """Where the pairs come from: one folder of shards per split. A split left null lies in outputs/<recipe>/data/<split>."""
+
+    path: ClassVar[str] = "data"
+    source: str = "sprites"
+    """Name of the source that apps/prepare_data.py reads; shards: nothing to prepare, the folders are there."""
+    train: str | None = None
+    """Labelled pairs: the teacher's and the judge's pool."""
+    validation: str | None = None
+    """Held-out pairs to choose settings by."""
+    test: str | None = None
+    """Held-out pairs to report."""
+    cold_start: str | None = None
+    """Pairs with a teacher's trace; apps/distill.py writes them."""
+    accepted: str | None = None
+    """Pairs with a right judgement of the judge's own; rejection sampling writes them."""
+    hard: str | None = None
+    """Pairs the judge got wrong; rejection sampling writes them."""
+    others: dict[str, str] = field(default_factory=dict)
+    """Folders of further splits by name, such as benchmarks."""
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Pairs to make per split and task, for generated sources: {train: {image_generation: 1000}}."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Settings of the source itself."""
+
+    def __post_init__(self) -> None:
+        for split, counts in self.counts.items():
+            for task, count in counts.items():
+                if task not in ALL_TASKS:
+                    raise ConfigError(f"data.counts.{split} names the task {task!r}; allowed: {', '.join(ALL_TASKS)}")
+                if count < 0:
+                    raise ConfigError(f"data.counts.{split}.{task} is {count}; allowed: 0 or more")
+
+    def folder(self, split: str) -> str | None:
+        """Where a split was said to lie, if it was."""
+        return getattr(self, split) if split in _SPLITS else self.others.get(split)
+
+
+_SPLITS = ("train", "validation", "test", "cold_start", "accepted", "hard")
+
+
+@dataclass(kw_only=True, slots=True)
+class DistillConfig:
+    """Traces for the cold start: a teacher judges labelled pairs; a trace is kept where its verdict is the label."""
+
+    path: ClassVar[str] = "distill"
+    teacher: Teacher = Teacher.oracle
+    """oracle (knows the sprites' truth) or openai (any compatible endpoint)."""
+    split: str = "train"
+    """Split whose pairs the teacher judges."""
+    tasks: list[str] = field(default_factory=lambda: ["image_generation"])
+    """Tasks to take traces from; the paper's cold start sees image generation alone."""
+    pairs_per_task: int = 10_000
+    """At most this many pairs of each task; the paper distils 10K and keeps about 5K."""
+    attempts: int = 1
+    """Traces asked for per pair; the first whose verdict is the label is kept."""
+    base_url: str = "https://api.openai.com/v1"
+    """Endpoint of the openai teacher."""
+    model: str = "gpt-4o"
+    """Model the openai teacher is asked for; the paper's is GPT-4o."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Environment variable that holds the key; the key itself never enters a config."""
+    temperature: float = 0.0
+    """Sampling temperature of the teacher."""
+    max_tokens: int = 2048
+    """Longest trace in tokens."""
+    concurrency: int = 16
+    """Requests in flight at once."""
+    retries: int = 5
+    """Tries of one request before its pair counts as failed."""
+    timeout: float = 120.0
+    """Seconds until one request is given up."""
+
+    def __post_init__(self) -> None:
+        known_tasks(self)
+        at_least(self, 1, "pairs_per_task", "attempts", "max_tokens", "concurrency", "retries")
+        at_least(self, 0, "temperature")
+        above(self, 0, "timeout")
+
+
+@dataclass(kw_only=True, slots=True)
+class EvaluationConfig:
+    """How a judge is measured on held-out pairs."""
+
+    path: ClassVar[str] = "evaluation"
+    splits: list[str] = field(default_factory=lambda: ["test"])
+    """Splits to judge."""
+    tasks: list[str] = field(default_factory=lambda: list(ALL_TASKS))
+    """Tasks to judge."""
+    pairs_per_task: int | None = None
+    """At most this many pairs of each task; null judges them all."""
+    dialects: list[str] = field(default_factory=lambda: ["judge", "direct"])
+    """Ways to ask: judge (the dialect in the checkpoint's judge.json), v1, v2, direct."""
+    orders: Orders = Orders.both
+    """given, or both (adds position consistency; twice the work)."""
+    batch_size: int = 64
+    """Pairs judged in one engine call."""
+    max_completion_tokens: int = 2048
+    """Longest judgement; a longer one counts as unreadable."""
+    temperature: float = 0.0
+    """0 takes the most probable token at each step."""
+
+    def __post_init__(self) -> None:
+        known_tasks(self)
+        at_least(self, 1, "pairs_per_task", "batch_size", "max_completion_tokens")
+        at_least(self, 0, "temperature")
+        for dialect in self.dialects:
+            if dialect not in ("judge", *(known.value for known in Dialect)):
+                raise ConfigError(f"evaluation.dialects names {dialect!r}; allowed: judge, v1, v2, direct")
+        if self.orders is Orders.random:
+            raise ConfigError("evaluation.orders is random; allowed: given, both")

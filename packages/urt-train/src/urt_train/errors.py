@@ -1,0 +1,30 @@
+"""Errors of training, below the tree in `urt_core.errors`.
+
+UrtError
+├── ConfigError            a field or command line that can't be: named, with what is allowed (exit 2)
+├── CheckpointError        a model folder or checkpoint that is absent, incomplete or of another kind
+└── TrainError             training can't start or go on
+    ├── MissingStageError  what an earlier stage should have written is not there; names the command that writes it
+    ├── NonFiniteError     a loss or gradient is NaN or infinite; raised before the optimizer step
+    └── ParityError        engine and trainer give different log-probs to the same tokens
+"""
+
+from __future__ import annotations
+
+from urt_core.errors import UrtError
+
+
+class TrainError(UrtError, RuntimeError):
+    """Training can't start or go on."""
+
+
+class MissingStageError(TrainError):
+    """What an earlier stage should have written is not there."""
+
+
+class NonFiniteError(TrainError, ArithmeticError):
+    """A loss or gradient is NaN or infinite."""
+
+
+class ParityError(TrainError):
+    """Engine and trainer give different log-probs to the same tokens."""

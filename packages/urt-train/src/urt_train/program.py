@@ -1,0 +1,124 @@
+"""A program in apps/: command line in, a checked config out, one-line errors with an exit code.
+
+Everything here happens before torch is imported, so that a typing error costs half a second.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from urt_core.errors import ConfigError, UrtError
+from urt_train.config import TrainConfig
+
+EXIT_CONFIG = 2
+EXIT_FAILURE = 1
+
+
+def program(
+    config_dir: Path, *, config_name: str = "train"
+) -> Callable[[Callable[[TrainConfig], None]], Callable[[], None]]:
+    """Make a function of a config into the main function of a program: `@program(Path(__file__).parent / "configs")`."""
+    ConfigStore.instance().store(name="train_schema", node=TrainConfig)
+
+    def decorate(run: Callable[[TrainConfig], None]) -> Callable[[], None]:
+        @hydra.main(version_base="1.3", config_path=str(config_dir.resolve()), config_name=config_name)
+        def hydra_main(composed: Any) -> None:
+            _exit_on_error(lambda: run(checked(composed)))
+
+        def main() -> None:
+            overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
+            if len(overrides) == len(sys.argv) - 1:  # flags such as --help and --info are Hydra's own business
+                _exit_on_error(lambda: compose(config_dir, overrides, config_name=config_name))
+            hydra_main()
+
+        return main
+
+    return decorate
+
+
+def compose(config_dir: Path, overrides: list[str], *, config_name: str = "train") -> TrainConfig:
+    """The config that a command line means: `compose(Path("apps/configs"), ["stage=grpo", "grpo.group_size=4"])`."""
+    ConfigStore.instance().store(name="train_schema", node=TrainConfig)
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir.resolve())):
+        try:
+            composed = hydra.compose(config_name=config_name, overrides=overrides)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(_explain(error)) from error
+        return checked(composed)
+
+
+def checked(composed: Any) -> TrainConfig:
+    """Build the dataclasses, whose own checks run; what they refuse is a ConfigError."""
+    try:
+        config = OmegaConf.to_object(composed)
+    except OmegaConfBaseException as error:
+        if isinstance(error.__cause__, UrtError):
+            raise error.__cause__ from error
+        raise ConfigError(_explain(error)) from error
+    assert isinstance(config, TrainConfig)
+    return config
+
+
+def _explain(error: Exception) -> str:
+    """Hydra's message on one line, with the names that would have been allowed."""
+    text = f"{error} {error.__cause__ or ''}"
+    if match := re.search(r"Key '([^']*)' not in '(\w+)'", text):
+        return _unknown_field(match[1], owner=match[2], override=_first(r"override '([^']*)'", text))
+    if match := re.search(r"Could not find '([^']*)'.*?Available options in '([^']*)':(.*)", text, re.DOTALL):
+        group = match[2]
+        return f"{group} is {match[1].removeprefix(group + '/')!r}; allowed: {', '.join(match[3].split())}"
+    name = _first(r"full_key: (\S+)", text)
+    if match := re.search(r"Invalid value '([^']*)', expected one of \[(.*?)\]", text):
+        return f"{name} is {match[1]!r}; allowed: {match[2]}"
+    if match := re.search(r"Value '([^']*)' of type '(\w+)' could not be converted to (\w+)", text):
+        return f"{name} is {match[1]!r}; allowed: {_PLAIN.get(match[3], match[3])}"
+    return re.sub(r"\s+", " ", text.split("full_key")[0]).strip() + (f" ({name})" if name else "")
+
+
+_PLAIN = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
+
+
+def _first(pattern: str, text: str) -> str:
+    match = re.search(pattern, text)
+    return match[1] if match else ""
+
+
+def _unknown_field(key: str, *, owner: str, override: str) -> str:
+    allowed = [field.name for field in fields(_schemas(TrainConfig)[owner])] if owner in _schemas(TrainConfig) else []
+    near = difflib.get_close_matches(key, allowed, n=1, cutoff=0.5)
+    guess = f"did you mean {near[0]}? " if near else ""
+    return f"there is no field {override or key}; {guess}allowed: {', '.join(allowed)}"
+
+
+def _schemas(schema: type) -> dict[str, type]:
+    """The config classes by name, from the root down."""
+    found = {schema.__name__: schema}
+    instance = schema()
+    for field in fields(schema):
+        if is_dataclass(value := getattr(instance, field.name)):
+            found |= _schemas(type(value))
+    return found
+
+
+def _exit_on_error(run: Callable[[], object]) -> None:
+    """A UrtError is the user's to mend: one line, exit 2 for a config and 1 for the rest. Any other error is ours: a traceback."""
+    try:
+        run()
+    except UrtError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILURE)

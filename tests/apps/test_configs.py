@@ -1,0 +1,82 @@
+"""Every YAML file composes to checked dataclasses; every mistake is one line that names the field and what is allowed."""
+
+from pathlib import Path
+
+import pytest
+
+from urt_core.errors import ConfigError
+from urt_train.config import GRPOConfig, Stage, TrainConfig
+from urt_train.program import compose
+
+CONFIGS = Path(__file__).parents[2] / "apps" / "configs"
+OPTIONS = sorted(
+    f"{path.parent.relative_to(CONFIGS)}={path.stem}" for path in CONFIGS.rglob("*.yaml") if path.parent != CONFIGS
+)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_composes(option: str) -> None:
+    assert isinstance(compose(CONFIGS, [option]), TrainConfig)
+
+
+@pytest.mark.parametrize("recipe", sorted(path.stem for path in (CONFIGS / "recipe").glob("*.yaml")))
+@pytest.mark.parametrize("stage", list(Stage))
+def test_every_recipe_runs_every_stage(recipe: str, stage: Stage) -> None:
+    config = compose(CONFIGS, [f"recipe={recipe}", f"stage={stage}"])
+    assert config.stage is stage
+    assert config.recipe == recipe, "the output folder is named after the recipe"
+    assert config.stage_dir() == Path("outputs") / recipe / stage.value
+
+
+def test_paper_recipe_carries_the_papers_values() -> None:
+    config = compose(CONFIGS, ["recipe=paper_qwen2_5_vl_7b"])
+    assert (config.grpo.group_size, config.grpo.kl_coef, config.grpo.learning_rate) == (8, 0.04, 1e-6)
+    assert (config.cold_start.learning_rate, config.cold_start.batch_size, config.cold_start.epochs) == (2.5e-6, 128, 3)
+    assert (config.grpo.prompts_per_rollout, config.grpo.epochs, config.grpo.top_p) == (64, 2, 0.95)
+    assert (config.judge.max_pixels, config.judge.num_frames, config.judge.dialect) == (147456, 8, "v1")
+    assert config.distill.tasks == ["image_generation"]
+    assert (config.model.train_language, config.model.train_vision, config.model.train_projector) == (
+        True,
+        False,
+        False,
+    )
+
+
+def test_an_objective_wins_over_the_recipe() -> None:
+    grpo = compose(CONFIGS, ["recipe=paper_qwen2_5_vl_7b", "objective=dapo", "grpo.clip_low=0.1"]).grpo
+    assert isinstance(grpo, GRPOConfig)
+    assert (grpo.kl_coef, grpo.clip_high, grpo.clip_low, grpo.aggregation) == (0.0, 0.28, 0.1, "dapo")
+    assert grpo.learning_rate == 1e-6, "what the objective does not speak of stays the recipe's"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("grpo.groupsize=4", r"there is no field grpo\.groupsize; did you mean group_size\? allowed: .*kl_coef"),
+        ("colour=red", r"there is no field colour; .*allowed: recipe, "),
+        ("grpo.group_size=many", r"grpo\.group_size is 'many'; allowed: a whole number"),
+        ("grpo.group_size=1", r"grpo\.group_size is 1; allowed: 2 or more"),
+        ("grpo.learning_rate=-1", r"grpo\.learning_rate is -1\.0; allowed: a number above 0"),
+        ("grpo.learning_rate=nan", r"grpo\.learning_rate is nan; allowed: a number above 0"),
+        ("stage=warm_start", r"stage is 'warm_start'; allowed: cold_start, grpo, rejection_sampling"),
+        ("model=huge", r"model is 'huge'; allowed: .*tiny"),
+        ("grpo.batching=packed", r"grpo\.batching is 'packed'; allowed: padded, shared_prefix"),
+        ("judge.dialect=v3", r"judge\.dialect is 'v3'; allowed: v1, v2, direct"),
+        ("cold_start.tasks=[cooking]", r"cold_start\.tasks is .*cooking.*; allowed: one or more of image_generation"),
+        ("grpo.reward_weights.beauty=1", r"grpo\.reward_weights\.beauty; .*allowed: format, accuracy, consistency"),
+        (
+            "grpo.reward_weights={format: 0, accuracy: 0}",
+            r"grpo\.reward_weights\.accuracy is 0\.0; allowed: another number",
+        ),
+        ("+data.counts.train.cooking=5", r"data\.counts\.train names the task 'cooking'; allowed: image_generation"),
+        ("recipe=../up", r"recipe is '\.\./up'; allowed"),
+        ("trainer.precision=fp8", r"trainer\.precision is 'fp8'; allowed: 32-true, bf16-mixed, bf16-true"),
+        ("grpo.steps_per_rollout=7", r"grpo\.steps_per_rollout is 7; allowed: a divisor of grpo\.prompts_per_rollout"),
+        ("grpo.group_size=", r"grpo\.group_size"),
+        ("=", r"."),
+    ],
+)
+def test_a_mistake_names_field_and_allowed_values(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        compose(CONFIGS, [override])
+    assert "\n" not in str(caught.value)
