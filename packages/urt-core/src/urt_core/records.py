@@ -13,6 +13,11 @@ E = TypeVar("E", bound=StrEnum)
 KEY_PATTERN = re.compile(r"[a-z0-9-]{1,64}")
 
 
+class MediaKind(StrEnum):
+    IMAGE = "image"
+    VIDEO = "video"
+
+
 class Task(StrEnum):
     """What is compared: two generated images or videos, or two answers about one image or video."""
 
@@ -21,31 +26,25 @@ class Task(StrEnum):
     IMAGE_UNDERSTANDING = "image_understanding"
     VIDEO_UNDERSTANDING = "video_understanding"
 
-    @property
-    def is_generation(self) -> bool:
-        return self in (Task.IMAGE_GENERATION, Task.VIDEO_GENERATION)
+    is_generation: bool
+    is_video: bool
+    media_kind: MediaKind
+    noun: str
+    """The word a candidate is called by: `Image 1`, `Video 1` or `Answer 1`."""
+    dimensions: tuple[str, str, str]
+    """The core dimensions each judgement scores (UnifiedReward-Think, arXiv 2505.03318, and its released prompts)."""
 
-    @property
-    def is_video(self) -> bool:
-        return self in (Task.VIDEO_GENERATION, Task.VIDEO_UNDERSTANDING)
-
-    @property
-    def noun(self) -> str:
-        """The word a candidate is called by: `Image 1`, `Video 1` or `Answer 1`."""
-        if not self.is_generation:
-            return "Answer"
-        return "Video" if self.is_video else "Image"
-
-    @property
-    def media_kind(self) -> "MediaKind":
-        return MediaKind.VIDEO if self.is_video else MediaKind.IMAGE
-
-    @property
-    def dimensions(self) -> tuple[str, str, str]:
-        """The core dimensions each judgement scores (UnifiedReward-Think, arXiv 2505.03318, and its released prompts)."""
-        if not self.is_generation:
-            return ("semantic accuracy", "correctness", "clarity")
-        return ("semantic consistency", "temporal coherence" if self.is_video else "aesthetics", "authenticity")
+    def __init__(self, value: str) -> None:
+        self.is_generation = value.endswith("generation")
+        self.is_video = value.startswith("video")
+        self.media_kind = MediaKind.VIDEO if self.is_video else MediaKind.IMAGE
+        if self.is_generation:
+            self.noun = "Video" if self.is_video else "Image"
+            second = "temporal coherence" if self.is_video else "aesthetics"
+            self.dimensions = ("semantic consistency", second, "authenticity")
+        else:
+            self.noun = "Answer"
+            self.dimensions = ("semantic accuracy", "correctness", "clarity")
 
 
 class Preference(StrEnum):
@@ -58,11 +57,6 @@ class Preference(StrEnum):
     def swap(self) -> "Preference":
         """The same preference after the two candidates have changed places."""
         return {Preference.FIRST: Preference.SECOND, Preference.SECOND: Preference.FIRST}.get(self, self)
-
-
-class MediaKind(StrEnum):
-    IMAGE = "image"
-    VIDEO = "video"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
