@@ -156,6 +156,14 @@ def test_text_that_spells_a_token_of_this_tokenizer_is_refused(tiny_judge):
         encode_prompts(tokenizer, tiny_judge.image_processor, [prompt], policy=POLICY)
 
 
+def test_unreadable_media_spoil_only_their_own_prompt(tiny_judge, prompts):
+    broken = Prompt(parts=("Image 1:", Media(kind=MediaKind.IMAGE, files=("a.png",), data=(b"not a png",)), "which?"))
+    good, bad = build(tiny_judge).generate([prompts[0], broken], SAMPLED)
+    assert [c.token_ids for c in good] == [c.token_ids for c in build(tiny_judge).generate(prompts[:1], SAMPLED)[0]]
+    assert [c.finish_reason for c in bad] == ["bad_media"] * 3
+    assert "a.png: not a readable image" in bad[0].detail
+
+
 def test_module_is_left_as_it_was(tiny_judge, prompts):
     module = tiny_judge.module
     module.train()

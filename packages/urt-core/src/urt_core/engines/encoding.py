@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from urt_core.errors import PromptError
@@ -17,6 +18,12 @@ from urt_core.prompts import Prompt
 from urt_core.records import Media
 
 IMAGE_TOKEN = "<|image_pad|>"
+PromptFrames = list[list[Image.Image]]
+"""One list of RGB frames per medium of a prompt."""
+
+
+def prompt_frames(prompt: Prompt, *, policy: MediaPolicy) -> PromptFrames:
+    return [load_frames(media, policy) for media in prompt.media]
 
 
 def encode_prompts(
@@ -26,25 +33,28 @@ def encode_prompts(
     *,
     policy: MediaPolicy,
     padding_side: str = "left",
+    frames: Sequence[PromptFrames] | None = None,
 ) -> dict[str, Tensor]:
-    """`input_ids`, `attention_mask`, `mm_token_type_ids` [P, T] and, where there are media, `pixel_values` and `image_grid_thw`.
+    """`input_ids`, `attention_mask`, `mm_token_type_ids` [P, T] and, where there are media, `pixel_values` and
+    `image_grid_thw`. `frames` are those of `prompt_frames`, if the caller has decoded them already.
 
-    `mm_token_type_ids` is 1 at image tokens: without it recent Qwen models refuse images, because M-RoPE positions can't be computed.
+    `mm_token_type_ids` is 1 at image tokens: without it recent Qwen models refuse images, because M-RoPE positions can't
+    be computed.
     """
-    frames_of_prompt = [[load_frames(media, policy) for media in prompt.media] for prompt in prompts]
+    frames = frames if frames is not None else [prompt_frames(prompt, policy=policy) for prompt in prompts]
     texts = [
-        chat_text(tokenizer, prompt, num_frames=[len(frames) for frames in frames_of_media])
-        for prompt, frames_of_media in zip(prompts, frames_of_prompt, strict=True)
+        chat_text(tokenizer, prompt, num_frames=[len(images) for images in media])
+        for prompt, media in zip(prompts, frames, strict=True)
     ]
     rows: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    for prompt, row, frames_of_media in zip(prompts, rows, frames_of_prompt, strict=True):
-        check_special_tokens(tokenizer, prompt, row, num_frames=[len(frames) for frames in frames_of_media])
+    for prompt, row, media in zip(prompts, rows, frames, strict=True):
+        check_special_tokens(tokenizer, prompt, row, num_frames=[len(images) for images in media])
 
-    frames = [frame for frames_of_media in frames_of_prompt for frames in frames_of_media for frame in frames]
+    images = [image for media in frames for images in media for image in images]
     batch: dict[str, Tensor] = {}
-    if frames:
+    if images:
         size = {"shortest_edge": policy.min_pixels, "longest_edge": policy.max_pixels}
-        pixels = image_processor(images=frames, size=size, return_tensors="pt")
+        pixels = image_processor(images=images, size=size, return_tensors="pt")
         batch = {"pixel_values": pixels["pixel_values"], "image_grid_thw": pixels["image_grid_thw"]}
         num_tokens = (batch["image_grid_thw"].prod(-1) // image_processor.merge_size**2).tolist()
         rows = expand_image_tokens(rows, num_tokens, image_token_id=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN))

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from urt_core.engines import Completion, FinishReason, SamplingParams, Usage
 from urt_core.engines.decoding import Decoded, decode, uniform_numbers
-from urt_core.engines.encoding import encode_prompts
-from urt_core.errors import EngineError
+from urt_core.engines.encoding import encode_prompts, prompt_frames
+from urt_core.errors import EngineError, MediaError
 from urt_core.media import MediaPolicy
 from urt_core.prompts import Prompt
 
@@ -64,7 +65,10 @@ class TransformersEngine:
         return cls(module, tokenizer, image_processor, policy=policy, batch_size=batch_size, model=str(path))
 
     def generate(self, prompts: Sequence[Prompt], sampling: SamplingParams) -> list[list[Completion]]:
-        """`sampling.num_completions` completions for each prompt, in the order of `prompts`."""
+        """`sampling.num_completions` completions for each prompt, in the order of `prompts`.
+
+        A prompt whose media can't be decoded gets completions that say so; the others are not affected.
+        """
         # Prompts of similar length together: padding costs prefill time.
         order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index].media), len(prompts[index].text)))
         num_prompts = max(1, self.batch_size // sampling.num_completions)
@@ -72,18 +76,31 @@ class TransformersEngine:
         completions: list[list[Completion]] = [[] for _ in prompts]
         with evaluation_mode(self.module):
             for start in range(0, len(order), num_prompts):
-                indices = order[start : start + num_prompts]
-                for index, group in zip(indices, self._generate_batch(prompts, indices, sampling, seed), strict=True):
-                    completions[index] = group
+                readable, frames = [], []
+                for index in order[start : start + num_prompts]:
+                    try:
+                        frames.append(prompt_frames(prompts[index], policy=self.policy))
+                        readable.append(index)
+                    except MediaError as error:
+                        bad = Completion(text="", finish_reason=FinishReason.BAD_MEDIA, detail=str(error))
+                        completions[index] = [bad] * sampling.num_completions
+                if readable:
+                    batch = encode_prompts(
+                        self.tokenizer,
+                        self.image_processor,
+                        [prompts[index] for index in readable],
+                        policy=self.policy,
+                        frames=frames,
+                    )
+                    groups = self._generate_batch(batch, readable, sampling, seed)
+                    for index, group in zip(readable, groups, strict=True):
+                        completions[index] = group
         return completions
 
     def _generate_batch(
-        self, prompts: Sequence[Prompt], indices: Sequence[int], sampling: SamplingParams, seed: int
+        self, batch: dict[str, Tensor], indices: Sequence[int], sampling: SamplingParams, seed: int
     ) -> Iterator[list[Completion]]:
         device = next(self.module.parameters()).device
-        batch = encode_prompts(
-            self.tokenizer, self.image_processor, [prompts[index] for index in indices], policy=self.policy
-        )
         uniforms = None
         if sampling.temperature > 0:
             rows = [(index, completion) for index in indices for completion in range(sampling.num_completions)]

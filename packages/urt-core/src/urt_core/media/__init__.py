@@ -6,7 +6,18 @@ Training, evaluation and serving all call `load_frames`, so a judge sees the sam
 format, its number of bytes and its number of pixels are known to be allowed; whatever goes wrong is a `MediaError`.
 """
 
-from urt_core.media.frames import MediaPolicy, frame_indices, load_frames, preprocessing_id
+from urt_core.media.frames import load_frames, media_digest
 from urt_core.media.images import MediaLimits, decode_image
+from urt_core.media.sampling import MediaPolicy, frame_indices, preprocessing_id
+from urt_core.media.sources import as_media
 
-__all__ = ["MediaLimits", "MediaPolicy", "decode_image", "frame_indices", "load_frames", "preprocessing_id"]
+__all__ = [
+    "MediaLimits",
+    "MediaPolicy",
+    "as_media",
+    "decode_image",
+    "frame_indices",
+    "load_frames",
+    "media_digest",
+    "preprocessing_id",
+]

@@ -56,7 +56,8 @@ def decode_image(data: bytes, *, name: str = "image", limits: MediaLimits | None
         )
     try:
         with Image.open(io.BytesIO(data), formats=IMAGE_FORMATS) as image:
-            check_size(image, name=name, limits=limits)
+            # Only the header has been read so far.
+            check_size(*image.size, name=name, limits=limits)
             image.load()
             return upright_rgb(image)
     except MediaError:
@@ -67,9 +68,7 @@ def decode_image(data: bytes, *, name: str = "image", limits: MediaLimits | None
         ) from error
 
 
-def check_size(image: Image.Image, *, name: str, limits: MediaLimits) -> None:
-    """Look at the header only: Pillow has not decoded a pixel yet."""
-    width, height = image.size
+def check_size(width: int, height: int, *, name: str, limits: MediaLimits) -> None:
     if width < 1 or height < 1:
         raise MediaError(f"{name}: {width}x{height} pixels, both sides must be at least 1")
     if width * height > limits.max_image_pixels:
