@@ -1,0 +1,12 @@
+"""Preference data at scale, exactly once: plain tar shards that prove their integrity, and streams that resume anywhere.
+
+records --ShardWriter--> folder of shards --ShardFolder--> records by position
+                                          --Mixture, PreferenceStream--> batches in a fixed global order
+"""
+
+from urt_data.mixture import Mixture
+from urt_data.quarantine import Quarantine
+from urt_data.shards import ShardCache, ShardFolder, ShardWriter
+from urt_data.stream import PreferenceStream
+
+__all__ = ["Mixture", "PreferenceStream", "Quarantine", "ShardCache", "ShardFolder", "ShardWriter"]

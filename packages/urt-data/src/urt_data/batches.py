@@ -1,0 +1,131 @@
+"""Positions -> records: what runs in the training process, or in its data workers."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from urt_core.errors import UrtError
+from urt_core.records import PreferenceRecord
+from urt_data.component import Component
+from urt_data.errors import QuarantineError, SampleError
+from urt_data.order import Order, Place
+from urt_data.plan import EpochPlan
+from urt_data.quarantine import BadSample
+
+MAX_STAND_INS = 1000
+Transform = Callable[[list[PreferenceRecord]], Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadBatch:
+    """A batch and how reading it went.  ReadBatch(value=[record, record], outcomes=(None, BadSample(...), None))"""
+
+    value: Any
+    """The records, or what the transform made of them."""
+    outcomes: tuple[BadSample | None, ...]
+    """One per sample tried, in order: None where it was read."""
+
+
+class EpochBatches(Sequence[Any]):
+    """The batches of one rank and epoch by number: a map-style data set.
+
+    `DataLoader(stream.batches(), batch_size=None, num_workers=4)` reads them in order with worker processes.
+    """
+
+    def __init__(
+        self,
+        *,
+        plan: EpochPlan,
+        order: Order,
+        components: tuple[Component, ...],
+        transform: Transform | None,
+        strict: bool,
+    ) -> None:
+        self.plan = plan
+        self._order = order
+        self._components = components
+        self._transform = transform
+        self._strict = strict
+
+    def __len__(self) -> int:
+        return self.plan.num_batches
+
+    def __getitem__(self, batch: Any) -> Any:
+        if not 0 <= batch < len(self):
+            raise IndexError(f"batch {batch} of {len(self)}")
+        return self.read(batch).value
+
+    def read(self, batch: int) -> ReadBatch:
+        start, stop = self.plan.span(batch)
+        records: list[PreferenceRecord] = []
+        outcomes: list[BadSample | None] = []
+        for position, place in enumerate(self._order.places(start, stop), start):
+            self._try(position, place, records, outcomes)
+        while not records:
+            # Another rank has a batch at this step, so this one must have one too: the next readable record stands in.
+            self._try(
+                start + len(outcomes),
+                self._order.places(start + len(outcomes), start + len(outcomes) + 1)[0],
+                records,
+                outcomes,
+            )
+            if len(outcomes) > MAX_STAND_INS:
+                raise QuarantineError(
+                    f"no readable sample among {MAX_STAND_INS} from position {start:,}: {outcomes[-1]}"
+                )
+        return ReadBatch(value=self._transform(records) if self._transform else records, outcomes=tuple(outcomes))
+
+    def _try(
+        self, position: int, place: Place, records: list[PreferenceRecord], outcomes: list[BadSample | None]
+    ) -> None:
+        component = self._components[place.component]
+        try:
+            records.append(component.read(place.shard, place.number))
+            outcomes.append(None)
+        except SampleError as error:
+            if self._strict:
+                raise
+            outcomes.append(BadSample(position=position, shard=error.shard, key=error.key, reason=error.reason))
+
+
+class WorkerView(Sequence[Any]):
+    """What worker processes serve: outcomes travel with the batch, and errors as values, so that they arrive with their own type."""
+
+    def __init__(self, batches: EpochBatches) -> None:
+        self._batches = batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, batch: Any) -> Any:
+        try:
+            return self._batches.read(batch)
+        except UrtError as error:
+            return error
+
+
+def read_with_workers(batches: EpochBatches, *, num_workers: int, prefetch: int) -> Iterator[ReadBatch]:
+    """Read in order, `prefetch` batches ahead in each of `num_workers` processes of a torch DataLoader."""
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(
+            "num_workers > 0 needs torch: pip install 'urt-data[workers]', or read with num_workers=0"
+        ) from error
+    loader = torch.utils.data.DataLoader(
+        WorkerView(batches),  # type: ignore[arg-type]  # a Sequence is all that a map-style data set needs
+        batch_size=None,
+        collate_fn=_unchanged,
+        num_workers=num_workers,
+        prefetch_factor=prefetch,
+        # A generator of its own: by default the loader draws from torch's global one and would change what the model samples.
+        generator=torch.Generator(),
+    )
+    for read in loader:
+        if isinstance(read, UrtError):
+            raise read
+        yield read
+
+
+def _unchanged(value: Any) -> Any:
+    return value

@@ -1,0 +1,96 @@
+"""One part of a mixture: some of the records of one folder, and the order in which they come."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from urt_core.records import PreferenceRecord
+from urt_data.permutation import permutation
+from urt_data.shards import ShardFolder
+
+
+class Component:
+    """The records of `folder` that a selection keeps, counted per shard without reading an index.
+
+    `task` keeps one task; `kept` are the positions to keep among those records, ascending (None: all of them).
+    """
+
+    def __init__(self, folder: ShardFolder, *, task: str | None = None, kept: np.ndarray | None = None) -> None:
+        self.folder = folder
+        self.task = task
+        self._kept = kept
+        counts = [shard.num_samples if task is None else shard.tasks.get(task, 0) for shard in folder.shards]
+        self._starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        bounds = self._starts if kept is None else np.searchsorted(kept, self._starts)
+        self.shard_counts: np.ndarray = np.diff(bounds)
+        """Kept records per shard."""
+        self._bounds = bounds
+
+    def __len__(self) -> int:
+        return int(self._bounds[-1])
+
+    def row(self, shard: int, number: int) -> int:
+        """The row in `shard` of its kept record `number`."""
+        position = int(self._bounds[shard]) + number
+        within = (position if self._kept is None else int(self._kept[position])) - int(self._starts[shard])
+        return within if self.task is None else int(self._rows_of_task(shard)[within])
+
+    def read(self, shard: int, number: int) -> PreferenceRecord:
+        """The kept record `number` of `shard`."""
+        return self.folder.read(shard, self.row(shard, number))
+
+    def _rows_of_task(self, shard: int) -> np.ndarray:
+        index = self.folder.index(shard)
+        return np.flatnonzero(index.tasks == index.task_names.index(str(self.task)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PassOrder:
+    """The order of one pass over a component: whole shards in random order, mixed inside windows of a few shards.
+
+    A window is the smallest run of shards with `window` records, so reading stays within a few files at a time while neighbours in the
+    order come from anywhere in the window. Computing it touches one number per shard, and one per record of the current window.
+    """
+
+    shard_order: np.ndarray
+    shard_starts: np.ndarray
+    """Where each shard of `shard_order` starts in the unmixed pass; one more entry for the end."""
+    window_starts: np.ndarray
+    """Where each window starts; one more entry for the end."""
+    words: tuple[str | int, ...] | None
+    """What the permutation inside a window depends on; None keeps the stored order."""
+
+    def locate(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Shard and number inside it of the records at `positions` of this pass."""
+        unmixed = positions.copy()
+        if self.words is not None:
+            windows = np.searchsorted(self.window_starts, positions, side="right") - 1
+            for window in np.unique(windows):
+                start, end = int(self.window_starts[window]), int(self.window_starts[window + 1])
+                inside = windows == window
+                unmixed[inside] = (
+                    start + _window_permutation(end - start, *self.words, int(window))[positions[inside] - start]
+                )
+        places = np.searchsorted(self.shard_starts, unmixed, side="right") - 1
+        return self.shard_order[places], unmixed - self.shard_starts[places]
+
+
+def pass_order(shard_counts: np.ndarray, *, words: tuple[str | int, ...] | None, window: int) -> PassOrder:
+    """The order of the pass that `words` name (seed, component, number of the pass); None reads the shards as they are stored."""
+    order = np.arange(len(shard_counts)) if words is None else permutation(len(shard_counts), *words, "shards")
+    starts = np.concatenate([[0], np.cumsum(shard_counts[order])])
+    return PassOrder(shard_order=order, shard_starts=starts, window_starts=_window_starts(starts, window), words=words)
+
+
+def _window_starts(shard_starts: np.ndarray, window: int) -> np.ndarray:
+    end = int(shard_starts[-1])
+    cuts = [0]
+    while end - cuts[-1] >= 2 * window:
+        cuts.append(int(shard_starts[np.searchsorted(shard_starts, cuts[-1] + window)]))
+    return np.array([*cuts, end] if cuts[-1] < end else cuts, dtype=np.int64)
+
+
+@lru_cache(maxsize=16)
+def _window_permutation(length: int, *words: str | int) -> np.ndarray:
+    return permutation(length, *words)

@@ -1,0 +1,71 @@
+"""A `PreferenceRecord` as the members of one sample, and back.
+
+    record with Media.files=("photos/cat.PNG",)  ->  json, first.png, second.png  ->  record with Media.files=("first.png",) and bytes
+
+Inside a sample files are named by their role, so that a shard says nothing about the machine it was made on.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from urt_core.errors import RecordError
+from urt_core.media.frames import encoded_bytes
+from urt_core.media.images import MediaLimits
+from urt_core.records import Candidate, Media, PreferenceRecord
+from urt_data.errors import ShardError
+from urt_data.shards.tar import ALLOWED_SUFFIXES, MAX_MEMBER_BYTES, RECORD_SUFFIX, Member
+
+STORED_LIMITS = MediaLimits(max_file_bytes=MAX_MEMBER_BYTES)
+ROLES = ("first", "second", "media")
+
+
+def to_members(record: PreferenceRecord) -> list[Member]:
+    """The members of one sample: the record's JSON, then its media in the order first, second, media, frame by frame."""
+    stored: dict[str, Media] = {}
+    files: list[Member] = []
+    for role in ROLES:
+        media = getattr(record, role)
+        if isinstance(media, Media):
+            names = _member_names(media, role, key=record.key)
+            stored[role] = Media(kind=media.kind, files=names)
+            files += [(name, encoded_bytes(media, index, limits=STORED_LIMITS)) for index, name in enumerate(names)]
+    document = replace(record, **stored).to_json()
+    text = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return [(RECORD_SUFFIX, text.encode()), *files]
+
+
+def from_members(members: Mapping[str, bytes], *, key: str) -> PreferenceRecord:
+    """The record of one sample with the bytes of its media filled in."""
+    try:
+        document = json.loads(members[RECORD_SUFFIX])
+        record = PreferenceRecord.from_json(document)
+    except KeyError as error:
+        raise ShardError(f"it has no {key}.{RECORD_SUFFIX}") from error
+    except (UnicodeDecodeError, json.JSONDecodeError, RecordError, TypeError, RecursionError) as error:
+        raise ShardError(f"{key}.{RECORD_SUFFIX} is not a preference record: {error}") from error
+    if record.key != key:
+        raise ShardError(f"{key}.{RECORD_SUFFIX} calls itself {record.key!r}")
+    return replace(record, **{role: _filled(getattr(record, role), members, key) for role in ROLES})
+
+
+def _filled(candidate: Candidate | None, members: Mapping[str, bytes], key: str) -> Candidate | None:
+    if not isinstance(candidate, Media):
+        return candidate
+    missing = [name for name in candidate.files if name not in members]
+    if missing:
+        raise ShardError(f"its media {', '.join(missing)} are not in the shard; it holds {', '.join(sorted(members))}")
+    return Media(kind=candidate.kind, files=candidate.files, data=tuple(members[name] for name in candidate.files))
+
+
+def _member_names(media: Media, role: str, *, key: str) -> tuple[str, ...]:
+    suffixes = [PurePosixPath(name).suffix[1:].lower() for name in media.files]
+    for name, suffix in zip(media.files, suffixes, strict=True):
+        if suffix not in ALLOWED_SUFFIXES or suffix == RECORD_SUFFIX:
+            allowed = ", ".join(sorted(ALLOWED_SUFFIXES - {RECORD_SUFFIX}))
+            raise ShardError(f"record {key}: {role} file {name!r} has suffix {suffix!r}; allowed: {allowed}")
+    if len(suffixes) == 1:
+        return (f"{role}.{suffixes[0]}",)
+    digits = max(2, len(str(len(suffixes) - 1)))
+    return tuple(f"{role}.f{index:0{digits}d}.{suffix}" for index, suffix in enumerate(suffixes))

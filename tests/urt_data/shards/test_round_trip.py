@@ -1,0 +1,131 @@
+"""Records come back as they were, the same input gives the same bytes, and nothing unfinished is read."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.urt_data.conftest import answer_record, image_record, write
+from urt_core.records import Media, MediaKind, PreferenceRecord, Task
+from urt_data import ShardFolder, ShardWriter
+from urt_data.errors import ShardError
+from urt_data.shards.sample import from_members, to_members
+from urt_data.shards.tar import pack_sample, split_sample
+
+
+def test_records_come_back_with_their_bytes(tmp_path):
+    records = [image_record(0), answer_record(1), image_record(2)]
+    folder = write(tmp_path / "pairs", records, samples_per_shard=2, metadata={"source": "test"})
+    read = list(folder)
+    assert [record.key for record in read] == ["pair-0", "clip-1", "pair-2"]
+    assert read[0] == replace(
+        records[0],
+        first=replace(records[0].first, files=("first.png",)),
+        second=replace(records[0].second, files=("second.png",)),
+    )
+    assert read[1].media.files == ("media.f00.png", "media.f01.png", "media.f02.png")
+    assert read[1].media.data == records[1].media.data
+    assert (read[1].completion, read[1].second) == (records[1].completion, "It falls ö.")
+    assert folder[-1] == read[2]
+    assert folder[0:2] == read[:2]
+    assert folder.manifest["tasks"] == {"image_generation": 2, "video_understanding": 1}
+    assert folder.manifest["preferences"] == {"first": 1, "second": 1, "tie": 1}
+    assert folder.metadata == {"source": "test"}
+
+
+@given(
+    text=st.text(),
+    metadata=st.dictionaries(
+        st.text(), st.one_of(st.none(), st.integers(-(2**60), 2**60), st.text(), st.lists(st.floats(-1, 1)))
+    ),
+    files=st.lists(
+        st.tuples(st.sampled_from(["png", "JPG", "webp"]), st.binary(max_size=2000)), min_size=2, max_size=12
+    ),
+)
+@settings(max_examples=50, deadline=None)
+def test_any_record_survives_packing(text, metadata, files):
+    media = Media(
+        kind=MediaKind.VIDEO,
+        files=tuple(f"folder/x.{suffix}" for suffix, _ in files),
+        data=tuple(data for _, data in files),
+    )
+    record = PreferenceRecord(
+        key="k", task=Task.VIDEO_GENERATION, text=text, first=media, second=media, metadata=metadata
+    )
+    packed = b"".join(pack_sample(record.key, to_members(record)))
+    read = from_members(split_sample(packed, key="k"), key="k")
+    assert (read.text, read.metadata, read.first.data, read.second.data) == (text, metadata, media.data, media.data)
+    assert b"".join(pack_sample(read.key, to_members(read))) == packed
+
+
+def test_media_without_bytes_are_read_from_their_paths(tmp_path):
+    record = image_record(0)
+    (tmp_path / "a.png").write_bytes(record.first.data[0])
+    on_disk = replace(record, first=Media(kind=MediaKind.IMAGE, files=(str(tmp_path / "a.png"),)))
+    assert write(tmp_path / "pairs", [on_disk])[0].first.data == record.first.data
+
+
+def test_same_records_same_bytes(tmp_path):
+    def files(name: str) -> dict[str, bytes]:
+        write(tmp_path / name, map(image_record, range(10)), samples_per_shard=4, metadata={"b": 1, "a": 2})
+        return {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+
+    assert files("one") == files("two")
+
+
+def test_an_error_leaves_no_manifest_and_no_temporary_file(tmp_path):
+    def records():
+        yield from map(image_record, range(3))
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        write(tmp_path, records(), samples_per_shard=2)
+    assert sorted(os.listdir(tmp_path)) == ["shard-000000.tar", "shard-000000.tar.idx.json"]
+    with pytest.raises(ShardError, match="holds no finished data set"):
+        ShardFolder(tmp_path)
+
+
+def test_a_shorter_run_removes_the_shards_of_a_longer_one(tmp_path, folder_of):
+    folder_of(20)
+    with pytest.raises(ShardError, match="overwrite=True"):
+        ShardWriter(tmp_path / "pairs")
+    assert len(folder_of(5, overwrite=True)) == 5
+    assert len(list((tmp_path / "pairs").glob("*.tar"))) == 1
+
+
+@pytest.mark.parametrize("numbers", [(0, 0), (0, 1, 2, 0)], ids=["in one shard", "in two shards"])
+def test_keys_are_unique(tmp_path, numbers):
+    with pytest.raises(ShardError, match="unique in"):
+        write(tmp_path / "pairs", map(image_record, numbers), samples_per_shard=2)
+
+
+@pytest.mark.parametrize("name", ["a.pyd", "a.pth", "a", "a.json", "a.tar"])
+def test_only_media_suffixes_are_stored(tmp_path, name):
+    record = replace(image_record(0), first=Media(kind=MediaKind.IMAGE, files=(name,), data=(b"x",)))
+    with pytest.raises(ShardError, match=r"allowed: avi, bmp"):
+        write(tmp_path / "pairs", [record])
+
+
+def test_an_empty_folder_is_a_data_set_of_nothing(tmp_path):
+    folder = write(tmp_path / "pairs", [])
+    assert (len(folder), list(folder)) == (0, [])
+
+
+def test_opening_reads_the_manifest_alone(tmp_path, folder_of):
+    folder_of(20)
+    for path in Path(tmp_path / "pairs").glob("shard-*"):
+        path.unlink()
+    folder = ShardFolder(tmp_path / "pairs")
+    assert len(folder) == 20
+    with pytest.raises(ShardError, match=r"shard-000000.tar.idx.json does not exist"):
+        folder[0]
+
+
+def test_members_are_what_the_record_names(tmp_path, folder_of):
+    members = folder_of(3).read_members(0, 1)
+    assert list(members) == ["json", "first.png", "second.png"]
+    assert json.loads(members["json"])["first"] == {"kind": "image", "files": ["first.png"]}
