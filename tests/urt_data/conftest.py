@@ -61,6 +61,12 @@ def write(folder: Path, records, **settings) -> ShardFolder:
     return ShardFolder(folder)
 
 
+@pytest.fixture(autouse=True)
+def no_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test cuts the power, and waiting for a busy disk would make up most of the run."""
+    monkeypatch.setattr("os.fsync", lambda handle: None)
+
+
 @pytest.fixture
 def folder_of(tmp_path: Path) -> Callable[..., ShardFolder]:
     """folder_of(50, samples_per_shard=7) -> ShardFolder of 50 image pairs."""
