@@ -1,0 +1,194 @@
+"""The rules of the house that no single package can check: who imports whom, what a file may be called, hold or use."""
+
+import ast
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("urt_core", "urt_data", "urt_kernels", "urt_train")
+MAY_IMPORT = {
+    "urt_core": set(),
+    "urt_data": {"urt_core"},
+    "urt_kernels": set(),
+    "urt_train": {"urt_core", "urt_data", "urt_kernels"},
+}
+MAX_LINES = 400
+
+
+def source_of(package: str) -> Path:
+    return ROOT / "packages" / package.replace("_", "-") / "src" / package
+
+
+@cache
+def tracked_files() -> tuple[Path, ...]:
+    """What git tracks and the work tree still has; a copy without git has no such list."""
+    try:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"needs a git checkout: {error}")
+    return tuple(path for name in listed.split("\0") if name and (path := ROOT / name).is_file())
+
+
+def tracked_python() -> list[Path]:
+    return [path for path in tracked_files() if path.suffix == ".py"]
+
+
+def imports(path: Path) -> set[str]:
+    """The top-level names of all modules that a file imports, wherever the import stands."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return {name.split(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_run_one_way(package: str) -> None:
+    forbidden = ({*PACKAGES, "apps", "tests"} - {package}) - MAY_IMPORT[package]
+    offences = {
+        str(path.relative_to(ROOT)): wrong
+        for path in source_of(package).rglob("*.py")
+        if (wrong := sorted(imports(path) & forbidden))
+    }
+    assert not offences, f"{package} may import only {sorted(MAY_IMPORT[package])} of its siblings"
+
+
+def test_an_app_imports_no_other_app() -> None:
+    apps = {path.stem: path for path in (ROOT / "apps").glob("*.py")}
+    offences = {name: wrong for name, path in apps.items() if (wrong := sorted(imports(path) & apps.keys()))}
+    assert not offences, "what two apps share belongs to a package"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_declares_what_it_imports(package: str) -> None:
+    """So that it installs alone: every third-party import is a dependency or belongs to an extra."""
+    project = tomllib.loads((ROOT / "packages" / package.replace("_", "-") / "pyproject.toml").read_text())["project"]
+    requirements = [
+        *project.get("dependencies", []),
+        *(each for extra in project.get("optional-dependencies", {}).values() for each in extra),
+    ]
+    declared = {re.split(r"[^\w.-]", requirement)[0].lower().replace("-", "_") for requirement in requirements}
+    distributions = {"PIL": "pillow", "hydra": "hydra_core", "yaml": "pyyaml", "attr": "attrs"}
+    used = {name for path in source_of(package).rglob("*.py") for name in imports(path)}
+    third_party = {distributions.get(name, name) for name in used - sys.stdlib_module_names - {package}}
+    assert third_party <= declared, f"add to pyproject.toml of {package}: {sorted(third_party - declared)}"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_says_that_it_is_typed_and_what_it_is(package: str) -> None:
+    assert (source_of(package) / "py.typed").is_file()
+    assert (ROOT / "packages" / package.replace("_", "-") / "README.md").is_file()
+
+
+@pytest.mark.parametrize(
+    ("module", "forbidden"),
+    [
+        ("urt_core", None),  # None: no third-party module at all
+        ("urt_core.records", None),
+        ("urt_core.judgement", None),
+        ("urt_data", {"torch", "transformers", "lightning"}),
+        ("urt_train.config", {"torch", "transformers", "lightning"}),
+        ("urt_train.program", {"torch", "transformers", "lightning"}),
+    ],
+)
+def test_a_light_module_loads_nothing_heavy(module: str, forbidden: set[str] | None) -> None:
+    """In an interpreter of its own; what the environment itself loads at start-up does not count."""
+    code = (
+        "import sys; before = set(sys.modules)\n"
+        f"import {module}\n"
+        "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
+    )
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(completed.stdout.split()) - sys.stdlib_module_names - set(PACKAGES)
+    assert not (loaded if forbidden is None else loaded & forbidden)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_exported_names_are_those_of_all(package: str) -> None:
+    module = importlib.import_module(package)
+    exported = module.__all__
+    assert sorted(exported) == sorted(set(exported)), "a name stands twice"
+    missing = [name for name in exported if not hasattr(module, name)]
+    assert not missing
+    defined_here = {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and not inspect.ismodule(value)
+        and getattr(value, "__module__", "").startswith(package)
+    }
+    assert defined_here <= set(exported)
+
+
+def test_no_file_is_long() -> None:
+    lengths = {path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines()) for path in tracked_python()}
+    long = {str(path): length for path, length in lengths.items() if length > MAX_LINES}
+    assert not long, f"over {MAX_LINES} lines: which concept is missing?"
+
+
+def test_no_file_is_a_grab_bag() -> None:
+    grab_bags = {"util", "utils", "helper", "helpers", "common", "misc"}
+    offences = [
+        str(path)
+        for path in (path.relative_to(ROOT) for path in tracked_files())
+        if grab_bags & {*path.parts, path.stem}
+    ]
+    assert not offences, "name a file after the thing it holds"
+
+
+def unsafe_uses(tree: ast.AST) -> list[str]:
+    """Ways to run what a file, a checkpoint or a model hub says."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            found += [
+                f"line {node.lineno}: imports {name}" for name in names if name in {"pickle", "dill", "cloudpickle"}
+            ]
+        elif isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Name) and node.func.id in {"eval", "exec"}:
+                found.append(f"line {node.lineno}: calls {node.func.id}")
+            for keyword in node.keywords:
+                if ast.unparse(keyword) in {"trust_remote_code=True", "weights_only=False", "shell=True"}:
+                    found.append(f"line {node.lineno}: {ast.unparse(keyword)}")
+    return found
+
+
+def test_nothing_runs_what_a_file_says() -> None:
+    offences = {
+        str(path.relative_to(ROOT)): found
+        for path in tracked_python()
+        if not path.is_relative_to(ROOT / "tests")
+        and (found := unsafe_uses(ast.parse(path.read_text(encoding="utf-8"))))
+    }
+    assert not offences
+
+
+def test_unsafe_uses_are_recognised() -> None:
+    code = "import pickle\neval('1')\nload(p, trust_remote_code=True, weights_only=False)\nmodel.eval()\nload(p, shell=False)"
+    assert [line.split(":")[0] for line in unsafe_uses(ast.parse(code))] == ["line 1", "line 2", "line 3", "line 3"]
+
+
+def test_no_tracked_file_names_a_place_on_one_machine() -> None:
+    """Absolute paths of somebody's machine and package index settings: both belong to the environment, not to the project."""
+    place = re.compile(
+        rb"(?<![\w.~$}])/(?:work|root|farm|home|Users|tmp/v[\w-]*|opt)/[\w.-]+|(?:^|\s)--?(?:extra-)?index-url|find-links"
+    )
+    offences = {
+        str(path.relative_to(ROOT)): sorted({found.group().decode() for found in matches})
+        for path in tracked_files()
+        if path != Path(__file__)
+        and b"\0" not in (content := path.read_bytes())
+        and (matches := list(place.finditer(content)))
+    }
+    assert not offences
