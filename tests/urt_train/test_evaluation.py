@@ -215,7 +215,7 @@ def test_stage_table_has_a_row_per_stage_and_a_dash_where_nothing_was_measured()
         orders="given",
     )
     one = run(lambda prompt, index: judgement(2), [pair(n) for n in range(4)], dialects=[Dialect.V1], orders="given")
-    with_reasoning, direct, *_ = stage_tables({"base": one, "grpo": both})
+    with_reasoning, direct = stage_tables({"base": one, "grpo": both}).accuracy
     assert [row[0] for row in with_reasoning.rows] == ["Base", "GRPO"]
     assert with_reasoning.rows[0][-1].startswith("0.0 % (0.0–")
     assert with_reasoning.rows[1][-1].startswith("100.0 % (")

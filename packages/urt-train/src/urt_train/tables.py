@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import rich.table
 from rich.console import Console
@@ -19,6 +20,11 @@ DIALECT_TITLES = {
     Dialect.V1: "With reasoning (dialect v1)",
     Dialect.V2: "With reasoning (dialect v2)",
     Dialect.DIRECT: "Direct answer, without reasoning",
+}
+DIALECT_NAMES = {
+    Dialect.V1: "reasoning first",
+    Dialect.V2: "reasoning first (v2)",
+    Dialect.DIRECT: "direct answer",
 }
 LEGEND = (
     "*readable*: the judgement could be read. *right*: the verdict equals the label, in the order the pairs are given; "
@@ -85,8 +91,16 @@ def evaluation_tables(result: EvaluationResult) -> list[Table]:
     return tables
 
 
-def stage_tables(results: Mapping[str, EvaluationResult]) -> list[Table]:
-    """Stage x task, accuracy with interval: one table per dialect; then what else each stage's judgements are like."""
+class StageTables(NamedTuple):
+    """One table per dialect of each kind."""
+
+    accuracy: list[Table]
+    """Stage x task, right verdicts with their interval."""
+    behaviour: list[Table]
+    """Stage x what else the judgements are like."""
+
+
+def stage_tables(results: Mapping[str, EvaluationResult]) -> StageTables:
     dialects = dict.fromkeys(dialect for result in results.values() for dialect in result.dialects)
     tasks = [task for task in [*Task, None] if any(row.task is task for r in results.values() for row in r.rows)]
     accuracy = [
@@ -112,7 +126,7 @@ def stage_tables(results: Mapping[str, EvaluationResult]) -> list[Table]:
         )
         for dialect in dialects
     ]
-    return accuracy + behaviour
+    return StageTables(accuracy, behaviour)
 
 
 def markdown_page(title: str, tables: Sequence[Table], *, introduction: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -18,6 +18,7 @@ from PIL import Image
 from urt_core import Dialect, Media, Preference, PreferenceRecord, Task, verdict_text
 from urt_core.media import MediaPolicy, load_frames
 from urt_train.judging import JudgedPair, Order
+from urt_train.tables import task_title
 
 THUMBNAILS = MediaPolicy(min_pixels=1, max_pixels=320 * 320, num_frames=8)
 JUDGE_TAG = re.compile(r"(</?(?:think|answer)>)")
@@ -58,7 +59,8 @@ class Score:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Card:
     key: str
-    task: str
+    task: Task
+    task_title: str
     cause: str
     text: str
     """The caption, or the question."""
@@ -110,10 +112,6 @@ def cards(
     return made
 
 
-def keys_of(chosen: Iterable[JudgedPair]) -> set[str]:
-    return {pair.key for pair in chosen}
-
-
 def data_uri(image: Image.Image) -> str:
     """PNG where that is small (drawings), else JPEG (photographs)."""
     png = io.BytesIO()
@@ -137,7 +135,8 @@ def _card(pair: JudgedPair, record: PreferenceRecord, history: Mapping[str, Judg
     shown = [(f"{noun} 1", record.first), (f"{noun} 2", record.second)] if generation else [("", record.media)]
     return Card(
         key=pair.key,
-        task=str(pair.task),
+        task=pair.task,
+        task_title=task_title(pair.task),
         cause=pair.cause,
         text=record.text,
         strips=tuple(_strip(name, media) for name, media in shown if isinstance(media, Media)),
@@ -161,7 +160,7 @@ def _card(pair: JudgedPair, record: PreferenceRecord, history: Mapping[str, Judg
                     (bool(JUDGE_TAG.fullmatch(piece)), piece) for piece in JUDGE_TAG.split(told.text) if piece
                 ),
             )
-            for stage, told in reversed(history.items())
+            for stage, told in reversed(list(history.items()))
         ),
     )
 

@@ -1,0 +1,210 @@
+"""Labelled pairs and a teacher in, a shard of judgements to imitate out: the data of the cold start.
+
+A trace is kept only where its parsed verdict equals the label (arXiv 2505.03318, section 3: of 10K pairs about 5K stay).
+What was kept, and what was dropped for which reason, is counted per task and written into the manifest of the shard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from urt_core import (
+    AsyncEngine,
+    Completion,
+    Dialect,
+    Engine,
+    ParseFailure,
+    Preference,
+    PreferenceRecord,
+    SamplingParams,
+    Task,
+    render,
+)
+from urt_core.errors import DataError
+from urt_data.shards import ShardWriter
+from urt_train.answers import AnswerJournal
+from urt_train.judging import read_completion
+from urt_train.progress import progress_bar
+from urt_train.tables import Table, task_title
+
+
+@dataclass(kw_only=True, slots=True)
+class TraceCounts:
+    """What became of one task's pairs: TraceCounts(asked=500, kept=471, dropped=Counter({"wrong verdict": 25, "truncated": 4}))"""
+
+    asked: int = 0
+    kept: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"asked": self.asked, "kept": self.kept, "dropped": dict(sorted(self.dropped.items()))}
+
+
+def distill(
+    records: Sequence[PreferenceRecord],
+    *,
+    teacher: Engine | AsyncEngine,
+    folder: Path,
+    dialect: Dialect,
+    sampling: SamplingParams,
+    attempts: int = 1,
+    batch_size: int = 64,
+    concurrency: int = 16,
+    journal: Path | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    console: Console | None = None,
+) -> dict[Task, TraceCounts]:
+    """Ask `teacher` about each record, up to `attempts` times until its verdict is the label, and write the kept traces.
+
+    With `journal`, each answer is on disk before it is used: a run that is started again asks only what has no answer yet.
+    A failed request (timeout, HTTP error, spent budget) is no answer. `folder` appears complete or not at all.
+    """
+    fates = _Fates(records, dialect)
+    answers = AnswerJournal(journal)
+    for attempt in range(attempts):
+        pending = fates.pending
+        with progress_bar(console) as progress:
+            title = "teacher" if attempts == 1 else f"teacher, attempt {attempt + 1} of {attempts}"
+            bar = progress.add_task(title, total=len(pending), note="")
+
+            def settle(position: int, completion: Completion) -> None:
+                fates.settle(position, completion)
+                note = f"kept {len(fates.traces):,}, answered in an earlier run {answers.num_reused:,}"
+                progress.update(bar, advance=1, note=note)  # noqa: B023 - called only inside this turn of the loop
+
+            _ask(
+                teacher,
+                records,
+                pending,
+                dialect=dialect,
+                sampling=replace(sampling, num_completions=1, seed=(sampling.seed or 0) + attempt),
+                answers=answers,
+                batch_size=batch_size,
+                concurrency=concurrency,
+                settle=settle,
+            )
+    counts = fates.counts()
+    if not fates.traces:
+        dropped = sum((count.dropped for count in counts.values()), Counter())
+        reasons = ", ".join(f"{reason}: {number:,}" for reason, number in dropped.most_common())
+        raise DataError(
+            f"teacher {teacher.model!r} gave no right trace for {len(records):,} pairs ({reasons}); nothing was written"
+        )
+    about = {
+        "teacher": teacher.model,
+        "dialect": str(dialect),
+        "temperature": sampling.temperature,
+        "attempts": attempts,
+        "counts": {str(task): count.to_json() for task, count in counts.items()},
+    }
+    with ShardWriter(folder, metadata={**(metadata or {}), "distillation": about}, overwrite=True) as shards:
+        for position in sorted(fates.traces):
+            shards.write(replace(records[position], completion=fates.traces[position]))
+    return counts
+
+
+def distillation_table(counts: Mapping[Task, TraceCounts]) -> Table:
+    reasons = sorted({reason for count in counts.values() for reason in count.dropped})
+    return Table(
+        title="Teacher's traces by task",
+        columns=("task", "pairs", "kept", *reasons),
+        rows=tuple(
+            (
+                task_title(task),
+                f"{count.asked:,}",
+                f"{count.kept:,}",
+                *(f"{count.dropped[reason]:,}" for reason in reasons),
+            )
+            for task, count in counts.items()
+        ),
+    )
+
+
+class _Fates:
+    """What has become of each record, by position: a trace, or the reason why there is none (yet)."""
+
+    def __init__(self, records: Sequence[PreferenceRecord], dialect: Dialect) -> None:
+        self.traces: dict[int, str] = {}
+        self._dialect = dialect
+        self._facts: list[tuple[Task, Preference | None]] = [(record.task, record.preference) for record in records]
+        self._reasons: dict[int, str] = {}
+        for position, (_, label) in enumerate(self._facts):
+            if label is None or label is Preference.TIE:
+                self._reasons[position] = "no label" if label is None else "label is a tie"
+        self._never_asked = frozenset(self._reasons)
+
+    @property
+    def pending(self) -> list[int]:
+        return [n for n in range(len(self._facts)) if n not in self.traces and n not in self._never_asked]
+
+    def settle(self, position: int, completion: Completion) -> None:
+        task, label = self._facts[position]
+        reading = read_completion(completion, task=task, dialect=self._dialect)
+        if isinstance(reading, ParseFailure):
+            self._reasons[position] = reading.kind
+        elif reading.verdict is not label:
+            self._reasons[position] = "wrong verdict"
+        else:
+            self.traces[position] = completion.text.strip()
+
+    def counts(self) -> dict[Task, TraceCounts]:
+        counts: dict[Task, TraceCounts] = {}
+        for position, (task, _) in enumerate(self._facts):
+            count = counts.setdefault(task, TraceCounts())
+            count.asked += 1
+            if position in self.traces:
+                count.kept += 1
+            else:
+                count.dropped[self._reasons[position]] += 1
+        return counts
+
+
+def _ask(
+    teacher: Engine | AsyncEngine,
+    records: Sequence[PreferenceRecord],
+    positions: Sequence[int],
+    *,
+    dialect: Dialect,
+    sampling: SamplingParams,
+    answers: AnswerJournal,
+    batch_size: int,
+    concurrency: int,
+    settle: Callable[[int, Completion], None],
+) -> None:
+    """Settle every position: from the journal, else by asking; a new answer is noted before it is used."""
+    unanswered = [] if len(answers) else list(positions)
+    for position in positions if len(answers) else ():
+        known = answers.find(teacher.model, render(records[position], dialect), sampling)
+        if known is None:
+            unanswered.append(position)
+        else:
+            settle(position, known)
+
+    if isinstance(teacher, AsyncEngine):
+        waiting = iter(unanswered)
+
+        async def ask_in_turn() -> None:
+            for position in waiting:
+                prompt = render(records[position], dialect)
+                [[completion]] = await teacher.agenerate([prompt], sampling)
+                answers.note(teacher.model, prompt, sampling, completion)
+                settle(position, completion)
+
+        async def ask_all() -> None:
+            await asyncio.gather(*(ask_in_turn() for _ in range(concurrency)))
+
+        asyncio.run(ask_all())
+        return
+    for start in range(0, len(unanswered), batch_size):
+        batch = unanswered[start : start + batch_size]
+        prompts = [render(records[position], dialect) for position in batch]
+        for position, prompt, [completion] in zip(batch, prompts, teacher.generate(prompts, sampling), strict=True):
+            answers.note(teacher.model, prompt, sampling, completion)
+            settle(position, completion)

@@ -1,0 +1,60 @@
+"""Some of the records of a folder of shards, chosen from its side indexes: no record is read before it is used."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from urt_core import PreferenceRecord
+from urt_core.errors import DataError
+from urt_data.shards import ShardFolder
+
+
+class SelectedRecords(Sequence[PreferenceRecord]):
+    """Records of `source` at `places` (shard, row), each read when it is asked for."""
+
+    def __init__(self, source: ShardFolder, places: Sequence[tuple[int, int]]) -> None:
+        self.source = source
+        self.places = places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, position: Any) -> Any:
+        if isinstance(position, slice):
+            return SelectedRecords(self.source, self.places[position])
+        return self.source.read(*self.places[position])
+
+
+def select_tasks(source: ShardFolder, *, tasks: Iterable[str], per_task: int | None = None) -> SelectedRecords:
+    """The first `per_task` records of each of `tasks` (all of them where it is None), in the order of the folder."""
+    wanted = set(map(str, tasks))
+    taken: Counter[str] = Counter()
+    places = []
+    for shard in range(len(source.shards)):
+        index = source.index(shard)
+        for row, number in enumerate(index.tasks):
+            task = index.task_names[number]
+            if task in wanted and (per_task is None or taken[task] < per_task):
+                taken[task] += 1
+                places.append((shard, row))
+    if not places:
+        present = ", ".join(source.manifest["tasks"]) or "nothing"
+        raise DataError(f"{source.folder} holds no record of {', '.join(sorted(wanted))}; it holds: {present}")
+    return SelectedRecords(source, places)
+
+
+def records_by_key(source: ShardFolder, keys: Collection[str]) -> dict[str, PreferenceRecord]:
+    """The records with these keys; a key that the folder lacks is an error."""
+    found = {
+        key: source.read(shard, row)
+        for shard in range(len(source.shards))
+        for row, key in enumerate(source.index(shard).keys)
+        if key in keys
+    }
+    if missing := sorted(set(keys) - set(found)):
+        raise DataError(
+            f"{source.folder} has no record {missing[0]!r} ({len(missing)} missing); it is not the judged data"
+        )
+    return found
