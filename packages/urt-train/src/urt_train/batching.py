@@ -1,0 +1,166 @@
+"""Prompts with their completions as tensors: what the policy computes log-probs of, and how a batch is cut into micro-batches.
+
+A batch holds each prompt once and its completions beside it; how both are laid out in a forward pass (padded, shared prefix)
+is the policy's business. Shape letters: `P` prompts, `G` completions of each, `C` completion tokens, `T` prompt tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.functional import pad
+
+Batch = TypeVar("Batch", bound="TokenBatch")
+PROMPT_ROWS = ("input_ids", "attention_mask", "mm_token_type_ids")
+"""Tensors of `encode_prompts` with one row per prompt; `pixel_values` and `image_grid_thw` run over all images of the batch."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenBatch:
+    """Two prompts with four completions each: TokenBatch(prompts={"input_ids": [2, T], ...}, completion_ids=[2, 4, C], ...)"""
+
+    prompts: Mapping[str, Tensor]
+    """What `encode_prompts` returns, left-padded."""
+    completion_ids: Int[Tensor, "P G C"]
+    """Sampled or target tokens, EOS included, right-padded with 0."""
+    completion_mask: Bool[Tensor, "P G C"]
+    """True up to and including the EOS. A completion without any True takes part in no loss."""
+    num_tokens: float = 1.0
+    """Completion tokens of the whole optimizer step, over all micro-batches and ranks: the divisor of a token mean."""
+    num_sequences: float = 1.0
+    """Completions of the whole optimizer step, over all micro-batches and ranks: the divisor of a sequence mean."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """What was measured when the batch was made."""
+
+    def to(self: Batch, device: torch.device) -> Batch:
+        moved = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, Tensor):
+                moved[item.name] = value.to(device, non_blocking=True)
+        prompts = {name: tensor.to(device, non_blocking=True) for name, tensor in self.prompts.items()}
+        return replace(self, prompts=prompts, **moved)
+
+    def completions(self: Batch, start: int, stop: int) -> Batch:
+        """The same prompts with completions `start` to `stop` of each group."""
+        return replace(
+            self, **{name: getattr(self, name)[:, start:stop] for name in self._by_completion() if getattr(self, name) is not None}
+        )
+
+    def _by_completion(self) -> tuple[str, ...]:
+        return ("completion_ids", "completion_mask")
+
+    def trimmed(self: Batch) -> Batch:
+        """Without the columns that are padding in every completion, and those that are padding in every prompt."""
+        columns = max(1, int(self.completion_mask.sum(-1).max()))
+        first = int(self.prompts["attention_mask"].argmax(-1).min())
+        prompts = {name: tensor[:, first:] if name in PROMPT_ROWS else tensor for name, tensor in self.prompts.items()}
+        cut = {
+            name: value[..., :columns]
+            for name in self._by_completion()
+            if (value := getattr(self, name)) is not None and value.dim() == 3
+        }
+        return replace(self, prompts=prompts, **cut)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SFTBatch(TokenBatch):
+    """Prompts with the one completion to imitate: SFTBatch(prompts=..., completion_ids=[P, 1, C], completion_mask=[P, 1, C])"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExperienceBatch(TokenBatch):
+    """What a rollout found out about its completions.
+
+    ExperienceBatch(prompts=..., completion_ids=[P, G, C], ..., advantages=[P, G], rollout_logprobs=[P, G, C])
+    """
+
+    advantages: Float[Tensor, "P G"]
+    rollout_logprobs: Float[Tensor, "P G C"]
+    """Log-probs under the weights that sampled: the engine's, or the trainer's own before the first step."""
+    reference_logprobs: Float[Tensor, "P G C"] | None = None
+    """Log-probs under the reference policy; None without a KL term."""
+    old_logprobs: Float[Tensor, "P G C"] | None = None
+    """The trainer's own log-probs at rollout time, where importance weights correct for the engine's."""
+
+    def _by_completion(self) -> tuple[str, ...]:
+        return (
+            "completion_ids",
+            "completion_mask",
+            "advantages",
+            "rollout_logprobs",
+            "reference_logprobs",
+            "old_logprobs",
+        )
+
+
+def pack_completions(rows: Sequence[Sequence[Sequence[int]]]) -> tuple[Int[Tensor, "P G C"], Bool[Tensor, "P G C"]]:
+    """Token ids of G completions for each of P prompts -> ids and mask, padded on the right."""
+    longest = max(1, max(len(ids) for group in rows for ids in group))
+    ids = torch.zeros(len(rows), len(rows[0]), longest, dtype=torch.long)
+    mask = torch.zeros(ids.shape, dtype=torch.bool)
+    for prompt, group in enumerate(rows):
+        for completion, tokens in enumerate(group):
+            ids[prompt, completion, : len(tokens)] = torch.tensor(tokens, dtype=torch.long)
+            mask[prompt, completion, : len(tokens)] = True
+    return ids, mask
+
+
+def pack_values(rows: Sequence[Sequence[Sequence[float]]], *, length: int) -> Float[Tensor, "P G C"]:
+    """One number per completion token, 0 on the padding."""
+    return torch.stack(
+        [torch.stack([pad(torch.tensor(values, dtype=torch.float32), (0, length - len(values))) for values in group]) for group in rows]
+    )
+
+
+def expand_prompts(prompts: Mapping[str, Tensor], group_size: int) -> dict[str, Tensor]:
+    """Each prompt, with its images, `group_size` times in a row: what a layout without sharing computes."""
+    expanded = {name: prompts[name].repeat_interleave(group_size, dim=0) for name in PROMPT_ROWS if name in prompts}
+    if "pixel_values" in prompts:
+        order = torch.cat([images.repeat(group_size) for images in images_of_prompts(prompts)])
+        patches = prompts["image_grid_thw"].prod(-1).tolist()
+        pixels = torch.split(prompts["pixel_values"], patches)
+        expanded["pixel_values"] = torch.cat([pixels[image] for image in order.tolist()])
+        expanded["image_grid_thw"] = prompts["image_grid_thw"][order.to(prompts["image_grid_thw"].device)]
+    return expanded
+
+
+def select_prompts(prompts: Mapping[str, Tensor], chosen: Sequence[int]) -> dict[str, Tensor]:
+    """Some prompts of a batch with their images."""
+    rows = torch.tensor(chosen, dtype=torch.long)
+    selected = {name: prompts[name][rows] for name in PROMPT_ROWS if name in prompts}
+    if "pixel_values" in prompts:
+        images = images_of_prompts(prompts)
+        order = [int(image) for prompt in chosen for image in images[prompt]]
+        if order:
+            pixels = torch.split(prompts["pixel_values"], prompts["image_grid_thw"].prod(-1).tolist())
+            selected["pixel_values"] = torch.cat([pixels[image] for image in order])
+            selected["image_grid_thw"] = prompts["image_grid_thw"][order]
+    return selected
+
+
+def images_of_prompts(prompts: Mapping[str, Tensor]) -> list[Tensor]:
+    """Which images of the batch belong to each prompt. All images are merged alike, so shares of patches are shares of tokens."""
+    tokens = prompts["mm_token_type_ids"].bool().sum(-1).tolist()
+    patches = prompts["image_grid_thw"].prod(-1)
+    patches_per_token = int(patches.sum()) // max(1, sum(tokens))
+    image_tokens = (patches // max(1, patches_per_token)).tolist()
+    images, image = [], 0
+    for wanted in tokens:
+        first = image
+        while wanted > 0:
+            wanted -= image_tokens[image]
+            image += 1
+        images.append(torch.arange(first, image))
+    return images
+
+
+def encode_completions(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of texts to imitate, each with the EOS that ends a turn."""
+    rows = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    return [[*row, tokenizer.eos_token_id] for row in rows]

@@ -1,0 +1,182 @@
+"""The policy: a vision-language model with its tokenizer and image processor, the log-probs it gives to completions, and an
+engine over its live weights."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from urt_core import JudgeSpec, Prompt
+from urt_core.engines.decoding import prompt_positions
+from urt_core.engines.encoding import encode_prompts
+from urt_core.engines.transformers import TransformersEngine
+from urt_core.errors import CheckpointError
+from urt_core.media import MediaPolicy
+from urt_kernels import TokenLogprobs, linear_token_logprobs
+from urt_train.batching import PROMPT_ROWS, TokenBatch, expand_prompts
+from urt_train.config import Batching
+from urt_train.shared_prefix import prefix_layout, shared_prefix_rows
+
+
+class Policy(nn.Module):
+    """A judge that can be trained.
+
+    policy = Policy.from_pretrained("outputs/tiny/cold_start/model", spec=JudgeSpec.load("outputs/tiny/cold_start/model"))
+    policy.token_logprobs(batch, temperature=1.0).logprobs      # [P, G, C]
+    policy.engine().generate(prompts, sampling)                 # the same weights, as they are now
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer: Any,
+        image_processor: Any,
+        *,
+        spec: JudgeSpec,
+        batching: Batching = Batching.padded,
+    ) -> None:
+        super().__init__()
+        self.model: Any = model
+        self.tokenizer, self.image_processor = tokenizer, image_processor
+        self.spec = spec
+        self.batching = batching
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        *,
+        spec: JudgeSpec,
+        dtype: str = "float32",
+        attention: str = "sdpa",
+        revision: str | None = None,
+        batching: Batching = Batching.padded,
+    ) -> Policy:
+        from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
+
+        try:
+            model = AutoModelForImageTextToText.from_pretrained(
+                folder, dtype=getattr(torch, dtype), attn_implementation=attention, revision=revision
+            )
+            tokenizer = AutoTokenizer.from_pretrained(folder, revision=revision)
+            image_processor = AutoImageProcessor.from_pretrained(folder, revision=revision)
+        except (OSError, ValueError, ImportError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise CheckpointError(f"{folder} can't be opened as a model folder ({reason}); give another model.base") from error
+        return cls(model, tokenizer, image_processor, spec=spec, batching=batching)
+
+    @property
+    def media_policy(self) -> MediaPolicy:
+        return MediaPolicy(
+            min_pixels=self.spec.min_pixels, max_pixels=self.spec.max_pixels, num_frames=self.spec.num_frames
+        )
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def encode(self, prompts: Sequence[Prompt]) -> dict[str, Tensor]:
+        """The engine's own encoding, left-padded."""
+        return encode_prompts(self.tokenizer, self.image_processor, prompts, policy=self.media_policy)
+
+    def engine(self, *, batch_size: int = 64) -> TransformersEngine:
+        """An engine over the live weights; `batch_size` counts completions decoded together."""
+        return TransformersEngine(
+            self.model, self.tokenizer, self.image_processor, policy=self.media_policy, batch_size=batch_size, model="policy"
+        )
+
+    def reference(self) -> Policy:
+        """A frozen copy of the policy as it is now."""
+        twin = Policy(
+            copy.deepcopy(self.model), self.tokenizer, self.image_processor, spec=self.spec, batching=self.batching
+        )
+        return twin.requires_grad_(False).eval()
+
+    def select_trainable(self, *, language: bool, vision: bool, projector: bool) -> None:
+        """Freeze by module, not by a prefix of names, which changes between versions of transformers."""
+        base = self.model.model
+        tower = getattr(base, "visual", None) or base.vision_tower
+        mergers = [part for name, part in tower.named_children() if "merger" in name]
+        projectors = mergers or [base.multi_modal_projector]
+        self.model.requires_grad_(language)
+        tower.requires_grad_(vision)
+        for part in projectors:
+            part.requires_grad_(projector)
+
+    def token_logprobs(self, batch: TokenBatch, *, temperature: float = 1.0, entropy: bool = False) -> TokenLogprobs:
+        """Log-probs [P, G, C] of the completion tokens under softmax(logits / temperature); 0 outside the completion mask."""
+        hidden = self.completion_hidden(batch)
+        return linear_token_logprobs(
+            hidden,
+            self.model.get_output_embeddings().weight,
+            batch.completion_ids,
+            temperature=temperature,
+            entropy=entropy,
+            mask=batch.completion_mask,
+            validate_targets=False,
+        )
+
+    def completion_hidden(self, batch: TokenBatch) -> Tensor:
+        """The hidden state [P, G, C, H] that each completion token is predicted from: that of the token before it."""
+        if self.batching is Batching.shared_prefix:
+            return self._hidden_of_shared_prefix(batch)
+        return self._hidden_of_padded_rows(batch)
+
+    def _hidden_of_padded_rows(self, batch: TokenBatch) -> Tensor:
+        """The reference layout: one row [prompt | completion] for each completion."""
+        num_prompts, group_size, length = batch.completion_ids.shape
+        prompts = expand_prompts(batch.prompts, group_size)
+        # The last token predicts nothing that is asked for.
+        completion_ids = batch.completion_ids.flatten(0, 1)[:, :-1]
+        completion_mask = batch.completion_mask.flatten(0, 1)[:, :-1]
+        position_ids, next_position = prompt_positions(self.model, prompts)
+        own_positions = next_position[:, None] + torch.arange(length - 1, device=next_position.device)
+        hidden = self.model.model(
+            **_images(prompts),
+            input_ids=torch.cat([prompts["input_ids"], completion_ids], dim=1),
+            attention_mask=torch.cat([prompts["attention_mask"], completion_mask.long()], dim=1),
+            mm_token_type_ids=torch.nn.functional.pad(prompts["mm_token_type_ids"], (0, length - 1)),
+            position_ids=_append_positions(position_ids, own_positions),
+            use_cache=False,
+        ).last_hidden_state
+        return hidden[:, -length:].unflatten(0, (num_prompts, group_size))
+
+    def _hidden_of_shared_prefix(self, batch: TokenBatch) -> Tensor:
+        """One row [prompt | completion 1 | ... | completion G] for each prompt."""
+        num_prompts, group_size, length = batch.completion_ids.shape
+        prompts = batch.prompts
+        prompt_mask = prompts["attention_mask"]
+        prompt_length = prompt_mask.shape[1]
+        completion_ids = batch.completion_ids[:, :, :-1].flatten(1)
+        position_ids, next_position = prompt_positions(self.model, dict(prompts))
+        own_positions = next_position[:, None] + torch.arange(length - 1, device=next_position.device)
+        layout = prefix_layout(
+            prompt_mask.bool(), group_size=group_size, length=length - 1, dtype=self.model.dtype
+        )
+        with shared_prefix_rows(self.model):
+            hidden = self.model.model(
+                **_images(prompts),
+                input_ids=torch.cat([prompts["input_ids"], completion_ids], dim=1),
+                attention_mask=None,
+                mm_token_type_ids=torch.nn.functional.pad(prompts["mm_token_type_ids"], (0, completion_ids.shape[1])),
+                position_ids=_append_positions(position_ids, own_positions.repeat(1, group_size)),
+                use_cache=False,
+                layout=layout,
+            ).last_hidden_state
+        last_of_prompt = hidden[:, None, prompt_length - 1 : prompt_length].expand(-1, group_size, -1, -1)
+        own = hidden[:, prompt_length:].unflatten(1, (group_size, length - 1))
+        return torch.cat([last_of_prompt, own], dim=2)
+
+
+def _images(prompts: Any) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in prompts.items() if name not in PROMPT_ROWS}
+
+
+def _append_positions(prompt: Tensor, own: Tensor) -> Tensor:
+    """Positions of a whole row: those of the prompt ([B, T], or [3, B, T] with M-RoPE), then the completions' [B, C]."""
+    return torch.cat([prompt, own if prompt.dim() == 2 else own.expand(prompt.shape[0], -1, -1)], dim=-1)

@@ -1,0 +1,129 @@
+"""One row for a whole group: [prompt | completion 1 | ... | completion G], the prompt and its images computed once.
+
+The prompt attends over itself; each completion attends over the prompt and itself, and its positions go on where the prompt
+ends. So every token has the keys and positions it has in a row of its own, and log-probs and gradients are those of the padded
+layout up to the order of floating-point sums. It is done with two attention calls: one for all prompts, one for all completions
+with the keys of their prompt put in front (the idea of PrefixGrouper, arXiv 2506.05433, here for images and M-RoPE as well).
+It takes a transformer whose layers mix tokens by attention alone (Qwen2.5-VL, Qwen3-VL), not recurrent layers (Qwen3.5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+
+ATTENTION_NAME = "urt_shared_prefix"
+
+
+class PrefixLayout(NamedTuple):
+    """How the tokens of a row divide: PrefixLayout(prompt_length=300, group_size=8, prompt_mask=..., completion_mask=...)"""
+
+    prompt_length: int
+    group_size: int
+    prompt_mask: Float[Tensor, "P 1 T T"]
+    """0 where a prompt token may look, -inf where not."""
+    completion_mask: Float[Tensor, "B 1 C TC"]
+    """The same for the completions over [prompt | own]; B = P * G."""
+
+
+def prefix_layout(prompt_mask: Bool[Tensor, "P T"], *, group_size: int, length: int, dtype: torch.dtype) -> PrefixLayout:
+    """Masks for left-padded prompts and completions of `length` tokens; padding behind a completion needs none, being causal."""
+    num_prompts, prompt_length = prompt_mask.shape
+    device = prompt_mask.device
+    causal = torch.ones(prompt_length, prompt_length, dtype=torch.bool, device=device).tril()
+    # A padding token sees itself: a row of -inf would be NaN, and NaN times a weight of 0 is still NaN.
+    seen = (causal & prompt_mask[:, None, :]) | torch.eye(prompt_length, dtype=torch.bool, device=device)
+    own = torch.ones(length, length, dtype=torch.bool, device=device).tril()
+    over_prompt = prompt_mask[:, None, :].expand(num_prompts, length, prompt_length)
+    both = torch.cat([over_prompt, own.expand(num_prompts, length, length)], dim=-1)
+    return PrefixLayout(
+        prompt_length=prompt_length,
+        group_size=group_size,
+        prompt_mask=_additive(seen, dtype)[:, None],
+        completion_mask=_additive(both, dtype)[:, None].repeat_interleave(group_size, dim=0),
+    )
+
+
+def shared_prefix_attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float,
+    layout: PrefixLayout,
+    dropout: float = 0.0,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """query [P, heads, T + G * C, width], key and value with the heads of the keys -> [P, T + G * C, heads, width]."""
+    split = layout.prompt_length
+    repeats = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)
+    prompt = scaled_dot_product_attention(
+        query[:, :, :split],
+        key[:, :, :split],
+        value[:, :, :split],
+        attn_mask=layout.prompt_mask,
+        dropout_p=dropout,
+        scale=scaling,
+    )
+    completions = scaled_dot_product_attention(
+        _by_completion(query[:, :, split:], layout.group_size),
+        _behind_prompt(key, layout),
+        _behind_prompt(value, layout),
+        attn_mask=layout.completion_mask,
+        dropout_p=dropout,
+        scale=scaling,
+    )
+    num_prompts, heads, _, width = query.shape
+    completions = completions.view(num_prompts, layout.group_size, heads, -1, width).transpose(1, 2).flatten(2, 3)
+    return torch.cat([prompt, completions], dim=2).transpose(1, 2), None
+
+
+@contextmanager
+def shared_prefix_rows(model: Any) -> Iterator[None]:
+    """The text decoder of `model` attends by `shared_prefix_attention` inside the block; the vision tower as before."""
+    configs = {id(part.config): part.config for part in model.get_decoder().modules() if hasattr(part, "config")}
+    before = {name: config._attn_implementation for name, config in configs.items()}
+    try:
+        for config in configs.values():
+            config._attn_implementation = ATTENTION_NAME
+        yield
+    finally:
+        for name, config in configs.items():
+            config._attn_implementation = before[name]
+
+
+def _by_completion(states: Tensor, group_size: int) -> Tensor:
+    """[P, heads, G * C, width] -> [P * G, heads, C, width]."""
+    num_prompts, heads, tokens, width = states.shape
+    return (
+        states.view(num_prompts, heads, group_size, tokens // group_size, width)
+        .transpose(1, 2)
+        .reshape(num_prompts * group_size, heads, -1, width)
+    )
+
+
+def _behind_prompt(states: Tensor, layout: PrefixLayout) -> Tensor:
+    """Each completion's keys or values with those of its prompt in front: [P * G, heads, T + C, width]."""
+    num_prompts, heads, _, width = states.shape
+    prompt, completions = states.split([layout.prompt_length, states.shape[2] - layout.prompt_length], dim=2)
+    shared = prompt[:, None].expand(-1, layout.group_size, -1, -1, -1)
+    own = completions.view(num_prompts, heads, layout.group_size, -1, width).transpose(1, 2)
+    return torch.cat([shared, own], dim=3).flatten(0, 1)
+
+
+def _additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, -torch.inf)
+
+
+# transformers builds no mask for an attention function it has no mask for: the layout carries its own.
+AttentionInterface.register(ATTENTION_NAME, shared_prefix_attention)
