@@ -1,0 +1,81 @@
+"""Published preference data and benchmarks, one file each: rows in their own schema -> `PreferenceRecord`.
+
+    from urt_data import sources
+    for result in sources.get("hpdv3").records("downloads/HPDv3"):      # PreferenceRecord with media bytes, or RowError
+        ...
+
+source.py says what a source is and what all share; rows.py, folder.py and archives.py read files; docs/sources.md lists the sets.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from urt_core.errors import ConfigError
+from urt_data.sources import (
+    evalmuse,
+    genai_bench_image,
+    genai_bench_video,
+    hpdv2,
+    hpdv3,
+    image_reward_db,
+    lift_hra,
+    llava_critic,
+    mm_rlhf_rewardbench,
+    mmrb2,
+    multimodal_rewardbench,
+    official_grpo,
+    official_mixture,
+    official_sft,
+    open_image_preferences,
+    pick_a_pic,
+    rapidata_image,
+    rapidata_video,
+    rlaif_v,
+    sharegptvideo_dpo,
+    video_dpo,
+    video_feedback,
+    videogen_rewardbench,
+    vl_rewardbench,
+)
+from urt_data.sources.generic import generic
+from urt_data.sources.pair import LabelOrigin
+from urt_data.sources.rows import RowError
+from urt_data.sources.source import Conversion, Source
+
+__all__ = ["SOURCES", "Conversion", "LabelOrigin", "RowError", "Source", "get"]
+
+SOURCES: dict[str, Callable[..., Source]] = {
+    "official_sft": official_sft.SOURCE.configured,
+    "official_grpo": official_grpo.SOURCE.configured,
+    "official_mixture": official_mixture.SOURCE.configured,
+    "hpdv2": hpdv2.SOURCE.configured,
+    "hpdv3": hpdv3.SOURCE.configured,
+    "pick_a_pic": pick_a_pic.SOURCE.configured,
+    "image_reward_db": image_reward_db.SOURCE.configured,
+    "open_image_preferences": open_image_preferences.SOURCE.configured,
+    "evalmuse": evalmuse.SOURCE.configured,
+    "rapidata_image": rapidata_image.SOURCE.configured,
+    "rapidata_video": rapidata_video.SOURCE.configured,
+    "video_dpo": video_dpo.SOURCE.configured,
+    "video_feedback": video_feedback.SOURCE.configured,
+    "lift_hra": lift_hra.SOURCE.configured,
+    "llava_critic": llava_critic.SOURCE.configured,
+    "sharegptvideo_dpo": sharegptvideo_dpo.SOURCE.configured,
+    "rlaif_v": rlaif_v.SOURCE.configured,
+    "videogen_rewardbench": videogen_rewardbench.SOURCE.configured,
+    "genai_bench_image": genai_bench_image.SOURCE.configured,
+    "genai_bench_video": genai_bench_video.SOURCE.configured,
+    "vl_rewardbench": vl_rewardbench.SOURCE.configured,
+    "multimodal_rewardbench": multimodal_rewardbench.SOURCE.configured,
+    "mmrb2": mmrb2.SOURCE.configured,
+    "mm_rlhf_rewardbench": mm_rlhf_rewardbench.SOURCE.configured,
+    "generic": generic,
+}
+"""Name -> a function from the source's options to the source."""
+
+
+def get(name: str, **options: Any) -> Source:
+    """The source called `name`, with its options: `pairing` of rank lists, or everything about your own table (`generic`)."""
+    if name not in SOURCES:
+        raise ConfigError(f"there is no source {name!r}; allowed: {', '.join(sorted(SOURCES))}")
+    return SOURCES[name](**options)

@@ -1,0 +1,247 @@
+"""The folder a published set was downloaded to, and the media its rows name: read whole, kept as they are, never from outside.
+
+    row value ("images/a.jpg", b"...", {"bytes": ..., "path": ...}, a list of frames)  --folder.image / folder.video-->  Content
+
+Names come from files that others wrote. A name that is absolute, climbs with `..`, is a URL or follows a link out of the folder
+is a `FieldError`. Media inside tar and zip files are found as if these were unpacked beside themselves.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from urt_core.errors import ConfigError, MediaError
+from urt_core.media import MediaLimits, decode_image
+from urt_core.records import Media, MediaKind
+from urt_data.shards.tar import IMAGE_SUFFIXES, MAX_MEMBER_BYTES, VIDEO_SUFFIXES
+from urt_data.sources.archives import Archives
+from urt_data.sources.rows import FieldError
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Content:
+    """The encoded bytes of one image or video before it has a role in a record.
+
+    Content(kind=MediaKind.VIDEO, suffixes=("jpg", "jpg"), data=(b"...", b"..."))    # two frames
+    """
+
+    kind: MediaKind
+    suffixes: tuple[str, ...]
+    data: tuple[bytes, ...] = field(repr=False)
+
+    def as_media(self, role: str) -> Media:
+        """`first.jpg`, or `first.f00.jpg`, `first.f01.jpg`, ... for frames: the names they have inside a sample."""
+        if len(self.suffixes) == 1:
+            return Media(kind=self.kind, files=(f"{role}.{self.suffixes[0]}",), data=self.data)
+        digits = max(2, len(str(len(self.suffixes) - 1)))
+        names = tuple(f"{role}.f{index:0{digits}d}.{suffix}" for index, suffix in enumerate(self.suffixes))
+        return Media(kind=self.kind, files=names, data=self.data)
+
+
+class InputFolder:
+    """A downloaded set: a folder, or one annotation file whose media lie beside it.
+
+    InputFolder("downloads/HPDv3").image("images/a.jpg", "path1")
+    """
+
+    def __init__(self, path: str | Path, *, media: str | Path | None = None, decode: bool = False) -> None:
+        path = Path(path)
+        if not path.exists():
+            raise ConfigError(
+                f"input {path} does not exist; give the folder or the annotation file of the downloaded set"
+            )
+        self.annotations = path
+        self.root = path if path.is_dir() else path.parent
+        self.media_root = (Path(media) if media is not None else self.root).resolve()
+        if not self.media_root.is_dir():
+            raise ConfigError(
+                f"media folder {media} is not a folder; give the folder that the rows' file names start from"
+            )
+        self._decode = decode
+        self._notes: dict[str, Any] = {}
+
+    def files(self, patterns: Sequence[str]) -> list[tuple[str, Path]]:
+        """The annotation files with their names inside the input, in a fixed order."""
+        if self.annotations.is_file():
+            return [(self.annotations.name, self.annotations)]
+        found = {
+            path
+            for pattern in patterns
+            for path in self.root.glob(pattern)
+            if path.is_file() and not _hidden(path, self.root)
+        }
+        if not found:
+            raise ConfigError(
+                f"{self.root} holds no {' or '.join(patterns)}; give the folder or the annotation file itself"
+            )
+        return sorted((path.relative_to(self.root).as_posix(), path) for path in found)
+
+    def revision(self, name: str) -> str | None:
+        """The commit an annotation file was downloaded at, where the download wrote it down (`hf download --local-dir`)."""
+        note = self.root / ".cache" / "huggingface" / "download" / f"{name}.metadata"
+        if not note.is_file():
+            return None
+        first_line = note.read_text(errors="replace").partition("\n")[0].strip()
+        return first_line if COMMIT.fullmatch(first_line) else None
+
+    def remember(self, name: str, value: Any) -> Any:
+        """Keep what a source has read once for all rows, such as a table of file names."""
+        self._notes[name] = value
+        return value
+
+    def recall(self, name: str) -> Any:
+        return self._notes.get(name)
+
+    def image(self, value: Any, name: str, *, under: Sequence[str] = ("",)) -> Content:
+        """The image that field `name` gives as a file name, as bytes or as `{"bytes": ..., "path": ...}`.
+
+        `under` are the folders that are tried in turn for a file name.
+        """
+        data = self._bytes(value, name, under)
+        suffix = sniffed(data)
+        if suffix not in IMAGE_SUFFIXES:
+            raise FieldError(name, f"is no image of a known format ({len(data):,} bytes that begin with {data[:8]!r})")
+        if self._decode:
+            try:
+                decode_image(data, name=name, limits=MediaLimits(max_file_bytes=MAX_MEMBER_BYTES))
+            except MediaError as error:
+                raise FieldError(name, str(error)) from error
+        return Content(kind=MediaKind.IMAGE, suffixes=(suffix,), data=(data,))
+
+    def video(self, value: Any, name: str, *, under: Sequence[str] = ("",)) -> Content:
+        """The video that field `name` gives as a file, as bytes, as a folder of frames or as a list of frames."""
+        if isinstance(value, list | tuple):
+            return self._frames(value, name, under)
+        if isinstance(value, str) and (frames := self._listing(value, name, under)):
+            return self._frames(frames, name, ("",))
+        data = self._bytes(value, name, under)
+        suffix = sniffed(data)
+        if suffix not in VIDEO_SUFFIXES and suffix != "gif":
+            raise FieldError(name, f"is no video of a known format ({len(data):,} bytes that begin with {data[:12]!r})")
+        return Content(kind=MediaKind.VIDEO, suffixes=(suffix,), data=(data,))
+
+    def _frames(self, frames: Sequence[Any], name: str, under: Sequence[str]) -> Content:
+        limit = MediaLimits().max_frames
+        if not 1 <= len(frames) <= limit:
+            raise FieldError(name, f"has {len(frames):,} frames; allowed are 1 to {limit:,}")
+        images = [self.image(frame, name, under=under) for frame in frames]
+        return Content(
+            kind=MediaKind.VIDEO,
+            suffixes=tuple(image.suffixes[0] for image in images),
+            data=tuple(image.data[0] for image in images),
+        )
+
+    def _bytes(self, value: Any, name: str, under: Sequence[str]) -> bytes:
+        if isinstance(value, Mapping):
+            value = value.get("bytes") or value.get("path")
+        if isinstance(value, str) and value:
+            value = self._read(value, name, under)
+        if not isinstance(value, bytes):
+            raise FieldError(
+                name, f"is a {type(value).__name__}; it must be a file name, bytes, or an object with one of them"
+            )
+        if not value:
+            raise FieldError(name, "is empty (0 bytes)")
+        if len(value) > MAX_MEMBER_BYTES:
+            raise FieldError(name, f"has {len(value):,} bytes; allowed are {MAX_MEMBER_BYTES:,}")
+        return value
+
+    def _read(self, value: str, name: str, under: Sequence[str]) -> bytes:
+        for path in self._places(value, name, under):
+            target = self.media_root / path
+            if target.is_file():
+                self._refuse_outside(target, name)
+                if target.stat().st_size > MAX_MEMBER_BYTES:
+                    raise FieldError(
+                        name, f"{value!r} has {target.stat().st_size:,} bytes; allowed are {MAX_MEMBER_BYTES:,}"
+                    )
+                return target.read_bytes()
+        for path in self._places(value, name, under):
+            if path in self._archives:
+                return self._archives.read(path, field=name)
+        raise FieldError(name, f"{value!r} is not in the input folder{self._tried(under)}")
+
+    def _listing(self, value: str, name: str, under: Sequence[str]) -> list[str]:
+        """The frames of the folder that `value` names, in natural order; empty where it names no folder."""
+        for path in self._places(value, name, under):
+            target = self.media_root / path
+            if target.is_dir():
+                self._refuse_outside(target, name)
+                frames = [
+                    f"{path}/{entry.name}" for entry in target.iterdir() if entry.suffix[1:].lower() in IMAGE_SUFFIXES
+                ]
+                if not frames:
+                    raise FieldError(name, f"folder {value!r} holds no frames ({', '.join(IMAGE_SUFFIXES)})")
+                return sorted(frames, key=natural_order)
+            if (self.media_root / path).is_file():
+                return []
+        for path in self._places(value, name, under):
+            if frames := [
+                member for member in self._archives.listing(path) if member.rpartition(".")[2].lower() in IMAGE_SUFFIXES
+            ]:
+                return sorted(frames, key=natural_order)
+        return []
+
+    @cached_property
+    def _archives(self) -> Archives:
+        return Archives(self.media_root)
+
+    def _places(self, value: str, name: str, under: Sequence[str]) -> Iterator[str]:
+        relative = inside(value, name)
+        for folder in under:
+            yield (PurePosixPath(folder) / relative).as_posix()
+
+    def _refuse_outside(self, target: Path, name: str) -> None:
+        if not target.resolve().is_relative_to(self.media_root):
+            raise FieldError(
+                name,
+                f"{target.name!r} is a link out of the input folder; copy the media (cp -L) or download them into it",
+            )
+
+    @staticmethod
+    def _tried(under: Sequence[str]) -> str:
+        folders = [folder for folder in under if folder]
+        return f" (also tried under {', '.join(folders)})" if folders else ""
+
+
+def inside(value: str, name: str) -> str:
+    """`value` as a clean relative path; anything that could leave the folder is refused."""
+    if "://" in value:
+        raise FieldError(name, f"{value[:120]!r} is a URL; download the file into the input folder first")
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts or "\\" in value or "\0" in value or re.match(r"[A-Za-z]:", value):
+        raise FieldError(name, f"{value[:120]!r} leaves the input folder; file names must be relative and go down only")
+    return path.as_posix()
+
+
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """Frame 10 behind frame 9: runs of digits compare as numbers."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name)]
+
+
+def sniffed(data: bytes) -> str | None:
+    """The suffix that belongs to the first bytes; published files are not always what their names say."""
+    if data[:3] == b"\xff\xd8\xff":
+        return "jpg"
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return "png"
+    if data[:4] == b"RIFF":
+        return {b"WEBP": "webp", b"AVI ": "avi"}.get(data[8:12])
+    if data[:6] in (b"GIF87a", b"GIF89a"):
+        return "gif"
+    if data[:2] == b"BM":
+        return "bmp"
+    if data[4:8] == b"ftyp":
+        return "mov" if data[8:12] == b"qt  " else "mp4"
+    if data[:4] == b"\x1aE\xdf\xa3":
+        return "webm" if b"webm" in data[:64] else "mkv"
+    return None
+
+
+def _hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)

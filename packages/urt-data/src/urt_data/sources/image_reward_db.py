@@ -1,0 +1,43 @@
+"""ImageRewardDB: four to nine images of one prompt, ranked and rated by experts; one row per image.
+
+    {"image_path", "prompt_id", "prompt", "rank", "overall_rating", "image_text_alignment_rating", "fidelity_rating", ...}
+
+All pairs of a prompt are made; equal ranks are a tie. Read from the JSON files or from `metadata-*.parquet` (give that file as input).
+"""
+
+from urt_core.records import Task
+from urt_data.sources.pair import LabelOrigin, split_of
+from urt_data.sources.ranking import Member
+from urt_data.sources.rows import Row
+from urt_data.sources.source import Source
+
+RATINGS = {"overall": "overall_rating", "alignment": "image_text_alignment_rating", "fidelity": "fidelity_rating"}
+
+
+def member(row: Row) -> Member:
+    return Member(
+        group=row.text("prompt_id"),
+        task=Task.IMAGE_GENERATION,
+        text=row.text("prompt"),
+        medium=row.text("image_path"),
+        rank=row.real("rank"),
+        scores={name: row.real(column) for name, column in RATINGS.items() if column in row},
+        split=split_of(row.file),
+        notes={"classification": row.get("classification")},
+    )
+
+
+SOURCE = Source(
+    name="image_reward_db",
+    repository="THUDM/ImageRewardDB",
+    revision="unpinned",
+    licence="Apache-2.0",
+    commercial_ok=True,
+    label_origin=LabelOrigin.HUMAN,
+    tasks=(Task.IMAGE_GENERATION,),
+    files=("**/*.json",),
+    fields=("image_path", "prompt_id", "prompt", "classification", "rank", *RATINGS.values()),
+    winner_first=True,
+    options=("pairing",),
+    member=member,
+)

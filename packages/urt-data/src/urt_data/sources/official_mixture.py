@@ -1,0 +1,128 @@
+"""UnifiedReward's mixture files: which official JSON files are read, from which image folder, and how many of their rows.
+
+    datasets:
+      - json_path: dataset/HPD/grpo_train_data.json
+        image_folder: dataset/HPD
+        sampling_strategy: random:25%            all | first:N | end:N | random:N, each also with %
+
+Paths start from the folder of the YAML file or from its parent, as the official ones do. `random` draws the same rows every time, by
+the name of the JSON file; the official loaders draw without a seed. Percentages are rounded up, as theirs are.
+"""
+
+import math
+import random
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from urt_core.errors import ConfigError
+from urt_core.records import Task
+from urt_data.sources.folder import InputFolder, inside
+from urt_data.sources.official import official_pairs
+from urt_data.sources.pair import LabelOrigin
+from urt_data.sources.rows import BadRow, FieldError, Row, read_rows
+from urt_data.sources.source import Source
+
+STRATEGY = re.compile(r"all|(?P<kind>first|end|random):(?P<number>\d+)(?P<percent>%?)")
+
+
+def mixture_rows(folder: InputFolder, name: str, path: Path) -> Iterator[Row | BadRow]:
+    for entry in _entries(name, path):
+        json_path = _place(folder, entry, "json_path", name)
+        image_folder = _place(folder, entry, "image_folder", name)
+        strategy = str(entry.get("sampling_strategy", "all"))
+        rows = partial(read_rows, folder.root / json_path, name=json_path)
+        for row in sampled(rows, strategy=strategy, seed=json_path, name=name):
+            yield _with_folder(row, image_folder) if isinstance(row, Row) else row
+
+
+def sampled(rows: Callable[[], Iterator[Any]], *, strategy: str, seed: str, name: str) -> Iterator[Any]:
+    """The rows that a sampling strategy keeps, in file order; `rows` is read a first time to count where that is needed."""
+    match = STRATEGY.fullmatch(strategy)
+    if match is None:
+        raise ConfigError(
+            f"{name}: sampling_strategy is {strategy!r}; allowed: all, first:N, end:N, random:N, with N or N%"
+        )
+    if match["kind"] is None:
+        yield from rows()
+        return
+    number, total = int(match["number"]), None
+    if match["percent"] or match["kind"] != "first":
+        total = sum(1 for _ in rows())
+        number = math.ceil(number * total / 100) if match["percent"] else number
+        number = min(number, total)
+    kept: Any = range(number)
+    if total is not None and match["kind"] == "end":
+        kept = range(total - number, total)
+    elif total is not None and match["kind"] == "random":
+        kept = frozenset(random.Random(seed).sample(range(total), number))
+    for index, row in enumerate(rows()):
+        if index in kept:
+            yield row
+
+
+def _entries(name: str, path: Path) -> list[Mapping[str, Any]]:
+    import yaml
+
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name} is no valid YAML: {error}") from error
+    entries = document.get("datasets") if isinstance(document, Mapping) else None
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
+        raise ConfigError(f"{name} holds no list `datasets` of objects with json_path and image_folder")
+    return entries
+
+
+def _place(folder: InputFolder, entry: Mapping[str, Any], setting: str, name: str) -> str:
+    """A path of the mixture file as a path inside the input folder."""
+    value = entry.get(setting)
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{name}: a data set has {setting} {value!r}; give a path")
+    try:
+        path = inside(value, setting)
+    except FieldError as error:
+        raise ConfigError(f"{name}: {error}") from error
+    first, _, rest = path.partition("/")
+    for candidate in (path, rest if first == folder.root.resolve().name else ""):
+        if candidate and (folder.root / candidate).exists():
+            return candidate
+    raise ConfigError(
+        f"{name}: {setting} {value!r} exists neither beside the file nor below its parent; download it or correct the path"
+    )
+
+
+def _with_folder(row: Row, image_folder: str) -> Row:
+    values = dict(row.values)
+    for name in ("images", "image", "video"):
+        value = values.get(name)
+        if isinstance(value, list):
+            values[name] = [_below(image_folder, item) for item in value]
+        elif value is not None:
+            values[name] = _below(image_folder, value)
+    return replace(row, values=values)
+
+
+def _below(image_folder: str, value: Any) -> Any:
+    """The image folder before a relative name; absolute names and addresses stay what they are and are refused when they are read."""
+    if not isinstance(value, str) or value.startswith("/") or "://" in value:
+        return value
+    return f"{image_folder}/{value}"
+
+
+SOURCE = Source(
+    name="official_mixture",
+    repository="CodeGoat24 (collection UnifiedReward training data)",
+    revision="unpinned",
+    licence="MIT on the cards, the originals' terms below",
+    commercial_ok=False,
+    label_origin=LabelOrigin.MODEL,
+    tasks=tuple(Task),
+    files=("*.yaml", "*.yml"),
+    fields=None,
+    read=mixture_rows,
+    pairs=official_pairs,
+)

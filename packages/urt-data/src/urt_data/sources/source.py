@@ -1,0 +1,244 @@
+"""What a source is, and how its rows become records.
+
+    annotation file --read_rows--> Row --source.pairs / source.member--> Pair --key, order, metadata--> PreferenceRecord | RowError
+
+A source file says what is particular to one published set: its fields, its label rule, its licence. What all share is here:
+unique keys, the shuffled order of winner-first sets, provenance in the metadata, and rows that fail without ending the conversion.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from urt_core.errors import ConfigError, RecordError
+from urt_core.records import PreferenceRecord, Task
+from urt_data.sources.folder import Content, InputFolder
+from urt_data.sources.pair import LabelOrigin, Pair, tidy
+from urt_data.sources.ranking import Located, Member, MemberError, pairs_of, ranked_groups
+from urt_data.sources.rows import BadRow, FieldError, Row, RowError, read_rows
+
+EVALUATION_SPLITS = ("test", "validation")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """One published set: where it is from, what its licence allows, which fields are read, and how a row becomes pairs.
+
+    Source(
+        name="hpdv3", repository="MizzenAI/HPDv3", revision="unpinned", licence="MIT", commercial_ok=True,
+        label_origin=LabelOrigin.HUMAN, tasks=(Task.IMAGE_GENERATION,), files=("*.json",), fields=("prompt", "path1", "path2"),
+        winner_first=True, pairs=hpdv3_pairs,
+    )
+    """
+
+    name: str
+    repository: str
+    """Where it is published; `owner/name` means a data set of the Hugging Face hub."""
+    revision: str
+    """The commit whose schema was read, or "unpinned". What a download notes about its own commit goes before it."""
+    licence: str
+    """SPDX where there is one; "not stated" where none was found."""
+    commercial_ok: bool
+    """Whether a licence that allows commercial use was stated for the data; a mixture refuses other sources by default."""
+    label_origin: LabelOrigin
+    tasks: tuple[Task, ...]
+    files: tuple[str, ...]
+    """Patterns of the annotation files inside the input folder."""
+    fields: tuple[str, ...] | None
+    """The columns that are read, and so all that can be kept; None: what the rows hold decides."""
+    winner_first: bool = False
+    """The better candidate stands first (or nearly always does): the order is then drawn by a hash of the key."""
+    evaluation_only: bool = False
+    """A benchmark; it must never enter training."""
+    within: str | None = None
+    """The key that holds the rows where the JSON file is an object."""
+    options: tuple[str, ...] = ()
+    """The settings `configured` accepts, of those below."""
+    pairing: str = "all"
+    """Rank lists: `all` pairs of a prompt, or its best against its worst (`extremes`)."""
+    read: Callable[[InputFolder, str, Path], Iterator[Row | BadRow]] | None = None
+    """How an annotation file becomes rows, where its suffix does not say it."""
+    pairs: Callable[[Row, InputFolder], Iterable[Pair | PreferenceRecord]] | None = None
+    """A row to its pairs; none at all for a row that is left out on purpose. A record is one that was exported whole."""
+    member: Callable[[Row], Member | None] | None = None
+    """Instead of `pairs`, where one row holds one candidate of many; None leaves the row out on purpose."""
+
+    def configured(self, **options: Any) -> "Source":
+        """The same source with other settings, such as `pairing="all"`."""
+        unknown = sorted(set(options) - set(self.options))
+        if unknown:
+            raise ConfigError(f"source {self.name!r} has no option {unknown}; allowed: {list(self.options)}")
+        if options.get("pairing", "all") not in ("all", "extremes"):
+            raise ConfigError(f"pairing is {options['pairing']!r}; allowed: 'all', 'extremes'")
+        return replace(self, **options)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What every record carries about where it comes from; also fit for the manifest of its shards."""
+        return {
+            "source": self.name,
+            "repository": self.repository,
+            "revision": self.revision,
+            "licence": self.licence,
+            "commercial_ok": self.commercial_ok,
+            "evaluation_only": self.evaluation_only,
+            "label_origin": str(self.label_origin),
+        }
+
+    def records(
+        self,
+        input_path: str | Path,
+        *,
+        media: str | Path | None = None,
+        revision: str | None = None,
+        decode: bool = False,
+    ) -> "Conversion":
+        """Iterate over the records of a downloaded set, in file and row order; a row that fails gives a `RowError` instead.
+
+        `media` is the folder that file names start from, where it is not the input folder. `revision` is the commit that was
+        downloaded, where the download did not note it. `decode=True` decodes every image once, to find damaged ones early.
+        """
+        return Conversion(source=self, folder=InputFolder(input_path, media=media, decode=decode), revision=revision)
+
+
+class Conversion:
+    """The records of one input, with `counts` of rows, records, errors and rows left out on purpose once iterated."""
+
+    def __init__(self, *, source: Source, folder: InputFolder, revision: str | None) -> None:
+        self.source = source
+        self.counts: Counter[str] = Counter({"rows": 0, "records": 0, "errors": 0, "left_out": 0})
+        self._folder = folder
+        self._revision = revision
+
+    def __iter__(self) -> Iterator[PreferenceRecord | RowError]:
+        self.counts = Counter({"rows": 0, "records": 0, "errors": 0, "left_out": 0})
+        results = self._ranked() if self.source.member is not None else self._paired()
+        for result in results:
+            self.counts["errors" if isinstance(result, RowError) else "records"] += 1
+            yield result
+
+    def _paired(self) -> Iterator[PreferenceRecord | RowError]:
+        assert self.source.pairs is not None
+        for row in self._rows():
+            if isinstance(row, RowError):
+                yield row
+                continue
+            number = -1
+            try:
+                for number, pair in enumerate(self.source.pairs(row, self._folder)):
+                    yield self._record(pair, row, number)
+            except (FieldError, RecordError) as error:
+                yield self._error(row.file, row.number, error)
+            else:
+                self.counts["left_out"] += number < 0
+
+    def _ranked(self) -> Iterator[PreferenceRecord | RowError]:
+        for group in ranked_groups(self._members()):
+            if isinstance(group, RowError):
+                yield group
+                continue
+            self.counts["left_out"] += len(group) == 1
+            broken: set[tuple[str, int]] = set()
+            for number, (pair, row) in enumerate(pairs_of(group, self._folder, pairing=self.source.pairing)):
+                try:
+                    yield self._record(pair(), row, number)
+                except (FieldError, RecordError) as error:
+                    # One damaged image fails in every pair of its group; it is reported once.
+                    row = error.row if isinstance(error, MemberError) else row
+                    if (row.file, row.number) not in broken:
+                        broken.add((row.file, row.number))
+                        yield self._error(row.file, row.number, error)
+
+    def _members(self) -> Iterator[Located | RowError]:
+        assert self.source.member is not None
+        for row in self._rows():
+            if isinstance(row, RowError):
+                yield row
+                continue
+            try:
+                member = self.source.member(row)
+            except FieldError as error:
+                yield self._error(row.file, row.number, error)
+                continue
+            self.counts["left_out"] += member is None
+            if member is not None:
+                yield row, member
+
+    def _rows(self) -> Iterator[Row | RowError]:
+        for name, path in self._folder.files(self.source.files):
+            read = self.source.read
+            rows = (
+                read(self._folder, name, path)
+                if read
+                else read_rows(path, name=name, columns=self.source.fields, within=self.source.within)
+            )
+            for row in rows:
+                self.counts["rows"] += 1
+                yield row if isinstance(row, Row) else self._error(row.file, row.number, row.error)
+
+    def _record(self, pair: Pair | PreferenceRecord, row: Row, number: int) -> PreferenceRecord:
+        if isinstance(pair, PreferenceRecord):
+            return pair
+        key = record_key(self.source.name, row, number, pair)
+        if (self.source.winner_first or pair.winner_first) and drawn_order(key):
+            pair = pair.swap()
+        return PreferenceRecord(
+            key=key,
+            task=pair.task,
+            text=pair.text,
+            first=_placed(pair.first, "first"),
+            second=_placed(pair.second, "second"),
+            media=pair.media.as_media("media") if pair.media else None,
+            preference=pair.preference,
+            completion=pair.completion,
+            metadata=self._metadata(pair, row),
+        )
+
+    def _metadata(self, pair: Pair, row: Row) -> dict[str, Any]:
+        """Facts about single candidates are mappings with the keys `first` and `second`, so that a swap can find them."""
+        metadata = self.source.provenance
+        metadata["revision"] = self._revision or self._folder.revision(row.file) or self.source.revision
+        metadata["row"] = f"{row.file}:{row.number}"
+        if pair.label_origin is not None:
+            metadata["label_origin"] = str(pair.label_origin)
+        if pair.split is not None:
+            metadata["split"] = pair.split
+            metadata["evaluation_only"] |= pair.split in EVALUATION_SPLITS
+        if pair.votes is not None:
+            metadata["votes"] = pair.votes.to_json()
+        if pair.scores:
+            metadata["scores"] = {
+                name: {"first": tidy(first), "second": tidy(second)}
+                for name, (first, second) in sorted(pair.scores.items())
+            }
+        if any(pair.models):
+            metadata["models"] = {"first": pair.models[0], "second": pair.models[1]}
+        return metadata | {name: value for name, value in pair.notes.items() if value is not None}
+
+    def _error(self, file: str, number: int, error: FieldError | RecordError) -> RowError:
+        field_name, reason = (error.field, error.reason) if isinstance(error, FieldError) else ("record", str(error))
+        return RowError(source=self.source.name, file=file, row=number, field=field_name, reason=reason)
+
+
+def record_key(source: str, row: Row, number: int, pair: Pair) -> str:
+    """Unique because of file, row and number; text and sizes keep two releases of a source apart."""
+    identity = [row.file, row.number, number, pair.text, _size(pair.first), _size(pair.second)]
+    digest = hashlib.sha256(json.dumps(identity, ensure_ascii=True).encode()).hexdigest()
+    return f"{source.replace('_', '-')}-{digest[:20]}"
+
+
+def drawn_order(key: str) -> bool:
+    """A fair coin that depends on nothing but the key: whether the two candidates change places."""
+    return bool(hashlib.sha256(f"order:{key}".encode()).digest()[0] & 1)
+
+
+def _placed(candidate: Content | str, role: str) -> Any:
+    return candidate.as_media(role) if isinstance(candidate, Content) else candidate
+
+
+def _size(candidate: Content | str) -> Any:
+    return [len(data) for data in candidate.data] if isinstance(candidate, Content) else candidate
