@@ -88,6 +88,6 @@ def combine(parts: Mapping[str, float], *, weights: Mapping[str, float]) -> Rewa
 def _format(text: str, judgement: Judgement | ParseFailure, dialect: Dialect) -> float:
     if isinstance(judgement, ParseFailure):
         return 0.0
-    if dialect is Dialect.DIRECT:
+    if dialect == Dialect.DIRECT:
         return float("<" not in text and "\n" not in text.strip() and not judgement.reasoning)
     return float(all(text.count(tag) == 1 for tag in _TAGS) and _TAGGED_SHAPE.fullmatch(text) is not None)

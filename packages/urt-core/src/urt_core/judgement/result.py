@@ -1,20 +1,35 @@
 """What reading a completion gives: a judgement, or the reason why there is none."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from urt_core.records import Preference
 
-FAILURE_KINDS: dict[str, str] = {
-    "empty": "the text is empty",
-    "no_answer": "there is no answer block, and no sentence of its own that gives a verdict",
-    "truncated": "a think or answer block was opened and never closed, or the scoring goes on behind the answer",
-    "answer_in_reasoning": "the only answer blocks are part of the reasoning",
-    "unreadable_answer": "the final answer is no verdict",
-    "wrong_noun": "the final answer names another kind of candidate than the task has",
-    "tie_not_allowed": "the final answer is a tie, which a chain-of-thought dialect does not have",
-    "conflicting_answers": "the text gives two different final answers",
-}
-"""Every `ParseFailure.kind` and what it means."""
+
+class FailureKind(StrEnum):
+    """Every reason why a completion cannot be read."""
+
+    EMPTY = "empty"
+    """The text is empty."""
+    NO_ANSWER = "no_answer"
+    """There is no answer block, and no sentence of its own that gives a verdict."""
+    TRUNCATED = "truncated"
+    """A think or answer block was opened and never closed, or the scoring goes on behind the answer."""
+    ANSWER_IN_REASONING = "answer_in_reasoning"
+    """The only answer blocks are part of the reasoning."""
+    UNREADABLE_ANSWER = "unreadable_answer"
+    """The final answer is not what was asked for."""
+    WRONG_NOUN = "wrong_noun"
+    """The final answer names another kind of candidate than the task has."""
+    TIE_NOT_ALLOWED = "tie_not_allowed"
+    """The final answer is a tie, which a chain-of-thought dialect does not have."""
+    CONFLICTING_ANSWERS = "conflicting_answers"
+    """The text gives two different final answers, or two values for the same score of a pointwise contract."""
+    MISSING_SCORE = "missing_score"
+    """A score that the pointwise contract needs is missing or no number."""
+    OUT_OF_SCALE = "out_of_scale"
+    """A score that the pointwise contract needs lies outside its scale."""
+
 
 _EXCERPT_CHARACTERS = 160
 
@@ -55,11 +70,10 @@ class ParseFailure:
     It is no verdict, tie or score, and nothing in this project turns it into one.
     """
 
-    kind: str
-    """One of `FAILURE_KINDS`."""
+    kind: FailureKind
     excerpt: str = ""
     """The end of the text that shows why, at most 160 characters."""
 
-
-def failure(kind: str, text: str = "") -> ParseFailure:
-    return ParseFailure(kind=kind, excerpt=text[-_EXCERPT_CHARACTERS:].strip())
+    @classmethod
+    def at(cls, kind: FailureKind, text: str = "") -> "ParseFailure":
+        return cls(kind=kind, excerpt=text[-_EXCERPT_CHARACTERS:].strip())

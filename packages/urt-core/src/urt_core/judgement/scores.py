@@ -17,7 +17,7 @@ _LABEL = r"(?:image|video|answer)[ \t]*[12]"
 _NAME = rf"((?!{_LABEL})[^\W\d_][\w'’]*+(?:(?: & |[ /&,.-])\w[\w'’]*+){{0,7}}+)"
 _GLOSS = r"[\]*_\"]*+[ \t]*+(?:\([^()\n]{0,40}\)[*_ \t]*)?"
 _DIMENSION = (
-    rf"\n[ \t>#-]*+(?:(?:\(?[0-9]{{1,2}}[.):,][ \t]*+[\[*_\"]*+|[\[*_]++(?:[0-9]{{1,2}}[.):][ \t]*+)?){_NAME}{_GLOSS}(?=[:\n-])"
+    rf"\n[ \t>#-]*+(?:\*[ \t]+)?(?:(?:\(?[0-9]{{1,2}}[.):,][ \t]*+[\[*_\"]*+|[\[*_]++(?:[0-9]{{1,2}}[.):][ \t]*+)?){_NAME}{_GLOSS}(?=[:\n-])"
     rf"|{_NAME}{_GLOSS}(?=:[ \t]*(?:\n|[\[*_(]*{_LABEL})))"
 )
 
@@ -31,7 +31,7 @@ def _patterns(noun: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
 
 _PATTERNS = {noun: _patterns(noun.lower()) for noun in ("Image", "Video", "Answer")}
 _TOTAL_HEADER = re.compile(
-    r"\n[ \t>*#_\[\"-]*total(?:[ \t]+scores?)?[\]*_\"]*[ \t]*(?:\([^()\n]{0,40}\)[ \t]*)?(?=[:=]|\n)"
+    r"\n[ \t>*#_\[\"-]*(?:[0-9]{1,2}[.)][ \t]*)?[*_\[]*total(?:[ \t]+scores?)?[\]*_\"]*[ \t]*(?:\([^()\n]{0,40}\)[ \t]*)?(?=[:=]|\n)"
 )
 _TOLERANCE = 0.0101
 """Scores are written with up to two decimals: their stated sum may be off by one in the last."""
@@ -40,7 +40,7 @@ Totals = dict[str, tuple[tuple[float, ...], float]]
 """Candidate "1" and "2" -> the addends as written (the total alone where there are none) and the total."""
 
 
-def find_marks(text: str, *, noun: str) -> bool:
+def has_marks(text: str, *, noun: str) -> bool:
     """Whether the text scores a candidate anywhere."""
     return any(match[1] for match in _PATTERNS[noun][0].finditer("\n" + text.lower()))
 

@@ -2,19 +2,18 @@
 
 import re
 
-from urt_core.records import Preference, Task
-
-_NOUNS = ("image", "video", "answer")
+from urt_core.judgement.result import FailureKind
+from urt_core.records import Preference
 
 
 def _sentences() -> dict[str, tuple[str, Preference]]:
     sentences = {}
-    for noun in _NOUNS:
+    for noun in ("Image", "Video", "Answer"):
+        word = noun.lower()
         for number, other, preference in (("1", "2", Preference.FIRST), ("2", "1", Preference.SECOND)):
-            better = f"{noun} {number} is better"
-            sentences[better] = (noun, preference)
-            sentences[f"{better} than {noun} {other}"] = (noun, preference)
-        sentences[f"both {noun}s are equally good"] = (noun, Preference.TIE)
+            sentences[f"{word} {number} is better"] = (noun, preference)
+            sentences[f"{word} {number} is better than {word} {other}"] = (noun, preference)
+        sentences[f"both {word}s are equally good"] = (noun, Preference.TIE)
     return sentences
 
 
@@ -28,35 +27,33 @@ _HEADING = re.compile(
 _CLAIM = re.compile(
     r"(?:^|(?<=[.!?:*\"]))[*\s]{0,8}"
     r"((?:image|video|answer) [12] is better(?: than (?:image|video|answer) [12])?|both (?:image|video|answer)s are equally good)"
-    r"[*\s]{0,8}(?:[.!,;]|$)",
+    r"[*\s]{0,8}(?:[.!,;\"]|$)",
     re.IGNORECASE | re.MULTILINE,
 )
 
 
-def read_verdict(content: str, *, task: Task) -> Preference | str:
-    """What the whole of `content` states, or the kind of failure. Letter case, white space and one final full stop are
-    free; nothing else is."""
-    if len(content) > _LONGEST:
-        content = content.strip()
-    if len(content) > _LONGEST:
-        return "unreadable_answer"
-    sentence = " ".join(content.lower().split()).removesuffix(".")
-    if sentence not in _SENTENCES:
-        return "unreadable_answer"
-    noun, preference = _SENTENCES[sentence]
-    return preference if noun == task.noun.lower() else "wrong_noun"
+def read_verdict(content: str, *, noun: str) -> Preference | FailureKind:
+    """What the whole of `content` states. Letter case, white space and one final full stop are free, nothing else."""
+    if len(content) > _LONGEST and len(content := content.strip()) > _LONGEST:
+        return FailureKind.UNREADABLE_ANSWER
+    found = _SENTENCES.get(" ".join(content.lower().split()).removesuffix("."))
+    if found is None:
+        return FailureKind.UNREADABLE_ANSWER
+    return found[1] if found[0] == noun else FailureKind.WRONG_NOUN
 
 
-def read_direct_answer(text: str, *, task: Task) -> Preference | str:
+def read_direct_answer(text: str, *, noun: str) -> Preference | FailureKind:
     """The verdict of a direct answer: its last line, or the sentence it opens with. Each further verdict sentence in the
     text has to say the same."""
     lines = text.strip().split("\n")
-    last = _HEADING.sub("", lines[-1], count=1) if _HEADING.match(lines[-1]) else lines[-1]
-    verdict = read_verdict(last, task=task)
+    heading = _HEADING.match(lines[-1])
+    verdict = read_verdict(lines[-1][heading.end() :] if heading else lines[-1], noun=noun)
     if not isinstance(verdict, Preference):
         opening = _CLAIM.match(lines[0])
         if opening is None:
-            return verdict if len(lines) == 1 or verdict == "wrong_noun" else "no_answer"
-        verdict = read_verdict(opening[1], task=task)
-    claims = {read_verdict(claim[1], task=task) for claim in _CLAIM.finditer(text)}
-    return "conflicting_answers" if claims - {verdict} else verdict
+            is_prose = len(lines) > 1 or len(text) > _LONGEST
+            return FailureKind.NO_ANSWER if is_prose and verdict is FailureKind.UNREADABLE_ANSWER else verdict
+        verdict = read_verdict(opening[1], noun=noun)
+    if any(read_verdict(claim[1], noun=noun) is not verdict for claim in _CLAIM.finditer(text)):
+        return FailureKind.CONFLICTING_ANSWERS
+    return verdict

@@ -69,8 +69,8 @@ def verdict_text(task: Task, preference: Preference, *, dialect: Dialect = Diale
     """The verdict as a model writes it: `Image 1 is better`; a direct answer ends with a full stop and may be a tie."""
     preference = Preference(preference)
     if preference is Preference.TIE:
-        if dialect is not Dialect.DIRECT:
+        if dialect != Dialect.DIRECT:
             raise PromptError(f"dialect {dialect} has no tie answer; use Dialect.DIRECT or leave tied pairs out")
         return f"Both {task.noun.lower()}s are equally good."
     number = 1 if preference is Preference.FIRST else 2
-    return f"{task.noun} {number} is better" + ("." if dialect is Dialect.DIRECT else "")
+    return f"{task.noun} {number} is better" + ("." if dialect == Dialect.DIRECT else "")
