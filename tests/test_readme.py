@@ -1,0 +1,83 @@
+"""What README and docs say is there is there: links, make targets, commands, examples."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from urt_data import ShardFolder
+from urt_train.program import compose
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("packages/*/README.md")])
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def commands(first_word: str) -> list[list[str]]:
+    """The command lines of all pages that start with this word, without the pages' remarks behind `#`."""
+    lines = [
+        shlex.split(line, comments=True)
+        for page in PAGES
+        for block in blocks(page, "bash")
+        for line in block.replace("\\\n", " ").splitlines()
+    ]
+    return [line for line in lines if line and line[0] == first_word]
+
+
+def config_commands() -> list[tuple[str, tuple[str, ...]]]:
+    """(program, overrides) of every `python apps/...` and `torchrun ... apps/...` line; flags are Hydra's or torchrun's."""
+    found = []
+    for line in [*commands("python"), *commands("torchrun")]:
+        programs = [word for word in line if word.startswith("apps/")]
+        overrides = tuple(word for word in line if re.match(r"[a-z_.]+=", word))
+        found += [(program, overrides) for program in programs]
+    return sorted(set(found))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    missing = [target for target in targets if "://" not in target and not (page.parent / target).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("target", sorted({line[1] for line in commands("make")}))
+def test_a_make_target_exists(target: str) -> None:
+    subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_make_help_lists_every_target() -> None:
+    listed = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert phony
+    assert re.findall(r"make ([a-z]+)", listed) == phony[1].split()
+
+
+@pytest.mark.parametrize(
+    ("program", "overrides"),
+    config_commands(),
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
+)
+def test_a_command_names_a_program_and_valid_settings(program: str, overrides: tuple[str, ...]) -> None:
+    assert (ROOT / program).is_file()
+    compose(ROOT / "apps" / "configs", list(overrides))
+
+
+def test_the_example_of_own_pairs_runs(tmp_path: Path) -> None:
+    (example,) = blocks(ROOT / "README.md", "python")
+    (tmp_path / "images").mkdir()
+    for name in ("a", "b"):
+        Image.new("RGB", (8, 8), "red").save(tmp_path / "images" / f"{name}.png")
+    script = tmp_path / "example.py"
+    script.write_text(example, encoding="utf-8")
+    subprocess.run([sys.executable, script], cwd=tmp_path, check=True)
+    shards = ShardFolder(tmp_path / "pairs" / "train")
+    assert len(shards) == 1
+    assert shards[0].text == "a red car in the snow"
