@@ -4,9 +4,9 @@ records --ShardWriter--> folder of shards --ShardFolder--> records by position
                                           --Mixture, PreferenceStream--> batches in a fixed global order
 """
 
-from urt_data.mixture import Mixture
+from urt_data.mixture import Mixture, MixtureItem
 from urt_data.quarantine import Quarantine
 from urt_data.shards import ShardCache, ShardFolder, ShardWriter
 from urt_data.stream import PreferenceStream
 
-__all__ = ["Mixture", "PreferenceStream", "Quarantine", "ShardCache", "ShardFolder", "ShardWriter"]
+__all__ = ["Mixture", "MixtureItem", "PreferenceStream", "Quarantine", "ShardCache", "ShardFolder", "ShardWriter"]

@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from urt_core.records import PreferenceRecord
+from urt_data.labels import with_soft_label
 from urt_data.permutation import permutation
 from urt_data.shards import ShardFolder
 
@@ -16,9 +17,17 @@ class Component:
     `task` keeps one task; `kept` are the positions to keep among those records, ascending (None: all of them).
     """
 
-    def __init__(self, folder: ShardFolder, *, task: str | None = None, kept: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        folder: ShardFolder,
+        *,
+        task: str | None = None,
+        kept: np.ndarray | None = None,
+        label_smoothing: float | None = None,
+    ) -> None:
         self.folder = folder
         self.task = task
+        self._label_smoothing = label_smoothing
         self._kept = kept
         counts = [shard.num_samples if task is None else shard.tasks.get(task, 0) for shard in folder.shards]
         self._starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
@@ -38,7 +47,8 @@ class Component:
 
     def read(self, shard: int, number: int) -> PreferenceRecord:
         """The kept record `number` of `shard`."""
-        return self.folder.read(shard, self.row(shard, number))
+        record = self.folder.read(shard, self.row(shard, number))
+        return record if self._label_smoothing is None else with_soft_label(record, pseudo_votes=self._label_smoothing)
 
     def _rows_of_task(self, shard: int) -> np.ndarray:
         index = self.folder.index(shard)

@@ -9,7 +9,9 @@ Trust runs downwards: the manifest proves the indexes, an index proves its sampl
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -21,6 +23,8 @@ INDEX_SCHEMA = "urt-shard-index/1"
 MANIFEST_SCHEMA = "urt-shards/1"
 MANIFEST_NAME = "manifest.json"
 INDEX_SUFFIX = ".idx.json"
+SHARD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*\.tar")
+PROVENANCE_FIELDS = ("source", "revision", "licence", "commercial_ok", "evaluation_only")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -100,7 +104,9 @@ class ShardEntry:
     """One shard as the manifest lists it.
 
     ShardEntry(name="shard-000000.tar", num_samples=1000, num_bytes=20_481_024, sha256="9f…", index_sha256="41…",
-               tasks={"image_generation": 1000}, preferences={"first": 480, "second": 490, "tie": 30})
+               tasks={"image_generation": 1000}, preferences={"first": 480, "second": 490, "tie": 30},
+               provenance=({"source": "hpdv3", "revision": "unpinned", "licence": "MIT", "commercial_ok": True, "evaluation_only": False,
+                            "num_samples": 1000},))
     """
 
     name: str
@@ -111,6 +117,23 @@ class ShardEntry:
     tasks: Mapping[str, int]
     preferences: Mapping[str, int]
     """Counts of labels; `unlabelled` where there is none."""
+    provenance: Sequence[Mapping[str, Any]]
+    """What the records' metadata say about their origin, with `num_samples`; None where they say nothing."""
+
+    def check(self, manifest: str) -> None:
+        """Refuse what no writer of ours puts into a manifest."""
+        if not SHARD_NAME.fullmatch(self.name):
+            raise ShardError(
+                f"{manifest} names shard {self.name!r}; a shard is a .tar file in the manifest's own folder"
+            )
+        counts = [self.num_samples, self.num_bytes, *self.tasks.values(), *self.preferences.values()]
+        if (
+            not all(isinstance(count, int) and count >= 0 for count in counts)
+            or sum(self.tasks.values()) != self.num_samples
+        ):
+            raise ShardError(
+                f"{manifest}: the counts of {self.name} are not whole numbers that add up; rebuild it with `urt-data index`"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,6 +153,7 @@ class Manifest:
             "num_bytes": sum(shard.num_bytes for shard in self.shards),
             "tasks": add_counts(shard.tasks for shard in self.shards),
             "preferences": add_counts(shard.preferences for shard in self.shards),
+            "provenance": add_provenance(row for shard in self.shards for row in shard.provenance),
             "metadata": dict(self.metadata),
             "shards": [asdict(shard) for shard in self.shards],
         }
@@ -155,10 +179,7 @@ class Manifest:
                 f"{name} is not a manifest of shards ({error!r}); rebuild it with `urt-data index`"
             ) from error
         for shard in shards:
-            if "/" in shard.name or "\\" in shard.name or not shard.name.endswith(".tar"):
-                raise ShardError(
-                    f"{name} names shard {shard.name!r}; a shard is a .tar file in the manifest's own folder"
-                )
+            shard.check(name)
         return manifest
 
 
@@ -166,7 +187,25 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def add_counts(counts: Any) -> dict[str, int]:
+def origin_of(metadata: Mapping[str, Any]) -> str:
+    """What one record says about its origin, in one spelling."""
+    return json.dumps({name: metadata.get(name) for name in PROVENANCE_FIELDS}, sort_keys=True)
+
+
+def provenance_rows(origins: Mapping[str, int]) -> list[dict[str, Any]]:
+    """One row per origin with the number of its samples, in a fixed order."""
+    return [{**json.loads(origin), "num_samples": count} for origin, count in sorted(origins.items())]
+
+
+def add_provenance(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of several shards or folders summed up by origin."""
+    totals: Counter[str] = Counter()
+    for row in rows:
+        totals[origin_of(row)] += row["num_samples"]
+    return provenance_rows(totals)
+
+
+def add_counts(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     """The sum of several mappings of counts, sorted by name."""
     total: dict[str, int] = {}
     for mapping in counts:

@@ -1,23 +1,19 @@
 """Records -> shards. A shard appears under its name only when it is complete, and the manifest only when all shards are."""
 
-import hashlib
 import os
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-
 from urt_core.records import PreferenceRecord
 from urt_data.errors import ShardError
+from urt_data.repeats import SeenRecords
 from urt_data.shards.atomic import publish, remove_temporaries, temporary_path, write_atomically
-from urt_data.shards.index import INDEX_SUFFIX, MANIFEST_NAME, Manifest, ShardEntry, ShardIndex, sha256
+from urt_data.shards.index import INDEX_SUFFIX, MANIFEST_NAME, Manifest, ShardEntry
 from urt_data.shards.sample import to_members
+from urt_data.shards.summary import ShardSummary
 from urt_data.shards.tar import END_OF_ARCHIVE, pack_sample
-
-UNLABELLED = "unlabelled"
 
 
 class ShardWriter:
@@ -25,7 +21,7 @@ class ShardWriter:
 
     Equal records give equal bytes. Media without bytes are read from the paths they name.
 
-        with ShardWriter("pairs", samples_per_shard=1000, metadata={"source": "mine", "licence": "CC0-1.0"}) as shards:
+        with ShardWriter("pairs", samples_per_shard=1000, metadata={"name": "my pairs", "purpose": "train"}) as shards:
             shards.write(record)
     """
 
@@ -44,13 +40,14 @@ class ShardWriter:
         self._metadata = dict(metadata or {})
         self._entries: list[ShardEntry] = []
         self._shard: OpenShard | None = None
-        self._keys = KeyLedger()
+        self._seen = SeenRecords()
         prepare_folder(self.folder, overwrite=overwrite)
 
     def write(self, record: PreferenceRecord) -> None:
         if self._shard is None:
             self._shard = OpenShard(self.folder / shard_name(len(self._entries)))
         self._shard.write(record)
+        self._seen.add(self._shard.name, record.key, 0)
         if self._shard.num_samples == self._samples_per_shard:
             self._finish_shard()
 
@@ -58,6 +55,7 @@ class ShardWriter:
         """Finish the last shard and write the manifest. Called by leaving the `with` block."""
         if self._shard is not None:
             self._finish_shard()
+        self._refuse_repeated_keys()
         finish_folder(self.folder, self._entries, self._metadata)
 
     def abort(self) -> None:
@@ -68,9 +66,17 @@ class ShardWriter:
 
     def _finish_shard(self) -> None:
         assert self._shard is not None
-        self._keys.add(self._shard.keys)
         self._entries.append(self._shard.finish())
         self._shard = None
+        # At every doubling: early enough to save hours, seldom enough to cost nothing.
+        if len(self._entries).bit_count() == 1:
+            self._refuse_repeated_keys()
+
+    def _refuse_repeated_keys(self) -> None:
+        for (shard, key), (other, _) in self._seen.repeated_keys():
+            raise ShardError(
+                f"key {key!r} is in {other} and in {shard}; keys must be unique in a data set, such as <source>-<row>"
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -78,9 +84,12 @@ class ShardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
+        if kind is not None:
+            self.abort()
+            return
+        try:
             self.close()
-        else:
+        finally:
             self.abort()
 
 
@@ -90,98 +99,36 @@ class OpenShard:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = temporary_path(path).open("wb")
-        self._digest = hashlib.sha256()
-        self._num_bytes = 0
-        self._columns: list[tuple[int, int, bytes]] = []  # offset, size, digest
-        self._tasks: list[str] = []
-        self._preferences: Counter[str] = Counter()
-        self.keys: dict[str, None] = {}
+        self._summary = ShardSummary(path.name)
+
+    @property
+    def name(self) -> str:
+        return self._path.name
 
     @property
     def num_samples(self) -> int:
-        return len(self.keys)
+        return len(self._summary.keys)
 
     def write(self, record: PreferenceRecord) -> None:
-        if record.key in self.keys:
-            raise ShardError(
-                f"key {record.key!r} is written twice into {self._path.name}; keys must be unique in a data set"
-            )
         # Joined before anything is written: a record that cannot be packed leaves no half sample behind.
         packed = b"".join(pack_sample(record.key, to_members(record)))
-        self._columns.append((self._num_bytes, len(packed), hashlib.sha256(packed).digest()))
-        self._tasks.append(str(record.task))
-        self._preferences[str(record.preference) if record.preference else UNLABELLED] += 1
-        self.keys[record.key] = None
-        self._append(packed)
+        self._summary.add(record, packed)
+        self._file.write(packed)
 
     def finish(self) -> ShardEntry:
         """Sync and publish the tar, then its index; what the manifest says about them is returned."""
-        self._append(END_OF_ARCHIVE)
+        self._file.write(END_OF_ARCHIVE)
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        index = self._index()
-        content = index.to_bytes()
+        index, entry = self._summary.finish(END_OF_ARCHIVE)
         publish(temporary_path(self._path), self._path)
-        write_atomically(index_path(self._path), content)
-        return ShardEntry(
-            name=self._path.name,
-            num_samples=len(index.keys),
-            num_bytes=self._num_bytes,
-            sha256=index.sha256,
-            index_sha256=sha256(content),
-            tasks=dict(sorted(Counter(self._tasks).items())),
-            preferences=dict(sorted(self._preferences.items())),
-        )
+        write_atomically(index_path(self._path), index)
+        return entry
 
     def abort(self) -> None:
         self._file.close()
-        temporary_path(self._path).unlink()
-
-    def _append(self, content: bytes) -> None:
-        self._file.write(content)
-        self._digest.update(content)
-        self._num_bytes += len(content)
-
-    def _index(self) -> ShardIndex:
-        task_names = sorted(set(self._tasks))
-        return ShardIndex(
-            shard=self._path.name,
-            num_bytes=self._num_bytes,
-            sha256=self._digest.hexdigest(),
-            keys=list(self.keys),
-            offsets=np.array([offset for offset, _, _ in self._columns], dtype=np.int64),
-            sizes=np.array([size for _, size, _ in self._columns], dtype=np.int64),
-            digests=np.frombuffer(b"".join(digest for _, _, digest in self._columns), dtype=np.uint8).reshape(-1, 32),
-            task_names=task_names,
-            tasks=np.array([task_names.index(task) for task in self._tasks], dtype=np.uint8),
-        )
-
-
-class KeyLedger:
-    """Every key of a data set as eight bytes, to find one that two shards share without holding the keys."""
-
-    def __init__(self) -> None:
-        self._shards: list[np.ndarray] = []
-
-    def add(self, keys: Iterable[str]) -> None:
-        self._shards.append(np.sort(np.array([_short_digest(key) for key in keys], dtype=np.uint64)))
-        # Shards come with doubling sizes of merged runs, so that a million keys are sorted a few times, not a thousand.
-        while len(self._shards) > 1 and len(self._shards[-1]) >= len(self._shards[-2]):
-            merged = np.sort(np.concatenate(self._shards[-2:]))
-            self._shards[-2:] = [merged]
-            self._refuse_repeats(merged)
-
-    def check(self) -> None:
-        if self._shards:
-            self._refuse_repeats(np.sort(np.concatenate(self._shards)))
-
-    @staticmethod
-    def _refuse_repeats(digests: np.ndarray) -> None:
-        if (digests[1:] == digests[:-1]).any():
-            raise ShardError(
-                "two shards hold a sample with the same key; make keys unique in the data set, such as <source>-<row>"
-            )
+        temporary_path(self._path).unlink(missing_ok=True)
 
 
 def prepare_folder(folder: Path, *, overwrite: bool) -> None:
@@ -215,7 +162,3 @@ def shard_name(number: int) -> str:
 
 def index_path(path: Path) -> Path:
     return path.with_name(path.name + INDEX_SUFFIX)
-
-
-def _short_digest(key: str) -> int:
-    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "little")

@@ -1,0 +1,179 @@
+"""The `urt-data` command: prove, cure, look at and clean folders of shards."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.table import Table
+
+from urt_core.errors import UrtError
+from urt_data.shards import ShardFolder
+
+MAX_PRINTED = 50
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0: all is well. 1: something was found. 2: the command could not run."""
+    options = _parser().parse_args(arguments)
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        return options.run(options, console)
+    except UrtError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            f"urt-data {options.command}: {error}", markup=False
+        )
+        return 2
+
+
+def run_verify(options: argparse.Namespace, console: Console) -> int:
+    from urt_data.verify import verify
+
+    report = verify(options.folder, decode=not options.no_decode)
+    if options.json:
+        print(json.dumps(asdict(report), ensure_ascii=False))
+        return 0 if report.is_sound else 1
+    for finding in report.findings[:MAX_PRINTED]:
+        console.print(str(finding), markup=False)
+    if len(report.findings) > MAX_PRINTED:
+        console.print(f"… and {len(report.findings) - MAX_PRINTED} more; --json prints all")
+    damage = sum(finding.kind.is_damage for finding in report.findings)
+    verdict = "sound" if report.is_sound else f"{damage} damaged places"
+    console.print(f"{report.num_samples:,} samples in {report.num_shards:,} shards: {verdict}")
+    return 0 if report.is_sound else 1
+
+
+def run_repair(options: argparse.Namespace, console: Console) -> int:
+    from urt_data.repair import repair
+
+    report = repair(options.folder, options.output, keep_unproven=options.keep_unproven, decode=not options.no_decode)
+    for finding in report.findings[:MAX_PRINTED]:
+        console.print(str(finding), markup=False)
+    console.print(
+        f"kept {report.num_kept:,} samples in {options.output}, {report.num_unproven:,} of them unproven", markup=False
+    )
+    return 0
+
+
+def run_index(options: argparse.Namespace, console: Console) -> int:
+    from urt_data.indexing import index_folder
+
+    manifest = index_folder(options.folder)
+    samples = sum(shard.num_samples for shard in manifest.shards)
+    console.print(f"indexed {samples:,} samples in {len(manifest.shards):,} shards of {options.folder}", markup=False)
+    return 0
+
+
+def run_inspect(options: argparse.Namespace, console: Console) -> int:
+    from urt_data.inspection import inspect
+
+    page = inspect(ShardFolder(options.folder), options.output, num_records=options.records, seed=options.seed)
+    console.print(f"wrote {page}", markup=False)
+    return 0
+
+
+def run_stats(options: argparse.Namespace, console: Console) -> int:
+    from urt_data.statistics import statistics
+
+    numbers = statistics(ShardFolder(options.folder), num_read=options.records)
+    if options.json:
+        print(json.dumps(asdict(numbers), ensure_ascii=False))
+        return 0
+    table = Table("", "records", title=None, box=None)
+    table.add_row("all", f"{numbers.num_samples:,} in {numbers.num_shards:,} shards, {numbers.num_bytes:,} bytes")
+    for name, count in {
+        **numbers.tasks,
+        **{f"label {label}": count for label, count in numbers.preferences.items()},
+    }.items():
+        table.add_row(name, f"{count:,}")
+    for row in numbers.provenance:
+        licence = f"{row['source'] or 'source not stated'}, {row['licence'] or 'licence not stated'}, commercial use: {row['commercial_ok']}"
+        table.add_row(licence, f"{row['num_samples']:,}")
+    console.print(table)
+    table = Table(f"over {numbers.num_read:,} records", "5 %", "median", "95 %", box=None)
+    for row in numbers.quantiles:
+        table.add_row(row.name, f"{row.low:,.1f}", f"{row.median:,.1f}", f"{row.high:,.1f}")
+    console.print(table)
+    return 0
+
+
+def run_decontaminate(options: argparse.Namespace, console: Console) -> int:
+    from urt_data.contamination import EvaluationIndex, remove_matches
+
+    train = ShardFolder(options.folder)
+    index = EvaluationIndex(
+        map(ShardFolder, options.against), max_distance=options.max_distance, texts=not options.images_only
+    )
+    report = index.check(train)
+    if options.report:
+        with open(options.report, "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(asdict(match), ensure_ascii=False) + "\n" for match in report.matches)
+    for match in report.matches[:MAX_PRINTED]:
+        console.print(
+            f"{match.key} repeats the {match.reason} of {match.evaluation_key} in {match.evaluation}", markup=False
+        )
+    console.print(
+        f"{len(report.keys):,} of {report.num_records:,} records match; {report.num_unreadable:,} have unreadable media"
+    )
+    if options.output:
+        remove_matches(train, report, options.output)
+        console.print(f"wrote the others to {options.output}", markup=False)
+        return 0
+    return 1 if report.matches else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="urt-data", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    verify = commands.add_parser(
+        "verify", help="compare every byte with its hash, decode every image, report duplicates and balance"
+    )
+    verify.set_defaults(run=run_verify)
+    verify.add_argument("folder")
+    verify.add_argument("--no-decode", action="store_true", help="hashes and records only")
+    verify.add_argument("--json", action="store_true")
+
+    repair = commands.add_parser("repair", help="write the sound samples of a damaged folder into a new one")
+    repair.set_defaults(run=run_repair)
+    repair.add_argument("folder")
+    repair.add_argument("output")
+    repair.add_argument(
+        "--keep-unproven", action="store_true", help="also samples that no intact index or shard hash proves"
+    )
+    repair.add_argument("--no-decode", action="store_true")
+
+    index = commands.add_parser("index", help="write index and manifest for tar files that are there already")
+    index.set_defaults(run=run_index)
+    index.add_argument("folder")
+
+    inspect = commands.add_parser("inspect", help="write an HTML contact sheet")
+    inspect.set_defaults(run=run_inspect)
+    inspect.add_argument("folder")
+    inspect.add_argument("output")
+    inspect.add_argument("--records", type=int, default=24)
+    inspect.add_argument("--seed", type=int, default=0)
+
+    stats = commands.add_parser("stats", help="counts, licences and sizes")
+    stats.set_defaults(run=run_stats)
+    stats.add_argument("folder")
+    stats.add_argument("--records", type=int, default=1000, help="how many records are read for sizes")
+    stats.add_argument("--json", action="store_true")
+
+    clean = commands.add_parser(
+        "decontaminate", help="find (and with --output leave out) records that evaluation sets also hold"
+    )
+    clean.set_defaults(run=run_decontaminate)
+    clean.add_argument("folder")
+    clean.add_argument("--against", nargs="+", required=True, help="folders of evaluation shards")
+    clean.add_argument("--output", help="write the folder without the matches here")
+    clean.add_argument("--report", help="write all matches here, as JSON lines")
+    clean.add_argument("--max-distance", type=int, default=4, help="differing bits of 64 up to which two images match")
+    clean.add_argument("--images-only", action="store_true", help="do not compare captions and questions")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
