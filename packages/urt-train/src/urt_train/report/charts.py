@@ -40,10 +40,10 @@ class LineChart:
     """One sentence for people who don't see the curve."""
     width: int
     height: int
-    left: int
-    right: int
-    top: int
-    bottom: int
+    left: float
+    right: float
+    top: float
+    bottom: float
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     lines: tuple[Line, ...]
@@ -58,6 +58,8 @@ class Whisker:
     low: float
     high: float
     label: str
+    label_side: int
+    """-1: the label stands to the left of the dot, 1: to the right."""
     title: str
 
 
@@ -74,10 +76,10 @@ class StageChart:
     title: str
     width: int
     height: int
-    left: int
-    right: int
-    top: int
-    bottom: int
+    left: float
+    right: float
+    top: float
+    bottom: float
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     chance: float
@@ -88,8 +90,8 @@ Points = Sequence[tuple[float, float]]
 
 
 def line_chart(title: str, curves: Mapping[str, Points], *, width: int = 340, height: int = 170) -> LineChart:
-    """Curves over the training step; more than 24 points are drawn faintly under their moving average."""
-    left, right, top, bottom = 46, width - 12, 12, height - 22
+    """Curves over the training step; a noisy one is drawn faintly under its moving average."""
+    left, right, top, bottom = 46.0, width - 12.0, 12.0, height - 22.0
     xs = [x for points in curves.values() for x, _ in points]
     ys = [y for points in curves.values() for _, y in points]
     x_marks, y_marks = round_ticks(min(xs), max(xs), count=5), round_ticks(min(ys), max(ys), count=4)
@@ -102,7 +104,7 @@ def line_chart(title: str, curves: Mapping[str, Points], *, width: int = 340, he
     lines = []
     for color, (label, points) in enumerate(curves.items(), start=1):
         points = thin_out(points, limit=160)
-        smooth = moving_average(points) if len(points) > 24 else points
+        smooth = moving_average(points) if is_noisy(points) else points
         lines.append(
             Line(
                 path=_path([place(x, y) for x, y in smooth]),
@@ -139,7 +141,7 @@ def stage_chart(
     height: int = 210,
 ) -> StageChart:
     """Shares (value, low, high) after each stage, 0 to 100 %, one series per way of answering; None where not measured."""
-    left, right, top, bottom = 40, width - 8, 16, height - 30
+    left, right, top, bottom = 40.0, width - 8.0, 16.0, height - 30.0
     step = (right - left) / max(1, len(stages))
 
     def height_of(share: float) -> float:
@@ -157,6 +159,7 @@ def stage_chart(
                 low=height_of(share[1]),
                 high=height_of(share[2]),
                 label=f"{100 * share[0]:.0f}",
+                label_side=-1 if number == 0 else 1,
                 title=f"{stage}, {label}: {100 * share[0]:.1f} % ({100 * share[1]:.1f}–{100 * share[2]:.1f})",
             )
             for stage, x, share in zip(stages, places, shares, strict=True)
@@ -196,15 +199,18 @@ def round_ticks(low: float, high: float, *, count: int) -> list[float]:
 
 
 def moving_average(points: Points) -> list[tuple[float, float]]:
-    """Mean over a centred window of a tenth of the points, narrower at the ends so that it never leaves the data."""
+    """Mean over a centred window of a tenth of the points, cut off where the data end."""
     half = max(1, len(points) // 20)
     values = [y for _, y in points]
-    smooth = []
-    for index, (x, _) in enumerate(points):
-        reach = min(half, index, len(points) - 1 - index)
-        window = values[index - reach : index + reach + 1]
-        smooth.append((x, sum(window) / len(window)))
-    return smooth
+    windows = [values[max(0, index - half) : index + half + 1] for index in range(len(points))]
+    return [(x, sum(window) / len(window)) for (x, _), window in zip(points, windows, strict=True)]
+
+
+def is_noisy(points: Points) -> bool:
+    """The curve goes up and down much more than from one end of its range to the other."""
+    values = [y for _, y in points]
+    travelled = sum(abs(after - before) for before, after in pairwise(values))
+    return len(points) > 24 and travelled > 3 * (max(values) - min(values))
 
 
 def thin_out(points: Points, *, limit: int) -> list[tuple[float, float]]:

@@ -155,7 +155,9 @@ def _card(pair: JudgedPair, record: PreferenceRecord, history: Mapping[str, Judg
             Telling(
                 stage=stage,
                 outcome=outcome_of(told),
-                says=_sentence(record.task, told.verdict) if told.verdict else f"unreadable: {told.failure}",
+                says=_sentence(record.task, told.verdict)
+                if told.verdict
+                else f"unreadable: {str(told.failure).replace('_', ' ')}",
                 pieces=tuple(
                     (bool(JUDGE_TAG.fullmatch(piece)), piece) for piece in JUDGE_TAG.split(told.text) if piece
                 ),

@@ -126,6 +126,8 @@ def _stage_charts(evaluations: Mapping[str, EvaluationResult]) -> list[StageChar
                 DIALECT_NAMES[dialect]: [_share(result, dialect, task) for result in evaluations.values()]
                 for dialect in dialects
             },
+            # The sum of all tasks is as tall as two charts: the others stand beside it in two rows.
+            height=210 if task else 456,
         )
         for task in [None, *tasks]
     ]

@@ -82,7 +82,7 @@ def figures(last: EvaluationResult, reasoning: Dialect, costs: Sequence[PhaseCos
             )
         )
     if costs:
-        shown.append(Figure(name="for everything", value=duration(sum(cost.seconds for cost in costs))))
+        shown.append(Figure(name="for everything", value=rough_duration(sum(cost.seconds for cost in costs))))
         shown.append(Figure(name="peak memory", value=memory(max(cost.peak_memory_bytes for cost in costs))))
     return shown
 
@@ -132,6 +132,16 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def rough_duration(seconds: float) -> str:
+    """
+    >>> rough_duration(42), rough_duration(824), rough_duration(7384)
+    ('42 s', '13.7 min', '2.1 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def memory(num_bytes: int) -> str:
