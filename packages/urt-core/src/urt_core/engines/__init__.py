@@ -47,6 +47,9 @@ class Usage:
             completion_tokens=self.completion_tokens + other.completion_tokens,
         )
 
+    def to_json(self) -> dict[str, int]:
+        return {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SamplingParams:
@@ -86,6 +89,8 @@ class Completion:
     """The sampled tokens, the end-of-sequence token included; empty where the engine does not return them."""
     logprobs: tuple[float, ...] = field(default=(), repr=False)
     """One per token id, under the sampling temperature."""
+    token_texts: tuple[str, ...] = field(default=(), repr=False)
+    """What each token spells, where log-probabilities were asked for."""
     usage: Usage = Usage()
     detail: str = ""
     """What went wrong, for the reader of a log."""

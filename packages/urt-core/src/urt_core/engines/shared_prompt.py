@@ -101,12 +101,13 @@ class SharedPromptCache:
     def __init__(self, prefilled: DynamicCache, *, prompt_mask: Tensor, group_size: int) -> None:
         self.cache = prefilled
         self.rows = RowMap(len(prompt_mask), group_size, prompt_mask.device)
+        layer: Any
         for index, layer in enumerate(prefilled.layers):
             if type(layer) is DynamicLayer:
                 prefilled.layers[index] = SharedPromptLayer(layer, self.rows, prompt_mask)
-            elif isinstance(layer, LinearAttentionLayer):
+            elif type(layer) is LinearAttentionLayer:
                 # Recurrent states (Qwen3.5) do not grow: each row simply gets its own.
-                layer.batch_repeat_interleave(group_size)
+                layer.reorder_cache(self.rows.prompt)
             else:
                 raise EngineError(
                     f"cache layer {type(layer).__name__} is not supported; allowed are full and linear attention (Qwen2.5-VL, Qwen3-VL, Qwen3.5)"
@@ -115,11 +116,12 @@ class SharedPromptCache:
     def keep(self, rows: Tensor) -> None:
         """Drop finished rows, and prompts all of whose rows are finished."""
         prompts = self.rows.keep(rows)
+        layer: Any
         for layer in self.cache.layers:
             if isinstance(layer, SharedPromptLayer):
                 layer.keep(rows, prompts)
             else:
-                layer.batch_select_indices(rows)  # pyright: ignore[reportAttributeAccessIssue]
+                layer.reorder_cache(rows)
 
 
 def shared_prompt_attention(

@@ -45,6 +45,7 @@ class TransformersEngine:
         self.model = model or module.config.name_or_path or type(module).__name__
         self.eos_token_ids = eos_token_ids(module, tokenizer)
         self.forbidden_token_ids = forbidden_token_ids(module, tokenizer)
+        self._text_of: dict[int, str] = {}
 
     @classmethod
     def from_pretrained(
@@ -58,8 +59,8 @@ class TransformersEngine:
     ) -> "TransformersEngine":
         from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
-        module = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype)
-        module.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        module: Any = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype)
+        module = module.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         tokenizer = AutoTokenizer.from_pretrained(path)
         image_processor = AutoImageProcessor.from_pretrained(path)
         return cls(module, tokenizer, image_processor, policy=policy, batch_size=batch_size, model=str(path))
@@ -133,6 +134,7 @@ class TransformersEngine:
                 finish_reason=FinishReason.STOP if stopped[row] else FinishReason.LENGTH,
                 token_ids=tuple(ids[row]),
                 logprobs=tuple(all_logprobs[row][: lengths[row]]) if with_logprobs else (),
+                token_texts=tuple(map(self._token_text, ids[row])) if with_logprobs else (),
                 # A prompt is computed, and counted, once for its group.
                 usage=Usage(
                     prompt_tokens=0 if row % group_size else prompt_tokens[row // group_size],
@@ -141,6 +143,11 @@ class TransformersEngine:
             )
             for row in range(len(ids))
         ]
+
+    def _token_text(self, token_id: int) -> str:
+        if token_id not in self._text_of:
+            self._text_of[token_id] = self.tokenizer.decode([token_id], clean_up_tokenization_spaces=False)
+        return self._text_of[token_id]
 
 
 def eos_token_ids(module: Any, tokenizer: Any) -> frozenset[int]:

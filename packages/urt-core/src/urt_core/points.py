@@ -1,0 +1,126 @@
+"""The score of one candidate: what `Scorer.score` asks and returns."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from urt_core.engines import Completion, Status, Usage
+from urt_core.judgement import ParseFailure, PointJudgement, parse_point
+from urt_core.prompts import PointContract
+from urt_core.records import Candidate, Media, Task
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PointRequest:
+    """One candidate to score.
+
+    PointRequest(key="sample-3", task=Task.IMAGE_GENERATION, text="a red cube",
+                 candidate=Media(kind=MediaKind.IMAGE, files=("a.png",)))
+    """
+
+    key: str
+    task: Task
+    text: str
+    """The caption or the question."""
+    candidate: Candidate
+    """Media in generation, the answer's text in understanding."""
+    media: Media | None = None
+    """What the question is about; understanding only."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PointScore:
+    """The score of one candidate. Where `status` is not `ok` there is no number.
+
+    PointScore(key="sample-3", task=Task.IMAGE_GENERATION, contract=PointContract.ACS, status=Status.OK, score=3.8,
+               fraction=0.7, scores={"alignment": 4.0, "coherence": 3.9, "style": 3.5}, ...)
+    """
+
+    key: str
+    task: Task
+    contract: PointContract
+    status: Status
+    score: float | None
+    """On the contract's own scale; the mean over the readable votes."""
+    fraction: float | None
+    """The score on a scale from 0 to 1."""
+    scores: dict[str, float] = field(default_factory=dict)
+    """Lower-case dimension -> mean score."""
+    num_votes: int = 0
+    num_failed: int = 0
+    judgements: tuple[PointJudgement | ParseFailure, ...] = field(default=(), repr=False)
+    texts: tuple[str, ...] = field(default=(), repr=False)
+    usage: Usage = field(default_factory=Usage)
+    model: str = ""
+    preprocessing: str = ""
+    detail: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "key": self.key,
+            "task": str(self.task),
+            "contract": str(self.contract),
+            "status": str(self.status),
+            "score": self.score,
+            "fraction": self.fraction,
+            "scores": self.scores,
+            "num_votes": self.num_votes,
+            "num_failed": self.num_failed,
+            "texts": list(self.texts),
+            "usage": self.usage.to_json(),
+            "model": self.model,
+            "preprocessing": self.preprocessing,
+            "detail": self.detail,
+        }
+
+
+def score_votes(
+    request: PointRequest,
+    completions: Sequence[Completion],
+    *,
+    contract: PointContract,
+    model: str = "",
+    preprocessing: str = "",
+) -> PointScore:
+    """Mean over the readable completions; without any, the most frequent reason of failure."""
+    judgements: list[PointJudgement | ParseFailure] = []
+    statuses: list[Status] = []
+    details: list[str] = []
+    for completion in completions:
+        status, detail = completion.status, completion.detail
+        if status is Status.OK:
+            judgement = parse_point(completion.text, contract=contract, task=request.task)
+            judgements.append(judgement)
+            if isinstance(judgement, ParseFailure):
+                status, detail = Status.PARSE_ERROR, f"{judgement.kind}: {judgement.excerpt}"
+        statuses.append(status)
+        details.append(detail)
+    readable = [judgement for judgement in judgements if isinstance(judgement, PointJudgement)]
+    status = Status.OK if readable else Counter(statuses).most_common(1)[0][0]
+    dimensions = dict.fromkeys(name for judgement in readable for name in judgement.scores)
+    return PointScore(
+        key=request.key,
+        task=request.task,
+        contract=contract,
+        status=status,
+        score=mean([judgement.score for judgement in readable]),
+        fraction=mean([judgement.fraction for judgement in readable]),
+        scores={
+            name: sum(values) / len(values)
+            for name in dimensions
+            if (values := [judgement.scores[name] for judgement in readable if name in judgement.scores])
+        },
+        num_votes=len(completions),
+        num_failed=len(completions) - len(readable),
+        judgements=tuple(judgements),
+        texts=tuple(completion.text for completion in completions),
+        usage=sum((completion.usage for completion in completions), Usage()),
+        model=model,
+        preprocessing=preprocessing,
+        detail="" if readable else details[statuses.index(status)],
+    )
+
+
+def mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

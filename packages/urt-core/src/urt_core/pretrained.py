@@ -1,0 +1,46 @@
+"""Folder or hub id -> engine, dialect and media policy of a judge."""
+
+from os import PathLike
+from pathlib import Path
+from typing import Literal
+
+from urt_core.engines import Engine
+from urt_core.errors import CheckpointError, ConfigError
+from urt_core.judge import FILE_NAME, JudgeSpec
+from urt_core.media import MediaPolicy
+from urt_core.prompts import Dialect
+
+
+def load_spec(
+    path_or_id: str | PathLike[str], *, dialect: Dialect | str | None, policy: MediaPolicy | None
+) -> tuple[Dialect, MediaPolicy]:
+    """What the caller says; for the rest, what `judge.json` says."""
+    if (Path(path_or_id) / FILE_NAME).is_file():
+        spec = JudgeSpec.load(path_or_id)
+        shown = MediaPolicy(min_pixels=spec.min_pixels, max_pixels=spec.max_pixels, num_frames=spec.num_frames)
+        return Dialect(dialect or spec.dialect), policy or shown
+    if dialect is None:
+        raise CheckpointError(
+            f"{path_or_id} holds no {FILE_NAME}, so how it was trained to be asked is not known; name its dialect: "
+            "Dialect.V1 (UnifiedReward-Think-7b, -qwen-7b), Dialect.V2 (-qwen3vl, -qwen35) or Dialect.DIRECT"
+        )
+    return Dialect(dialect), policy or MediaPolicy()
+
+
+def load_engine(
+    path_or_id: str | PathLike[str],
+    *,
+    kind: Literal["transformers", "vllm"],
+    policy: MediaPolicy,
+    batch_size: int = 64,
+    device: str | None = None,
+) -> Engine:
+    if kind == "transformers":
+        from urt_core.engines.transformers import TransformersEngine
+
+        return TransformersEngine.from_pretrained(str(path_or_id), policy=policy, batch_size=batch_size, device=device)
+    if kind == "vllm":
+        from urt_core.engines.vllm import VLLMEngine
+
+        return VLLMEngine.from_pretrained(str(path_or_id), policy=policy)
+    raise ConfigError(f"engine is {kind!r}; allowed: 'transformers', 'vllm'")

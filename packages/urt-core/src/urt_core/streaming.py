@@ -1,0 +1,105 @@
+"""Many awaited calls with a bounded number in flight, their results streamed in input order or as they finish."""
+
+import asyncio
+import queue
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+async def stream_map(
+    call: Callable[[T], Awaitable[R]], items: Iterable[T], *, window: int, ordered: bool
+) -> AsyncIterator[R]:
+    """`call` of each item, at most `window` of them started and not yet handed out: memory does not grow with the input.
+
+    An exception of a call is raised to the consumer and cancels the rest, as does leaving the loop early.
+    """
+    remaining = enumerate(items)
+    finished: asyncio.Queue[tuple[int, asyncio.Task[R]]] = asyncio.Queue()
+    running: set[asyncio.Task[R]] = set()
+    held: dict[int, R] = {}
+    started = yielded = 0
+
+    def start_next() -> bool:
+        nonlocal started
+        for index, item in remaining:
+            task = asyncio.ensure_future(_await(call(item)))
+            running.add(task)
+            task.add_done_callback(lambda done, index=index: finished.put_nowait((index, done)))
+            started += 1
+            return True
+        return False
+
+    try:
+        while started - yielded < window and start_next():
+            pass
+        while yielded < started:
+            index, task = await finished.get()
+            running.discard(task)
+            held[index] = task.result()
+            while held and (not ordered or yielded in held):
+                result = held.pop(yielded if ordered else next(iter(held)))
+                yielded += 1
+                start_next()
+                yield result
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _await(value: Awaitable[R]) -> R:
+    return await value
+
+
+class BackgroundLoop:
+    """An event loop in a thread of its own, for synchronous callers; it also works where a loop runs already (notebooks)."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = threading.Lock()
+
+    def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._started()).result()
+
+    def stream(self, results: AsyncIterator[R], *, buffer: int = 64) -> Iterator[R]:
+        """The results of an asynchronous iterator, one by one; the producer waits when the consumer is behind."""
+        handed: queue.Queue[tuple[bool, Any]] = queue.Queue(maxsize=buffer)
+        stopped = threading.Event()
+
+        async def hand(value: tuple[bool, Any]) -> None:
+            while not stopped.is_set():
+                try:
+                    handed.put_nowait(value)
+                    return
+                except queue.Full:
+                    await asyncio.sleep(0.005)
+
+        async def produce() -> None:
+            try:
+                async for result in results:
+                    await hand((True, result))
+            finally:
+                await hand((False, None))
+
+        future = asyncio.run_coroutine_threadsafe(produce(), self._started())
+        try:
+            while True:
+                has_result, result = handed.get()
+                if not has_result:
+                    break
+                yield result
+            future.result()
+        finally:
+            stopped.set()
+            future.cancel()
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, name="urt-requests", daemon=True).start()
+            return self._loop

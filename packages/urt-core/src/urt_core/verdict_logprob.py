@@ -1,0 +1,26 @@
+"""How probable the judge found the candidate number that it wrote into its answer."""
+
+import math
+import re
+
+from urt_core.engines import Completion
+
+# The last number behind a noun: the parser has already accepted the text, so this is the number of the verdict.
+_NUMBER = re.compile(r"\b(?:image|video|answer) ([12]) is better", re.IGNORECASE)
+
+
+def verdict_probability(completion: Completion) -> float | None:
+    """Product of the probabilities of the tokens that spell the number; None where the engine gave no tokens."""
+    if not completion.logprobs or len(completion.token_texts) != len(completion.logprobs):
+        return None
+    text = "".join(completion.token_texts)
+    numbers = list(_NUMBER.finditer(text))
+    if not numbers:
+        return None
+    start, end = numbers[-1].span(1)
+    position, logprob = 0, 0.0
+    for token, token_logprob in zip(completion.token_texts, completion.logprobs, strict=True):
+        if position < end and position + len(token) > start:
+            logprob += token_logprob
+        position += len(token)
+    return math.exp(logprob)
