@@ -1,0 +1,143 @@
+"""What the tiny base model learns before any stage: to see, to say, to hold words against a picture, to add.
+
+Lessons use the words of the judgements but none of their shape: no prompt of a dialect, no score, no verdict. They are to
+the tiny model what pre-training is to a real one. A lesson is drawn from (seed, step, index), so any process draws the same.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from urt_core import Task
+from urt_core.prompts import Prompt
+from urt_core.records import Media
+
+from urt_data.sprites.oracle import check, describe, mark
+from urt_data.sprites.pairs import SEMANTIC_CAUSES, View, flaw_of, misread
+from urt_data.sprites.questions import VAGUE, ask
+from urt_data.sprites.world import Flaw, Scene, Split, sample_scene, split_of
+
+CLIP_SHARE = 0.4
+FLAW_SHARE = 0.35
+MISREAD_SHARE = 0.6
+KINDS = {"describe": 25, "check": 28, "check_both": 22, "answer": 18, "add": 4, "more": 3}
+SCORES = (2, 3, 4, 5, 7, 8, 9)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lesson:
+    """Lesson(prompt=Prompt(parts=(Media(...), "What does it show?")), completion="one red star, two green fish, clean, whole.")"""
+
+    prompt: Prompt
+    completion: str
+
+
+def _view(scene: Scene, rng: random.Random) -> View:
+    flaws: set[Flaw] = set()
+    for kind in ("temporal" if scene.is_clip else "aesthetic", "authenticity"):
+        if rng.random() < FLAW_SHARE:
+            flaws.add(flaw_of(kind, rng))
+    return View(scene=scene, flaws=frozenset(flaws))
+
+
+def _asked_and_shown(rng: random.Random) -> tuple[Scene, Scene]:
+    """Two scenes of the training split: equal, or apart by one semantic error."""
+    while True:
+        asked = sample_scene(rng, clip=rng.random() < CLIP_SHARE, split=Split.TRAIN)
+        shown = misread(asked, rng.choice(SEMANTIC_CAUSES), rng) if rng.random() < MISREAD_SHARE else asked
+        if split_of(shown) == Split.TRAIN:
+            return asked, shown
+
+
+def _describe(rng: random.Random) -> Lesson:
+    view = _view(_asked_and_shown(rng)[1], rng)
+    return _lesson(view.draw("media", rng), "What does it show?", completion=describe(view))
+
+
+def _check(rng: random.Random) -> Lesson:
+    asked, shown = _asked_and_shown(rng)
+    view = _view(shown, rng)
+    return _lesson(view.draw("media", rng), f"Check: {asked.caption}", completion=check(view, asked))
+
+
+def _check_both(rng: random.Random) -> Lesson:
+    asked, shown = _asked_and_shown(rng)
+    views = [_view(asked, rng), _view(shown, rng)]
+    rng.shuffle(views)
+    noun = (Task.VIDEO_GENERATION if asked.is_clip else Task.IMAGE_GENERATION).noun
+    parts: list[str | Media] = []
+    for number, (name, view) in enumerate(zip(("first", "second"), views, strict=True), start=1):
+        parts += [f"{noun} {number}:", view.draw(name, rng)]
+    lines = [f"{noun} {number} shows {check(view, asked)}" for number, view in enumerate(views, start=1)]
+    return _lesson(*parts, f"Check both: {asked.caption}", completion="\n".join(lines))
+
+
+def _answer(rng: random.Random) -> Lesson:
+    view = _view(_asked_and_shown(rng)[1], rng)
+    question = ask(view.scene, rng)
+    said = rng.choice((question.truth, question.wrong(view.scene, rng), question.vague(rng)))
+    completion = (
+        f"{view.scene.left}, {view.scene.right}. The answer is {question.truth}. {said} ({mark(said, question.truth)})."
+    )
+    return _lesson(view.draw("media", rng), f"{question.text} {question.say(said)}", completion=completion)
+
+
+def _three_scores(rng: random.Random) -> list[int]:
+    return [rng.choice(SCORES) for _ in range(3)]
+
+
+def _add(rng: random.Random) -> Lesson:
+    scores = _three_scores(rng)
+    return _lesson(f"Add: {'+'.join(map(str, scores))}=", completion=str(sum(scores)))
+
+
+def _more(rng: random.Random) -> Lesson:
+    first, second = sum(_three_scores(rng)), sum(_three_scores(rng))
+    while first == second:
+        second = sum(_three_scores(rng))
+    return _lesson(f"Which is more, {first} or {second}?", completion=str(max(first, second)))
+
+
+def _lesson(*parts: str | Media, completion: str) -> Lesson:
+    return Lesson(prompt=Prompt(parts=parts), completion=completion)
+
+
+_MAKERS = {
+    "describe": _describe,
+    "check": _check,
+    "check_both": _check_both,
+    "answer": _answer,
+    "add": _add,
+    "more": _more,
+}
+
+
+def draw_lesson(rng: random.Random, *, seeing_only: bool = False) -> Lesson:
+    """One lesson; `seeing_only` is the first part of the curriculum, where everything is a description."""
+    (kind,) = ("describe",) if seeing_only else rng.choices(list(KINDS), weights=list(KINDS.values()))
+    return _MAKERS[kind](rng)
+
+
+class LessonStream:
+    """Batches of lessons without end: `num_seeing` batches of descriptions, then the whole mixture.
+
+    LessonStream(batch_size=32, num_seeing=500, seed=0)
+    """
+
+    def __init__(self, *, batch_size: int, num_seeing: int, seed: int) -> None:
+        self.batch_size, self.num_seeing, self.seed = batch_size, num_seeing, seed
+        self.step = 0
+
+    def __iter__(self) -> Iterator[list[Lesson]]:
+        while True:
+            rngs = (random.Random(f"lessons/{self.seed}/{self.step}/{index}") for index in range(self.batch_size))
+            lessons = [draw_lesson(rng, seeing_only=self.step < self.num_seeing) for rng in rngs]
+            self.step += 1
+            yield lessons
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self.step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.step = state["step"]
