@@ -59,8 +59,9 @@ class Calibration:
         for comparison, label in zip(comparisons, labels, strict=True):
             usable = comparison.status is Status.OK and comparison.probability_method is method
             if usable and label is not Preference.TIE and comparison.probability_first is not None:
-                outcome = float(label is Preference.FIRST)
-                samples += [(comparison.probability_first, outcome), (1 - comparison.probability_first, 1 - outcome)]
+                # Rounded, so that 1 - p of one pair and p of another meet in one point.
+                p, outcome = round(comparison.probability_first, 12), float(label is Preference.FIRST)
+                samples += [(p, outcome), (round(1 - p, 12), 1 - outcome)]
         if not samples:
             raise DataError(f"no readable comparison by {method} with a label that is no tie; nothing to fit")
         return cls(method=method, points=pool_adjacent_violators(samples))

@@ -81,7 +81,8 @@ def round_robin(num_candidates: int) -> list[Pair]:
 
 
 def swiss_pairs(scores: Sequence[float], met: set[Pair]) -> list[Pair]:
-    """One round: neighbours in the standing meet, nobody meets the same candidate twice; one may sit out.
+    """One round: neighbours in the standing meet, nobody meets the same candidate twice; who finds no new opponent
+    sits out.
 
     N candidates need about log2(N) rounds of N/2 comparisons instead of N(N-1)/2 comparisons.
     """

@@ -1,0 +1,200 @@
+"""Exactly one request per distinct question, whoever asks it, however often, from however many processes."""
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+
+from urt_core import SamplingParams
+from urt_core.cache import CompletionCache, cache_key
+from urt_core.engines import Completion, Engine, FinishReason, Usage
+from urt_core.engines.cached import CachedEngine
+from urt_core.engines.scripted import ScriptedEngine
+from urt_core.errors import DataError
+from urt_core.prompts import Prompt
+from urt_core.records import Media, MediaKind
+
+SAMPLING = SamplingParams(temperature=0.7, num_completions=2)
+
+
+def media(*data):
+    kind = MediaKind.IMAGE if len(data) == 1 else MediaKind.VIDEO
+    return Media(kind=kind, files=tuple(f"{i}.png" for i in range(len(data))), data=data)
+
+
+def key(*parts, sampling=SAMPLING, model="m", preprocessing="p"):
+    return cache_key(Prompt(parts=parts), sampling, model=model, preprocessing=preprocessing)
+
+
+def test_keys_differ_wherever_the_answer_could():
+    a, b = media(b"aa"), media(b"bb")
+    keys = [
+        key("x", a, b),
+        key("x", b, a),  # order of the candidates
+        key("x", media(b"a"), media(b"abb")),  # the same bytes, cut elsewhere
+        key("x", media(b"aa", b"bb")),  # one video is not two images
+        key("x", media(b"aabb")),
+        key("xa", b),
+        key("x", a, b, model="m2"),
+        key("x", a, b, preprocessing="p2"),
+        key("x", a, b, sampling=SamplingParams(temperature=0.7, num_completions=2, seed=1)),
+        key("x", a, b, sampling=SamplingParams(temperature=0.7, num_completions=2, max_tokens=9)),
+    ]
+    assert len(set(keys)) == len(keys)
+    renamed = Media(kind=MediaKind.IMAGE, files=("other.png",), data=(b"aa",))
+    assert key("x", renamed, b) == keys[0]
+
+
+def prompts(count):
+    return [Prompt(parts=(f"question {index}",), key=f"k{index}") for index in range(count)]
+
+
+def answer(prompt, index):
+    return Completion(
+        text=f"{prompt.text} answer {index}",
+        token_ids=(1, 2),
+        logprobs=(-0.5, -0.25),
+        token_texts=("a", "b"),
+        usage=Usage(prompt_tokens=3, completion_tokens=2),
+    )
+
+
+def test_a_second_run_asks_nothing_and_returns_the_same(tmp_path):
+    first = CachedEngine(ScriptedEngine(script=answer), cache=CompletionCache(tmp_path / "c.sqlite"))
+    assert isinstance(first, Engine)
+    given = first.generate(prompts(5), SAMPLING)
+    engine = ScriptedEngine(script=answer)
+    second = CachedEngine(engine, cache=CompletionCache(tmp_path / "c.sqlite"))
+    assert second.generate(list(reversed(prompts(5))), SAMPLING) == list(reversed(given))
+    assert asyncio.run(second.agenerate(prompts(5), SAMPLING)) == given
+    assert engine.prompts == []
+    assert (second.num_hits, second.num_misses) == (10, 0)
+
+
+def test_equal_prompts_of_one_call_are_asked_once(tmp_path):
+    engine = ScriptedEngine(script=answer)
+    cached = CachedEngine(engine, cache=CompletionCache(tmp_path / "c.sqlite"))
+    groups = cached.generate([*prompts(3), *prompts(3)], SAMPLING)
+    assert groups[:3] == groups[3:]
+    assert len(engine.prompts) == 3
+
+
+@pytest.mark.parametrize("reason", [FinishReason.TIMEOUT, FinishReason.HTTP_ERROR, FinishReason.BUDGET])
+def test_failures_are_asked_again(tmp_path, reason):
+    script = [Completion(text="", finish_reason=reason), Completion(text="now")]
+    cached = CachedEngine(ScriptedEngine(script=script), cache=CompletionCache(tmp_path / "c.sqlite"))
+    [[first]] = cached.generate(prompts(1), SamplingParams())
+    [[second]] = cached.generate(prompts(1), SamplingParams())
+    assert (first.finish_reason, second.text) == (reason, "now")
+    assert len(cached.cache) == 1
+
+
+@pytest.mark.parametrize("reason", [FinishReason.REFUSED, FinishReason.LENGTH])
+def test_paid_answers_without_a_verdict_are_kept(tmp_path, reason):
+    cached = CachedEngine(
+        ScriptedEngine(script=[Completion(text="no", finish_reason=reason)]),
+        cache=CompletionCache(tmp_path / "c.sqlite"),
+    )
+    assert cached.generate(prompts(1), SamplingParams()) == cached.generate(prompts(1), SamplingParams())
+
+
+def test_an_error_gives_the_claims_back(tmp_path):
+    cached = CachedEngine(ScriptedEngine(script=[]), cache=CompletionCache(tmp_path / "c.sqlite"))
+    with pytest.raises(Exception, match="holds 0 answers"):
+        cached.generate(prompts(2), SAMPLING)
+    cached.engine = ScriptedEngine(script=answer)
+    assert len(cached.generate(prompts(2), SAMPLING)) == 2
+
+
+def test_unreadable_media_are_not_cached(tmp_path):
+    missing = Prompt(parts=(Media(kind=MediaKind.IMAGE, files=("missing.png",)), "?"))
+    engine = ScriptedEngine(script=answer)
+    cached = CachedEngine(engine, cache=CompletionCache(tmp_path / "c.sqlite"))
+    bad, good = cached.generate([missing, prompts(1)[0]], SAMPLING)
+    assert [c.finish_reason for c in bad] == ["bad_media"] * 2
+    assert good[0].text == "question 0 answer 0"
+    assert len(engine.prompts) == 1
+
+
+def test_concurrent_tasks_wait_for_one_request(tmp_path):
+    class Slow:
+        model = "slow"
+        calls = 0
+
+        async def agenerate(self, prompts, sampling):
+            Slow.calls += len(prompts)
+            await asyncio.sleep(0.05)
+            return [[answer(prompt, 0)] for prompt in prompts]
+
+    async def main():
+        cached = CachedEngine(Slow(), cache=CompletionCache(tmp_path / "c.sqlite"))
+        return await asyncio.gather(*(cached.agenerate(prompts(3), SamplingParams()) for _ in range(6)))
+
+    results = asyncio.run(main())
+    assert all(result == results[0] for result in results)
+    assert Slow.calls == 3
+
+
+WORKER = """
+import sys, time
+from pathlib import Path
+from urt_core import Completion, Prompt, SamplingParams
+from urt_core.cache import CompletionCache
+from urt_core.engines.cached import CachedEngine
+
+folder, offset = Path(sys.argv[1]), int(sys.argv[2])
+
+class Counting:
+    model = "counting"
+
+    def generate(self, prompts, sampling):
+        time.sleep(0.01)
+        with open(folder / "calls.txt", "a") as file:
+            file.writelines(f"{prompt.key}\\n" for prompt in prompts)
+        return [[Completion(text=prompt.text)] for prompt in prompts]
+
+cached = CachedEngine(Counting(), cache=CompletionCache(folder / "c.sqlite"))
+for start in range(40):
+    number = (start + offset) % 40
+    prompt = Prompt(parts=(f"question {number}",), key=f"k{number}")
+    [[completion]] = cached.generate([prompt], SamplingParams())
+    assert completion.text == prompt.text
+"""
+
+
+def test_four_processes_pay_once_for_each(tmp_path):
+    workers = [
+        subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path), str(offset)]) for offset in (0, 0, 13, 27)
+    ]
+    assert [worker.wait(60) for worker in workers] == [0, 0, 0, 0]
+    calls = (tmp_path / "calls.txt").read_text().split()
+    assert sorted(calls) == sorted(prompt.key for prompt in prompts(40))
+
+
+def test_the_claim_of_a_dead_process_expires_and_a_living_one_is_renewed(tmp_path):
+    living = CompletionCache(tmp_path / "c.sqlite", lease_s=0.3)
+    other = CompletionCache(tmp_path / "c.sqlite", lease_s=0.3)
+    assert living.claim(["a"]) == ["a"]
+    assert other.claim(["a"]) == []
+    time.sleep(0.6)
+    assert other.claim(["a"]) == []
+    living.close()  # no renewal any more, as after a kill
+    time.sleep(0.5)
+    assert other.claim(["a"]) == ["a"]
+    other.settle({"a": [Completion(text="done")]})
+    assert other.get(["a"])["a"][0].text == "done"
+    other.close()
+
+
+def test_a_file_that_is_no_cache_is_refused(tmp_path):
+    (tmp_path / "text.sqlite").write_text("not a database, but longer than the header of one " * 40)
+    with pytest.raises(DataError, match="cannot be used as a cache"):
+        CompletionCache(tmp_path / "text.sqlite")
+    newer = sqlite3.connect(tmp_path / "newer.sqlite")
+    newer.execute("PRAGMA user_version = 99")
+    newer.close()
+    with pytest.raises(DataError, match="version 99"):
+        CompletionCache(tmp_path / "newer.sqlite")
