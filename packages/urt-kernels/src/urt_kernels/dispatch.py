@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from importlib.util import find_spec
 from typing import Literal
@@ -49,6 +50,13 @@ def resolve(impl: str, device: torch.device, *, operation: str, unsupported: str
     return "reference"
 
 
+def no_fp64(*tensors: torch.Tensor | None) -> str | None:
+    """The reason why kernels that compute in fp32 leave fp64 operands to the reference, or None."""
+    if any(tensor is not None and tensor.dtype == torch.float64 for tensor in tensors):
+        return "the operands are float64 and the kernels compute in float32"
+    return None
+
+
 def _obstacle(device: torch.device) -> str | None:
     if device.type == "meta":
         return "meta tensors have no data"
@@ -62,3 +70,8 @@ def _obstacle(device: torch.device) -> str | None:
 @cache
 def _say_once(message: str) -> None:
     warnings.warn(message, stacklevel=4)
+
+
+def on_device(tensor: torch.Tensor) -> AbstractContextManager[object]:
+    """Triton launches on the current device: make it that of the tensor."""
+    return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()

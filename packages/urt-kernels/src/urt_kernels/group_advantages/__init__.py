@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from urt_kernels.checks import FLOATS, INTEGERS, check_choice, check_dtype, check_positive, check_same_device
-from urt_kernels.dispatch import Impl, resolve
+from urt_kernels.dispatch import Impl, no_fp64, resolve
 from urt_kernels.group_advantages.op import group_advantages_op
 from urt_kernels.group_advantages.result import GroupAdvantages
 from urt_kernels.shapes import Float, Int, Number
@@ -55,7 +55,7 @@ def group_advantages(
     matrix, shape = _as_matrix(rewards, weights)
     offsets = _offsets(shape, group_size, group_offsets, rewards.device)
     row_weights = torch.tensor([1.0] if weights is None else list(weights), dtype=matrix.dtype, device=rewards.device)
-    chosen = resolve(impl, rewards.device, operation="group_advantages")
+    chosen = resolve(impl, rewards.device, operation="group_advantages", unsupported=_unsupported(matrix, mode))
     advantages, *statistics = group_advantages_op(matrix, row_weights, offsets, mode, combine, float(eps), chosen)
     return GroupAdvantages(advantages.reshape(shape), *statistics)
 
@@ -104,3 +104,9 @@ def _check_offsets(offsets: Tensor, num_rewards: int) -> None:
     values = offsets.tolist()
     if values[0] != 0 or values[-1] != num_rewards or any(a > b for a, b in pairwise(values)):
         raise ValueError(f"group_offsets={values}: it must rise from 0 to {num_rewards}, the number of rewards.")
+
+
+def _unsupported(rewards: Tensor, mode: str) -> str | None:
+    if mode == "batch" and rewards.shape[1] > 1:
+        return "mode='batch' has one reward per sample in the kernel"
+    return no_fp64(rewards)

@@ -17,7 +17,7 @@ from urt_kernels.checks import (
     check_same_device,
     check_shape,
 )
-from urt_kernels.dispatch import Impl, resolve
+from urt_kernels.dispatch import Impl, no_fp64, resolve
 from urt_kernels.grpo_loss.op import grpo_loss_op
 from urt_kernels.grpo_loss.result import GRPOLoss, GRPOSettings
 from urt_kernels.shapes import Float, Number, Shaped
@@ -108,7 +108,7 @@ def grpo_loss(
         completion_mask,
         normalizer,
         *settings,
-        resolve(impl, policy_logprobs.device, operation="grpo_loss"),
+        resolve(impl, policy_logprobs.device, operation="grpo_loss", unsupported=no_fp64(policy_logprobs)),
     )
     return GRPOLoss(loss, *metrics.unbind())
 

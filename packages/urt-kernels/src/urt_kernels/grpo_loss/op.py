@@ -1,12 +1,13 @@
 """torch.ops.urt_kernels.grpo_loss: one op for every device and implementation; backward only scales the saved gradient."""
 
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from urt_kernels.checks import compute_dtype
-from urt_kernels.grpo_loss import reference
 from urt_kernels.grpo_loss.result import GRPOSettings
 
 NUM_METRICS = 12
@@ -33,7 +34,9 @@ def grpo_loss_op(
     impl: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     settings = GRPOSettings(clip_low, clip_high, dual_clip, importance_cap, kl_coef, kl, kl_clamp, ratio, aggregation)
-    return reference.forward(policy, old, rollout, reference_logprobs, advantages, mask, normalizer, settings)
+    return _implementation(impl).forward(
+        policy, old, rollout, reference_logprobs, advantages, mask, normalizer, settings
+    )
 
 
 @grpo_loss_op.register_fake
@@ -73,3 +76,8 @@ def _backward(ctx: Any, grad_loss: Tensor, *_: Any) -> tuple[Tensor | None, ...]
 
 
 grpo_loss_op.register_autograd(_backward, setup_context=_setup_context)
+
+
+def _implementation(impl: str) -> ModuleType:
+    """The module that computes; Triton is imported by the first call that needs it."""
+    return import_module(f"urt_kernels.grpo_loss.{impl}")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from urt_kernels.checks import FLOATS, INTEGERS, check_dtype, check_positive, check_same_device, check_shape
-from urt_kernels.dispatch import Impl, resolve
+from urt_kernels.dispatch import Impl, no_fp64, resolve
 from urt_kernels.linear_logprobs.op import linear_token_logprobs_op
 from urt_kernels.shapes import Bool, Float, Int, Number
 from urt_kernels.token_logprobs.result import TokenLogprobs
@@ -35,7 +35,7 @@ def linear_token_logprobs(
     """
     _check(hidden, weight, targets, bias, mask)
     check_positive("temperature", temperature)
-    chosen = resolve(impl, hidden.device, operation="linear_token_logprobs")
+    chosen = resolve(impl, hidden.device, operation="linear_token_logprobs", unsupported=no_fp64(hidden, bias))
     rows, row_targets = hidden.reshape(-1, hidden.shape[-1]), targets.reshape(-1)
     kept = None if mask is None else mask.reshape(-1).nonzero()[:, 0]
     if kept is not None:

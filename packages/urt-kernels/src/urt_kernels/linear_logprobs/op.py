@@ -1,12 +1,13 @@
 """torch.ops.urt_kernels.linear_token_logprobs: one op for every device and implementation, with fake and autograd."""
 
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from urt_kernels.checks import check_targets, compute_dtype
-from urt_kernels.linear_logprobs import reference
 from urt_kernels.token_logprobs.result import IGNORE_TARGET
 
 
@@ -23,7 +24,7 @@ def linear_token_logprobs_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     if validate:
         check_targets(targets, len(weight), IGNORE_TARGET)
-    return reference.forward(hidden, weight, bias, targets, temperature, entropy)
+    return _implementation(impl).forward(hidden, weight, bias, targets, temperature, entropy)
 
 
 @linear_token_logprobs_op.register_fake
@@ -60,7 +61,7 @@ def linear_token_logprobs_backward_op(
     impl: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     needs = (needs_hidden, needs_weight, needs_bias)
-    return reference.backward(
+    return _implementation(impl).backward(
         grad_logprobs, grad_entropy, grad_lse, hidden, weight, bias, targets, entropies, lse, temperature, needs
     )
 
@@ -121,3 +122,8 @@ def _backward(
 
 
 linear_token_logprobs_op.register_autograd(_backward, setup_context=_setup_context)
+
+
+def _implementation(impl: str) -> ModuleType:
+    """The module that computes; Triton is imported by the first call that needs it."""
+    return import_module(f"urt_kernels.linear_logprobs.{impl}")

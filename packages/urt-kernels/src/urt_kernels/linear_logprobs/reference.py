@@ -7,13 +7,11 @@ of rows: the matrix product then takes the same path whatever the batch, and a r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from urt_kernels.checks import compute_dtype
+from urt_kernels.linear_logprobs.chunks import padded, spans
 from urt_kernels.token_logprobs.reference import LOWEST
 from urt_kernels.token_logprobs.result import IGNORE_TARGET
 
@@ -29,15 +27,17 @@ def forward(
     num_rows = len(hidden)
     logprobs, entropies, lse = (torch.empty(num_rows, dtype=dtype, device=hidden.device) for _ in range(3))
     top1 = torch.empty(num_rows, dtype=torch.bool, device=hidden.device)
-    for rows in _chunks(num_rows):
+    for rows in spans(num_rows, CHUNK_ROWS):
         count = rows.stop - rows.start
         target = targets[rows].long()
         ignored = target == IGNORE_TARGET
-        padded = _padded(hidden[rows].to(dtype))
+        chunk = padded(hidden[rows].to(dtype), CHUNK_ROWS)
         highest = torch.full((count, 1), LOWEST, dtype=dtype, device=hidden.device)
-        total, shifted_total, chosen = torch.zeros_like(highest), torch.zeros_like(highest), torch.zeros_like(highest)
-        for columns in _blocks(len(weight)):
-            logits = _logits(padded, weight, bias, columns, temperature, dtype)[:count]
+        total, shifted_total = torch.zeros_like(highest), torch.zeros_like(highest)
+        # A target outside the vocabulary (where nobody checked) leaves NaN in its row.
+        chosen = torch.full_like(highest, torch.nan)
+        for columns in spans(len(weight), VOCABULARY_BLOCK):
+            logits = _logits(chunk, weight, bias, columns, temperature, dtype)[:count]
             inside, local = _inside(target, columns)
             chosen = torch.where(inside, logits.gather(-1, local), chosen)
             block_highest = torch.maximum(highest, logits.amax(-1, keepdim=True))
@@ -80,16 +80,19 @@ def backward(
     grad_hidden = hidden.new_empty(hidden.shape if needs_hidden else 0)
     sum_weight = hidden.new_zeros(weight.shape if needs_weight else 0, dtype=dtype)
     sum_bias = hidden.new_zeros(len(weight) if needs_bias else 0, dtype=dtype)
-    for rows in _chunks(len(hidden)):
+    for rows in spans(len(hidden), CHUNK_ROWS):
         count = rows.stop - rows.start
         target = targets[rows].long()
-        valid = (target != IGNORE_TARGET)[:, None]
-        padded = _padded(hidden[rows].to(dtype))
+        flowing = (grad_logprobs[rows] != 0) | (grad_lse[rows] != 0)
+        if grad_entropy is not None:
+            flowing |= grad_entropy[rows] != 0
+        valid = ((target != IGNORE_TARGET) & flowing)[:, None]
+        chunk = padded(hidden[rows].to(dtype), CHUNK_ROWS)
         grad_logprob = grad_logprobs[rows, None].to(dtype) * valid
         factor = (grad_lse[rows, None].to(dtype) - grad_logprobs[rows, None].to(dtype)) * valid
-        grad_chunk = padded.new_zeros(padded.shape)
-        for columns in _blocks(len(weight)):
-            log_p = _logits(padded, weight, bias, columns, temperature, dtype)[:count].sub_(lse[rows, None])
+        grad_chunk = torch.zeros_like(chunk)
+        for columns in spans(len(weight), VOCABULARY_BLOCK):
+            log_p = _logits(chunk, weight, bias, columns, temperature, dtype)[:count].sub_(lse[rows, None])
             row_factor: Tensor = factor
             if grad_entropy is not None:
                 grad = grad_entropy[rows, None].to(dtype) * valid
@@ -99,9 +102,9 @@ def backward(
             gradient.scatter_add_(-1, local, grad_logprob * inside)
             gradient.mul_(1.0 / temperature).masked_fill_(~valid, 0.0)
             if needs_hidden:
-                grad_chunk.addmm_(pad(gradient, (0, 0, 0, len(padded) - count)), weight[columns].to(dtype))
+                grad_chunk.addmm_(padded(gradient, CHUNK_ROWS), weight[columns].to(dtype))
             if needs_weight:
-                sum_weight[columns].addmm_(gradient.T, padded[:count])
+                sum_weight[columns].addmm_(gradient.T, chunk[:count])
             if needs_bias:
                 sum_bias[columns] += gradient.sum(0)
         if needs_hidden:
@@ -111,20 +114,6 @@ def backward(
         sum_weight.to(weight.dtype),
         sum_bias.to(bias.dtype if bias is not None else dtype),
     )
-
-
-def _chunks(num_rows: int) -> Iterator[slice]:
-    for start in range(0, num_rows, CHUNK_ROWS):
-        yield slice(start, min(start + CHUNK_ROWS, num_rows))
-
-
-def _blocks(vocabulary: int) -> Iterator[slice]:
-    for start in range(0, vocabulary, VOCABULARY_BLOCK):
-        yield slice(start, min(start + VOCABULARY_BLOCK, vocabulary))
-
-
-def _padded(rows: Tensor) -> Tensor:
-    return pad(rows, (0, 0, 0, CHUNK_ROWS - len(rows)))
 
 
 def _logits(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from urt_kernels.checks import FLOATS, INTEGERS, check_dtype, check_positive, check_same_device, check_shape
-from urt_kernels.dispatch import Impl, resolve
+from urt_kernels.dispatch import Impl, no_fp64, resolve
 from urt_kernels.shapes import Float, Int, Number
 from urt_kernels.token_logprobs.op import token_logprobs_op
 from urt_kernels.token_logprobs.result import IGNORE_TARGET, TokenLogprobs
@@ -35,7 +35,7 @@ def token_logprobs(
     check_shape("targets", targets, tuple(logits.shape[:-1]), meaning="that of logits without its last axis")
     check_same_device(logits=logits, targets=targets)
     check_positive("temperature", temperature)
-    chosen = resolve(impl, logits.device, operation="token_logprobs")
+    chosen = resolve(impl, logits.device, operation="token_logprobs", unsupported=no_fp64(logits))
     logprobs, entropies, top1, lse = token_logprobs_op(
         logits, targets, float(temperature), entropy, chosen, validate_targets
     )

@@ -1,12 +1,13 @@
 """torch.ops.urt_kernels.token_logprobs: one op for every device and implementation, with fake and autograd."""
 
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from urt_kernels.checks import check_targets, compute_dtype
-from urt_kernels.token_logprobs import reference
 from urt_kernels.token_logprobs.result import IGNORE_TARGET
 
 
@@ -16,7 +17,7 @@ def token_logprobs_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     if validate:
         check_targets(targets, logits.shape[-1], IGNORE_TARGET)
-    return reference.forward(logits, targets, temperature, entropy)
+    return _implementation(impl).forward(logits, targets, temperature, entropy)
 
 
 @token_logprobs_op.register_fake
@@ -41,7 +42,9 @@ def token_logprobs_backward_op(
     impl: str,
 ) -> Tensor:
     out = torch.empty(logits.shape, dtype=logits.dtype, device=logits.device)
-    reference.backward(grad_logprobs, grad_entropy, grad_lse, logits, targets, entropies, lse, temperature, out)
+    _implementation(impl).backward(
+        grad_logprobs, grad_entropy, grad_lse, logits, targets, entropies, lse, temperature, out
+    )
     return out
 
 
@@ -86,3 +89,8 @@ def _backward(
 
 
 token_logprobs_op.register_autograd(_backward, setup_context=_setup_context)
+
+
+def _implementation(impl: str) -> ModuleType:
+    """The module that computes; Triton is imported by the first call that needs it."""
+    return import_module(f"urt_kernels.token_logprobs.{impl}")

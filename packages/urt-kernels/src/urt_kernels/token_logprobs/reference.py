@@ -32,8 +32,10 @@ def forward(
         target = flat_targets[rows].long()
         ignored = target == IGNORE_TARGET
         scaled = block.to(dtype) if temperature == 1.0 else block.to(dtype) * (1.0 / temperature)
-        highest = scaled.amax(-1, keepdim=True)
-        chosen = scaled.gather(-1, target.masked_fill(ignored, 0)[:, None])
+        highest = scaled.amax(-1, keepdim=True).clamp(min=LOWEST)
+        # A target outside the vocabulary (where nobody checked) leaves NaN in its row.
+        outside = ((target < 0) | (target >= logits.shape[-1]))[:, None]
+        chosen = scaled.gather(-1, target[:, None].masked_fill(outside, 0)).masked_fill(outside, torch.nan)
         shifted = (scaled - highest).clamp_(min=LOWEST)
         weights = shifted.exp()
         total = weights.sum(-1, keepdim=True)
@@ -67,16 +69,19 @@ def backward(
     rows_logprob, rows_lse = grad_logprobs.reshape(-1, 1).to(dtype), grad_lse.reshape(-1, 1).to(dtype)
     for (rows, block), (_, block_out) in zip(_row_blocks(logits), _row_blocks(out), strict=True):
         target = flat_targets[rows].long()[:, None]
-        ignored = target == IGNORE_TARGET
+        # Nothing flows through a dead row: what it holds (NaN, too) stays out of the gradient.
+        dead = (target == IGNORE_TARGET) | ((rows_logprob[rows] == 0) & (rows_lse[rows] == 0))
         log_p = (block.to(dtype) * (1.0 / temperature)).sub_(flat_lse[rows])
         factor: Tensor = rows_lse[rows] - rows_logprob[rows]
         if grad_entropy is not None:
             grad = grad_entropy.reshape(-1, 1)[rows].to(dtype)
+            dead &= (grad == 0) | (target == IGNORE_TARGET)
             # LOWEST keeps p ln p at 0 for a logit of -inf.
             factor = factor - grad * (log_p.clamp(min=LOWEST) + entropies.reshape(-1, 1)[rows])
         gradient = log_p.exp_().mul_(factor)
-        gradient.scatter_add_(-1, target.masked_fill(ignored, 0), rows_logprob[rows])
-        block_out.copy_(gradient.mul_(1.0 / temperature).masked_fill_(ignored, 0.0))
+        inside = (target >= 0) & (target < logits.shape[-1])
+        gradient.scatter_add_(-1, target.masked_fill(~inside, 0), rows_logprob[rows] * inside)
+        block_out.copy_(gradient.mul_(1.0 / temperature).masked_fill_(dead, 0.0))
 
 
 def _row_blocks(tensor: Tensor) -> Iterator[tuple[slice, Tensor]]:

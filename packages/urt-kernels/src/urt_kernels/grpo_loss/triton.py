@@ -1,0 +1,370 @@
+# pyright: reportMissingImports=false, reportIndexIssue=false
+"""grpo_loss in Triton: loss, gradient and metrics from one launch.
+
+A program takes one block of one sequence and leaves its partial sums in a row of a small table; the program that finishes
+last adds up the table, always in the same order, so that the result does not depend on which one that is.
+"""
+
+from typing import no_type_check
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from urt_kernels.dispatch import on_device
+from urt_kernels.grpo_loss.reference import LOG_RATIO_CLAMP
+from urt_kernels.grpo_loss.result import GRPOSettings
+
+BLOCK = 1024
+LOG_RATIO_LIMIT = tl.constexpr(LOG_RATIO_CLAMP)
+# Loss, then the metrics in the order of GRPOLoss; one more for the alignment of a row of partial sums.
+NUM_SUMS = tl.constexpr(13)
+NUM_COLUMNS = 16
+MAX_COLUMN = tl.constexpr(6)
+
+
+def forward(
+    policy: Tensor,
+    old: Tensor,
+    rollout: Tensor | None,
+    reference: Tensor | None,
+    advantages: Tensor,
+    mask: Tensor,
+    normalizer: Tensor | None,
+    settings: GRPOSettings,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    num_sequences, num_columns = policy.shape
+    num_blocks = max(1, triton.cdiv(num_columns, BLOCK))
+    num_programs = max(1, num_sequences * num_blocks)
+    gradient = torch.empty(policy.shape, dtype=torch.float32, device=policy.device)
+    loss, scale, metrics = gradient.new_empty(()), gradient.new_empty(()), gradient.new_empty(NUM_SUMS.value - 1)
+    partials = gradient.new_empty(num_programs, NUM_COLUMNS)
+    per_token = advantages.shape[1] == num_columns and num_columns > 1
+    with on_device(policy):
+        loss_kernel[(num_programs,)](
+            policy.contiguous(),
+            old.contiguous(),
+            None if rollout is None else rollout.contiguous(),
+            None if reference is None else reference.contiguous(),
+            advantages.contiguous(),
+            mask.contiguous(),
+            None if normalizer is None else normalizer,
+            gradient,
+            partials,
+            loss,
+            scale,
+            metrics,
+            _counter(policy.device),
+            num_sequences,
+            num_columns,
+            num_blocks,
+            num_programs,
+            1.0 - settings.clip_low,
+            1.0 + settings.clip_high,
+            settings.dual_clip or 0.0,
+            settings.importance_cap,
+            settings.kl_coef,
+            settings.kl_clamp or 0.0,
+            WITH_ROLLOUT=rollout is not None,
+            WITH_REFERENCE=reference is not None,
+            WITH_NORMALIZER=normalizer is not None,
+            WITH_DUAL_CLIP=settings.dual_clip is not None,
+            WITH_KL_CLAMP=settings.kl_clamp is not None,
+            PER_TOKEN=per_token,
+            KL=settings.kl,
+            SEQUENCE_RATIO=settings.ratio == "sequence",
+            AGGREGATION=settings.aggregation,
+            BLOCK=BLOCK,
+            NUM_COLUMNS=NUM_COLUMNS,
+            num_warps=4,
+        )
+    return loss, gradient, scale, metrics
+
+
+_counters: dict[tuple[torch.device, int], Tensor] = {}
+
+
+def _counter(device: torch.device) -> Tensor:
+    """A counter at 0 for the current stream; the kernel puts it back to 0, which saves a launch to clear it."""
+    stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
+    if (device, stream) not in _counters:
+        _counters[device, stream] = torch.zeros(1, dtype=torch.int32, device=device)
+    return _counters[device, stream]
+
+
+@triton.jit
+@no_type_check
+def load_inside(pointer, offsets, inside):
+    return tl.load(pointer + offsets, mask=inside, other=0.0).to(tl.float32)
+
+
+@triton.jit
+@no_type_check
+def clamped_exp(exponent):
+    # Not tl.clamp: a NaN must stay a NaN.
+    limited = tl.where(exponent > LOG_RATIO_LIMIT, LOG_RATIO_LIMIT, exponent)
+    return tl.exp(tl.where(limited < -LOG_RATIO_LIMIT, -LOG_RATIO_LIMIT, limited))
+
+
+@triton.jit
+@no_type_check
+def sequence_statistics(policy, old, mask, start, num_columns, SEQUENCE_RATIO: tl.constexpr, BLOCK: tl.constexpr):
+    """(completion tokens, sum of log-ratios) of one sequence."""
+    length = tl.full([], 0, tl.int32)
+    log_ratio_sum = tl.full([], 0.0, tl.float32)
+    for first in range(0, num_columns, BLOCK):
+        columns = first + tl.arange(0, BLOCK)
+        inside = tl.load(mask + start + columns, mask=columns < num_columns, other=0) != 0
+        length += tl.sum(inside.to(tl.int32), 0)
+        if SEQUENCE_RATIO:
+            offsets = start + columns
+            difference = load_inside(policy, offsets, inside) - load_inside(old, offsets, inside)
+            log_ratio_sum += tl.sum(difference, 0)
+    return length.to(tl.float32), log_ratio_sum
+
+
+@triton.jit
+@no_type_check
+def clipped_objective(ratio, advantage, lower, upper, dual_clip, WITH_DUAL_CLIP: tl.constexpr):
+    """(objective, whether its gradient flows, clipped low, clipped high, clipped by the dual clip)."""
+    low = (advantage < 0) & (ratio < lower)
+    high = (advantage > 0) & (ratio > upper)
+    bounded = tl.where(low, lower, tl.where(high, upper, ratio))
+    dual = low & high
+    if WITH_DUAL_CLIP:
+        dual = (advantage < 0) & (ratio > dual_clip)
+        bounded = tl.where(dual, dual_clip, bounded)
+    cut = low | high | dual
+    return bounded * advantage, tl.where(cut, 0.0, 1.0), low, high, dual
+
+
+@triton.jit
+@no_type_check
+def kl_estimate(difference, kl_clamp, KL: tl.constexpr, WITH_KL_CLAMP: tl.constexpr):
+    """(estimate, derivative by the policy log-prob) from reference - policy log-prob."""
+    limited = tl.where(difference > LOG_RATIO_LIMIT, LOG_RATIO_LIMIT, difference)
+    limited = tl.where(limited < -LOG_RATIO_LIMIT, -LOG_RATIO_LIMIT, limited)
+    flows = tl.abs(difference) <= LOG_RATIO_LIMIT
+    if KL == "k1":
+        value = -limited
+        slope = limited * 0.0 + 1.0
+    elif KL == "k2":
+        value = limited * limited * 0.5
+        slope = -limited
+    else:
+        # exp(d) - 1 loses its digits near 0; four terms of the series are exact in fp32 below 1/64.
+        series = limited * (1.0 + limited * (0.5 + limited * (0.16666667 + limited * 0.041666668)))
+        growth = tl.where(tl.abs(limited) < 0.015625, series, tl.exp(limited) - 1.0)
+        rest = limited * limited * (0.5 + limited * (0.16666667 + limited * 0.041666668))
+        value = tl.where(tl.abs(limited) < 0.015625, rest, growth - limited)
+        slope = -growth
+    if WITH_KL_CLAMP:
+        flows = flows & (tl.abs(value) <= kl_clamp)
+        value = tl.where(value > kl_clamp, kl_clamp, tl.where(value < -kl_clamp, -kl_clamp, value))
+    return value, tl.where(flows, slope, 0.0)
+
+
+@triton.jit
+@no_type_check
+def loss_kernel(
+    policy,
+    old,
+    rollout,
+    reference,
+    advantages,
+    mask,
+    normalizer,
+    gradient,
+    partials,
+    loss,
+    scale,
+    metrics,
+    counter,
+    num_sequences,
+    num_columns,
+    num_blocks,
+    num_programs,
+    lower,
+    upper,
+    dual_clip,
+    importance_cap,
+    kl_coef,
+    kl_clamp,
+    WITH_ROLLOUT: tl.constexpr,
+    WITH_REFERENCE: tl.constexpr,
+    WITH_NORMALIZER: tl.constexpr,
+    WITH_DUAL_CLIP: tl.constexpr,
+    WITH_KL_CLAMP: tl.constexpr,
+    PER_TOKEN: tl.constexpr,
+    KL: tl.constexpr,
+    SEQUENCE_RATIO: tl.constexpr,
+    AGGREGATION: tl.constexpr,
+    BLOCK: tl.constexpr,
+    NUM_COLUMNS: tl.constexpr,
+):
+    program = tl.program_id(0)
+    sequence = program // num_blocks
+    block = program % num_blocks
+    start = sequence.to(tl.int64) * num_columns
+    # An empty batch still has one program, which only writes zeros.
+    stop = tl.where(sequence < num_sequences, num_columns, 0)
+    length, log_ratio_mean = sequence_statistics(policy, old, mask, start, stop, SEQUENCE_RATIO, BLOCK)
+    log_ratio_mean = log_ratio_mean / tl.maximum(length, 1.0)
+
+    columns = block * BLOCK + tl.arange(0, BLOCK)
+    offsets = start + columns
+    present = columns < stop
+    inside = tl.load(mask + offsets, mask=present, other=0) != 0
+    weight = inside.to(tl.float32)
+    old_logprobs = load_inside(old, offsets, inside)
+    policy_logprobs = load_inside(policy, offsets, inside)
+    log_ratio = policy_logprobs - old_logprobs
+    if PER_TOKEN:
+        advantage = load_inside(advantages, offsets, inside)
+    else:
+        advantage = load_inside(advantages, sequence + columns * 0, inside)
+    if SEQUENCE_RATIO:
+        exponent = tl.where(inside, log_ratio_mean, 0.0)
+    else:
+        exponent = log_ratio
+    ratio = clamped_exp(exponent)
+    objective, flows, low, high, dual = clipped_objective(ratio, advantage, lower, upper, dual_clip, WITH_DUAL_CLIP)
+
+    importance = weight
+    capped = low & high
+    if WITH_ROLLOUT:
+        uncapped = clamped_exp(old_logprobs - load_inside(rollout, offsets, inside))
+        capped = inside & (uncapped > importance_cap)
+        importance = tl.where(capped, importance_cap, uncapped) * weight
+    kl = tl.zeros([BLOCK], tl.float32)
+    kl_slope = tl.zeros([BLOCK], tl.float32)
+    if WITH_REFERENCE:
+        kl, kl_slope = kl_estimate(
+            load_inside(reference, offsets, inside) - policy_logprobs, kl_clamp, KL, WITH_KL_CLAMP
+        )
+        kl = tl.where(inside, kl, 0.0)
+        kl_slope = tl.where(inside, kl_slope, 0.0)
+
+    token_weight = 1.0
+    if AGGREGATION == "grpo":
+        token_weight = 1.0 / tl.maximum(length, 1.0)
+    policy_term = -importance * objective
+    slope = -importance * advantage * ratio * flows * tl.where(tl.abs(exponent) <= LOG_RATIO_LIMIT, 1.0, 0.0)
+    if SEQUENCE_RATIO:
+        # Every token of the sequence moves the ratio of all of them: sum their slopes over the whole sequence.
+        slope_sum = sequence_slope(
+            old, rollout, advantages, mask, start, sequence, stop, clamped_exp(log_ratio_mean), log_ratio_mean,
+            lower, upper, dual_clip, importance_cap, WITH_ROLLOUT, WITH_DUAL_CLIP, PER_TOKEN, BLOCK,
+        )  # fmt: skip
+        slope = weight * slope_sum / tl.maximum(length, 1.0)
+    token_gradient = (slope + kl_coef * kl_slope) * token_weight
+    tl.store(gradient + offsets, token_gradient, mask=present)
+
+    row = partials + program * NUM_COLUMNS
+    is_first = tl.where(block == 0, 1.0, 0.0)
+    tl.store(row + 0, tl.sum((policy_term + kl_coef * kl) * token_weight, 0))
+    tl.store(row + 1, tl.sum(weight, 0))
+    tl.store(row + 2, is_first * tl.where(length > 0, 1.0, 0.0))
+    tl.store(row + 3, tl.sum(policy_term, 0))
+    tl.store(row + 4, tl.sum(kl, 0))
+    tl.store(row + 5, tl.sum(ratio * weight, 0))
+    tl.store(row + 6, tl.max(ratio * weight, 0))
+    tl.store(row + 7, tl.sum(log_ratio, 0))
+    tl.store(row + 8, tl.sum(low.to(tl.float32) * weight, 0))
+    tl.store(row + 9, tl.sum(high.to(tl.float32) * weight, 0))
+    tl.store(row + 10, tl.sum(dual.to(tl.float32) * weight, 0))
+    tl.store(row + 11, tl.sum(importance, 0))
+    tl.store(row + 12, tl.sum(capped.to(tl.float32), 0))
+
+    # All partial sums of this program are written before it counts itself as done.
+    tl.debug_barrier()
+    done = tl.atomic_add(counter, 1, sem="acq_rel", scope="gpu")
+    if done == num_programs - 1:
+        tl.store(counter, 0)
+        add_up(
+            partials, loss, scale, metrics, normalizer, num_programs, num_sequences * num_columns, WITH_NORMALIZER,
+            AGGREGATION, NUM_COLUMNS,
+        )  # fmt: skip
+
+
+@triton.jit
+@no_type_check
+def sequence_slope(
+    old,
+    rollout,
+    advantages,
+    mask,
+    start,
+    sequence,
+    stop,
+    ratio,
+    log_ratio_mean,
+    lower,
+    upper,
+    dual_clip,
+    importance_cap,
+    WITH_ROLLOUT: tl.constexpr,
+    WITH_DUAL_CLIP: tl.constexpr,
+    PER_TOKEN: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Sum over the sequence of d policy term / d log of the sequence ratio."""
+    total = tl.full([], 0.0, tl.float32)
+    for first in range(0, stop, BLOCK):
+        columns = first + tl.arange(0, BLOCK)
+        offsets = start + columns
+        inside = tl.load(mask + offsets, mask=columns < stop, other=0) != 0
+        if PER_TOKEN:
+            advantage = load_inside(advantages, offsets, inside)
+        else:
+            advantage = load_inside(advantages, sequence + columns * 0, inside)
+        ratios = tl.where(inside, ratio, 1.0)
+        _, flows, _, _, _ = clipped_objective(ratios, advantage, lower, upper, dual_clip, WITH_DUAL_CLIP)
+        importance = inside.to(tl.float32)
+        if WITH_ROLLOUT:
+            uncapped = clamped_exp(load_inside(old, offsets, inside) - load_inside(rollout, offsets, inside))
+            importance = importance * tl.where(uncapped > importance_cap, importance_cap, uncapped)
+        total += tl.sum(-importance * advantage * ratios * flows, 0)
+    return tl.where(tl.abs(log_ratio_mean) <= LOG_RATIO_LIMIT, total, 0.0)
+
+
+@triton.jit
+@no_type_check
+def add_up(
+    partials,
+    loss,
+    scale,
+    metrics,
+    normalizer,
+    num_programs,
+    num_elements,
+    WITH_NORMALIZER: tl.constexpr,
+    AGGREGATION: tl.constexpr,
+    NUM_COLUMNS: tl.constexpr,
+):
+    """Add the rows of partial sums in order (the ratio's maximum aside) and divide the loss by the normaliser."""
+    columns = tl.arange(0, NUM_COLUMNS)
+    sums = tl.zeros([NUM_COLUMNS], tl.float32)
+    for first in range(0, num_programs, 32):
+        rows = first + tl.arange(0, 32)
+        # Written by other programs: past the cache of this SM.
+        values = tl.load(
+            partials + rows[:, None] * NUM_COLUMNS + columns[None, :],
+            mask=(rows[:, None] < num_programs) & (columns[None, :] < NUM_SUMS),
+            other=0.0,
+            cache_modifier=".cg",
+        )
+        sums = tl.where(columns == MAX_COLUMN, tl.maximum(sums, tl.max(values, 0)), sums + tl.sum(values, 0))
+    if WITH_NORMALIZER:
+        divisor = tl.load(normalizer).to(tl.float32)
+    elif AGGREGATION == "grpo":
+        divisor = tl.sum(tl.where(columns == 2, sums, 0.0), 0)
+    elif AGGREGATION == "dapo":
+        divisor = tl.sum(tl.where(columns == 1, sums, 0.0), 0)
+    else:
+        divisor = num_elements.to(tl.float32)
+    inverse = 1.0 / tl.maximum(divisor, 1.0)
+    tl.store(loss, tl.sum(tl.where(columns == 0, sums, 0.0), 0) * inverse)
+    tl.store(scale, inverse)
+    tl.store(metrics + columns - 1, sums, mask=(columns >= 1) & (columns < NUM_SUMS))

@@ -1,0 +1,72 @@
+"""Block sizes of the Triton kernels: pure functions of the vocabulary and the hidden size, never of the number of tokens.
+
+A size that followed the number of tokens would change the order of summation with the batch, and with it the bits of a row.
+The sizes are chosen from register counts of code compiled for sm_90 (no spills, 128-bit loads, see the cross-compilation
+tests); `apps/bench_kernels.py --sweep` times the candidates on a GPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowBlocks:
+    """How one row of the vocabulary is walked.
+
+    >>> RowBlocks(block=8192, num_warps=8)
+    """
+
+    block: int
+    """Columns per step, a power of two."""
+    num_warps: int
+    """Warps per program."""
+
+
+def forward_blocks(vocabulary: int) -> RowBlocks:
+    """The walk of the statistics kernels: one program per row."""
+    block = min(_power_of_two(vocabulary), 8192)
+    return RowBlocks(block=block, num_warps=8 if block >= 4096 else 4)
+
+
+def backward_blocks(vocabulary: int) -> RowBlocks:
+    """The tiles of the gradient kernels: one program per row and step, nothing is carried from step to step."""
+    block = min(_power_of_two(vocabulary), 4096)
+    return RowBlocks(block=block, num_warps=8 if block >= 4096 else 4)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChunkedHead:
+    """How the head's matrix products are cut up.
+
+    >>> ChunkedHead(rows=1024, columns=8192)
+    """
+
+    rows: int
+    """Tokens per product; the last chunk is padded to it."""
+    columns: int
+    """Vocabulary entries per product."""
+
+
+def chunked_forward(vocabulary: int) -> ChunkedHead:
+    """1024 x 8192 fp32 logits are 32 MiB: they fit in the L2 cache of an H100, and the product fills its SMs about twice."""
+    return ChunkedHead(rows=1024, columns=min(vocabulary, 8192))
+
+
+def chunked_backward(vocabulary: int) -> ChunkedHead:
+    """Many rows, because each chunk reads and writes the whole fp32 weight gradient; 4096 x 8192 fp32 + bf16 are 192 MiB."""
+    return ChunkedHead(rows=4096, columns=min(vocabulary, 8192))
+
+
+ONE_PASS_BYTES = 448 * 2**20
+
+
+def chunked_one_pass(vocabulary: int, itemsize: int) -> ChunkedHead:
+    """As many rows as keep the probabilities of a whole chunk, in the operands' type, within ONE_PASS_BYTES."""
+    columns = min(vocabulary, 4096)
+    rows = ONE_PASS_BYTES // (vocabulary * itemsize + columns * 4)
+    return ChunkedHead(rows=max(128, min(4096, rows // 128 * 128)), columns=columns)
+
+
+def _power_of_two(number: int) -> int:
+    return 1 << max(4, (number - 1).bit_length())
