@@ -106,9 +106,9 @@ def parse_pair_score(text: str, *, task: Task) -> PairScores | ParseFailure:
     scale = point_scale(PointContract.PAIR_SCORE, task)
     lines = "\n" + plain_signs(text)
     headers = list(_PAIR_BLOCK.finditer(lines))
-    ends = [header.start() for header in headers[1:]] + [len(lines)]
+    bounds = [*(header.start() for header in headers), len(lines)]
     found: dict[tuple[str, str], list[tuple[str | None, str | None]]] = {}
-    for header, end in zip(headers, ends, strict=True):
+    for header, end in zip(headers, bounds[1:], strict=True):
         for share in _SHARE.finditer(lines, header.end(), end):
             found.setdefault((header[1].lower(), share[1]), []).append((share[2], None))
     scores: dict[str, tuple[float, float]] = {}

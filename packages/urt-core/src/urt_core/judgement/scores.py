@@ -31,7 +31,7 @@ def _patterns(noun: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
 
 _PATTERNS = {noun: _patterns(noun.lower()) for noun in ("Image", "Video", "Answer")}
 _TOTAL_HEADER = re.compile(
-    r"\n[ \t>*#_\[\"-]*(?:[0-9]{1,2}[.)][ \t]*)?[*_\[]*total(?:[ \t]+scores?)?[\]*_\"]*[ \t]*(?:\([^()\n]{0,40}\)[ \t]*)?(?=[:=]|\n)"
+    r"\n[ \t>*#_\[\"-]*+(?:[0-9]{1,2}[.)][ \t*_\[]*+)?total(?:[ \t]+scores?)?[\]*_\" \t]*+(?:\([^()\n]{0,40}\)[*_ \t]*+)?(?=[:=\n])"
 )
 _TOLERANCE = 0.0101
 """Scores are written with up to two decimals: their stated sum may be off by one in the last."""

@@ -25,11 +25,12 @@ _HEADING = re.compile(
     re.IGNORECASE,
 )
 _CLAIM = re.compile(
-    r"(?:^|(?<=[.!?:*\"]))[*\s]{0,8}"
+    r"(?:^|(?<=[.!?:\"]))[* \t]{0,8}+"
     r"((?:image|video|answer) [12] is better(?: than (?:image|video|answer) [12])?|both (?:image|video|answer)s are equally good)"
-    r"[*\s]{0,8}(?:[.!,;\"]|$)",
+    r"[* \t]{0,8}+(?:[.!,;\"]|$)",
     re.IGNORECASE | re.MULTILINE,
 )
+"""A sentence that starts where a sentence can start and ends where one can end."""
 
 
 def read_verdict(content: str, *, noun: str) -> Preference | FailureKind:
