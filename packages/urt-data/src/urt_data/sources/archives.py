@@ -127,20 +127,26 @@ def _plain(path: Path) -> IO[bytes]:
     if path.suffix.lower() == ".tar":
         return path.open("rb")
     copy = tempfile.TemporaryFile()  # noqa: SIM115 - `Archives` closes it
-    budget = MAX_EXPANSION * path.stat().st_size
     try:
-        with gzip.open(path, "rb") as packed:
-            while chunk := packed.read(2**20):
-                budget -= len(chunk)
-                if budget < 0:
-                    raise DataError(
-                        f"{path.name} expands to more than {MAX_EXPANSION} times its size; it is no archive of images"
-                    )
-                copy.write(chunk)
+        _unpack(path, copy)
     except (OSError, EOFError, zlib.error) as error:
+        copy.close()
         raise DataError(f"{path.name} is a damaged gzip file ({error}); download it again") from error
+    except DataError:
+        copy.close()
+        raise
     copy.seek(0)
     return copy
+
+
+def _unpack(path: Path, copy: IO[bytes]) -> None:
+    budget = MAX_EXPANSION * path.stat().st_size
+    with gzip.open(path, "rb") as packed:
+        while chunk := packed.read(2**20):
+            budget -= len(chunk)
+            if budget < 0:
+                raise DataError(f"{path.name} expands to more than {MAX_EXPANSION} times its size; it is no archive of images")
+            copy.write(chunk)
 
 
 def _close(files: list[IO[bytes]]) -> None:

@@ -34,7 +34,7 @@ def member(row: Row) -> Member:
 SOURCE = Source(
     name="evalmuse",
     repository="DY-Evalab/EvalMuse",
-    revision="unpinned",
+    revision="card",
     licence="BSD-3-Clause",
     commercial_ok=True,
     label_origin=LabelOrigin.HUMAN,

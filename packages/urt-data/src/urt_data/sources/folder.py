@@ -214,6 +214,8 @@ def inside(value: str, name: str) -> str:
     if "://" in value:
         raise FieldError(name, f"{value[:120]!r} is a URL; download the file into the input folder first")
     path = PurePosixPath(value)
+    if not path.parts:
+        raise FieldError(name, f"is {value!r}, which names no file")
     if path.is_absolute() or ".." in path.parts or "\\" in value or "\0" in value or re.match(r"[A-Za-z]:", value):
         raise FieldError(name, f"{value[:120]!r} leaves the input folder; file names must be relative and go down only")
     return path.as_posix()

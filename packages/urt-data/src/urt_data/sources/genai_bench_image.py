@@ -37,7 +37,7 @@ def pairs(row: Row, folder: InputFolder) -> Iterator[Pair]:
 SOURCE = Source(
     name="genai_bench_image",
     repository="TIGER-Lab/GenAI-Bench",
-    revision="unpinned",
+    revision="TIGER-AI-Lab/GenAI-Bench@f0b0334d41",
     licence="not verified",
     commercial_ok=False,
     label_origin=LabelOrigin.HUMAN,

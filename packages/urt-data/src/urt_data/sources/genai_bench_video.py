@@ -36,7 +36,7 @@ def _video(row: Row, folder: InputFolder, name: str) -> Content:
 SOURCE = Source(
     name="genai_bench_video",
     repository="TIGER-Lab/GenAI-Bench",
-    revision="unpinned",
+    revision="CodeGoat24/UnifiedReward@ff6f520247",
     licence="not verified",
     commercial_ok=False,
     label_origin=LabelOrigin.HUMAN,

@@ -70,7 +70,7 @@ def _votes(annotations: list[list[float]], first: int, second: int) -> Votes:
 SOURCE = Source(
     name="hpdv2",
     repository="ymhao/HPDv2",
-    revision="unpinned",
+    revision="tgxs002/HPSv2@866735ecaa",
     licence="Apache-2.0",
     commercial_ok=True,
     label_origin=LabelOrigin.HUMAN,

@@ -40,7 +40,7 @@ def _votes(row: Row) -> Votes | None:
 SOURCE = Source(
     name="hpdv3",
     repository="MizzenAI/HPDv3",
-    revision="unpinned",
+    revision="opendilab/LightRFT@49e62cb6e1",
     licence="MIT",
     commercial_ok=True,
     label_origin=LabelOrigin.HUMAN,

@@ -30,7 +30,7 @@ def member(row: Row) -> Member:
 SOURCE = Source(
     name="image_reward_db",
     repository="THUDM/ImageRewardDB",
-    revision="unpinned",
+    revision="card",
     licence="Apache-2.0",
     commercial_ok=True,
     label_origin=LabelOrigin.HUMAN,

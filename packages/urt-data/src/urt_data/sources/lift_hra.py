@@ -44,7 +44,7 @@ def member(row: Row) -> Member:
 SOURCE = Source(
     name="lift_hra",
     repository="Fudan-FUXI/LiFT-HRA-20K",
-    revision="unpinned",
+    revision="CodeGoat24/LiFT@a0d5e56c0d",
     licence="not stated",
     commercial_ok=False,
     label_origin=LabelOrigin.HUMAN,

@@ -81,7 +81,7 @@ def _preference(judgement: str) -> Preference:
 SOURCE = Source(
     name="llava_critic",
     repository="lmms-lab/LLaVA-Critic-113k",
-    revision="7aa893ac47197c8300d7399d921836e12ceb5499",
+    revision="lmms-lab/LLaVA-Critic-113k@7aa893ac47",
     licence="Apache-2.0, judged by GPT-4o",
     commercial_ok=False,
     label_origin=LabelOrigin.MODEL,

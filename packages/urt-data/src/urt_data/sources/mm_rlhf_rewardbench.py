@@ -35,7 +35,7 @@ def pairs(row: Row, folder: InputFolder) -> Iterator[Pair]:
 SOURCE = Source(
     name="mm_rlhf_rewardbench",
     repository="yifanzhang114/MM-RLHF-RewardBench",
-    revision="unpinned",
+    revision="julyanghar/MM-RLHF@94b5c293b6",
     licence="not verified",
     commercial_ok=False,
     label_origin=LabelOrigin.HUMAN,

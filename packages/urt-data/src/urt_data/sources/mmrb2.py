@@ -71,7 +71,7 @@ def _votes(row: Row) -> Votes:
 SOURCE = Source(
     name="mmrb2",
     repository="github.com/facebookresearch/MMRB2",
-    revision="unpinned",
+    revision="facebookresearch/MMRB2@7ff0552cf2",
     licence="CC-BY-NC-4.0",
     commercial_ok=False,
     label_origin=LabelOrigin.HUMAN,

@@ -36,7 +36,7 @@ def pairs(row: Row, folder: InputFolder) -> Iterator[Pair]:
 SOURCE = Source(
     name="multimodal_rewardbench",
     repository="github.com/facebookresearch/multimodal_rewardbench",
-    revision="unpinned",
+    revision="facebookresearch/multimodal_rewardbench@b4b92cdac0",
     licence="CC-BY-NC-4.0",
     commercial_ok=False,
     label_origin=LabelOrigin.HUMAN,

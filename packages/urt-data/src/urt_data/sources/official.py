@@ -87,7 +87,7 @@ def _solution(solution: str) -> tuple[str, Preference]:
 
 def _task(row: Row, *, payload: Payload, noun: str) -> Task:
     if payload.is_generation == (noun == "answer"):
-        wanted = "a caption" if noun != "answer" else "a question with two answers"
+        wanted = "caption" if noun != "answer" else "question with two answers"
         raise FieldError("solution", f"speaks of {noun}s, but the prompt holds no {wanted}")
     if payload.is_generation:
         return Task.IMAGE_GENERATION if noun == "image" else Task.VIDEO_GENERATION
@@ -111,8 +111,8 @@ def _pair(
         return Pair(
             task=task,
             text=payload.text,
-            first=read(first, "images"),
-            second=read(second, "images"),
+            first=read(first, "images", under=_places(row)),
+            second=read(second, "images", under=_places(row)),
             preference=preference,
             label_origin=label_origin,
             notes=notes,
@@ -131,8 +131,15 @@ def _pair(
 
 def _asked_about(row: Row, folder: InputFolder, images: list[Any]) -> Content:
     if not images:
-        return folder.video(row.text("video"), "video")
-    return folder.image(images[0], "images") if len(images) == 1 else folder.video(images, "images")
+        return folder.video(row.text("video"), "video", under=_places(row))
+    if len(images) == 1:
+        return folder.image(images[0], "images", under=_places(row))
+    return folder.video(images, "images", under=_places(row))
+
+
+def _places(row: Row) -> tuple[str, ...]:
+    """File names start from the folder of their JSON file, or else from the media folder."""
+    return tuple(dict.fromkeys((str(PurePosixPath(row.file).parent), "")))
 
 
 def _images(row: Row) -> list[Any]:
@@ -167,12 +174,12 @@ def _embedded(row: Row, folder: InputFolder) -> PreferenceRecord:
             mine, names = names[: len(media.files)], names[len(media.files) :]
             if len(mine) != len(media.files):
                 raise FieldError("images", f"has too few items for the {len(media.files)} files of {role}")
-            filled[role] = replace(media, data=_encoded(folder, media, mine))
+            filled[role] = replace(media, data=_encoded(row, folder, media, mine))
     return replace(record, **filled)
 
 
-def _encoded(folder: InputFolder, media: Media, names: list[Any]) -> tuple[bytes, ...]:
+def _encoded(row: Row, folder: InputFolder, media: Media, names: list[Any]) -> tuple[bytes, ...]:
     if media.kind is MediaKind.IMAGE:
-        return folder.image(names[0], "images").data
+        return folder.image(names[0], "images", under=_places(row)).data
     is_file = media.files[0].rpartition(".")[2] in VIDEO_SUFFIXES
-    return folder.video(names[0] if is_file else names, "images").data
+    return folder.video(names[0] if is_file else names, "images", under=_places(row)).data

@@ -2,7 +2,7 @@
 
     {"problem": prompt, "solution": "Image 1 is better", "images": ["a.jpg", "b.jpg"]}
 
-File names start from the folder of the JSON file, or from the one given as `media`.
+File names start from the folder of the JSON file, or else from the input folder or the one given as `media`.
 """
 
 from urt_core.records import Task
@@ -13,7 +13,7 @@ from urt_data.sources.source import Source
 SOURCE = Source(
     name="official_grpo",
     repository="CodeGoat24 (collection UnifiedReward training data)",
-    revision="unpinned",
+    revision="CodeGoat24/UnifiedReward@ff6f520247",
     licence="MIT on the cards, the originals' terms below",
     commercial_ok=False,
     label_origin=LabelOrigin.MODEL,

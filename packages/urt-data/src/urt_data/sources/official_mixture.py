@@ -116,7 +116,7 @@ def _below(image_folder: str, value: Any) -> Any:
 SOURCE = Source(
     name="official_mixture",
     repository="CodeGoat24 (collection UnifiedReward training data)",
-    revision="unpinned",
+    revision="CodeGoat24/UnifiedReward@ff6f520247",
     licence="MIT on the cards, the originals' terms below",
     commercial_ok=False,
     label_origin=LabelOrigin.MODEL,

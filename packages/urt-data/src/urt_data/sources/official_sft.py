@@ -14,7 +14,7 @@ from urt_data.sources.source import Source
 SOURCE = Source(
     name="official_sft",
     repository="CodeGoat24/ImageGen-CoT-Reward-5K",
-    revision="unpinned",
+    revision="CodeGoat24/UnifiedReward@ff6f520247",
     licence="MIT on the card, the originals' terms below",
     commercial_ok=False,
     label_origin=LabelOrigin.DISTILLED,

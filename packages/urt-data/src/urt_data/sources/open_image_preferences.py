@@ -81,7 +81,7 @@ def _notes(row: Row) -> dict[str, object]:
 SOURCE = Source(
     name="open_image_preferences",
     repository="data-is-better-together/open-image-preferences-v1-binarized",
-    revision="unpinned",
+    revision="huggingface/data-is-better-together@f7f0e8e2a7",
     licence="Apache-2.0",
     commercial_ok=True,
     label_origin=LabelOrigin.HUMAN,

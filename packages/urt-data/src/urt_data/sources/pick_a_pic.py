@@ -34,7 +34,7 @@ def pairs(row: Row, folder: InputFolder) -> Iterator[Pair]:
 SOURCE = Source(
     name="pick_a_pic",
     repository="yuvalkirstain/pickapic_v2",
-    revision="unpinned",
+    revision="card",
     licence="not stated",
     commercial_ok=False,
     label_origin=LabelOrigin.HUMAN,

@@ -41,7 +41,7 @@ def pairs(row: Row, folder: InputFolder) -> Iterator[Pair]:
 SOURCE = Source(
     name="rapidata_image",
     repository="Rapidata/OpenAI-4o_t2i_human_preference",
-    revision="unpinned",
+    revision="card",
     licence="Apache-2.0",
     commercial_ok=True,
     label_origin=LabelOrigin.HUMAN,

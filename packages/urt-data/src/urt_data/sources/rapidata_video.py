@@ -48,7 +48,7 @@ def _video(row: Row, folder: InputFolder, name: str) -> Content:
 SOURCE = Source(
     name="rapidata_video",
     repository="Rapidata/text-2-video-human-preferences",
-    revision="unpinned",
+    revision="opendilab/LightRFT@49e62cb6e1",
     licence="Apache-2.0",
     commercial_ok=True,
     label_origin=LabelOrigin.HUMAN,

@@ -27,7 +27,7 @@ def pairs(row: Row, folder: InputFolder) -> Iterator[Pair]:
 SOURCE = Source(
     name="rlaif_v",
     repository="openbmb/RLAIF-V-Dataset",
-    revision="unpinned",
+    revision="RLHF-V/RLAIF-V@83d917b2e8",
     licence="CC-BY-NC-4.0",
     commercial_ok=False,
     label_origin=LabelOrigin.MODEL,

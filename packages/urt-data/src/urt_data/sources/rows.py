@@ -146,10 +146,9 @@ def as_real(value: Any, name: str) -> float:
 def read_rows(
     path: Path, *, name: str, columns: Sequence[str] | None = None, within: str | None = None
 ) -> Iterator[Row | BadRow]:
-    """The rows of one file, in order.
+    """The rows of one file, in order, with no other columns than `columns`.
 
-    `columns` are the only ones taken from Parquet (those it lacks are left out); `within` is the key under which a JSON
-    object, rather than an array, holds the rows.
+    Parquet does not even read the others. `within` is the key under which a JSON object, rather than an array, holds the rows.
     """
     readers: dict[str, Callable[[], Iterator[Any]]] = {
         ".json": lambda: _json_items(path) if within is None else _json_members(path, within),
@@ -168,7 +167,8 @@ def read_rows(
                 file=name, number=number, error=FieldError("row", f"is {_shown(values)}; it must be an object")
             )
         else:
-            yield Row(file=name, number=number, values=values)
+            kept = values if columns is None else {column: values[column] for column in columns if column in values}
+            yield Row(file=name, number=number, values=kept)
 
 
 def _json_items(path: Path) -> Iterator[Any]:
@@ -223,7 +223,7 @@ def _skip(buffer: str, *, more: Any = None) -> str:
 def _json_lines(path: Path) -> Iterator[Any]:
     with path.open("rb") as file:
         while line := file.readline(MAX_ROW_BYTES):
-            if not line.strip():
+            if not (line := line.strip()):
                 continue
             try:
                 yield json.loads(line)
@@ -283,4 +283,4 @@ def _shown(value: Any) -> str:
 
 
 def _listed(values: Mapping[str, Any]) -> str:
-    return ", ".join(sorted(str(name) for name in values)) or "no columns"
+    return ", ".join(sorted(str(name) for name, value in values.items() if value is not None)) or "nothing"

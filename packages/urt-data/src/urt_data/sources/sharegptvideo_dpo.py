@@ -32,7 +32,7 @@ def pairs(row: Row, folder: InputFolder) -> Iterator[Pair]:
 SOURCE = Source(
     name="sharegptvideo_dpo",
     repository="ShareGPTVideo/train_video_and_instruction",
-    revision="unpinned",
+    revision="RifleZhang/LLaVA-Hound-DPO@ec2381f6bd",
     licence="not stated",
     commercial_ok=False,
     label_origin=LabelOrigin.MODEL,

@@ -22,6 +22,7 @@ from urt_data.sources.ranking import Located, Member, MemberError, pairs_of, ran
 from urt_data.sources.rows import BadRow, FieldError, Row, RowError, read_rows
 
 EVALUATION_SPLITS = ("test", "validation")
+UNKNOWN_REVISION = "unknown"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +30,7 @@ class Source:
     """One published set: where it is from, what its licence allows, which fields are read, and how a row becomes pairs.
 
     Source(
-        name="hpdv3", repository="MizzenAI/HPDv3", revision="unpinned", licence="MIT", commercial_ok=True,
+        name="hpdv3", repository="MizzenAI/HPDv3", revision="opendilab/LightRFT@49e62cb6e1", licence="MIT", commercial_ok=True,
         label_origin=LabelOrigin.HUMAN, tasks=(Task.IMAGE_GENERATION,), files=("*.json",), fields=("prompt", "path1", "path2"),
         winner_first=True, pairs=hpdv3_pairs,
     )
@@ -39,7 +40,7 @@ class Source:
     repository: str
     """Where it is published; `owner/name` means a data set of the Hugging Face hub."""
     revision: str
-    """The commit whose schema was read, or "unpinned". What a download notes about its own commit goes before it."""
+    """What the schema was read from, `owner/name@commit`, or "card" where only the data card was; records carry the downloaded commit."""
     licence: str
     """SPDX where there is one; "not stated" where none was found."""
     commercial_ok: bool
@@ -78,11 +79,10 @@ class Source:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What every record carries about where it comes from; also fit for the manifest of its shards."""
+        """What every record carries about where it comes from, but for the revision, which is known of a download only."""
         return {
             "source": self.name,
             "repository": self.repository,
-            "revision": self.revision,
             "licence": self.licence,
             "commercial_ok": self.commercial_ok,
             "evaluation_only": self.evaluation_only,
@@ -100,7 +100,7 @@ class Source:
         """Iterate over the records of a downloaded set, in file and row order; a row that fails gives a `RowError` instead.
 
         `media` is the folder that file names start from, where it is not the input folder. `revision` is the commit that was
-        downloaded, where the download did not note it. `decode=True` decodes every image once, to find damaged ones early.
+        downloaded, where the download did not note it in the folder. `decode=True` decodes every image once, to find damaged ones early.
         """
         return Conversion(source=self, folder=InputFolder(input_path, media=media, decode=decode), revision=revision)
 
@@ -201,7 +201,7 @@ class Conversion:
     def _metadata(self, pair: Pair, row: Row) -> dict[str, Any]:
         """Facts about single candidates are mappings with the keys `first` and `second`, so that a swap can find them."""
         metadata = self.source.provenance
-        metadata["revision"] = self._revision or self._folder.revision(row.file) or self.source.revision
+        metadata["revision"] = self._revision or self._folder.revision(row.file) or UNKNOWN_REVISION
         metadata["row"] = f"{row.file}:{row.number}"
         if pair.label_origin is not None:
             metadata["label_origin"] = str(pair.label_origin)

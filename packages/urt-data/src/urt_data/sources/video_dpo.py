@@ -61,7 +61,7 @@ def _clips(folder: InputFolder, place: str) -> list[str | None]:
 SOURCE = Source(
     name="video_dpo",
     repository="github.com/CIntellifusion/VideoDPO",
-    revision="unpinned",
+    revision="CIntellifusion/VideoDPO@1febdb42db",
     licence="not stated",
     commercial_ok=False,
     label_origin=LabelOrigin.MODEL,

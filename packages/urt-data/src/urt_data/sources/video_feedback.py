@@ -45,7 +45,7 @@ def member(row: Row) -> Member:
 SOURCE = Source(
     name="video_feedback",
     repository="TIGER-Lab/VideoFeedback",
-    revision="unpinned",
+    revision="TIGER-AI-Lab/VideoScore@8e449734bb",
     licence="Apache-2.0",
     commercial_ok=True,
     label_origin=LabelOrigin.HUMAN,

@@ -33,7 +33,7 @@ def pairs(row: Row, folder: InputFolder) -> Iterator[Pair]:
 SOURCE = Source(
     name="videogen_rewardbench",
     repository="KwaiVGI/VideoGen-RewardBench",
-    revision="unpinned",
+    revision="KwaiVGI/VideoAlign@219ab9db64",
     licence="not verified",
     commercial_ok=False,
     label_origin=LabelOrigin.HUMAN,

@@ -49,7 +49,7 @@ def pairs(row: Row, folder: InputFolder) -> Iterator[Pair]:
 SOURCE = Source(
     name="vl_rewardbench",
     repository="MMInstruction/VL-RewardBench",
-    revision="unpinned",
+    revision="vl-rewardbench/VL_RewardBench@9b10abdc91",
     licence="MIT",
     commercial_ok=True,
     label_origin=LabelOrigin.HUMAN,
