@@ -7,13 +7,15 @@ is the policy's business. Shape letters: `P` prompts, `G` completions of each, `
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
+
+from urt_core.errors import DataError
 
 Batch = TypeVar("Batch", bound="TokenBatch")
 PROMPT_ROWS = ("input_ids", "attention_mask", "mm_token_type_ids")
@@ -34,38 +36,39 @@ class TokenBatch:
     """Completion tokens of the whole optimizer step, over all micro-batches and ranks: the divisor of a token mean."""
     num_sequences: float = 1.0
     """Completions of the whole optimizer step, over all micro-batches and ranks: the divisor of a sequence mean."""
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    """What was measured when the batch was made."""
 
     def to(self: Batch, device: torch.device) -> Batch:
-        moved = {}
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if isinstance(value, Tensor):
-                moved[item.name] = value.to(device, non_blocking=True)
-        prompts = {name: tensor.to(device, non_blocking=True) for name, tensor in self.prompts.items()}
-        return replace(self, prompts=prompts, **moved)
+        return replace(
+            self,
+            prompts={name: tensor.to(device) for name, tensor in self.prompts.items()},
+            **{name: tensor.to(device) for name, tensor in self.by_completion().items()},
+        )
+
+    def select(self: Batch, chosen: Sequence[int]) -> Batch:
+        """Some of the prompts with their images and completions."""
+        rows = torch.tensor(chosen, dtype=torch.long)
+        return replace(
+            self,
+            prompts=select_prompts(self.prompts, chosen),
+            **{name: value[rows] for name, value in self.by_completion().items()},
+        )
 
     def completions(self: Batch, start: int, stop: int) -> Batch:
         """The same prompts with completions `start` to `stop` of each group."""
-        return replace(
-            self, **{name: getattr(self, name)[:, start:stop] for name in self._by_completion() if getattr(self, name) is not None}
-        )
+        return replace(self, **{name: value[:, start:stop] for name, value in self.by_completion().items()})
 
-    def _by_completion(self) -> tuple[str, ...]:
-        return ("completion_ids", "completion_mask")
+    def by_completion(self) -> dict[str, Tensor]:
+        """The tensors that begin with [P, G]."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
     def trimmed(self: Batch) -> Batch:
         """Without the columns that are padding in every completion, and those that are padding in every prompt."""
         columns = max(1, int(self.completion_mask.sum(-1).max()))
         first = int(self.prompts["attention_mask"].argmax(-1).min())
         prompts = {name: tensor[:, first:] if name in PROMPT_ROWS else tensor for name, tensor in self.prompts.items()}
-        cut = {
-            name: value[..., :columns]
-            for name in self._by_completion()
-            if (value := getattr(self, name)) is not None and value.dim() == 3
-        }
-        return replace(self, prompts=prompts, **cut)
+        by_token = {name: value for name, value in self.by_completion().items() if value.dim() == 3}
+        return replace(self, prompts=prompts, **{name: value[..., :columns] for name, value in by_token.items()})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,16 +91,6 @@ class ExperienceBatch(TokenBatch):
     old_logprobs: Float[Tensor, "P G C"] | None = None
     """The trainer's own log-probs at rollout time, where importance weights correct for the engine's."""
 
-    def _by_completion(self) -> tuple[str, ...]:
-        return (
-            "completion_ids",
-            "completion_mask",
-            "advantages",
-            "rollout_logprobs",
-            "reference_logprobs",
-            "old_logprobs",
-        )
-
 
 def pack_completions(rows: Sequence[Sequence[Sequence[int]]]) -> tuple[Int[Tensor, "P G C"], Bool[Tensor, "P G C"]]:
     """Token ids of G completions for each of P prompts -> ids and mask, padded on the right."""
@@ -114,7 +107,10 @@ def pack_completions(rows: Sequence[Sequence[Sequence[int]]]) -> tuple[Int[Tenso
 def pack_values(rows: Sequence[Sequence[Sequence[float]]], *, length: int) -> Float[Tensor, "P G C"]:
     """One number per completion token, 0 on the padding."""
     return torch.stack(
-        [torch.stack([pad(torch.tensor(values, dtype=torch.float32), (0, length - len(values))) for values in group]) for group in rows]
+        [
+            torch.stack([pad(torch.tensor(values, dtype=torch.float32), (0, length - len(values))) for values in group])
+            for group in rows
+        ]
     )
 
 
@@ -164,3 +160,28 @@ def encode_completions(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     """Token ids of texts to imitate, each with the EOS that ends a turn."""
     rows = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
     return [[*row, tokenizer.eos_token_id] for row in rows]
+
+
+def prompts_within(prompts: Mapping[str, Tensor], max_tokens: int, *, together: int = 1) -> list[int]:
+    """Rows of at most `max_tokens`; `together` neighbours stay or go as one. None left is an error."""
+    lengths = prompts["attention_mask"].sum(-1)
+    fits = (lengths.unflatten(0, (-1, together)) <= max_tokens).all(-1).repeat_interleave(together)
+    if not fits.any():
+        raise DataError(
+            f"{len(lengths)} prompts of {int(lengths.min())} to {int(lengths.max())} tokens: none is within max_prompt_tokens"
+            f" ({max_tokens}); raise it, or lower judge.max_pixels or judge.num_frames"
+        )
+    return fits.nonzero()[:, 0].tolist()
+
+
+def sft_batches(
+    prompts: Mapping[str, Tensor], completion_rows: Sequence[Sequence[int]], *, num_batches: int, size: int
+) -> list[SFTBatch]:
+    """`num_batches` micro-batches of `size` sequences, similar lengths together; where there are too few, the last are empty."""
+    ids, mask = pack_completions([[row] for row in completion_rows])
+    whole = SFTBatch(prompts=prompts, completion_ids=ids, completion_mask=mask)
+    lengths = prompts["attention_mask"].sum(-1) + mask.sum((1, 2))
+    order = lengths.argsort(stable=True).tolist()
+    parts = [whole.select(order[start : start + size]).trimmed() for start in range(0, len(order), size)]
+    empty = replace(parts[-1], completion_mask=torch.zeros_like(parts[-1].completion_mask)).trimmed()
+    return parts + [empty] * (num_batches - len(parts))

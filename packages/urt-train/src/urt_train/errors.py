@@ -28,3 +28,11 @@ class NonFiniteError(TrainError, ArithmeticError):
 
 class ParityError(TrainError):
     """Engine and trainer give different log-probs to the same tokens."""
+
+
+class StoppedError(TrainError):
+    """Asked to stop by a signal, after saving."""
+
+    def __init__(self, message: str, *, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number

@@ -67,7 +67,9 @@ class Policy(nn.Module):
             image_processor = AutoImageProcessor.from_pretrained(folder, revision=revision)
         except (OSError, ValueError, ImportError) as error:
             reason = str(error).strip().splitlines()[0]
-            raise CheckpointError(f"{folder} can't be opened as a model folder ({reason}); give another model.base") from error
+            raise CheckpointError(
+                f"{folder} can't be opened as a model folder ({reason}); give another model.base"
+            ) from error
         return cls(model, tokenizer, image_processor, spec=spec, batching=batching)
 
     @property
@@ -87,7 +89,12 @@ class Policy(nn.Module):
     def engine(self, *, batch_size: int = 64) -> TransformersEngine:
         """An engine over the live weights; `batch_size` counts completions decoded together."""
         return TransformersEngine(
-            self.model, self.tokenizer, self.image_processor, policy=self.media_policy, batch_size=batch_size, model="policy"
+            self.model,
+            self.tokenizer,
+            self.image_processor,
+            policy=self.media_policy,
+            batch_size=batch_size,
+            model="policy",
         )
 
     def reference(self) -> Policy:
@@ -155,9 +162,7 @@ class Policy(nn.Module):
         completion_ids = batch.completion_ids[:, :, :-1].flatten(1)
         position_ids, next_position = prompt_positions(self.model, dict(prompts))
         own_positions = next_position[:, None] + torch.arange(length - 1, device=next_position.device)
-        layout = prefix_layout(
-            prompt_mask.bool(), group_size=group_size, length=length - 1, dtype=self.model.dtype
-        )
+        layout = prefix_layout(prompt_mask.bool(), group_size=group_size, length=length - 1, dtype=self.model.dtype)
         with shared_prefix_rows(self.model):
             hidden = self.model.model(
                 **_images(prompts),

@@ -121,4 +121,4 @@ def _exit_on_error(run: Callable[[], object]) -> None:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILURE)
+        sys.exit(getattr(error, "exit_code", EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILURE))

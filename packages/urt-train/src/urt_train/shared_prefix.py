@@ -33,7 +33,9 @@ class PrefixLayout(NamedTuple):
     """The same for the completions over [prompt | own]; B = P * G."""
 
 
-def prefix_layout(prompt_mask: Bool[Tensor, "P T"], *, group_size: int, length: int, dtype: torch.dtype) -> PrefixLayout:
+def prefix_layout(
+    prompt_mask: Bool[Tensor, "P T"], *, group_size: int, length: int, dtype: torch.dtype
+) -> PrefixLayout:
     """Masks for left-padded prompts and completions of `length` tokens; padding behind a completion needs none, being causal."""
     num_prompts, prompt_length = prompt_mask.shape
     device = prompt_mask.device

@@ -1,0 +1,200 @@
+"""What happens beside training: metrics to disk, to loggers and to the progress bar; checkpoints; stopping on a signal."""
+
+from __future__ import annotations
+
+import csv
+import os
+import random
+import signal
+import time
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, Trainer
+from rich.console import Console
+
+from urt_train.checkpoint import STATE, checkpoint_folder, partial_folder, prune, seal, whole_folder
+from urt_train.errors import StoppedError
+from urt_train.progress import progress_bar
+from urt_train.ranks import all_sum, any_rank, world
+
+
+class StepMetrics(Callback):
+    """One row per optimizer step in metrics.csv, in every logger and behind the progress bar; summed over ranks before any division."""
+
+    def __init__(self, path: Path, *, title: str, every: int = 1, console: Console | None = None) -> None:
+        self.path, self.title, self.every = path, title, every
+        self.progress = progress_bar(console) if console is not None else None
+        self.rows: list[dict[str, float]] = []
+        self.columns: list[str] = []
+        self.step_start = 0.0
+        self.batch_start = 0.0
+
+    def on_train_start(self, trainer: Trainer, module: Any) -> None:
+        self.step_start = time.perf_counter()
+        if trainer.is_global_zero:
+            self.rows = [row for row in read_rows(self.path) if row["step"] <= trainer.global_step]
+            self._rewrite()
+            if self.progress is not None:
+                self.progress.start()
+                self.task = self.progress.add_task(
+                    self.title, total=module.num_steps, completed=trainer.global_step, note=""
+                )
+
+    def on_train_batch_start(self, trainer: Trainer, module: Any, batch: Any, batch_idx: int) -> None:
+        self.batch_start = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        module.add(**{"time/update": time.perf_counter() - self.batch_start})
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        sums = dict(module.sums)
+        module.sums.clear()
+        names = sorted(sums)
+        totals = dict(zip(names, all_sum([sums[name] for name in names], device=module.device), strict=True))
+        seconds = time.perf_counter() - self.step_start
+        self.step_start = time.perf_counter()
+        metrics = {
+            **module.metrics(totals),
+            **{name: value / world()[1] for name, value in totals.items() if name.startswith("time/")},
+            "grad_norm": module.grad_norm,
+            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            "time/step": seconds,
+            "tokens_per_second": (totals["num_tokens"] + totals.get("prompt_tokens", 0.0)) / seconds,
+        }
+        if trainer.is_global_zero:
+            self._show(trainer, metrics)
+
+    def _show(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
+        step = trainer.global_step
+        if step % self.every == 0:
+            self._append({"step": step, **metrics})
+            for logger in trainer.loggers:
+                logger.log_metrics(dict(metrics), step=step)
+        if self.progress is not None:
+            shown = [name for name in ("loss", "reward", "kl") if name in metrics]
+            note = " · ".join(f"{name} {metrics[name]:.3f}" for name in shown)
+            self.progress.update(self.task, completed=step, note=note)
+
+    def _append(self, row: dict[str, float]) -> None:
+        self.rows.append(row)
+        if not set(row) <= set(self.columns):
+            self._rewrite()
+            return
+        with self.path.open("a", encoding="utf-8", newline="") as file:
+            csv.DictWriter(file, self.columns).writerow(row)
+
+    def _rewrite(self) -> None:
+        """A column that appears late (or a resumed run) needs the whole file again."""
+        self.columns = ["step", *sorted({name for row in self.rows for name in row} - {"step"})]
+        partial = self.path.with_suffix(".partial")
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, self.columns)
+            writer.writeheader()
+            writer.writerows(self.rows)
+        os.replace(partial, self.path)
+
+    def teardown(self, trainer: Trainer, module: Any, stage: str) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+
+
+def read_rows(path: Path) -> list[dict[str, float]]:
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{name: float(cell) for name, cell in row.items() if name and cell} for row in csv.DictReader(file)]
+
+
+class RoundCheckpoints(Callback):
+    """Save between rounds: every so many steps, and when a signal asked to stop. One state file per checkpoint folder."""
+
+    def __init__(self, root: Path, *, every: int, keep: int, batches_per_round: int = 1) -> None:
+        self.root, self.every, self.keep = root, every, keep
+        self.batches_per_round = batches_per_round
+        self.last_saved = 0
+        self.signal_number: int | None = None
+        self.handlers: dict[int, Any] = {}
+        self.random_states: list[dict[str, Any]] = []
+
+    def on_train_start(self, trainer: Trainer, module: Any) -> None:
+        self.last_saved = trainer.global_step
+        if self.random_states:
+            set_random_state(self.random_states[world()[0]])
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.handlers[number] = signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        if self.signal_number is not None:  # asked twice: at once, without saving
+            raise KeyboardInterrupt
+        self.signal_number = number
+        print("\nstopping: this round is finished and saved first; once more stops at once", flush=True)
+
+    def on_train_batch_end(self, trainer: Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if (batch_idx + 1) % self.batches_per_round:
+            return
+        stop = any_rank(self.signal_number is not None, device=module.device)
+        due = self.every and trainer.global_step - self.last_saved >= self.every
+        is_last = trainer.global_step >= module.num_steps
+        if (due and not is_last) or stop:
+            saved = self.save(trainer)
+            if stop:
+                raise StoppedError(
+                    f"stopped after step {trainer.global_step} of {module.num_steps}, saved in {saved}; the same command goes on",
+                    signal_number=self.signal_number or signal.SIGTERM,
+                )
+
+    def save(self, trainer: Trainer) -> Path:
+        """Every rank takes part: the state is collected from all of them."""
+        folder = checkpoint_folder(self.root, trainer.global_step)
+        with whole_folder(folder) if trainer.is_global_zero else nullcontext(partial_folder(folder)) as partial:
+            trainer.strategy.barrier()  # the folder is there
+            trainer.save_checkpoint(partial / STATE)
+            if trainer.is_global_zero:
+                seal(partial)
+        if trainer.is_global_zero:
+            prune(self.root, keep=self.keep)
+        self.last_saved = trainer.global_step
+        return folder
+
+    def state_dict(self) -> dict[str, Any]:
+        states: list[Any] = [None] * world()[1]
+        if world()[1] > 1:
+            torch.distributed.all_gather_object(states, random_state())
+        else:
+            states = [random_state()]
+        return {"random_states": states}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.random_states = state_dict["random_states"]
+
+    def teardown(self, trainer: Trainer, module: Any, stage: str) -> None:
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+        self.handlers = {}
+
+
+def random_state() -> dict[str, Any]:
+    """All generators of this process, as plain values and tensors."""
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    version, internal, gauss = random.getstate()
+    return {
+        "python": [version, list(internal), gauss],
+        "numpy": [name, keys.tolist(), position, has_gauss, cached],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(state["torch"].cpu())
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all([generator.cpu() for generator in state["cuda"]])

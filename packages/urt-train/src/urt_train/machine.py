@@ -1,0 +1,89 @@
+"""The Lightning trainer that a config describes: devices, precision, strategy, loggers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+
+from urt_core.errors import ConfigError
+from urt_train.config import TrainConfig
+
+STRATEGIES = (
+    "lightning.pytorch.strategies.DDPStrategy",
+    "lightning.pytorch.strategies.ModelParallelStrategy",
+    "lightning.pytorch.strategies.DeepSpeedStrategy",
+)
+LOGGERS = (
+    "lightning.pytorch.loggers.CSVLogger",
+    "lightning.pytorch.loggers.TensorBoardLogger",
+    "lightning.pytorch.loggers.WandbLogger",
+)
+
+
+def make_trainer(config: TrainConfig, *, callbacks: Sequence[Callback], with_loggers: bool = True) -> Trainer:
+    """One Lightning epoch is the whole run: the loader knows how many rounds there are, and resumes in the middle."""
+    quiet()
+    if config.trainer.num_threads is not None:
+        torch.set_num_threads(config.trainer.num_threads)
+    devices = config.trainer.devices
+    return Trainer(
+        accelerator=config.trainer.accelerator,
+        devices=devices if devices == "auto" else int(devices),
+        num_nodes=config.trainer.num_nodes,
+        precision=config.trainer.precision,  # pyright: ignore[reportArgumentType]  checked by the config
+        strategy=third_party(config.strategy, allowed=STRATEGIES, field="strategy") if config.strategy else "auto",
+        logger=make_loggers(config) if with_loggers else False,
+        callbacks=list(callbacks),
+        max_epochs=1,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def make_loggers(config: TrainConfig) -> list[Any]:
+    """All write into the folder of the run."""
+    places = {
+        "TensorBoardLogger": {"name": "", "version": "tensorboard"},
+        "CSVLogger": {"name": "", "version": "csv"},
+        "WandbLogger": {"name": f"{config.recipe}-{config.stage.value}"},
+    }
+    loggers = []
+    for name, settings in config.logger.items():
+        place = places.get(str(settings.get("_target_")).rpartition(".")[2], {})
+        settings = {**place, "save_dir": str(config.stage_dir()), **settings}
+        loggers.append(third_party(settings, allowed=LOGGERS, field=f"logger.{name}"))
+    return loggers
+
+
+def third_party(settings: dict[str, Any], *, allowed: Sequence[str], field: str) -> Any:
+    """Build the object that `_target_` names with the other settings as its arguments."""
+    arguments = dict(settings)
+    target = arguments.pop("_target_", None)
+    if target not in allowed:
+        raise ConfigError(f"{field}._target_ is {target!r}; allowed: {', '.join(allowed)}")
+    module, _, name = target.rpartition(".")
+    try:
+        return getattr(import_module(module), name)(**arguments)
+    except (ImportError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{field} can't be made ({str(error).splitlines()[0]}); look at its settings or install it"
+        ) from error
+
+
+def quiet() -> None:
+    """The programs say themselves what happens; what is left of the libraries' messages are warnings and errors."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    # Lightning 2.6 under torch 2.13: about its own code.
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*", category=FutureWarning)
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.WARNING)

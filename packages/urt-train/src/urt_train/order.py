@@ -1,0 +1,138 @@
+"""The order of an experiment: what each step needs, what it writes, and the program that runs it.
+
+prepare_data -> distill -> cold_start -> rejection_sampling -> grpo
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from urt_train.config import Stage, TrainConfig
+from urt_train.errors import MissingStageError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """Step(name="grpo", program="train", arguments=("stage=grpo",), needs=(Path("outputs/tiny/data/hard/manifest.json"), ...),
+    writes=(Path("outputs/tiny/grpo/model/judge.json"),))
+    """
+
+    name: str
+    program: str
+    """Module in apps/ whose `main` takes the config."""
+    arguments: tuple[str, ...]
+    """What is said to the program beside the recipe."""
+    needs: tuple[Path, ...]
+    """Files that must be there; each is the last that an earlier step writes."""
+    writes: tuple[Path, ...]
+    """Files that say the step is done."""
+
+    @property
+    def is_done(self) -> bool:
+        return all(path.exists() for path in self.writes)
+
+    def command(self, config: TrainConfig) -> str:
+        return " ".join(["python", f"apps/{self.program}.py", f"recipe={config.recipe}", *self.arguments])
+
+
+def steps(config: TrainConfig) -> list[Step]:
+    """All steps of the recipe, in their order."""
+
+    def shards(split: str) -> Path:
+        return config.data_dir(split) / "manifest.json"
+
+    def model(stage: Stage) -> Path:
+        return model_folder(config, stage) / "judge.json"
+
+    def start(stage: Stage, earlier: Stage) -> tuple[Path, ...]:
+        """The model of the stage before, unless the config names another."""
+        return () if getattr(config, stage.value).initial else (model(earlier),)
+
+    return [
+        Step(
+            name="prepare_data",
+            program="prepare_data",
+            arguments=(f"data={config.data.source}",),
+            needs=(),
+            writes=(shards("train"),),
+        ),
+        Step(
+            name="distill",
+            program="distill",
+            arguments=(),
+            needs=(shards(config.distill.split),),
+            writes=(shards("cold_start"),),
+        ),
+        Step(
+            name="cold_start",
+            program="train",
+            arguments=("stage=cold_start",),
+            needs=(shards("cold_start"),),
+            writes=(model(Stage.cold_start),),
+        ),
+        Step(
+            name="rejection_sampling",
+            program="train",
+            arguments=("stage=rejection_sampling",),
+            needs=(
+                shards(config.rejection_sampling.split),
+                *start(Stage.rejection_sampling, Stage.cold_start),
+                *((shards("cold_start"),) if config.rejection_sampling.replay else ()),
+            ),
+            writes=(shards("accepted"), shards("hard"), model(Stage.rejection_sampling)),
+        ),
+        Step(
+            name="grpo",
+            program="train",
+            arguments=("stage=grpo",),
+            needs=(shards("hard"), *start(Stage.grpo, Stage.rejection_sampling)),
+            writes=(model(Stage.grpo),),
+        ),
+    ]
+
+
+def model_folder(config: TrainConfig, stage: Stage) -> Path:
+    return config.stage_dir(stage) / "model"
+
+
+def initial_model(config: TrainConfig, stage: Stage) -> str:
+    """What a stage starts from: its own `initial`, else the model of the stage before, else the base."""
+    given = getattr(config, stage.value).initial
+    if given or stage is Stage.cold_start:
+        return given or config.model.base
+    stages = list(Stage)
+    return str(model_folder(config, stages[stages.index(stage) - 1]))
+
+
+def missing_steps(config: TrainConfig, name: str) -> list[Step]:
+    """Earlier steps to run before the step called `name`, in their order."""
+    known = steps(config)
+    position = [step.name for step in known].index(name)
+    wanted = [path for path in known[position].needs if not path.exists()]
+    missing: list[Step] = []
+    for step in reversed(known[:position]):
+        if set(step.writes) & set(wanted):
+            missing.insert(0, step)
+            wanted += [path for path in step.needs if not path.exists()]
+    return missing
+
+
+def run_missing(
+    config: TrainConfig, name: str, *, run: Callable[[Step], None], say: Callable[[str], None] = print
+) -> None:
+    """Run what the step called `name` lacks, or stop with the command to run: `run_missing` of the recipe decides."""
+    missing = missing_steps(config, name)
+    if missing and missing[0].program == "prepare_data" and config.data.source == "shards":
+        folder = missing[0].writes[0].parent
+        raise MissingStageError(
+            f"{name} needs labelled pairs and {folder} has none; give their folder: data.train=<folder of shards>"
+        )
+    if missing and not config.run_missing:
+        raise MissingStageError(
+            f"{name} needs {missing[0].writes[0].parent}, which {missing[0].name} writes; run it first: {missing[0].command(config)}"
+        )
+    for step in missing:
+        say(f"{step.writes[0].parent} is missing: running {step.name} first")
+        run(step)

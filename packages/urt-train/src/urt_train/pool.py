@@ -1,0 +1,172 @@
+"""The first half of rejection sampling: the cold-started judge judges the pool; out come the accepted and the hard shard."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback
+from rich.console import Console
+
+from urt_core import PreferenceRecord, Task
+from urt_core.engines import Engine
+from urt_core.errors import ConfigError
+from urt_data import ShardFolder
+from urt_train.config import Orders, TrainConfig
+from urt_train.machine import make_trainer
+from urt_train.policy import Policy
+from urt_train.progress import progress_bar
+from urt_train.ranks import derived_seed
+from urt_train.rejection import write_shards
+from urt_train.selection import SelectedRecords, select_tasks
+from urt_train.stages.rejection_sampling import RejectionSampling, read_journal
+from urt_train.tables import Table, task_title
+
+JUDGING = (
+    "tasks",
+    "pool_per_task",
+    "num_samples",
+    "temperature",
+    "top_p",
+    "judge_batch_size",
+    "orders",
+    "max_completion_tokens",
+)
+SPLITTING = ("accept_per_pair", "hard_below")
+
+
+def judge_pool(
+    config: TrainConfig, policy: Policy, *, model_hash: str, console: Console, engine: Engine | None = None
+) -> None:
+    """Judge what is not judged yet and write both shards; nothing to do where they were made with this model and these settings."""
+    stage = config.rejection_sampling
+    accepted, hard = config.data_dir("accepted"), config.data_dir("hard")
+    source = ShardFolder(config.data_dir(stage.split))
+    settings = {name: getattr(stage, name) for name in JUDGING}
+    identity = _identity(settings, model_hash, source.manifest_sha256, policy.spec.dialect, config.seed)
+    about = {"judged": identity, **{name: getattr(stage, name) for name in SPLITTING}}
+    if _made_so(accepted, about) and _made_so(hard, about):
+        return
+    if config.ckpt_path is not None and (accepted / "manifest.json").exists():
+        raise ConfigError(
+            f"{accepted} was made by another model or with other settings; keep these, choose another output_root, or judge anew"
+            " with ckpt_path=null"
+        )
+    progress = JudgingProgress(console if config.trainer.progress_bar else None)
+    trainer = make_trainer(config, callbacks=[progress], with_loggers=False)
+    pool = PoolBatches(
+        select_tasks(source, tasks=stage.tasks, per_task=stage.pool_per_task),
+        size=stage.judge_batch_size,
+        swap_seed=config.seed if stage.orders is Orders.random else None,
+    )
+    journals = config.output_dir / "rejection_sampling" / "judged" / identity[:16]
+    journals.mkdir(parents=True, exist_ok=True)
+    known = {key: pair for path in sorted(journals.glob("*.jsonl")) for key, pair in read_journal(path).items()}
+    share = pool.unjudged(known.keys(), rank=trainer.global_rank, num_ranks=trainer.world_size)
+    module = RejectionSampling(
+        policy,
+        stage,
+        engine=engine or policy.engine(batch_size=stage.judge_batch_size * stage.num_samples),
+        journal=journals / f"rank_{trainer.global_rank}.jsonl",
+        seed=config.seed,
+    )
+    progress.total = len(share)
+    trainer.predict(module, dataloaders=share, return_predictions=False)
+    trainer.strategy.barrier()
+    if trainer.is_global_zero:
+        known = {key: pair for path in sorted(journals.glob("*.jsonl")) for key, pair in read_journal(path).items()}
+        counts = write_shards(
+            [known[key] for key in pool.keys],
+            pool.record,
+            accepted=accepted,
+            hard=hard,
+            accept_per_pair=stage.accept_per_pair,
+            hard_below=stage.hard_below,
+            about=about,
+        )
+        console.print(judging_table(counts).console())
+    trainer.strategy.barrier()
+
+
+class PoolBatches:
+    """The pool in batches whose borders do not depend on what is judged already: PoolBatches(pool, size=64, swap_seed=None)"""
+
+    def __init__(self, pool: SelectedRecords, *, size: int, swap_seed: int | None) -> None:
+        self.pool, self.size, self.swap_seed = pool, size, swap_seed
+        self.keys = [pool.source.index(shard).keys[row] for shard, row in pool.places]
+        self.place_of = {key: place for place, key in enumerate(self.keys)}
+
+    def record(self, key: str) -> PreferenceRecord:
+        """The pair as it was shown."""
+        record = self.pool[self.place_of[key]]
+        swaps = self.swap_seed is not None and derived_seed(self.swap_seed, "order", key) % 2
+        return record.swap() if swaps else record
+
+    def unjudged(self, judged: Collection[str], *, rank: int, num_ranks: int) -> Shares:
+        """The batches of one rank that hold a pair not yet judged."""
+        borders = range(0, len(self.keys), self.size)
+        batches = [self.keys[start : start + self.size] for start in borders]
+        left = [batch for batch in batches[rank::num_ranks] if not set(batch) <= set(judged)]
+        return Shares(left, self.record)
+
+
+class Shares(Sequence[list[PreferenceRecord]]):
+    """Batches of records, read when they are asked for."""
+
+    def __init__(self, batches: Sequence[Sequence[str]], record: Callable[[str], PreferenceRecord]) -> None:
+        self.batches, self.record = batches, record
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, position: Any) -> Any:
+        if position >= len(self):
+            raise IndexError(position)
+        return [self.record(key) for key in self.batches[position]]
+
+
+class JudgingProgress(Callback):
+    """A bar over the batches of this rank."""
+
+    def __init__(self, console: Console | None) -> None:
+        self.bar = progress_bar(console) if console is not None else None
+        self.total = 0
+
+    def on_predict_start(self, trainer: Any, module: Any) -> None:
+        if self.bar is not None and trainer.is_global_zero:
+            self.bar.start()
+            self.task = self.bar.add_task("rejection sampling: judging", total=self.total, note="")
+
+    def on_predict_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, *args: Any) -> None:
+        if self.bar is not None and trainer.is_global_zero:
+            self.bar.update(self.task, advance=1, note=module.note)
+
+    def teardown(self, trainer: Any, module: Any, stage: str) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+
+def judging_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
+    columns = ("pairs", "judgements", "right", "unreadable", "accepted", "hard")
+    return Table(
+        title="The pool, judged",
+        columns=("task", *columns),
+        rows=tuple(
+            (task_title(Task(task)), *(f"{of_task[name]:,}" for name in columns)) for task, of_task in counts.items()
+        ),
+    )
+
+
+def _identity(settings: Mapping[str, Any], *others: object) -> str:
+    """What the judgements are a function of."""
+    return hashlib.sha256(json.dumps([dict(settings), *map(str, others)], sort_keys=True).encode()).hexdigest()
+
+
+def _made_so(folder: Path, about: Mapping[str, Any]) -> bool:
+    if not (folder / "manifest.json").exists():
+        return False
+    metadata = ShardFolder(folder).metadata
+    return all(metadata.get(name) == value for name, value in about.items())

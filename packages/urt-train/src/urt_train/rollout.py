@@ -1,0 +1,141 @@
+"""Completions of a group in, rewards and tensors out: what GRPO does between the engine and the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from urt_core import Completion, Dialect, PreferenceRecord, judge_reward
+from urt_core.engines import FinishReason
+from urt_train.batching import ExperienceBatch, pack_completions, pack_values
+from urt_train.config import GRPOConfig, Orders
+from urt_train.ranks import derived_seed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rewards:
+    """Rewards of P groups: Rewards(parts=("format", "accuracy"), weights=(1.0, 1.0), values=[P, G, 2])"""
+
+    parts: tuple[str, ...]
+    weights: tuple[float, ...]
+    values: Float[Tensor, "P G K"]
+
+    @property
+    def total(self) -> Float[Tensor, "P G"]:
+        return (self.values * torch.tensor(self.weights, dtype=self.values.dtype)).sum(-1)
+
+    def of(self, part: str) -> Float[Tensor, "P G"]:
+        return self.values[..., self.parts.index(part)]
+
+
+def shown_orders(records: Sequence[PreferenceRecord], config: GRPOConfig, *, seed: int) -> list[PreferenceRecord]:
+    """The records as they will be shown; `both` gives each record and right behind it its swap."""
+    if config.orders is Orders.both:
+        return [shown for record in records for shown in (record, record.swap())]
+    if config.orders is Orders.random:
+        return [record.swap() if derived_seed(seed, "order", record.key) % 2 else record for record in records]
+    return list(records)
+
+
+def score(
+    records: Sequence[PreferenceRecord], groups: Sequence[Sequence[Completion]], config: GRPOConfig, *, dialect: Dialect
+) -> Rewards:
+    """Parse and reward every completion of every group (steps 6 and 7 of the path)."""
+    weights = {"format": config.reward_weights.format, "accuracy": config.reward_weights.accuracy}
+    if config.reward_weights.consistency:
+        weights["consistency"] = config.reward_weights.consistency
+    rows = [
+        [
+            judge_reward(completion.text, record, dialect, weights=weights, truncated=is_truncated(completion)).parts
+            for completion in group
+        ]
+        for record, group in zip(records, groups, strict=True)
+    ]
+    values = {part: torch.tensor([[row[part] for row in group] for group in rows]) for part in weights}
+    if config.pair_consistency and config.orders is Orders.both:
+        values["pair_consistency"] = _right_in_both_orders(values["accuracy"])
+        weights["pair_consistency"] = config.pair_consistency
+    if config.overlong_share:
+        lengths = torch.tensor([[len(completion.token_ids) for completion in group] for group in groups])
+        values["overlong"] = overlong_penalty(lengths, limit=config.max_completion_tokens, share=config.overlong_share)
+        weights["overlong"] = config.overlong_penalty
+    return Rewards(
+        parts=tuple(values),
+        weights=tuple(weights[part] for part in values),
+        values=torch.stack(list(values.values()), -1),
+    )
+
+
+def overlong_penalty(lengths: Tensor, *, limit: int, share: float) -> Tensor:
+    """0 up to (1 - share) * limit tokens, then on a line down to -1 at the limit (DAPO, arXiv 2503.14476, equation 13)."""
+    buffer = share * limit
+    return ((limit - buffer - lengths) / buffer).clamp(-1.0, 0.0)
+
+
+def is_truncated(completion: Completion) -> bool:
+    return completion.finish_reason is FinishReason.LENGTH
+
+
+def experience(
+    prompts: Mapping[str, Tensor],
+    groups: Sequence[Sequence[Completion]],
+    advantages: Float[Tensor, "P G"],
+    *,
+    mask_truncated: bool,
+) -> ExperienceBatch:
+    """The whole rollout as one batch, before it is cut."""
+    ids, mask = pack_completions([[completion.token_ids for completion in group] for group in groups])
+    if mask_truncated:
+        kept = torch.tensor([[not is_truncated(completion) for completion in group] for group in groups])
+        mask = mask & kept[..., None]
+    known = all(len(completion.logprobs) == len(completion.token_ids) for group in groups for completion in group)
+    return ExperienceBatch(
+        prompts=prompts,
+        completion_ids=ids,
+        completion_mask=mask,
+        advantages=advantages,
+        rollout_logprobs=pack_values(
+            [[completion.logprobs if known else () for completion in group] for group in groups], length=ids.shape[-1]
+        ),
+    )
+
+
+def micro_batches(rollout: ExperienceBatch, *, num_batches: int, size: int) -> list[ExperienceBatch]:
+    """Cut a rollout into `num_batches` of `size` completions each: whole groups, or equal parts of one group.
+
+    Where the rollout is short (the end of an epoch, prompts left out), the last batches have an empty mask.
+    """
+    num_prompts, group_size, _ = rollout.completion_ids.shape
+    per_batch, step = max(1, size // group_size), min(size, group_size)
+    parts: list[ExperienceBatch] = []
+    for first in range(0, num_prompts, per_batch):
+        part = rollout.select(range(first, min(first + per_batch, num_prompts)))
+        parts += [part.completions(start, start + step).trimmed() for start in range(0, group_size, step)]
+    empty = replace(parts[-1], completion_mask=torch.zeros_like(parts[-1].completion_mask)).trimmed()
+    return parts + [empty] * (num_batches - len(parts))
+
+
+def _right_in_both_orders(accuracy: Float[Tensor, "P G"]) -> Float[Tensor, "P G"]:
+    """1 for a right completion whose partner of the same number in the other order is right too."""
+    pairs = accuracy.unflatten(0, (-1, 2))
+    return pairs.prod(1, keepdim=True).expand_as(pairs).flatten(0, 1)
+
+
+def rollout_sums(
+    rewards: Rewards, groups: Sequence[Sequence[Completion]], prompts: Mapping[str, Tensor]
+) -> dict[str, float]:
+    """What a rollout contributes to the metrics of its step."""
+    completions = [completion for group in groups for completion in group]
+    return {
+        "num_prompts": len(groups),
+        "num_completions": len(completions),
+        "num_truncated": sum(map(is_truncated, completions)),
+        "completion_tokens": sum(len(completion.token_ids) for completion in completions),
+        "prompt_tokens": float(prompts["attention_mask"].sum()),
+        "reward": float(rewards.total.sum()),
+        **{f"reward/{part}": float(rewards.of(part).sum()) for part in rewards.parts},
+    }

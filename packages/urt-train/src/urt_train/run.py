@@ -1,0 +1,148 @@
+"""One stage, from its config to its model folder."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+from lightning.pytorch import seed_everything
+from rich.console import Console
+
+from urt_core import Dialect, JudgeSpec, Task
+from urt_core.errors import CheckpointError
+from urt_core.judge import FILE_NAME as JUDGE_FILE
+from urt_data import PreferenceStream, ShardFolder
+from urt_train.callbacks import RoundCheckpoints, StepMetrics
+from urt_train.checkpoint import STATE, export_judge, is_complete, newest_checkpoint
+from urt_train.config import Batching, GRPOConfig, Stage, TrainConfig
+from urt_train.loader import RoundLoader, plan_rounds, rounds_of
+from urt_train.machine import make_trainer
+from urt_train.order import initial_model, model_folder
+from urt_train.policy import Policy
+from urt_train.pool import judge_pool
+from urt_train.run_folder import folder_hash, open_run
+from urt_train.stages.cold_start import ColdStart
+from urt_train.stages.grpo import GRPO
+from urt_train.stages.rejection_sampling import RejectionSampling
+
+TITLES = {Stage.cold_start: "cold start", Stage.rejection_sampling: "rejection sampling", Stage.grpo: "GRPO"}
+SHARDS = {Stage.cold_start: "cold_start", Stage.rejection_sampling: "accepted", Stage.grpo: "hard"}
+
+
+def run_stage(config: TrainConfig, *, console: Console | None = None) -> Path:
+    """Train `config.stage` and export its judge. An interrupted run of the same settings goes on; a finished one is left alone."""
+    console = console or Console(stderr=True)
+    seed_everything(config.seed, verbose=False)
+    model_hash = folder_hash(initial_model(config, config.stage))
+    if config.stage is Stage.rejection_sampling and not (config.data.accepted and config.data.hard):
+        judge_pool(config, open_policy(config), model_hash=model_hash, console=console)
+    shards = ShardFolder(config.data_dir(SHARDS[config.stage]))
+    folder = open_run(config, inputs={"model": model_hash, "data": shards.manifest_sha256})
+    model = model_folder(config, config.stage)
+    if (model / JUDGE_FILE).exists():
+        console.print(f"{model} is there, made with these settings; ckpt_path=null trains it anew")
+        return model
+    policy = open_policy(config, data_manifest=shards.manifest_sha256)
+    fit(config, policy, shards, folder=folder, console=console)
+    export_judge(policy, model)
+    console.print(f"{TITLES[config.stage]}: {model}")
+    return model
+
+
+def fit(config: TrainConfig, policy: Policy, shards: ShardFolder, *, folder: Path, console: Console) -> None:
+    """Compose loader, module and trainer, and let Lightning run them."""
+    stage = config.stage_config
+    metrics = StepMetrics(
+        folder / "metrics.csv",
+        title=TITLES[config.stage],
+        every=config.trainer.log_every,
+        console=console if config.trainer.progress_bar else None,
+    )
+    checkpoints = RoundCheckpoints(folder / "checkpoints", every=stage.save_every, keep=stage.keep_checkpoints)
+    trainer = make_trainer(config, callbacks=[metrics, checkpoints])
+    plan = plan_rounds(stage, num_ranks=trainer.world_size)
+    stream = PreferenceStream(
+        shards,
+        batch_size=plan.records_per_rank,
+        seed=config.seed,
+        rank=trainer.global_rank,
+        world_size=trainer.world_size,
+    )
+    max_rounds = None if stage.max_steps is None else -(-stage.max_steps // plan.steps_per_round)
+    num_rounds = rounds_of(stream, epochs=stage.epochs, max_rounds=max_rounds)
+    num_steps = num_rounds * plan.steps_per_round
+    trainer.accumulate_grad_batches = plan.batches_per_step
+    checkpoints.batches_per_round = plan.batches_per_round
+    if isinstance(stage, GRPOConfig):
+        module = GRPO(
+            policy,
+            stage,
+            engine=policy.engine(batch_size=stage.generation_batch_size * stage.group_size),
+            reference=policy.reference() if stage.kl_coef else None,
+            plan=plan,
+            num_steps=num_steps,
+            seed=config.seed,
+        )
+        make_round = module.make_rollout
+    else:
+        kind = ColdStart if config.stage is Stage.cold_start else RejectionSampling
+        module = kind(policy, stage, plan=plan, num_steps=num_steps)
+        make_round = module.make_step
+    loader = RoundLoader(stream, make_round, num_rounds=num_rounds, batches_per_round=plan.batches_per_round)
+    trainer.fit(module, train_dataloaders=loader, ckpt_path=resume_from(config, folder), weights_only=True)
+
+
+def open_policy(config: TrainConfig, *, data_manifest: str = "") -> Policy:
+    """The model a stage starts from, with what of it learns and the spec that it will be exported with."""
+    stage = config.stage_config
+    initial = initial_model(config, config.stage)
+    judge = config.judge
+    spec = JudgeSpec(
+        dialect=Dialect(judge.dialect),
+        dimensions={str(task): task.dimensions for task in Task},
+        min_pixels=judge.min_pixels,
+        max_pixels=judge.max_pixels,
+        num_frames=judge.num_frames,
+        stage=config.stage.value,
+        base=config.model.base,
+        data_manifest=data_manifest,
+        urt_version=version("urt-core"),
+    )
+    _refuse_other_judge(initial, spec)
+    policy = Policy.from_pretrained(
+        initial,
+        spec=spec,
+        dtype=config.model.dtype,
+        attention=config.model.attention,
+        revision=config.model.revision if initial == config.model.base else None,
+        batching=stage.batching if isinstance(stage, GRPOConfig) else Batching.padded,
+    )
+    policy.select_trainable(
+        language=config.model.train_language, vision=config.model.train_vision, projector=config.model.train_projector
+    )
+    if config.model.gradient_checkpointing:
+        policy.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return policy.train()
+
+
+def resume_from(config: TrainConfig, folder: Path) -> Path | None:
+    if config.ckpt_path is None:
+        return None
+    found = newest_checkpoint(folder / "checkpoints") if config.ckpt_path == "auto" else Path(config.ckpt_path)
+    if found is not None and not is_complete(found):
+        raise CheckpointError(
+            f"{found} is no complete checkpoint; allowed for ckpt_path: auto, null, or a step_* folder with complete.json"
+        )
+    return None if found is None else found / STATE
+
+
+def _refuse_other_judge(initial: str, spec: JudgeSpec) -> None:
+    """A judge of another dialect would be taught two shapes at once."""
+    if not (Path(initial) / JUDGE_FILE).exists():
+        return
+    found = JudgeSpec.load(initial)
+    if found.dialect is not spec.dialect:
+        raise CheckpointError(
+            f"{initial} is a judge of dialect {found.dialect}, this run trains dialect {spec.dialect}; set judge.dialect={found.dialect}"
+            " or start from another model (stage field `initial`)"
+        )

@@ -1,0 +1,194 @@
+"""Stage 3: reinforce what earns more reward than its group. `make_rollout` and `training_step` are steps 3 to 9 of the path.
+
+records --render--> prompts --engine--> G completions each --parse, reward--> rewards --group--> advantages --> micro-batches
+--policy--> log-probs --clipped surrogate + KL--> loss; Lightning accumulates, clips and steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from urt_core import PreferenceRecord, Prompt, SamplingParams, render
+from urt_core.engines import Engine
+from urt_kernels import group_advantages
+from urt_train.batching import ExperienceBatch, prompts_within, select_prompts
+from urt_train.config import GRPOConfig, Orders
+from urt_train.errors import ParityError
+from urt_train.loader import Draw, RoundPlan
+from urt_train.losses import grpo_objective
+from urt_train.policy import Policy
+from urt_train.ranks import all_sum, derived_seed, world
+from urt_train.rollout import Rewards, experience, micro_batches, rollout_sums, score, shown_orders
+from urt_train.stages.module import StageModule
+
+
+class GRPO(StageModule):
+    """GRPO(policy, config, engine=policy.engine(), reference=policy.reference(), plan=plan, num_steps=60, seed=0)"""
+
+    config: GRPOConfig
+
+    def __init__(
+        self,
+        policy: Policy,
+        config: GRPOConfig,
+        *,
+        engine: Engine,
+        reference: Policy | None,
+        plan: RoundPlan,
+        num_steps: int,
+        seed: int,
+    ) -> None:
+        super().__init__(policy, config, num_steps=num_steps)
+        self.engine = engine
+        self.frozen = () if reference is None else (reference,)
+        """The reference policy, in a tuple because a module would be saved and wrapped with the policy."""
+        self.plan = plan
+        self.seed = seed
+
+    def make_rollout(self, draw: Draw, number: int) -> list[ExperienceBatch]:
+        """Micro-batches of one rollout, with everything in them that does not depend on the weights to come."""
+        config, dialect = self.config, self.policy.spec.dialect
+        with self.timed("data"):
+            records = shown_orders(draw(), config, seed=derived_seed(self.seed, number))
+            prompts = [render(record, dialect) for record in records]
+            encoded = self.policy.encode(prompts)
+            records, prompts, encoded = self.within_limit(records, prompts, encoded)
+        with self.timed("generate"):
+            groups = self.engine.generate(prompts, self.sampling(number))
+        with self.timed("data"):
+            rewards = score(records, groups, config, dialect=dialect)
+            self.add(**rollout_sums(rewards, groups, encoded))
+            advantages = self.advantages(rewards)
+            rollout = experience(encoded, groups, advantages, mask_truncated=config.mask_truncated)
+            batches = micro_batches(rollout, num_batches=self.plan.batches_per_round, size=self.plan.batch_size)
+        with self.timed("logprobs"):
+            batches = [self.with_frozen_logprobs(batch) for batch in batches]
+        self.check_parity(batches[0], number)
+        return self.with_divisors(batches)
+
+    def training_step(self, batch: ExperienceBatch, batch_idx: int) -> Tensor:
+        policy = self.policy.token_logprobs(batch, temperature=self.config.temperature, entropy=True)
+        result = grpo_objective(policy.logprobs, batch, self.config)
+        assert policy.entropy is not None
+        self.add(
+            loss=result.loss,
+            num_tokens=result.num_tokens,
+            kl=result.kl_sum,
+            entropy=(policy.entropy * batch.completion_mask).sum(),
+            clipped_low=result.clip_low_sum,
+            clipped_high=result.clip_high_sum,
+            ratio=result.ratio_sum,
+        )
+        return self.step_share(result.loss)
+
+    def within_limit(
+        self, records: Sequence[PreferenceRecord], prompts: Sequence[Prompt], encoded: Mapping[str, Tensor]
+    ) -> tuple[Sequence[PreferenceRecord], Sequence[Prompt], Mapping[str, Tensor]]:
+        """Leave out what is too long: cutting a prompt would cut images. A pair in both orders stays or goes as one."""
+        fits = prompts_within(
+            encoded, self.config.max_prompt_tokens, together=2 if self.config.orders is Orders.both else 1
+        )
+        self.add(num_left_out=len(prompts) - len(fits))
+        if len(fits) == len(prompts):
+            return records, prompts, encoded
+        return [records[row] for row in fits], [prompts[row] for row in fits], select_prompts(encoded, fits)
+
+    @property
+    def completions_per_prompt(self) -> int:
+        """A group shown in both orders is two prompts."""
+        return self.config.group_size // (2 if self.config.orders is Orders.both else 1)
+
+    def sampling(self, number: int) -> SamplingParams:
+        """The seed is a function of the rollout and the rank, so a resumed run samples what a straight one does."""
+        return SamplingParams(
+            temperature=self.config.temperature,
+            top_p=self.config.top_p,
+            max_tokens=self.config.max_completion_tokens,
+            num_completions=self.completions_per_prompt,
+            seed=derived_seed(self.seed, "rollout", number, world()[0]),
+            logprobs=True,
+        )
+
+    def advantages(self, rewards: Rewards) -> Tensor:
+        """[P, G]; the baseline of a group in both orders is over both unless `order_baseline` says otherwise."""
+        config = self.config
+        num_prompts, num_completions, num_parts = rewards.values.shape
+        result = group_advantages(
+            rewards.values.reshape(-1, num_parts),
+            group_size=config.group_size if config.order_baseline is Orders.both else num_completions,
+            mode=config.advantages,  # pyright: ignore[reportArgumentType]  checked by the config
+            eps=config.advantage_eps,
+            weights=rewards.weights,
+            combine="normalize_then_sum" if config.normalize_parts else "sum_then_normalize",
+        )
+        self.add(num_groups=len(result.degenerate), num_degenerate=result.degenerate.sum())
+        return result.advantages.reshape(num_prompts, num_completions)
+
+    @torch.no_grad()
+    def with_frozen_logprobs(self, batch: ExperienceBatch) -> ExperienceBatch:
+        """Log-probs that no later step changes: the reference policy's, and the trainer's own where the engine's do not do."""
+        temperature = self.config.temperature
+        on_device = batch.to(self.policy.device)
+        if self.frozen:
+            reference = self.frozen[0].token_logprobs(on_device, temperature=temperature).logprobs
+            batch = replace(batch, reference_logprobs=reference.to(batch.rollout_logprobs.device))
+        if self.config.importance_cap is not None:
+            old = self.policy.token_logprobs(on_device, temperature=temperature).logprobs
+            batch = replace(batch, old_logprobs=old.to(batch.rollout_logprobs.device))
+        return batch
+
+    @torch.no_grad()
+    def check_parity(self, batch: ExperienceBatch, number: int) -> None:
+        """Engine and trainer must mean the same: the first micro-batch's log-probs, before any step, from both."""
+        if not self.config.parity_every or number % self.config.parity_every:
+            return
+        trainer = self.policy.token_logprobs(batch.to(self.policy.device), temperature=self.config.temperature).logprobs
+        difference = (trainer.to(batch.rollout_logprobs.device) - batch.rollout_logprobs)[batch.completion_mask].abs()
+        parity = float(difference.exp().mean())
+        self.add(parity=parity)
+        if not parity <= self.config.parity_limit:
+            raise ParityError(
+                f"engine and trainer disagree on the log-probs of rollout {number}: mean exp|difference| is {parity:.4f}, allowed"
+                f" is {self.config.parity_limit} (grpo.parity_limit). Their prompts, weights or temperature differ"
+            )
+
+    def with_divisors(self, batches: Sequence[ExperienceBatch]) -> list[ExperienceBatch]:
+        """Give each micro-batch the tokens and completions of its whole optimizer step, over all ranks."""
+        per_step = self.plan.batches_per_step
+        steps = [batches[start : start + per_step] for start in range(0, len(batches), per_step)]
+        tokens = [sum(int(batch.completion_mask.sum()) for batch in step) for step in steps]
+        sequences = [sum(int(batch.completion_mask.any(-1).sum()) for batch in step) for step in steps]
+        totals = all_sum([*tokens, *sequences], device=self.policy.device)
+        return [
+            replace(batch, num_tokens=totals[number], num_sequences=totals[len(steps) + number])
+            for number, step in enumerate(steps)
+            for batch in step
+        ]
+
+    def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
+        tokens = max(sums["num_tokens"], 1.0)
+        measured = {
+            "loss": sums["loss"],
+            "kl": sums["kl"] / tokens,
+            "entropy": sums["entropy"] / tokens,
+            "ratio": sums["ratio"] / tokens,
+            "share/clipped_low": sums["clipped_low"] / tokens,
+            "share/clipped_high": sums["clipped_high"] / tokens,
+        }
+        if "num_completions" in sums:  # the first step of a rollout
+            completions = max(sums["num_completions"], 1.0)
+            measured |= {name: value / completions for name, value in sums.items() if name.startswith("reward")}
+            measured |= {
+                "share/zero_variance": sums["num_degenerate"] / max(sums["num_groups"], 1.0),
+                "share/truncated": sums["num_truncated"] / completions,
+                "length/completion": sums["completion_tokens"] / completions,
+                "length/prompt": sums["prompt_tokens"] / max(sums["num_prompts"], 1.0),
+                "left_out": sums["num_left_out"],
+            }
+        if "parity" in sums:
+            measured["parity"] = sums["parity"] / world()[1]
+        return measured

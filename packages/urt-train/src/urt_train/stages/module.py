@@ -1,0 +1,111 @@
+"""What every stage has in common: AdamW with a warm-up, gradients that are clipped and refused when not finite, sums for metrics.
+
+The loss of a micro-batch is its share of the whole step's loss. Lightning divides it by the number of accumulated micro-batches
+and the strategy averages gradients over ranks; `step_share` undoes both, so that neither changes the gradient.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+
+from urt_train.batching import TokenBatch
+from urt_train.config import Schedule, StageConfig
+from urt_train.errors import NonFiniteError
+from urt_train.policy import Policy
+
+
+class StageModule(LightningModule):
+    def __init__(self, policy: Policy, config: StageConfig, *, num_steps: int) -> None:
+        super().__init__()
+        self.policy = policy
+        self.config = config
+        self.num_steps = num_steps
+        self.sums: dict[str, float] = {}
+        """What the micro-batches of a step add up to; whoever logs a step takes and clears it."""
+        self.grad_norm = 0.0
+
+    def step_share(self, loss: Tensor) -> Tensor:
+        """A share of the step's loss as Lightning wants it returned."""
+        if not torch.isfinite(loss):
+            raise NonFiniteError(
+                f"the loss is {loss.item()} in optimizer step {self.global_step + 1}; nothing was updated. The last checkpoint is"
+                " good: go on from it with a lower learning_rate or max_grad_norm"
+            )
+        return loss * self.trainer.accumulate_grad_batches * self.trainer.world_size
+
+    def add(self, **sums: Tensor | float) -> None:
+        for name, value in sums.items():
+            self.sums[name] = self.sums.get(name, 0.0) + (float(value.detach()) if isinstance(value, Tensor) else value)
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.add(**{f"time/{phase}": time.perf_counter() - start})
+
+    def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
+        """What the sums of one optimizer step, added up over the ranks, say."""
+        raise NotImplementedError
+
+    def configure_optimizers(self) -> Any:
+        matrices = [parameter for parameter in self.parameters() if parameter.requires_grad and parameter.dim() > 1]
+        vectors = [parameter for parameter in self.parameters() if parameter.requires_grad and parameter.dim() <= 1]
+        groups = [
+            {"params": matrices, "weight_decay": self.config.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(
+            groups,
+            lr=self.config.learning_rate,
+            betas=(self.config.betas[0], self.config.betas[1]),
+            eps=self.config.eps,
+        )
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self.learning_rate_share)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def learning_rate_share(self, step: int) -> float:
+        return learning_rate_share(
+            step,
+            num_steps=self.num_steps,
+            warmup_ratio=self.config.warmup_ratio,
+            schedule=self.config.schedule,
+            final=self.config.final_learning_rate,
+        )
+
+    def configure_gradient_clipping(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
+        """Runs between the last backward pass and the optimizer step."""
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.max_grad_norm or math.inf)
+        self.grad_norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)  # pyright: ignore
+        if not math.isfinite(self.grad_norm):
+            raise NonFiniteError(
+                f"the gradient's norm is {self.grad_norm} in optimizer step {self.global_step + 1}; nothing was updated. The last"
+                " checkpoint is good: go on from it with a lower learning_rate"
+            )
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        return batch.to(device) if isinstance(batch, TokenBatch) else batch
+
+
+def learning_rate_share(step: int, *, num_steps: int, warmup_ratio: float, schedule: Schedule, final: float) -> float:
+    """Linear warm-up over a share of the steps, then constant, or down to `final` on a line or half a cosine.
+
+    >>> [round(learning_rate_share(step, num_steps=10, warmup_ratio=0.2, schedule=Schedule.linear, final=0.0), 3) for step in (0, 1, 2, 6)]
+    [0.5, 1.0, 1.0, 0.5]
+    """
+    num_warmup = math.ceil(warmup_ratio * num_steps)
+    if step < num_warmup:
+        return (step + 1) / num_warmup
+    if schedule is Schedule.constant:
+        return 1.0
+    progress = min(1.0, (step - num_warmup) / max(1, num_steps - num_warmup))
+    falling = 1 - progress if schedule is Schedule.linear else (1 + math.cos(math.pi * progress)) / 2
+    return final + (1 - final) * falling

@@ -1,0 +1,75 @@
+"""Stage 2: predict judges the pool of all tasks, fit imitates the right judgements (arXiv 2505.03318, rejection sampling)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from urt_core import PreferenceRecord, SamplingParams, render
+from urt_core.engines import Engine
+from urt_train.config import RejectionSamplingConfig
+from urt_train.loader import RoundPlan, plan_rounds
+from urt_train.policy import Policy
+from urt_train.ranks import derived_seed
+from urt_train.rejection import JudgedRecord, judged_record
+from urt_train.stages.cold_start import ColdStart
+
+
+class RejectionSampling(ColdStart):
+    """Fitting is the cold start's, on other data: RejectionSampling(policy, config, plan=plan, num_steps=200)
+
+    Predicting: RejectionSampling(policy, config, engine=policy.engine(), journal=Path("judged.jsonl"), seed=0)
+    """
+
+    config: RejectionSamplingConfig
+
+    def __init__(
+        self,
+        policy: Policy,
+        config: RejectionSamplingConfig,
+        *,
+        plan: RoundPlan | None = None,
+        num_steps: int = 0,
+        engine: Engine | None = None,
+        journal: Path | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(policy, config, plan=plan or plan_rounds(config, num_ranks=1), num_steps=num_steps)
+        self.engine, self.journal, self.seed = engine, journal, seed
+        self.num_judged = self.num_right = 0
+
+    def predict_step(self, batch: Sequence[PreferenceRecord], batch_idx: int) -> None:
+        """Judge some pairs of the pool; each line of the journal is on disk before the next batch begins."""
+        assert self.engine is not None
+        assert self.journal is not None
+        dialect = self.policy.spec.dialect
+        sampling = SamplingParams(
+            temperature=self.config.temperature,
+            top_p=self.config.top_p,
+            max_tokens=self.config.max_completion_tokens,
+            num_completions=self.config.num_samples,
+            # A function of the pairs: a run that goes on after a kill judges the rest as a straight one does.
+            seed=derived_seed(self.seed, "pool", *(record.key for record in batch)),
+        )
+        groups = self.engine.generate([render(record, dialect) for record in batch], sampling)
+        judged = [judged_record(record, group, dialect=dialect) for record, group in zip(batch, groups, strict=True)]
+        with self.journal.open("a", encoding="utf-8") as lines:
+            lines.writelines(pair.to_line() for pair in judged)
+        self.num_judged += sum(len(pair.right) for pair in judged)
+        self.num_right += sum(sum(pair.right) for pair in judged)
+
+    @property
+    def note(self) -> str:
+        """For the progress bar."""
+        return f"right {self.num_right / max(1, self.num_judged):.1%}"
+
+
+def read_journal(path: Path) -> dict[str, JudgedRecord]:
+    """What is judged so far, by key; a half line at the end was being written when a run was killed."""
+    if not path.exists():
+        return {}
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    pairs = [JudgedRecord.from_line(line) for line in lines if line.endswith("\n")]
+    if lines and not lines[-1].endswith("\n"):
+        path.write_text("".join(lines[:-1]), encoding="utf-8")
+    return {pair.key: pair for pair in pairs}
