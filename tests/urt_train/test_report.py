@@ -97,7 +97,7 @@ def output_folder(folder: Path, *, foreign=("seen",), stages=("base", "cold_star
         evaluate(engine, data, console=QUIET, data={"folder": foreign[-1]}).save(folder / "evaluation" / stage / "test")
         (folder / stage).mkdir()
         rows = "\n".join(f"{step},{2 / (step + 1)},{step / 40},," for step in range(40))
-        (folder / stage / "metrics.csv").write_text(f"step,train/loss,reward/accuracy,reward/format,empty\n{rows}\n")
+        (folder / stage / "metrics.csv").write_text(f"step,loss,reward/accuracy,reward/format,empty\n{rows}\n")
     (folder / "grpo" / "environment.json").write_text(
         json.dumps({"commit": foreign[0], "packages": {"torch": "2.13.0"}})
     )
@@ -274,17 +274,20 @@ def test_metrics_of_a_logger_with_gaps_are_read(tmp_path):
 def test_parts_of_the_reward_share_a_chart_and_the_loss_comes_first(tmp_path):
     path = tmp_path / "metrics.csv"
     path.write_text(
-        "step,lr,reward/format,train/loss,reward/accuracy\n" + "".join(f"{n},1,0,{n},1\n" for n in range(3))
+        "step,new_thing,reward/format,loss,reward,left_out,once\n"
+        + "".join(f"{n},1,1,{n},2,0,{'' if n else 3}\n" for n in range(3))
     )
-    charts = stage_curves("GRPO", path).charts
-    assert [len(chart.lines) for chart in charts] == [1, 2, 1]
-    assert {line.label for line in charts[1].lines} == {"accuracy", "format"}
+    curves = stage_curves("GRPO", path)
+    charts = curves.charts
+    assert curves.always_zero == ("left out",)
+    assert [chart.title for chart in charts] == ["Loss", "Mean reward of a judgement", "New thing"]
+    assert [line.label for line in charts[1].lines] == ["total", "format"]
 
 
 def test_charts_place_values_on_their_axes():
     chart = line_chart("loss", {"": [(0.0, 0.0), (10.0, 1.0)]}, width=100, height=100)
     assert chart.lines[0].path == "M46,78 L88,12"
-    assert [tick.label for tick in chart.y_ticks] == ["0", "0.5", "1"]
+    assert [tick.label for tick in chart.y_ticks] == ["0.0", "0.5", "1.0"]
     stages = stage_chart("All", ["base", "grpo"], {"one": [(0.5, 0.4, 0.6), None]})
     (whisker,) = stages.series[0].whiskers
     assert whisker.y == stages.chance

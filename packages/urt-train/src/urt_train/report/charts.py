@@ -126,8 +126,10 @@ def line_chart(title: str, curves: Mapping[str, Points], *, width: int = 340, he
         right=right,
         top=top,
         bottom=bottom,
-        x_ticks=tuple(Tick(at=place(x, y_low)[0], label=short_number(x)) for x in x_marks if x_low <= x <= x_high),
-        y_ticks=tuple(Tick(at=place(x_low, y)[1], label=short_number(y)) for y in y_marks),
+        x_ticks=tuple(
+            Tick(at=place(x, y_low)[0], label=tick_label(x, x_marks)) for x in x_marks if x_low <= x <= x_high
+        ),
+        y_ticks=tuple(Tick(at=place(x_low, y)[1], label=tick_label(y, y_marks)) for y in y_marks),
         lines=tuple(lines),
     )
 
@@ -220,6 +222,18 @@ def thin_out(points: Points, *, limit: int) -> list[tuple[float, float]]:
     edges = [round(number * len(points) / limit) for number in range(limit + 1)]
     runs = [points[start:end] for start, end in pairwise(edges)]
     return [(sum(x for x, _ in run) / len(run), sum(y for _, y in run) / len(run)) for run in runs]
+
+
+def tick_label(value: float, marks: Sequence[float]) -> str:
+    """As many decimals as tell the marks apart.
+
+    >>> tick_label(1.0, [0.998, 1.0, 1.002]), tick_label(20.0, [0.0, 20.0])
+    ('1.000', '20')
+    """
+    step = marks[1] - marks[0]
+    if step < 1e-3 or abs(value) >= 1000:
+        return short_number(value)
+    return f"{value:.{max(0, -math.floor(math.log10(step) + 1e-9))}f}"
 
 
 def short_number(value: float) -> str:

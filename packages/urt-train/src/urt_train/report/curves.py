@@ -11,32 +11,48 @@ from urt_train.report.charts import LineChart, line_chart
 
 Curve = list[tuple[float, float]]
 
-FIRST_OF_ALL = ("loss", "reward", "accuracy", "right", "kl", "entropy", "clip", "length", "zero_variance", "grad_norm")
-"""Columns whose name holds one of these words come in this order; the others follow by name, learning rate and speed last."""
-LAST_OF_ALL = ("lr", "learning_rate", "seconds", "time", "tokens_per_second", "memory")
-TOGETHER = ("reward", "rewards", "time", "seconds", "share")
-"""Columns `reward/format` and `reward/accuracy` share one chart: parts of one thing on one scale."""
+CHARTS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Loss", ("loss",)),
+    ("Tokens predicted right", ("right_tokens",)),
+    ("Mean reward of a judgement", ("reward", "reward/*")),
+    ("KL to the reference policy", ("kl",)),
+    ("Entropy of a token", ("entropy",)),
+    ("Tokens clipped", ("share/clipped_low", "share/clipped_high")),
+    ("Groups without reward variance", ("share/zero_variance",)),
+    ("Judgements cut off", ("share/truncated",)),
+    ("Tokens of a judgement", ("length/completion",)),
+    ("Gradient norm", ("grad_norm",)),
+    ("Learning rate", ("learning_rate",)),
+    ("Tokens per second", ("tokens_per_second",)),
+    ("Seconds per step", ("time/*",)),
+)
+"""Title and columns of each chart, in this order; `*` stands for any rest of a name. Columns named nowhere come last."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageCurves:
     title: str
     charts: tuple[LineChart, ...]
+    always_zero: tuple[str, ...]
+    """What was measured and never happened; a chart of it would show nothing."""
 
 
 def stage_curves(title: str, path: Path) -> StageCurves:
-    curves = read_metrics(path)
-    charts: dict[str, dict[str, Curve]] = {}
-    for column in sorted(curves, key=_rank):
-        if len(curves[column]) > 1:
-            group, _, part = column.rpartition("/")
-            chart = group if group in TOGETHER else column
-            charts.setdefault(chart, {})[_words(part)] = curves[column]
-    return StageCurves(title=title, charts=tuple(line_chart(_words(name), lines) for name, lines in charts.items()))
+    curves = {column: curve for column, curve in read_metrics(path).items() if len(curve) > 1}
+    always_zero = sorted(column for column, curve in curves.items() if not any(value for _, value in curve))
+    for column in always_zero:
+        del curves[column]
+    charts = []
+    for chart, patterns in CHARTS:
+        columns = [column for pattern in patterns for column in sorted(curves) if _matches(column, pattern)]
+        if columns:
+            charts.append(line_chart(chart, {_label(column): curves.pop(column) for column in columns}))
+    charts += [line_chart(_words(column).capitalize(), {"": curves[column]}) for column in sorted(curves)]
+    return StageCurves(title=title, charts=tuple(charts), always_zero=tuple(map(_words, always_zero)))
 
 
 def read_metrics(path: Path) -> dict[str, Curve]:
-    """Column -> (step, value). Cells that are empty or no finite number are left out: loggers write a line per source."""
+    """Column -> (step, value). Cells that are empty or no finite number are left out: not every step measures everything."""
     curves: dict[str, Curve] = {}
     with path.open(encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines):
@@ -56,17 +72,14 @@ def _number(cell: str | None) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _rank(column: str) -> tuple[int, str]:
-    for place, word in enumerate(LAST_OF_ALL):
-        if word in column:
-            return len(FIRST_OF_ALL) + 1 + place, column
-    for place, word in enumerate(FIRST_OF_ALL):
-        if word in column:
-            return place, column
-    return len(FIRST_OF_ALL), column
+def _matches(column: str, pattern: str) -> bool:
+    return column == pattern or (pattern.endswith("*") and column.startswith(pattern[:-1]))
+
+
+def _label(column: str) -> str:
+    """`reward/format` -> `format`; a column that is the whole of its parts is their `total`."""
+    return _words(column.partition("/")[2]) or "total"
 
 
 def _words(name: str) -> str:
-    """`train/grad_norm` -> `grad norm`."""
-    words = name.removeprefix("train/").replace("/", ": ").replace("_", " ")
-    return words.replace("kl", "KL") if words.split()[0] == "kl" else words
+    return name.replace("/", " ").replace("_", " ")

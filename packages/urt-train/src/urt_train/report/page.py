@@ -89,7 +89,7 @@ def render_report(folder: Path, *, recipe: str, split: str, data: ShardFolder | 
             {"title": "How the judgements behave: readable, consistent, coherent", "tables": behaviour},
             *_other_splits(folder, split),
             *(
-                {"title": f"Everything about {stage_title(stage)}", "tables": evaluation_tables(evaluations[stage])}
+                {"title": f"{stage_title(stage)}, in full", "tables": evaluation_tables(evaluations[stage])}
                 for stage in evaluations
             ),
         ],
