@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 
 from urt_core import PreferenceRecord, Task
-
 from urt_data.sprites.pairs import pairs
 from urt_data.sprites.world import Split
 

@@ -10,7 +10,6 @@ from PIL import Image, ImageDraw
 from urt_core import PreferenceRecord, Task
 from urt_core.media import MediaPolicy, load_frames
 from urt_core.records import Media
-
 from urt_data.sprites.draw import FRAME_SIZE, IMAGE_SIZE, NUM_FRAMES
 from urt_data.sprites.pairs import pairs
 from urt_data.sprites.world import Split

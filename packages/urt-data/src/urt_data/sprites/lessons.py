@@ -12,10 +12,9 @@ from typing import Any
 from urt_core import Task
 from urt_core.prompts import Prompt
 from urt_core.records import Media
-
 from urt_data.sprites.oracle import check, describe, mark
 from urt_data.sprites.pairs import SEMANTIC_CAUSES, View, flaw_of, misread
-from urt_data.sprites.questions import VAGUE, ask
+from urt_data.sprites.questions import ask
 from urt_data.sprites.world import Flaw, Scene, Split, sample_scene, split_of
 
 CLIP_SHARE = 0.4

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from urt_core import Completion, Dialect, PreferenceRecord, SamplingParams
 from urt_core.errors import EngineError
 from urt_core.prompts import Prompt, verdict_text
-
 from urt_data.sprites.pairs import View
 from urt_data.sprites.world import AESTHETIC_FLAWS, AUTHENTICITY_FLAWS, TEMPORAL_FLAWS, Scene
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 
 from urt_core import Preference, PreferenceRecord, Task
 from urt_core.records import Media, MediaKind
-
 from urt_data.sprites.draw import draw_clip, draw_image, encode_png
-from urt_data.sprites.questions import VAGUE, Question, ask
+from urt_data.sprites.questions import VAGUE, ask
 from urt_data.sprites.world import (
     AESTHETIC_FLAWS,
     AUTHENTICITY_FLAWS,

@@ -21,7 +21,7 @@ class Question:
 
     def say(self, word: str) -> str:
         """An answer as a person would say it: `It is red.`"""
-        if word in COUNTS or self.about == "lead" and word.split()[0] in COUNTS:
+        if word in COUNTS or (self.about == "lead" and word.split()[0] in COUNTS):
             return f"There {'is' if word == 'one' else 'are'} {word}."
         return f"It is a {word}." if self.about == "shape" else f"It is {word}."
 

@@ -1,0 +1,44 @@
+"""Lessons teach words, never the shape of a judgement."""
+
+import itertools
+
+from urt_core import ParseFailure, Task, parse_judgement
+from urt_data.sprites import LessonStream
+
+
+def lessons(stream: LessonStream, number: int) -> list:
+    return [lesson for batch in itertools.islice(stream, number) for lesson in batch]
+
+
+def test_no_lesson_holds_a_verdict_or_a_score():
+    for lesson in lessons(LessonStream(batch_size=32, num_seeing=1, seed=0), 6):
+        assert "<answer>" not in lesson.completion
+        assert "/10" not in lesson.completion
+        assert all(isinstance(parse_judgement(lesson.completion, task=task), ParseFailure) for task in Task)
+
+
+def test_the_curriculum_begins_with_descriptions():
+    batches = list(itertools.islice(LessonStream(batch_size=16, num_seeing=2, seed=0), 3))
+    assert {lesson.prompt.text for batch in batches[:2] for lesson in batch} == {"What does it show?"}
+    assert len({lesson.prompt.text for lesson in batches[2]}) > 8
+
+
+def test_a_resumed_stream_goes_on_with_the_same_lessons():
+    straight = list(itertools.islice(LessonStream(batch_size=4, num_seeing=1, seed=5), 4))
+    stream = LessonStream(batch_size=4, num_seeing=1, seed=5)
+    for _ in range(2):
+        next(iter(stream))
+    resumed = LessonStream(batch_size=4, num_seeing=1, seed=5)
+    resumed.load_state_dict(stream.state_dict())
+    assert list(itertools.islice(resumed, 2)) == straight[2:]
+
+
+def test_sums_are_right():
+    for lesson in lessons(LessonStream(batch_size=64, num_seeing=0, seed=1), 4):
+        text = lesson.prompt.text
+        if text.startswith("Add: "):
+            assert sum(map(int, text[5:-1].split("+"))) == int(lesson.completion)
+        if text.startswith("Which is more"):
+            assert max(int(word.strip(",?")) for word in text.split() if word.strip(",?").isdigit()) == int(
+                lesson.completion
+            )
