@@ -1,13 +1,13 @@
-"""Figures about judgements: accuracy with an honest denominator, intervals, agreement between orders, calibration."""
+"""Accuracy over pairs with an honest denominator, and agreement between the two orders of presentation."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Literal
 
 from urt_core.errors import ConfigError
 from urt_core.judgement import Judgement, ParseFailure
+from urt_core.metrics.intervals import require_same_length, wilson_interval
 from urt_core.records import Preference
 
 Prediction = Preference | Judgement | ParseFailure | None
@@ -63,7 +63,7 @@ def pairwise_accuracy(
 
     A predicted tie on a decisive pair is wrong in both. Unreadable predictions are wrong and counted.
     """
-    _same_length(predictions, labels)
+    require_same_length(predictions, labels)
     if ties not in ("exclude", "include"):
         raise ConfigError(f"ties is {ties!r}; allowed: 'exclude', 'include'")
     kept = [
@@ -102,7 +102,7 @@ class PositionConsistency:
 def position_consistency(given: Sequence[Prediction], swapped: Sequence[Prediction]) -> PositionConsistency:
     """Agreement between the verdicts in the given order and those with the candidates exchanged (as stated, not
     swapped back)."""
-    _same_length(given, swapped)
+    require_same_length(given, swapped)
     both = [
         (one, two)
         for one, two in zip(map(verdict_of, given), map(verdict_of, swapped), strict=True)
@@ -116,22 +116,3 @@ def position_consistency(given: Sequence[Prediction], swapped: Sequence[Predicti
         consistency=agree / len(both) if both else math.nan,
         first_pick_rate=decisive.count(Preference.FIRST) / len(decisive) if decisive else math.nan,
     )
-
-
-def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Score interval of a proportion (Wilson 1927, eq. 1): stays inside [0, 1] and holds its level for small n."""
-    if not 0 <= successes <= n:
-        raise ConfigError(f"successes is {successes} of {n}; it must lie between 0 and n")
-    if n == 0:
-        return 0.0, 1.0
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    share = successes / n
-    centre = share + z * z / (2 * n)
-    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
-
-
-def _same_length(one: Sequence[object], two: Sequence[object]) -> None:
-    if len(one) != len(two):
-        raise ConfigError(f"{len(one)} values against {len(two)}; both sequences need one entry per pair")

@@ -1,0 +1,97 @@
+"""How sure a figure is: intervals of one accuracy, and of the difference between two judges on the same pairs."""
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from urt_core.errors import ConfigError
+
+
+def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Score interval of a proportion (Wilson 1927): stays inside [0, 1] and holds its level for small n."""
+    if not 0 <= successes <= n:
+        raise ConfigError(f"successes is {successes} of {n}; it must lie between 0 and n")
+    z = _quantile(confidence)
+    if n == 0:
+        return 0.0, 1.0
+    share = successes / n
+    centre = share + z * z / (2 * n)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    # At 0 and n successes one bound is exactly the share; rounding must not move it inside.
+    low = 0.0 if successes == 0 else (centre - half) / scale
+    high = 1.0 if successes == n else (centre + half) / scale
+    return low, high
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PairedDifference:
+    """How much more often judge A is right than judge B on the same pairs.
+
+    PairedDifference(difference=0.031, low=0.004, high=0.058, n=1250)
+    """
+
+    difference: float
+    """Accuracy of A less accuracy of B."""
+    low: float
+    high: float
+    n: int
+
+
+def paired_bootstrap(
+    correct_a: Sequence[bool],
+    correct_b: Sequence[bool],
+    *,
+    num_resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> PairedDifference:
+    """Percentile interval of the accuracy difference (Efron 1979), resampling pairs and keeping both judges together."""
+    n = require_same_length(correct_a, correct_b)
+    _quantile(confidence)
+    if n == 0 or num_resamples < 1:
+        raise ConfigError(f"{n} pairs and {num_resamples} resamples; both must be at least 1")
+    differences = [int(a) - int(b) for a, b in zip(correct_a, correct_b, strict=True)]
+    # A resample of n differences is determined by how often -1, 0 and 1 are drawn.
+    counts = [differences.count(value) for value in (-1, 0, 1)]
+    draw = random.Random(seed)
+    means = sorted(sum(draw.choices((-1, 0, 1), weights=counts, k=n)) / n for _ in range(num_resamples))
+    tail = (1 - confidence) / 2
+    low = means[math.floor(tail * (num_resamples - 1))]
+    high = means[math.ceil((1 - tail) * (num_resamples - 1))]
+    return PairedDifference(difference=sum(differences) / n, low=low, high=high, n=n)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class McNemar:
+    """Exact test of whether two judges differ: McNemar(n_only_a=12, n_only_b=3, p_value=0.035)."""
+
+    n_only_a: int
+    """Pairs that only judge A got right."""
+    n_only_b: int
+    p_value: float
+
+
+def mcnemar(correct_a: Sequence[bool], correct_b: Sequence[bool]) -> McNemar:
+    """Two-sided exact binomial test on the discordant pairs (McNemar 1947)."""
+    require_same_length(correct_a, correct_b)
+    pairs = list(zip(correct_a, correct_b, strict=True))
+    only_a, only_b = sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
+    n = only_a + only_b
+    tail = sum(math.comb(n, k) for k in range(min(only_a, only_b) + 1))
+    return McNemar(n_only_a=only_a, n_only_b=only_b, p_value=min(1.0, 2 * tail / 2**n))
+
+
+def require_same_length(one: Sequence[object], two: Sequence[object]) -> int:
+    """The length both sequences have."""
+    if len(one) != len(two):
+        raise ConfigError(f"{len(one)} values against {len(two)}; both sequences need one entry per pair")
+    return len(one)
+
+
+def _quantile(confidence: float) -> float:
+    if not 0.0 < confidence < 1.0:
+        raise ConfigError(f"confidence is {confidence}; it must lie between 0 and 1, such as 0.95")
+    return NormalDist().inv_cdf(0.5 + confidence / 2)
