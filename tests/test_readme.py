@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from urt_core import Dialect, JudgeSpec, Status
 from urt_data import ShardFolder
 from urt_train.program import compose
 
@@ -70,14 +72,45 @@ def test_a_command_names_a_program_and_valid_settings(program: str, overrides: t
     compose(ROOT / "apps" / "configs", list(overrides))
 
 
-def test_the_example_of_own_pairs_runs(tmp_path: Path) -> None:
-    (example,) = blocks(ROOT / "README.md", "python")
+def example(first_use: str) -> str:
+    (found,) = [block for block in blocks(ROOT / "README.md", "python") if first_use in block]
+    return found
+
+
+@pytest.fixture
+def folder_with_images(tmp_path: Path) -> Path:
     (tmp_path / "images").mkdir()
-    for name in ("a", "b"):
-        Image.new("RGB", (8, 8), "red").save(tmp_path / "images" / f"{name}.png")
-    script = tmp_path / "example.py"
-    script.write_text(example, encoding="utf-8")
-    subprocess.run([sys.executable, script], cwd=tmp_path, check=True)
-    shards = ShardFolder(tmp_path / "pairs" / "train")
+    for name, colour in (("a", "red"), ("b", "blue")):
+        Image.new("RGB", (64, 64), colour).save(tmp_path / "images" / f"{name}.png")
+    return tmp_path
+
+
+def run(code: str, *, cwd: Path) -> str:
+    completed = subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stderr[-2000:]
+    return completed.stdout
+
+
+def test_the_example_of_own_pairs_runs(folder_with_images: Path) -> None:
+    run(example("ShardWriter"), cwd=folder_with_images)
+    shards = ShardFolder(folder_with_images / "pairs" / "train")
     assert len(shards) == 1
     assert shards[0].text == "a red car in the snow"
+
+
+def test_the_example_of_a_judge_runs(folder_with_images: Path) -> None:
+    """On the base model in the place of a trained judge: it can be asked, and whatever it writes has a status."""
+    judge = folder_with_images / "outputs" / "tiny" / "grpo" / "model"
+    shutil.copytree(ROOT / "assets" / "tiny", judge)
+    JudgeSpec(
+        dialect=Dialect.V1,
+        dimensions={},
+        min_pixels=4096,
+        max_pixels=4096,
+        num_frames=4,
+        stage="base",
+        base="assets/tiny",
+    ).save(judge)
+    preference, consistent, status = run(example("Scorer"), cwd=folder_with_images).split()
+    assert status in set(Status)
+    assert (preference == "None") == (status != Status.OK)
