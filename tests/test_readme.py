@@ -111,6 +111,6 @@ def test_the_example_of_a_judge_runs(folder_with_images: Path) -> None:
         stage="base",
         base="assets/tiny",
     ).save(judge)
-    preference, consistent, status = run(example("Scorer"), cwd=folder_with_images).split()
+    preference, _, status = run(example("Scorer"), cwd=folder_with_images).split()
     assert status in set(Status)
     assert (preference == "None") == (status != Status.OK)
