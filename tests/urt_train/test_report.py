@@ -18,6 +18,7 @@ from urt_core.engines.scripted import ScriptedEngine
 from urt_core.errors import DataError
 from urt_data.shards import ShardFolder, ShardWriter
 from urt_train.evaluation import evaluate
+from urt_train.phases import duration
 from urt_train.report import write_report
 from urt_train.report.charts import (
     is_noisy,
@@ -30,7 +31,7 @@ from urt_train.report.charts import (
 )
 from urt_train.report.curves import read_metrics, stage_curves
 from urt_train.report.gallery import choose_pairs, data_uri
-from urt_train.report.summary import duration, rough_duration
+from urt_train.report.summary import rough_duration
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = Console(file=io.StringIO())

@@ -22,6 +22,9 @@ from urt_train.judging import JudgedPair, Order, judge_pairs, read_judged_pairs,
 from urt_train.progress import progress_bar
 from urt_train.rates import EvaluationRow, rows_per_cause, rows_per_task
 
+DIRECT_MAX_TOKENS = 24
+"""Enough for the verdict sentence of every task, in every tokenizer."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationResult:
@@ -92,7 +95,7 @@ def evaluate(
     dialects: Sequence[Dialect] = (Dialect.V1, Dialect.DIRECT),
     orders: Literal["both", "given"] = "both",
     sampling: SamplingParams | None = None,
-    direct_max_tokens: int = 24,
+    direct_max_tokens: int = DIRECT_MAX_TOKENS,
     batch_size: int = 64,
     data: Mapping[str, object] | None = None,
     console: Console | None = None,
@@ -131,16 +134,23 @@ def evaluate(
     return EvaluationResult(
         model=engine.model,
         data=data or {},
-        settings={
-            "dialects": [str(dialect) for dialect in dialects],
-            "orders": orders,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "seed": sampling.seed,
-            "max_tokens": {str(dialect): limit for dialect, limit in limits.items()},
-            "batch_size": batch_size,
-        },
+        settings=settings_of(dialects, orders, sampling, direct_max_tokens),
         rows=rows_per_task(judged),
         cause_rows=rows_per_cause(judged),
         judged=tuple(judged),
     )
+
+
+def settings_of(
+    dialects: Sequence[Dialect], orders: str, sampling: SamplingParams, direct_max_tokens: int = DIRECT_MAX_TOKENS
+) -> dict[str, object]:
+    """What a result depends on beside the model and the pairs; two evaluations with equal settings can be compared."""
+    return {
+        "dialects": [str(dialect) for dialect in dialects],
+        "orders": orders,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": sampling.seed,
+        "max_tokens": sampling.max_tokens,
+        "direct_max_tokens": direct_max_tokens,
+    }

@@ -20,11 +20,13 @@ class PhaseCost:
     name: str
     title: str
     seconds: float
+    """Of all its runs together, where it was interrupted and went on."""
     peak_memory_bytes: int
+    is_finished: bool = True
 
 
 class PhaseLog:
-    """Costs in the order of the phases; a phase measured again replaces its old line, other lines stay."""
+    """Costs in the order of the phases; a phase that is done again replaces its old line, one that goes on adds to it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -32,19 +34,26 @@ class PhaseLog:
 
     @contextmanager
     def measure(self, name: str, *, title: str) -> Iterator[None]:
-        """Written only when the phase ends without an error: a phase that failed has no honest cost."""
-        per_phase = reset_peak_memory()
+        before = next((cost for cost in self.costs if cost.name == name and not cost.is_finished), None)
+        is_peak_own = reset_peak_memory()
         started = time.monotonic()
-        yield
-        cost = PhaseCost(
-            name=name,
-            title=title,
-            seconds=round(time.monotonic() - started, 2),
-            peak_memory_bytes=peak_memory_bytes(since_reset=per_phase),
-        )
+        is_finished = False
+        try:
+            yield
+            is_finished = True
+        finally:
+            seconds = time.monotonic() - started + (before.seconds if before else 0.0)
+            peak = max(peak_memory_bytes(since_reset=is_peak_own), before.peak_memory_bytes if before else 0)
+            self._note(
+                PhaseCost(
+                    name=name, title=title, seconds=round(seconds, 2), peak_memory_bytes=peak, is_finished=is_finished
+                )
+            )
+
+    def _note(self, cost: PhaseCost) -> None:
         names = [known.name for known in self.costs]
-        if name in names:
-            self.costs[names.index(name)] = cost
+        if cost.name in names:
+            self.costs[names.index(cost.name)] = cost
         else:
             self.costs.append(cost)
         self._write()
@@ -82,3 +91,20 @@ def peak_memory_bytes(*, since_reset: bool = True) -> int:
                 return int(line.split()[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def duration(seconds: float) -> str:
+    """
+    >>> duration(4.24), duration(212.4), duration(7384)
+    ('4.2 s', '3 min 32 s', '2 h 3 min')
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def memory(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.2f} GB"

@@ -14,6 +14,7 @@ from rich.text import Text
 from urt_core import Dialect, Task
 from urt_train.evaluation import EvaluationResult
 from urt_train.judging import Order
+from urt_train.phases import PhaseCost, duration, memory
 from urt_train.rates import EvaluationRow, Rate
 
 DIALECT_TITLES = {
@@ -57,7 +58,9 @@ class Table:
             table.add_column(Text(column), justify="left" if number == 0 else "right")
         for row in self.rows:
             # Text, not str: a cause or a stage name in square brackets must not become console markup.
-            table.add_row(*(Text(cell) for cell in row), style="bold" if row[0] == task_title(None) else None)
+            table.add_row(
+                *(Text(cell) for cell in row), style="bold" if row[0] in (task_title(None), "Everything") else None
+            )
         return table
 
 
@@ -127,6 +130,27 @@ def stage_tables(results: Mapping[str, EvaluationResult]) -> StageTables:
         for dialect in dialects
     ]
     return StageTables(accuracy, behaviour)
+
+
+def brief_table(title: str, result: EvaluationResult) -> Table:
+    """One row per way of answering, one column per task."""
+    tasks = list(dict.fromkeys(row.task for row in result.rows))
+    return Table(
+        title=title,
+        columns=("answering", *map(task_title, tasks)),
+        rows=tuple(
+            (DIALECT_NAMES[dialect], *(_accuracy_cell(result, dialect, task) for task in tasks))
+            for dialect in result.dialects
+        ),
+    )
+
+
+def cost_table(costs: Sequence[PhaseCost]) -> Table:
+    total = sum(cost.seconds for cost in costs)
+    rows = [(cost.title, duration(cost.seconds), memory(cost.peak_memory_bytes)) for cost in costs]
+    if costs:
+        rows.append(("Everything", duration(total), memory(max(cost.peak_memory_bytes for cost in costs))))
+    return Table(title="Time and memory", columns=("phase", "time", "peak memory"), rows=tuple(rows))
 
 
 def markdown_page(title: str, tables: Sequence[Table], *, introduction: str) -> str:

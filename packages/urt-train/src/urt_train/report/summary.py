@@ -10,7 +10,7 @@ from pathlib import Path
 from urt_core import Dialect
 from urt_data.shards import ShardFolder
 from urt_train.evaluation import EvaluationResult
-from urt_train.phases import PhaseCost
+from urt_train.phases import PhaseCost, duration, memory
 from urt_train.tables import percent, percent_with_interval, stage_title
 
 
@@ -121,19 +121,6 @@ def facts(folder: Path, last: EvaluationResult, data: ShardFolder | None) -> lis
     return known
 
 
-def duration(seconds: float) -> str:
-    """
-    >>> duration(4.24), duration(212.4), duration(7384)
-    ('4.2 s', '3 min 32 s', '2 h 3 min')
-    """
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
 def rough_duration(seconds: float) -> str:
     """
     >>> rough_duration(42), rough_duration(824), rough_duration(7384)
@@ -142,10 +129,6 @@ def rough_duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
-def memory(num_bytes: int) -> str:
-    return f"{num_bytes / 1e9:.2f} GB"
 
 
 def _accuracy(result: EvaluationResult, dialect: Dialect) -> str:

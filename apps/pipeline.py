@@ -1,0 +1,20 @@
+"""Run a whole recipe: data, teacher, the three stages, an evaluation before and after each, the report: python apps/pipeline.py
+
+Started again, it goes on where it stopped: what is finished under the same settings is kept.
+"""
+
+from pathlib import Path
+
+from urt_train.config import TrainConfig
+from urt_train.program import program
+
+
+@program(Path(__file__).parent / "configs")
+def main(config: TrainConfig) -> None:
+    from urt_train.pipeline import run_pipeline
+
+    run_pipeline(config)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""A recipe from its data to its report: every step in its order, the judge measured before the first stage and after each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.rule import Rule
+
+from urt_data import ShardFolder
+from urt_train.assessment import assess, saved_assessment
+from urt_train.config import Stage, TrainConfig
+from urt_train.order import Step, initial_model, model_folder, run_program, steps
+from urt_train.phases import PhaseCost, PhaseLog
+from urt_train.report import read_evaluations, write_report
+from urt_train.tables import brief_table, cost_table, markdown_page, print_tables, stage_tables, stage_title
+
+STEP_TITLES = {
+    "prepare_data": "Make the data",
+    "distill": "Ask the teacher",
+    "cold_start": "Stage 1: cold start",
+    "rejection_sampling": "Stage 2: rejection sampling",
+    "grpo": "Stage 3: GRPO",
+}
+
+
+def run_pipeline(config: TrainConfig, *, console: Console | None = None) -> Path:
+    """Run what is not done yet, print stage x task, and return the report."""
+    console = console or Console()
+    costs = PhaseLog(config.output_dir / "costs.json")
+    todo = steps(config)
+    stages = {stage.value for stage in Stage}
+    for number, step in enumerate(todo, start=1):
+        if step.name == Stage.cold_start.value:
+            measure_judge(config, "base", initial_model(config, Stage.cold_start), costs, console)
+        console.print(Rule(f"{STEP_TITLES[step.name]}  ({number} of {len(todo)})", align="left"))
+        run_step(config, step, costs, console)
+        if step.name in stages:
+            measure_judge(config, step.name, str(model_folder(config, Stage(step.name))), costs, console)
+    return conclude(config, costs.costs, console)
+
+
+def run_step(config: TrainConfig, step: Step, costs: PhaseLog, console: Console) -> None:
+    """A finished step is only asked whether it was made with these settings (the data are: they have no other input)."""
+    if not step.is_done:
+        with costs.measure(step.name, title=STEP_TITLES[step.name]):
+            run_program(step, config)
+    elif step.name == "prepare_data":
+        console.print(f"{step.writes[0].parent} is there", highlight=False)
+    else:
+        run_program(step, config)
+
+
+def measure_judge(config: TrainConfig, name: str, checkpoint: str, costs: PhaseLog, console: Console) -> None:
+    title = f"Measure: {stage_title(name)}"
+    console.print(Rule(title, align="left"))
+    results = saved_assessment(config, checkpoint)
+    if results is None:
+        with costs.measure(f"evaluate_{name}", title=title):
+            results = assess(config, checkpoint, console=console)
+    for split, result in results.items():
+        print_tables([brief_table(f"Right on {split}", result)], console=console)
+
+
+def conclude(config: TrainConfig, costs: list[PhaseCost], console: Console) -> Path:
+    """The tables on the console and in results.md, and the report."""
+    split = config.evaluation.splits[0]
+    tables = stage_tables(read_evaluations(config.output_dir, split=split))
+    shown = [*tables.accuracy, *tables.behaviour, cost_table(costs)]
+    console.print(Rule("Results", align="left"))
+    print_tables(shown, console=console)
+    introduction = f"Recipe {config.recipe}, judged on the split {split}. Right, with the 95 % interval in brackets."
+    page = markdown_page(f"Results of {config.recipe}", shown, introduction=introduction)
+    (config.output_dir / "results.md").write_text(page, encoding="utf-8")
+    report = write_report(
+        config.output_dir, recipe=config.recipe, split=split, data=ShardFolder(config.data_dir(split))
+    )
+    console.print(
+        f"\nreport to open in a browser: {report}\ntables: {config.output_dir / 'results.md'}", highlight=False
+    )
+    return report

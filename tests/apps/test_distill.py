@@ -1,0 +1,73 @@
+"""python apps/distill.py: traces of the oracle, a remote teacher that lacks its key, choices on the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from urt_core import Task, parse_judgement
+from urt_core.errors import ConfigError
+from urt_data import ShardFolder, ShardWriter
+from urt_data.sprites import Split, pairs
+from urt_train.program import compose
+
+APPS = Path(__file__).parents[2] / "apps"
+
+
+@pytest.fixture
+def main(monkeypatch):
+    monkeypatch.syspath_prepend(str(APPS))
+    from importlib import import_module
+
+    return import_module("distill").main
+
+
+@pytest.fixture
+def overrides(tmp_path) -> list[str]:
+    folder = tmp_path / "tiny" / "data" / "train"
+    with ShardWriter(folder, metadata={"source": "sprites", "licence": "Apache-2.0"}) as shards:
+        for task in Task:
+            for record in pairs(task, 6, split=Split.TRAIN, seed=0):
+                shards.write(record)
+    return [f"output_root={tmp_path}", "recipe=tiny"]
+
+
+def test_the_oracle_is_always_right_and_every_task_is_counted(tmp_path, overrides, main):
+    tasks = "distill.tasks=[image_generation,video_understanding]"
+    main(compose(APPS / "configs", [*overrides, tasks, "distill.pairs_per_task=4"]))
+    traces = ShardFolder(tmp_path / "tiny" / "data" / "cold_start")
+    kept = {"asked": 4, "kept": 4, "dropped": {}}
+    assert traces.metadata["distillation"]["counts"] == {"image_generation": kept, "video_understanding": kept}
+    assert traces.metadata["licence"] == "Apache-2.0"
+    assert traces.metadata["made_from"] == ShardFolder(tmp_path / "tiny" / "data" / "train").manifest_sha256
+    for record in traces:
+        judgement = parse_judgement(record.completion, task=record.task)
+        assert judgement.verdict is record.preference
+        assert judgement.sums_consistent
+        assert judgement.answer_matches_totals
+
+
+def test_twice_is_the_same_to_the_byte(tmp_path, overrides, main):
+    config = compose(APPS / "configs", overrides)
+    main(config)
+    manifest = tmp_path / "tiny" / "data" / "cold_start" / "manifest.json"
+    before = manifest.read_bytes()
+    main(config)
+    assert manifest.read_bytes() == before
+    assert json.loads(before)["num_samples"] == 24
+
+
+def test_a_remote_teacher_without_a_key_is_one_clear_line(overrides, main, monkeypatch):
+    monkeypatch.delenv("MY_KEY", raising=False)
+    config = compose(APPS / "configs", [*overrides, "teacher=openai", "distill.api_key_env=MY_KEY"])
+    with pytest.raises(ConfigError, match="environment variable MY_KEY is not set") as error:
+        main(config)
+    assert "\n" not in str(error.value)
+
+
+def test_without_pairs_it_says_which_command_makes_them(tmp_path, main):
+    from urt_train.errors import MissingStageError
+
+    config = compose(APPS / "configs", [f"output_root={tmp_path}", "run_missing=false"])
+    with pytest.raises(MissingStageError, match=r"python apps/prepare_data\.py"):
+        main(config)

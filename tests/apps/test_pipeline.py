@@ -1,0 +1,152 @@
+"""python apps/pipeline.py: the order of its phases, what it leaves behind, and that it goes on where it stopped.
+
+Training itself is tested in tests/urt_train; here each stage writes what a stage writes, and its judge is an oracle that errs
+less after every stage.
+"""
+
+import json
+import random
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from urt_core import Completion, JudgeSpec, Task, verdict_text
+from urt_data import ShardWriter
+from urt_data.sprites import OracleTeacher, build_split
+from urt_train import assessment, pipeline
+from urt_train.config import Stage
+from urt_train.order import model_folder
+from urt_train.program import compose
+
+APPS = Path(__file__).parents[2] / "apps"
+RIGHT = {"base": 0.0, "cold_start": 0.5, "rejection_sampling": 0.75, "grpo": 1.0}
+
+
+class ErringOracle:
+    """Right on a share of the pairs, the same ones each time; the base writes nothing that can be read."""
+
+    def __init__(self, stage: str, records) -> None:
+        self.model = stage
+        self.oracle = OracleTeacher(records)
+        self.records = {record.key: record for record in records}
+
+    def generate(self, prompts, sampling):
+        return [[self.judge(prompt, sampling)] for prompt in prompts]
+
+    def judge(self, prompt, sampling) -> Completion:
+        [[told]] = self.oracle.generate([prompt], sampling)
+        if self.model == "base":
+            return Completion(text="one red star, two green fish")
+        if random.Random(prompt.key).random() < RIGHT[self.model]:
+            return told
+        record = self.records[prompt.key]
+        right, wrong = (
+            verdict_text(record.task, label, dialect=prompt.dialect)
+            for label in (record.preference, record.preference.swap())
+        )
+        return Completion(text=told.text.replace(right, wrong))
+
+
+@pytest.fixture
+def started(tmp_path, monkeypatch):
+    """The names of the programs that were run, in their order."""
+    monkeypatch.syspath_prepend(str(APPS))
+    started: list[str] = []
+    records = [record for record in build_split("test", dict.fromkeys(Task, 4), seed=0)]
+
+    def run_program(step, config):
+        was_done = step.is_done
+        started.append(step.name + (" again" if was_done else ""))
+        if was_done:
+            return
+        if step.name == "prepare_data":
+            for split in ("train", "test"):
+                with ShardWriter(config.data_dir(split), metadata={"source": "sprites"}) as shards:
+                    for record in records:
+                        shards.write(record)
+        elif step.name == "distill":
+            with ShardWriter(config.data_dir("cold_start")) as shards:
+                shards.write(records[0])
+        else:
+            finish_stage(config, Stage(step.name))
+            for path in step.writes:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch(exist_ok=True)
+
+    def open_engine(config, checkpoint, spec):
+        return ErringOracle(assessment.name_of(config, checkpoint), records)
+
+    monkeypatch.setattr(pipeline, "run_program", run_program)
+    monkeypatch.setattr(assessment, "open_engine", open_engine)
+    return started
+
+
+def finish_stage(config, stage: Stage) -> None:
+    folder = model_folder(config, stage)
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(stage.value.encode())
+    spec = JudgeSpec(
+        dialect="v1",  # type: ignore[arg-type]
+        dimensions={str(task): task.dimensions for task in Task},
+        min_pixels=64,
+        max_pixels=4096,
+        num_frames=4,
+        stage=stage.value,
+        base="tiny",
+    )
+    spec.save(folder)
+    rows = "\n".join(f"{step},{1 / (step + 1)}" for step in range(5))
+    (config.stage_dir(stage) / "metrics.csv").write_text(f"step,loss\n{rows}\n")
+
+
+def test_from_nothing_to_the_report_and_again(tmp_path, started, capsys):
+    config = compose(APPS / "configs", [f"output_root={tmp_path}", "evaluation.splits=[test]"])
+    main = import_module("pipeline").main
+    main(config)
+    assert started == ["prepare_data", "distill", "cold_start", "rejection_sampling", "grpo"]
+    output = tmp_path / "tiny"
+    costs = json.loads((output / "costs.json").read_text())
+    assert [cost["name"] for cost in costs] == [
+        *("prepare_data", "distill", "evaluate_base"),
+        *("cold_start", "evaluate_cold_start"),
+        *("rejection_sampling", "evaluate_rejection_sampling"),
+        *("grpo", "evaluate_grpo"),
+    ]
+    results = (output / "results.md").read_text()
+    lines = [line for line in results.splitlines() if line.startswith("| ")]
+    assert any(line.startswith("| Base | 0.0 % (") for line in lines)
+    assert any(line.startswith("| GRPO | 100.0 % (") for line in lines)
+    assert "| Everything |" in results
+    shown = capsys.readouterr().out
+    assert "Stage 3: GRPO" in shown
+    assert "report.html" in shown
+    page = (output / "report.html").read_text(encoding="utf-8")
+    assert "Right on 100.0 % of 16 held-out pairs" in page
+    assert page.count('class="card ') == 16
+
+    started.clear()
+    main(config)
+    assert started == ["distill again", "cold_start again", "rejection_sampling again", "grpo again"]
+    assert json.loads((output / "costs.json").read_text()) == costs
+
+
+def test_after_a_breakdown_it_goes_on_with_what_is_missing(tmp_path, started, monkeypatch):
+    config = compose(APPS / "configs", [f"output_root={tmp_path}", "evaluation.dialects=[judge]"])
+    working = pipeline.run_program
+
+    def breaks_in_grpo(step, config):
+        if step.name == "grpo":
+            raise KeyboardInterrupt
+        working(step, config)
+
+    monkeypatch.setattr(pipeline, "run_program", breaks_in_grpo)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run_pipeline(config)
+    assert not (tmp_path / "tiny" / "report.html").exists()
+
+    monkeypatch.setattr(pipeline, "run_program", working)
+    started.clear()
+    pipeline.run_pipeline(config)
+    assert started == ["distill again", "cold_start again", "rejection_sampling again", "grpo"]
+    assert (tmp_path / "tiny" / "report.html").exists()
