@@ -7,29 +7,40 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from urt_core.comparison import Comparison
     from urt_core.engines import AsyncEngine, Completion, Engine, FinishReason, SamplingParams, Status, Usage
     from urt_core.errors import UrtError
     from urt_core.judge import JudgeSpec
     from urt_core.judgement import Judgement, ParseFailure, parse_judgement
-    from urt_core.prompts import Dialect, Prompt, render, sanitise, verdict_text
+    from urt_core.media import MediaPolicy
+    from urt_core.points import PointScore
+    from urt_core.prompts import Dialect, PointContract, Prompt, render, sanitise, verdict_text
+    from urt_core.ranking import Ranking
     from urt_core.records import Media, MediaKind, Preference, PreferenceRecord, Task
     from urt_core.rewards import Reward, judge_reward
+    from urt_core.scorer import Scorer
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "urt_core.comparison": ("Comparison",),
     "urt_core.engines": ("AsyncEngine", "Completion", "Engine", "FinishReason", "SamplingParams", "Status", "Usage"),
     "urt_core.errors": ("UrtError",),
     "urt_core.judge": ("JudgeSpec",),
     "urt_core.judgement": ("Judgement", "ParseFailure", "parse_judgement"),
-    "urt_core.prompts": ("Dialect", "Prompt", "render", "sanitise", "verdict_text"),
+    "urt_core.media": ("MediaPolicy",),
+    "urt_core.points": ("PointScore",),
+    "urt_core.prompts": ("Dialect", "PointContract", "Prompt", "render", "sanitise", "verdict_text"),
+    "urt_core.ranking": ("Ranking",),
     "urt_core.records": ("Media", "MediaKind", "Preference", "PreferenceRecord", "Task"),
     "urt_core.rewards": ("Reward", "judge_reward"),
+    "urt_core.scorer": ("Scorer",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "AsyncEngine",
+    "Comparison",
     "Completion",
     "Dialect",
     "Engine",
@@ -38,12 +49,17 @@ __all__ = [
     "Judgement",
     "Media",
     "MediaKind",
+    "MediaPolicy",
     "ParseFailure",
+    "PointContract",
+    "PointScore",
     "Preference",
     "PreferenceRecord",
     "Prompt",
+    "Ranking",
     "Reward",
     "SamplingParams",
+    "Scorer",
     "Status",
     "Task",
     "UrtError",

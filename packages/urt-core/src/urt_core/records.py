@@ -171,6 +171,12 @@ class PreferenceRecord:
             found = value.kind if isinstance(value, Media) else type(value).__name__
             raise RecordError(f"record {self.key}: {name} is a {found}; {self.task} needs Media of kind {kind}")
 
+    @property
+    def all_media(self) -> dict[str, Media]:
+        """Everything there is to look at, by the name of its field, in the order it is shown."""
+        fields = (("first", self.first), ("second", self.second), ("media", self.media))
+        return {name: value for name, value in fields if isinstance(value, Media)}
+
     def swap(self) -> "PreferenceRecord":
         """The same pair shown in the other order. The completion names candidates by number, so it is dropped."""
         preference = self.preference.swap() if self.preference is not None else None

@@ -64,7 +64,7 @@ def read_scores(body: str, *, noun: str) -> tuple[dict[str, tuple[float, float]]
     found: dict[str, dict[str, float | None]] = {}
     for candidate, number, numbered_name, name in _PATTERNS[noun][0].findall(body):
         if not candidate:
-            given = found.setdefault(" ".join((numbered_name or name).split()), {})
+            given = found.setdefault(numbered_name or name, {})
         elif given is not None:
             value = float(number)
             score = value if 1.0 <= value <= 10.0 else None
@@ -99,9 +99,8 @@ def check_sums(scores: dict[str, tuple[float, float]], totals: Totals, *, comple
     for (addends, total), given in zip((totals["1"], totals["2"]), columns, strict=True):
         if abs(sum(addends) - total) > _TOLERANCE:
             return False
-        if complete:
-            if abs(sum(given) - total) > _TOLERANCE:
-                return False
-            if len(addends) > 1 and addends != given and sorted(addends) != sorted(given):
+        if complete and addends != given:
+            restated = len(addends) == 1 and abs(sum(given) - total) <= _TOLERANCE
+            if not restated and sorted(addends) != sorted(given):
                 return False
     return True if complete else None

@@ -19,7 +19,7 @@ def render(record: PreferenceRecord, dialect: Dialect, *, templates: str | PathL
     `{media}`; without them the media come before the text, unlabelled.
     """
     dialect = Dialect(dialect)
-    media, texts = _fields(record)
+    media, texts = record.all_media, _texts(record)
     template = load_template(
         f"{dialect}/{record.task}",
         folder=Path(templates) if templates is not None else None,
@@ -29,16 +29,10 @@ def render(record: PreferenceRecord, dialect: Dialect, *, templates: str | PathL
     return Prompt(parts=fill(template, media=media, texts=texts), task=record.task, dialect=dialect, key=record.key)
 
 
-def _fields(record: PreferenceRecord) -> tuple[dict[str, Media], dict[str, str]]:
+def _texts(record: PreferenceRecord) -> dict[str, str]:
     if record.task.is_generation:
-        return {"first": _media(record.first), "second": _media(record.second)}, {"caption": record.text}
-    texts = {"question": record.text, "answer_1": str(record.first), "answer_2": str(record.second)}
-    return {"media": _media(record.media)}, texts
-
-
-def _media(value: object) -> Media:
-    assert isinstance(value, Media)  # the record has checked it
-    return value
+        return {"caption": record.text}
+    return {"question": record.text, "answer_1": str(record.first), "answer_2": str(record.second)}
 
 
 def fill(template: Template, *, media: dict[str, Media], texts: dict[str, str]) -> tuple[str | Media, ...]:

@@ -89,10 +89,8 @@ def render_point(
 def render_pair_score(record: PreferenceRecord, *, templates: str | PathLike[str] | None = None) -> Prompt:
     """The prompt that asks for both candidates' shares of each dimension (UnifiedReward 2.0 pair score)."""
     point_scale(PointContract.PAIR_SCORE, record.task)
-    assert isinstance(record.first, Media) and isinstance(record.second, Media)  # the record of a generation task
-    media = {"first": record.first, "second": record.second}
-    name = f"{PointContract.PAIR_SCORE}/{record.task}"
-    return _render(name, media, {"caption": record.text}, task=record.task, key=record.key, templates=templates)
+    name, texts = f"{PointContract.PAIR_SCORE}/{record.task}", {"caption": record.text}
+    return _render(name, record.all_media, texts, task=record.task, key=record.key, templates=templates)
 
 
 def _render(

@@ -6,8 +6,8 @@ written, every tokenizer splits it into plain text, and the parser does not take
 
 import re
 
-# The added tokens of each family's tokenizer (public tokenizer configurations). All but LLaVA-OneVision's two
-# placeholders are matched by the families' shared shapes below; the lists are what the tests hold the shapes to.
+# The added tokens of each family's tokenizer, from their public configurations. The patterns below match their shapes;
+# the lists are what the tests hold the patterns to.
 _QWEN2_TOKENS = (
     *("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>"),
     *("<|box_start|>", "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>"),
@@ -26,13 +26,13 @@ SPECIAL_TOKENS: dict[str, tuple[str, ...]] = {
     "LLaVA-OneVision": ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<video>"),
 }
 
-_CONTROL_NAMES = r"image|video|audio|tool_call|tool_response|tts_\w{1,20}|s"
+_CONTROL_NAMES = r"image|video|audio|im_start|im_end|im_patch|tool_call|tool_response|tts_\w{1,20}|s"
 _TAG_NAMES = r"think|answer"
 _SPECIAL = re.compile(rf"<\|[^<>|\s]{{1,40}}\|>|</?(?:{_CONTROL_NAMES})>", re.IGNORECASE)
 _UNSAFE = re.compile(rf"<(?=\||/?(?:{_CONTROL_NAMES}|{_TAG_NAMES})[ \t]*/?>)", re.IGNORECASE)
 # A line of user text that starts like one of the prompt's own labels is quoted, so that it cannot pose as a candidate.
 _LABEL_LINE = re.compile(
-    r"(?m)^(?=[ \t]*(?:(?:image|video|answer)[ \t]*[12]|caption|question)[ \t]*[:：])", re.IGNORECASE
+    r"(?m)^(?=[ \t]*(?:(?:image|video|answer)[ \t]*[12]|caption|question)[ \t]*[:\uff1a])", re.IGNORECASE
 )
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
