@@ -8,7 +8,7 @@ from pathlib import Path
 from urt_train.config import TrainConfig
 from urt_train.program import program
 
-NUM_SEEING = 400
+NUM_SEEING = 250
 
 
 @program(Path(__file__).parent / "configs")

@@ -34,11 +34,21 @@ def test_a_resumed_stream_goes_on_with_the_same_lessons():
 
 
 def test_sums_are_right():
+    seen = set()
     for lesson in lessons(LessonStream(batch_size=64, num_seeing=0, seed=1), 4):
-        text = lesson.prompt.text
-        if text.startswith("Add: "):
-            assert sum(map(int, text[5:-1].split("+"))) == int(lesson.completion)
-        if text.startswith("Which is more"):
-            assert max(int(word.strip(",?")) for word in text.split() if word.strip(",?").isdigit()) == int(
-                lesson.completion
-            )
+        asked, answers = lesson.prompt.text, lesson.completion.splitlines()
+        if asked.startswith("Add: "):
+            rows = asked.removeprefix("Add: ").split(", ")
+            assert answers == [f"{row}={sum(map(int, row.split('+')))}" for row in rows]
+            seen.add("add")
+        if asked.startswith("Which is more: "):
+            rows = asked.removeprefix("Which is more: ").removesuffix("?").split(", ")
+            assert answers == [str(max(map(int, row.split(" or ")))) for row in rows]
+            seen.add("more")
+    assert seen == {"add", "more"}
+
+
+def test_two_ranks_draw_what_one_process_draws():
+    whole = next(iter(LessonStream(batch_size=6, num_seeing=0, seed=3)))
+    halves = [next(iter(LessonStream(batch_size=3, num_seeing=0, seed=3, rank=rank, world_size=2))) for rank in (0, 1)]
+    assert halves[0] + halves[1] == whole

@@ -34,7 +34,7 @@ def test_a_golden_judgement():
     text = judgement_text(record, Dialect.V1)
     lines = text.splitlines()
     assert lines[0] == "<think>"
-    assert lines[1].startswith("Image 1 shows ")
+    assert lines[1].startswith("Image 1, asked/shown: ")
     assert [line.split(":")[0] for line in lines[3:6]] == [
         "1. Semantic consistency",
         "2. Aesthetics",

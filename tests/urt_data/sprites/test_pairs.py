@@ -28,12 +28,12 @@ def shown_scenes(record) -> list[Scene]:
 
 @pytest.mark.parametrize("task", list(Task))
 @pytest.mark.parametrize("split", list(Split))
-def test_every_scene_shown_or_asked_for_belongs_to_its_split(task, split):
+def test_every_scene_shown_or_asked_for_is_one_of_its_split(task, split):
     for record in pairs(task, 30, split=split, seed=0):
         scenes = shown_scenes(record)
         if task.is_generation:
             scenes.append(Scene.from_json(record.metadata["truth"]["asked"]))
-        assert {split_of(scene) for scene in scenes} == {split}
+        assert {split_of(scene) for scene in scenes} == {split.scenes}
 
 
 def test_unseen_combinations_occur_in_their_own_split_alone():
@@ -120,3 +120,9 @@ def test_a_pair_does_not_depend_on_how_many_are_made():
     few = list(pairs(Task.VIDEO_UNDERSTANDING, 2, split=Split.TEST, seed=0))
     many = list(pairs(Task.VIDEO_UNDERSTANDING, 5, split=Split.TEST, seed=0))
     assert few == many[:2]
+
+
+def test_pool_and_train_hold_different_pairs_of_the_same_scenes():
+    train, pool = (list(pairs(Task.IMAGE_GENERATION, 20, split=split, seed=0)) for split in (Split.TRAIN, Split.POOL))
+    assert not {record.key for record in train} & {record.key for record in pool}
+    assert [record.text for record in train] != [record.text for record in pool]

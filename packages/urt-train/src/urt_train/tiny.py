@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -47,7 +48,7 @@ from urt_train.run import resume_from
 from urt_train.run_folder import open_run
 from urt_train.stages.cold_start import ColdStart
 
-VOCABULARY = 1536
+VOCABULARY = 2048
 PATCH_SIZE = 8
 HIDDEN_SIZE = 128
 INITIALIZER_RANGE = 0.08
@@ -73,13 +74,14 @@ _WORDS = (
     *(str(flaw) for flaw in Flaw),
     *("clean", "steady", "whole", "ok", "wrong", "vague", "right", "clear"),
 )
+_WORD = "(?:" + "|".join(sorted(set(_WORDS), key=lambda word: (-len(word), word))) + ")"
 _WORD_PATTERN = (
-    r" ?\b(?:" + "|".join(sorted(set(_WORDS), key=lambda word: (-len(word), word))) + r")\b"
+    rf" ?\b{_WORD}/{_WORD}\b| ?\b{_WORD}\b"  # a pair of words that are compared is one token
     r"|(?<!Image )(?<!Video )(?<!Answer )(?<![/\d])\d+(?!\. )"
 )
 
 
-def corpus(*, seed: int, num_pairs: int = 250, num_batches: int = 60) -> Iterator[str]:
+def corpus(*, seed: int, num_pairs: int = 250, num_batches: int = 150) -> Iterator[str]:
     """Texts that the tokenizer learns its merges from: prompts, judgements and lessons."""
     for task in Task:
         for record in pairs(task, num_pairs, split=Split.TRAIN, seed=seed):
@@ -112,7 +114,7 @@ def make_tokenizer(*, seed: int) -> PreTrainedTokenizerFast:
         vocab_size=VOCABULARY - len(TAGS),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         special_tokens=list(SPECIAL_TOKENS),
-        min_frequency=40,
+        min_frequency=10,
         show_progress=False,
     )
     # Tags are added tokens: a text is cut at them before any merge, so the merges are learned from what lies between.
@@ -210,8 +212,6 @@ def make_base(config: TrainConfig, *, num_seeing: int, console: Console | None =
     console = console or Console(stderr=True)
     seed_everything(config.seed, verbose=False)
     folder = open_run(config, inputs={"lessons": f"seed {config.seed}, {num_seeing} steps of seeing"})
-    untrained = folder / "untrained"
-    save_untrained(untrained, seed=config.seed)
     judge = config.judge
     spec = JudgeSpec(
         dialect=Dialect(judge.dialect),
@@ -224,7 +224,9 @@ def make_base(config: TrainConfig, *, num_seeing: int, console: Console | None =
         data_manifest="",
         urt_version=version("urt-core"),
     )
-    policy = Policy.from_pretrained(untrained, spec=spec).train()
+    with TemporaryDirectory() as untrained:  # one per process: every rank begins with the same weights
+        save_untrained(Path(untrained), seed=config.seed)
+        policy = Policy.from_pretrained(untrained, spec=spec).train()
     stage = config.cold_start
     assert stage.max_steps is not None  # lessons have no end
     metrics = StepMetrics(folder / "metrics.csv", title="base: lessons", console=console)
@@ -235,7 +237,13 @@ def make_base(config: TrainConfig, *, num_seeing: int, console: Console | None =
     checkpoints.batches_per_round = plan.batches_per_round
     module = ColdStart(policy, stage, plan=plan, num_steps=stage.max_steps)
     loader = RoundLoader(
-        LessonStream(batch_size=stage.batch_size, num_seeing=num_seeing, seed=config.seed),
+        LessonStream(
+            batch_size=plan.records_per_rank,
+            num_seeing=num_seeing,
+            seed=config.seed,
+            rank=trainer.global_rank,
+            world_size=trainer.world_size,
+        ),
         lambda draw, _: module.micro_batches(
             *zip(*((lesson.prompt, lesson.completion) for lesson in draw()), strict=True)
         ),
@@ -243,8 +251,9 @@ def make_base(config: TrainConfig, *, num_seeing: int, console: Console | None =
         batches_per_round=plan.batches_per_round,
     )
     trainer.fit(module, train_dataloaders=loader, ckpt_path=resume_from(config, folder), weights_only=True)
-    with whole_folder(folder / "model") as model:
-        policy.model.save_pretrained(model)
-        policy.tokenizer.save_pretrained(model)
-        policy.image_processor.save_pretrained(model)
+    if trainer.is_global_zero:
+        with whole_folder(folder / "model") as model:
+            policy.model.save_pretrained(model)
+            policy.tokenizer.save_pretrained(model)
+            policy.image_processor.save_pretrained(model)
     return folder / "model"

@@ -12,7 +12,7 @@ from typing import Any
 from urt_core import Task
 from urt_core.prompts import Prompt
 from urt_core.records import Media
-from urt_data.sprites.oracle import check, describe, mark
+from urt_data.sprites.oracle import check, describe, held_against
 from urt_data.sprites.pairs import SEMANTIC_CAUSES, View, flaw_of, misread
 from urt_data.sprites.questions import ask
 from urt_data.sprites.world import Flaw, Scene, Split, sample_scene, split_of
@@ -20,8 +20,10 @@ from urt_data.sprites.world import Flaw, Scene, Split, sample_scene, split_of
 CLIP_SHARE = 0.4
 FLAW_SHARE = 0.35
 MISREAD_SHARE = 0.6
-KINDS = {"describe": 25, "check": 28, "check_both": 22, "answer": 18, "add": 4, "more": 3}
+KINDS = {"describe": 20, "check": 28, "check_both": 20, "answer": 20, "add": 6, "more": 6}
 SCORES = (2, 3, 4, 5, 7, 8, 9)
+SUMS = 4
+"""Sums in one lesson: a lesson of a single token would weigh nothing beside a description."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +47,7 @@ def _asked_and_shown(rng: random.Random) -> tuple[Scene, Scene]:
     while True:
         asked = sample_scene(rng, clip=rng.random() < CLIP_SHARE, split=Split.TRAIN)
         shown = misread(asked, rng.choice(SEMANTIC_CAUSES), rng) if rng.random() < MISREAD_SHARE else asked
-        if split_of(shown) == Split.TRAIN:
+        if split_of(shown) is Split.TRAIN:
             return asked, shown
 
 
@@ -68,7 +70,7 @@ def _check_both(rng: random.Random) -> Lesson:
     parts: list[str | Media] = []
     for number, (name, view) in enumerate(zip(("first", "second"), views, strict=True), start=1):
         parts += [f"{noun} {number}:", view.draw(name, rng)]
-    lines = [f"{noun} {number} shows {check(view, asked)}" for number, view in enumerate(views, start=1)]
+    lines = [f"{noun} {number}, {check(view, asked)}" for number, view in enumerate(views, start=1)]
     return _lesson(*parts, f"Check both: {asked.caption}", completion="\n".join(lines))
 
 
@@ -76,9 +78,8 @@ def _answer(rng: random.Random) -> Lesson:
     view = _view(_asked_and_shown(rng)[1], rng)
     question = ask(view.scene, rng)
     said = rng.choice((question.truth, question.wrong(view.scene, rng), question.vague(rng)))
-    completion = (
-        f"{view.scene.left}, {view.scene.right}. The answer is {question.truth}. {said} ({mark(said, question.truth)})."
-    )
+    seen = f"{view.scene.left}, {view.scene.right}. The answer is {question.truth}."
+    completion = f"{seen} {held_against(question.truth, said)}"
     return _lesson(view.draw("media", rng), f"{question.text} {question.say(said)}", completion=completion)
 
 
@@ -87,15 +88,19 @@ def _three_scores(rng: random.Random) -> list[int]:
 
 
 def _add(rng: random.Random) -> Lesson:
-    scores = _three_scores(rng)
-    return _lesson(f"Add: {'+'.join(map(str, scores))}=", completion=str(sum(scores)))
+    rows = [_three_scores(rng) for _ in range(SUMS)]
+    sums = "\n".join(f"{'+'.join(map(str, row))}={sum(row)}" for row in rows)
+    return _lesson("Add: " + ", ".join("+".join(map(str, row)) for row in rows), completion=sums)
 
 
 def _more(rng: random.Random) -> Lesson:
-    first, second = sum(_three_scores(rng)), sum(_three_scores(rng))
-    while first == second:
-        second = sum(_three_scores(rng))
-    return _lesson(f"Which is more, {first} or {second}?", completion=str(max(first, second)))
+    rows = []
+    while len(rows) < SUMS:
+        first, second = sum(_three_scores(rng)), sum(_three_scores(rng))
+        if first != second:
+            rows.append((first, second))
+    asked = ", ".join(f"{first} or {second}" for first, second in rows)
+    return _lesson(f"Which is more: {asked}?", completion="\n".join(str(max(row)) for row in rows))
 
 
 def _lesson(*parts: str | Media, completion: str) -> Lesson:
@@ -121,16 +126,19 @@ def draw_lesson(rng: random.Random, *, seeing_only: bool = False) -> Lesson:
 class LessonStream:
     """Batches of lessons without end: `num_seeing` batches of descriptions, then the whole mixture.
 
-    LessonStream(batch_size=32, num_seeing=500, seed=0)
+    LessonStream(batch_size=16, num_seeing=500, seed=0, rank=1, world_size=2)    # the second half of each batch of 32
     """
 
-    def __init__(self, *, batch_size: int, num_seeing: int, seed: int) -> None:
+    def __init__(self, *, batch_size: int, num_seeing: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
         self.batch_size, self.num_seeing, self.seed = batch_size, num_seeing, seed
+        self.rank, self.world_size = rank, world_size
         self.step = 0
 
     def __iter__(self) -> Iterator[list[Lesson]]:
+        first = self.rank * self.batch_size
         while True:
-            rngs = (random.Random(f"lessons/{self.seed}/{self.step}/{index}") for index in range(self.batch_size))
+            places = range(first, first + self.batch_size)
+            rngs = (random.Random(f"lessons/{self.seed}/{self.step}/{place}") for place in places)
             lessons = [draw_lesson(rng, seeing_only=self.step < self.num_seeing) for rng in rngs]
             self.step += 1
             yield lessons

@@ -39,10 +39,20 @@ def describe(view: View) -> str:
 
 
 def check(view: View, asked: Scene) -> str:
-    """What a view shows, each group held against what was asked: `one red star (ok), two green fish (wrong), ...`"""
-    groups = zip(view.scene.groups, asked.groups, strict=True)
-    marked = [f"{shown} ({'ok' if shown == wanted else 'wrong'})" for shown, wanted in groups]
-    return ", ".join((*marked, *look_of(view))) + "."
+    """What was asked beside what a view shows, word by word: `asked/shown: two/two blue/green fish/fish (wrong), ...`
+
+    Both words of a pair stand in one token of the tiny model, so that seeing and reading meet where they are compared.
+    """
+    marked = []
+    for wanted, shown in zip(asked.groups, view.scene.groups, strict=True):
+        words = f"{wanted.lead}/{shown.lead} {wanted.colour}/{shown.colour} {wanted.shape}/{shown.shape}"
+        marked.append(f"{words} ({'ok' if shown == wanted else 'wrong'})")
+    return "asked/shown: " + ", ".join((*marked, *look_of(view))) + "."
+
+
+def held_against(truth: str, said: str) -> str:
+    """The true word beside the one that an answer says: `true/said: red/blue (wrong)`"""
+    return f"true/said: {truth}/{'vague' if ' or ' in said else said} ({mark(said, truth)})."
 
 
 def mark(word: str, truth: str) -> str:
@@ -69,11 +79,11 @@ def observations(record: PreferenceRecord) -> str:
     if record.task.is_generation:
         asked = Scene.from_json(truth["asked"])
         views = [View.from_json(truth[name]) for name in ("first", "second")]
-        return "\n".join(f"{record.task.noun} {i} shows {check(view, asked)}" for i, view in enumerate(views, start=1))
+        return "\n".join(f"{record.task.noun} {i}, {check(view, asked)}" for i, view in enumerate(views, start=1))
     view = View.from_json(truth["view"])
     right = _right_word(truth)
     shown = f"The {record.task.media_kind} shows {view.scene.left}, {view.scene.right}. The answer is {right}."
-    said = [f"Answer {i} says {truth[name]} ({mark(truth[name], right)})." for i, name in ((1, "first"), (2, "second"))]
+    said = [f"Answer {i}, {held_against(right, truth[name])}" for i, name in ((1, "first"), (2, "second"))]
     return "\n".join((shown, *said))
 
 

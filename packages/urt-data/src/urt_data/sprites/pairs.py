@@ -81,12 +81,12 @@ def flaw_of(kind: str, rng: random.Random) -> Flaw:
 
 
 def _generation_views(task: Task, cause: str, split: Split, rng: random.Random) -> tuple[Scene, View, View]:
-    """The scene asked for, the better view of it and the worse one; every scene shown belongs to `split`."""
+    """The scene asked for, the better view of it and the worse one; `split` may show every scene in them."""
     look = "temporal" if task.is_video else "aesthetic"
     while True:
         asked = sample_scene(rng, clip=task.is_video, split=split)
         shown = misread(asked, cause, rng) if cause in SEMANTIC_CAUSES else asked
-        if split_of(shown) == split:
+        if split_of(shown) is split.scenes:
             break
     own = frozenset() if cause in SEMANTIC_CAUSES else frozenset({flaw_of(cause, rng)})
     shared: frozenset[Flaw] = frozenset()

@@ -3,14 +3,14 @@
 import random
 from dataclasses import dataclass
 
-from urt_data.sprites.world import COLOURS, COUNTS, MOTIONS, PLURALS, SHAPES, Scene
+from urt_data.sprites.world import COLOURS, COUNTS, MOTIONS, SHAPES, Scene
 
 VAGUE = "vague"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """`Question(about="colour", side="left", text="What colour is the star?", truth="red")`."""
+    """`Question(about="colour", side="left", text="Which colour is on the left?", truth="red")`."""
 
     about: str
     """lead (how many, or what it does), colour, or shape."""
@@ -23,7 +23,7 @@ class Question:
         """An answer as a person would say it: `It is red.`"""
         if word in COUNTS or (self.about == "lead" and word.split()[0] in COUNTS):
             return f"There {'is' if word == 'one' else 'are'} {word}."
-        return f"It is a {word}." if self.about == "shape" else f"It is {word}."
+        return f"A {word}." if self.about == "shape" else f"It is {word}."
 
     def wrong(self, scene: Scene, rng: random.Random) -> str:
         """Another word of the same kind; for a shape, every other time the thing on the other side."""
@@ -42,15 +42,15 @@ class Question:
 def ask(scene: Scene, rng: random.Random) -> Question:
     """A question about one side of `scene`."""
     side = rng.choice(("left", "right"))
-    group = scene.left if side == "left" else scene.right
     about = rng.choice(("lead", "colour", "shape"))
     match about:
         case "colour":
-            text = f"What colour is the {group.shape}?"
+            text = f"Which colour is on the {side}?"
         case "shape":
-            text = f"What is on the {side}?"
+            text = f"What kind of thing is on the {side}?"
         case _ if scene.is_clip:
-            text = f"What does the {group.shape} do?"
+            text = f"What does the thing on the {side} do?"
         case _:
-            text = f"How many {PLURALS[group.shape]} are there?"
+            text = f"How many things are on the {side}?"
+    group = scene.left if side == "left" else scene.right
     return Question(about=about, side=side, text=text, truth=getattr(group, about))

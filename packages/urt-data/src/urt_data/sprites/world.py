@@ -31,9 +31,16 @@ TEMPORAL_FLAWS = (Flaw.JITTERY, Flaw.FLICKERING, Flaw.CHANGING)
 
 class Split(StrEnum):
     TRAIN = "train"
+    POOL = "pool"
+    """Further pairs of training scenes: what rejection sampling judges, apart from the pairs a teacher has shown."""
     VALIDATION = "validation"
     TEST = "test"
     TEST_UNSEEN = "test_unseen"
+
+    @property
+    def scenes(self) -> "Split":
+        """The split whose scenes its pairs show."""
+        return Split.TRAIN if self is Split.POOL else self
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +100,7 @@ def split_of(scene: Scene) -> Split:
 
 
 def sample_scene(rng: random.Random, *, clip: bool, split: Split) -> Scene:
-    """A scene of `split`; left and right always differ in shape and colour, so that a question names one of them."""
+    """A scene that `split` may show; left and right always differ in shape and colour, so that a question names one of them."""
     leads = MOTIONS if clip else COUNTS
     while True:
         left_shape, right_shape = rng.sample(SHAPES, 2)
@@ -102,5 +109,5 @@ def sample_scene(rng: random.Random, *, clip: bool, split: Split) -> Scene:
             left=Group(lead=rng.choice(leads), colour=left_colour, shape=left_shape),
             right=Group(lead=rng.choice(leads), colour=right_colour, shape=right_shape),
         )
-        if split_of(scene) == split:
+        if split_of(scene) is split.scenes:
             return scene
