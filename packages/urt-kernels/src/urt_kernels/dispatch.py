@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import warnings
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache
 from importlib.util import find_spec
 from typing import Literal
 
@@ -19,15 +18,20 @@ Impl = Literal["auto", "reference", "triton"]
 IMPLS: tuple[Impl, ...] = ("auto", "reference", "triton")
 
 
-@cache
+# Read once: a compiler that traces a call sees two constants.
+_TRITON_INSTALLED = find_spec("triton") is not None
+_INTERPRETING = os.environ.get("TRITON_INTERPRET") == "1"
+_said: set[str] = set()
+
+
 def triton_available() -> bool:
-    """Whether Triton can be imported; nothing is imported to find out."""
-    return find_spec("triton") is not None
+    """Whether Triton is installed; it is not imported to find out."""
+    return _TRITON_INSTALLED
 
 
 def interpreting() -> bool:
     """Whether Triton kernels run in the CPU interpreter of this process."""
-    return os.environ.get("TRITON_INTERPRET") == "1"
+    return _INTERPRETING
 
 
 def resolve(impl: str, device: torch.device, *, operation: str, unsupported: str | None = None) -> str:
@@ -67,9 +71,10 @@ def _obstacle(device: torch.device) -> str | None:
     return None
 
 
-@cache
 def _say_once(message: str) -> None:
-    warnings.warn(message, stacklevel=4)
+    if message not in _said and not torch.compiler.is_compiling():
+        _said.add(message)
+        warnings.warn(message, stacklevel=4)
 
 
 def on_device(tensor: torch.Tensor) -> AbstractContextManager[object]:

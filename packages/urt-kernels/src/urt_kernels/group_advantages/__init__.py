@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
@@ -71,11 +72,11 @@ def _as_matrix(rewards: Tensor, weights: Sequence[Number] | None) -> tuple[Tenso
     if len(shape) not in (1, 2):
         raise ValueError(f"rewards has shape {list(rewards.shape)}: it must be [B] or [P, G] (and K with weights).")
     dtype = torch.float64 if rewards.dtype == torch.float64 else torch.float32
-    return rewards.detach().to(dtype).reshape(shape.numel(), 1 if weights is None else len(weights)), shape
+    return rewards.detach().to(dtype).reshape(-1, 1 if weights is None else len(weights)), shape
 
 
 def _offsets(shape: torch.Size, group_size: int | None, group_offsets: Tensor | None, device: torch.device) -> Tensor:
-    num_rewards = shape.numel()
+    num_rewards = math.prod(shape)
     if group_offsets is not None:
         if group_size is not None:
             raise ValueError(f"group_size={group_size} with group_offsets: give one of the two.")

@@ -19,13 +19,15 @@ def token_logprobs(
     *,
     temperature: Number,
     entropy: bool = False,
+    inplace_backward: bool = False,
     validate_targets: bool = True,
     impl: Impl = "auto",
 ) -> TokenLogprobs:
     """Log-prob of each row's target under softmax(logits / temperature), in fp32, in one pass over the logits.
 
     The gradient is that of the exact formula, entropy and lse included. Logits may have any strides. A row with a NaN logit
-    is NaN, its neighbours are not. ``validate_targets=False`` skips the check of the targets' values, which on a GPU waits
+    is NaN, its neighbours are not. ``inplace_backward`` lets the backward pass write the gradient over the logits, which saves
+    their size in memory; autograd refuses where something else still needs them. ``validate_targets=False`` skips the check of the targets' values, which on a GPU waits
     for the device; a target out of range then gives NaN in its row.
     """
     if logits.dim() == 0 or logits.shape[-1] == 0:
@@ -37,6 +39,6 @@ def token_logprobs(
     check_positive("temperature", temperature)
     chosen = resolve(impl, logits.device, operation="token_logprobs", unsupported=no_fp64(logits))
     logprobs, entropies, top1, lse = token_logprobs_op(
-        logits, targets, float(temperature), entropy, chosen, validate_targets
+        logits, targets, float(temperature), entropy, inplace_backward, chosen, validate_targets
     )
     return TokenLogprobs(logprobs, entropies if entropy else None, top1, lse)

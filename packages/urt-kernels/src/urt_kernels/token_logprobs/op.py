@@ -13,7 +13,7 @@ from urt_kernels.token_logprobs.result import IGNORE_TARGET
 
 @torch.library.custom_op("urt_kernels::token_logprobs", mutates_args=())
 def token_logprobs_op(
-    logits: Tensor, targets: Tensor, temperature: float, entropy: bool, impl: str, validate: bool
+    logits: Tensor, targets: Tensor, temperature: float, entropy: bool, inplace: bool, impl: str, validate: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     if validate:
         check_targets(targets, logits.shape[-1], IGNORE_TARGET)
@@ -22,7 +22,7 @@ def token_logprobs_op(
 
 @token_logprobs_op.register_fake
 def _fake(
-    logits: Tensor, targets: Tensor, temperature: float, entropy: bool, impl: str, validate: bool
+    logits: Tensor, targets: Tensor, temperature: float, entropy: bool, inplace: bool, impl: str, validate: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     rows = logits.new_empty(targets.shape, dtype=compute_dtype(logits))
     entropies = torch.empty_like(rows) if entropy else rows.new_empty(0)
@@ -63,8 +63,26 @@ def _backward_fake(
     return logits.new_empty(logits.shape)
 
 
+@torch.library.custom_op("urt_kernels::token_logprobs_backward_", mutates_args=("logits",))
+def token_logprobs_backward_inplace_op(
+    grad_logprobs: Tensor,
+    grad_entropy: Tensor | None,
+    grad_lse: Tensor,
+    logits: Tensor,
+    targets: Tensor,
+    entropies: Tensor,
+    lse: Tensor,
+    temperature: float,
+    impl: str,
+) -> None:
+    """Overwrite the logits with their gradient."""
+    _implementation(impl).backward(
+        grad_logprobs, grad_entropy, grad_lse, logits, targets, entropies, lse, temperature, logits
+    )
+
+
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    logits, targets, ctx.temperature, ctx.entropy, ctx.impl, _ = inputs
+    logits, targets, ctx.temperature, ctx.entropy, ctx.inplace, ctx.impl, _ = inputs
     _, entropies, top1, lse = output
     ctx.mark_non_differentiable(top1)
     ctx.save_for_backward(logits, targets, entropies, lse)
@@ -72,9 +90,13 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]
 
 def _backward(
     ctx: Any, grad_logprobs: Tensor, grad_entropy: Tensor, _: Any, grad_lse: Tensor
-) -> tuple[Tensor, None, None, None, None, None]:
+) -> tuple[Tensor, None, None, None, None, None, None]:
     logits, targets, entropies, lse = ctx.saved_tensors
-    grad = token_logprobs_backward_op(
+    # Autograd counts the write as a new version of the logits: whoever else needs them in this backward, or a second
+    # backward, gets an error, never the overwritten values. A compiler reuses memory by itself.
+    inplace = ctx.inplace and not torch.compiler.is_compiling()
+    logits = logits.detach() if inplace else logits
+    gradient = (token_logprobs_backward_inplace_op if inplace else token_logprobs_backward_op)(
         grad_logprobs,
         grad_entropy if ctx.entropy else None,
         grad_lse,
@@ -85,7 +107,7 @@ def _backward(
         ctx.temperature,
         ctx.impl,
     )
-    return grad, None, None, None, None, None
+    return logits if gradient is None else gradient, None, None, None, None, None, None
 
 
 token_logprobs_op.register_autograd(_backward, setup_context=_setup_context)

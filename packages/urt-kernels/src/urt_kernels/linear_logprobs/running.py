@@ -1,0 +1,57 @@
+"""Statistics of rows while the vocabulary goes by in blocks (online softmax, Milakov & Gimelshein, arXiv 1805.02867)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from urt_kernels.token_logprobs.reference import LOWEST
+from urt_kernels.token_logprobs.result import IGNORE_TARGET
+
+
+class RunningRows:
+    """Log-prob, entropy, top-1 match and lse of n rows, exact whatever the order of magnitude of later blocks.
+
+    >>> rows = RunningRows(targets, dtype=torch.float32, entropy=False)
+    >>> for columns in spans(vocabulary, 8192):
+    ...     rows.add(logits_of(columns), columns)
+    >>> logprobs, _, top1, lse = rows.finish()
+    """
+
+    def __init__(self, targets: Tensor, *, dtype: torch.dtype, entropy: bool) -> None:
+        self.targets = targets.long()
+        self.entropy = entropy
+        self.highest = torch.full((len(targets), 1), LOWEST, dtype=dtype, device=targets.device)
+        self.total = torch.zeros_like(self.highest)
+        self.weighted = torch.zeros_like(self.highest)
+        # A target outside the vocabulary (where nobody checked) leaves NaN in its row.
+        self.chosen = torch.full_like(self.highest, torch.nan)
+
+    def add(self, logits: Tensor, columns: slice) -> None:
+        """Take in the logits ``[n, columns]``, already divided by the temperature."""
+        inside, local = target_in(self.targets, columns)
+        self.chosen = torch.where(inside, logits.gather(-1, local), self.chosen)
+        highest = torch.maximum(self.highest, logits.amax(-1, keepdim=True))
+        shift = self.highest - highest
+        shifted = (logits - highest).clamp_(min=LOWEST)
+        weights = shifted.exp()
+        # Moving the maximum by shift turns sum e^x (x - m) into (weighted + shift * total) * e^shift.
+        if self.entropy:
+            moved = (self.weighted + shift * self.total) * shift.exp()
+            self.weighted = moved + shifted.mul_(weights).sum(-1, keepdim=True)
+        self.total = self.total * shift.exp() + weights.sum(-1, keepdim=True)
+        self.highest = highest
+
+    def finish(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(log-probs, entropies, top-1 matches, log-sum-exps), each ``[n]``; zeros where the target is ignored."""
+        ignored = self.targets == IGNORE_TARGET
+        lse = self.highest + self.total.log()
+        entropies = self.total.log() - self.weighted / self.total
+        values = [column[:, 0].masked_fill(ignored, 0.0) for column in (self.chosen - lse, entropies, lse)]
+        return values[0], values[1], (self.chosen == self.highest)[:, 0] & ~ignored, values[2]
+
+
+def target_in(targets: Tensor, columns: slice) -> tuple[Tensor, Tensor]:
+    """Which rows have their target in these columns, and its index there (0 elsewhere); both ``[n, 1]``."""
+    inside = (targets >= columns.start) & (targets < columns.stop)
+    return inside[:, None], (targets - columns.start).masked_fill(~inside, 0)[:, None]

@@ -1,0 +1,114 @@
+"""Every operation as a torch.library op: opcheck, torch.compile and torch.export see the same function as eager."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from urt_kernels import IGNORE_TARGET, group_advantages, grpo_loss, linear_token_logprobs, token_logprobs
+
+OPS = torch.ops.urt_kernels
+TARGETS = torch.tensor([0, 4, IGNORE_TARGET])
+
+
+def normal(*shape: int, grad: bool = False) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape))).requires_grad_(grad)
+
+
+def token_logprobs_arguments() -> tuple[Any, ...]:
+    return normal(3, 5, grad=True), TARGETS, 0.7, True, False, "reference", True
+
+
+def linear_arguments() -> tuple[Any, ...]:
+    return (
+        normal(3, 4, grad=True),
+        normal(5, 4, grad=True),
+        normal(5, grad=True),
+        TARGETS,
+        0.7,
+        True,
+        "reference",
+        True,
+    )
+
+
+def advantages_arguments() -> tuple[Any, ...]:
+    return (
+        normal(6, 2),
+        torch.tensor([1.0, 0.5]),
+        torch.tensor([0, 2, 6]),
+        "grpo",
+        "sum_then_normalize",
+        1e-4,
+        "reference",
+    )
+
+
+def loss_arguments() -> tuple[Any, ...]:
+    values = (normal(2, 3, grad=True), normal(2, 3), normal(2, 3), normal(2, 3), normal(2, 1))
+    mask, divisor = torch.tensor([[1, 1, 0], [1, 1, 1]]), torch.tensor(5.0)
+    return (*values, mask, divisor, 0.2, 0.28, 3.0, 2.0, 0.04, "k3", 10.0, "token", "dapo", "reference")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("token_logprobs", token_logprobs_arguments),
+        ("linear_token_logprobs", linear_arguments),
+        ("group_advantages", advantages_arguments),
+        ("grpo_loss", loss_arguments),
+    ],
+)
+def test_opcheck(name, arguments):
+    torch.library.opcheck(getattr(OPS, name).default, arguments())
+
+
+class Head(torch.nn.Module):
+    """From hidden states to the loss: every differentiable operation in one graph."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(normal(11, 8))
+
+    def forward(self, hidden: torch.Tensor, targets: torch.Tensor, rewards: torch.Tensor) -> torch.Tensor:
+        logprobs = linear_token_logprobs(hidden, self.weight, targets, temperature=0.7, entropy=True).logprobs
+        again = token_logprobs(hidden @ self.weight.T, targets, temperature=0.7).logprobs
+        advantages = group_advantages(rewards, group_size=2).advantages
+        mask = torch.ones_like(logprobs, dtype=torch.bool)
+        return grpo_loss(logprobs, again.detach(), advantages, mask, num_sequences=4).loss + again.mean()
+
+
+def batch(num_sequences: int = 4) -> tuple[torch.Tensor, ...]:
+    rewards = torch.arange(num_sequences, dtype=torch.float32)
+    return normal(num_sequences, 6, 8), torch.arange(6).expand(num_sequences, 6).contiguous(), rewards
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_compiles_to_one_graph_with_the_same_gradients(backend, no_type_checks):
+    module = Head()
+    expected = module(*batch())
+    (expected_gradient,) = torch.autograd.grad(expected, module.weight)
+    compiled = torch.compile(module, backend=backend, fullgraph=True)
+    result = compiled(*batch())
+    (gradient,) = torch.autograd.grad(result, module.weight)
+    torch.testing.assert_close(result, expected)
+    torch.testing.assert_close(gradient, expected_gradient)
+
+
+def test_exports_with_a_dynamic_batch(no_type_checks):
+    size = torch.export.Dim("B", min=2, max=64) * 2
+    program = torch.export.export(Head(), batch(), dynamic_shapes=({0: size}, {0: size}, {0: size}))
+    names = {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
+    assert {f"urt_kernels.{name}.default" for name in ("linear_token_logprobs", "grpo_loss")} <= names
+    module = Head()
+    program.module().load_state_dict(module.state_dict())
+    torch.testing.assert_close(program.module()(*batch(6)), Head()(*batch(6)))
+
+
+def test_a_second_derivative_is_refused():
+    logits = normal(3, 5, grad=True)
+    (gradient,) = torch.autograd.grad(
+        token_logprobs(logits, TARGETS, temperature=1.0).logprobs.sum(), logits, create_graph=True
+    )
+    with pytest.raises(RuntimeError, match="backward"):
+        torch.autograd.grad(gradient.sum(), logits)
