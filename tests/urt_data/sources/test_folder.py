@@ -4,6 +4,7 @@ import io
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -29,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
     return inside
 
 
-def tar_of(path: Path, *members: tuple[tarfile.TarInfo, bytes], mode: str = "w") -> None:
+def tar_of(path: Path, *members: tuple[tarfile.TarInfo, bytes], mode: Any = "w") -> None:
     with tarfile.open(path, mode) as archive:
         for info, data in members:
             archive.addfile(info, io.BytesIO(data))

@@ -81,12 +81,12 @@ def test_payload_of_our_own_prompts(dialect: Dialect) -> None:
     ],
 )
 def test_sampling_strategies(strategy: str, kept: list[int]) -> None:
-    assert list(sampled(lambda: iter(range(10)), strategy=strategy, seed="x.json", name="m.yaml")) == kept
+    assert list(sampled(lambda: iter(range(10)), strategy=strategy, seed="x.json")) == kept
 
 
 def test_random_sampling_draws_the_same_rows_again_and_others_for_another_file() -> None:
     def draw(seed: str) -> list[int]:
-        return list(sampled(lambda: iter(range(1000)), strategy="random:20", seed=seed, name="m.yaml"))
+        return list(sampled(lambda: iter(range(1000)), strategy="random:20", seed=seed))
 
     assert draw("a.json") == draw("a.json") == sorted(draw("a.json"))
     assert len(draw("a.json")) == 20
@@ -96,7 +96,7 @@ def test_random_sampling_draws_the_same_rows_again_and_others_for_another_file()
 @pytest.mark.parametrize("strategy", ["last:3", "first:-1", "random:x", "first:3:4", ""])
 def test_unknown_sampling_is_refused(strategy: str) -> None:
     with pytest.raises(ConfigError, match="allowed: all, first:N, end:N, random:N"):
-        list(sampled(lambda: iter(()), strategy=strategy, seed="x", name="m.yaml"))
+        list(sampled(lambda: iter(()), strategy=strategy, seed="x"))
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def hpdv3_rows(folder: Path, number: int) -> None:
 
 
 def test_winner_first_sets_come_out_balanced_with_the_winner_still_winning(tmp_path: Path) -> None:
-    hpdv3_rows(tmp_path, 2000)
+    hpdv3_rows(tmp_path, 1000)
     winner = (tmp_path / "win.png").read_bytes()
     records = records_of(sources.get("hpdv3").records(tmp_path))
     first = 0
@@ -101,8 +101,8 @@ def test_winner_first_sets_come_out_balanced_with_the_winner_still_winning(tmp_p
         assert getattr(record, position).data == (winner,)
         assert record.metadata["votes"] == {position: 9, "second" if position == "first" else "first": 1, "tie": 0}
         first += record.preference is Preference.FIRST
-    # A fair coin stays within 4.5 standard deviations, 0.05 here, but for one run in 100,000; the keys are fixed.
-    assert abs(first / len(records) - 0.5) < 0.05
+    # A fair coin stays within 4.5 standard deviations, 0.07 here, but for one run in 100,000; the keys are fixed.
+    assert abs(first / len(records) - 0.5) < 0.07
 
 
 def test_the_drawn_order_depends_on_the_key_alone() -> None:

@@ -145,7 +145,9 @@ def _unpack(path: Path, copy: IO[bytes]) -> None:
         while chunk := packed.read(2**20):
             budget -= len(chunk)
             if budget < 0:
-                raise DataError(f"{path.name} expands to more than {MAX_EXPANSION} times its size; it is no archive of images")
+                raise DataError(
+                    f"{path.name} expands to more than {MAX_EXPANSION} times its size; it is no archive of images"
+                )
             copy.write(chunk)
 
 

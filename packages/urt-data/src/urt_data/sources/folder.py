@@ -6,11 +6,14 @@ Names come from files that others wrote. A name that is absolute, climbs with `.
 is a `FieldError`. Media inside tar and zip files are found as if these were unpacked beside themselves.
 """
 
+import errno
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import stat
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from urt_core.errors import ConfigError, MediaError
@@ -62,6 +65,8 @@ class InputFolder:
             raise ConfigError(
                 f"media folder {media} is not a folder; give the folder that the rows' file names start from"
             )
+        self._prefix = f"{self.media_root}/"
+        self._own_folders: set[str] = set()
         self._decode = decode
         self._notes: dict[str, Any] = {}
 
@@ -152,23 +157,49 @@ class InputFolder:
         return value
 
     def _read(self, value: str, name: str, under: Sequence[str]) -> bytes:
-        for path in self._places(value, name, under):
-            target = self.media_root / path
-            if target.is_file():
-                self._refuse_outside(target, name)
-                if target.stat().st_size > MAX_MEMBER_BYTES:
-                    raise FieldError(
-                        name, f"{value!r} has {target.stat().st_size:,} bytes; allowed are {MAX_MEMBER_BYTES:,}"
-                    )
-                return target.read_bytes()
-        for path in self._places(value, name, under):
+        places = self._places(value, name, under)
+        for path in places:
+            if (data := self._file(path, name)) is not None:
+                return data
+        for path in places:
             if path in self._archives:
                 return self._archives.read(path, field=name)
-        raise FieldError(name, f"{value!r} is not in the input folder{self._tried(under)}")
+        raise FieldError(name, f"{value!r} is not in the input folder{_tried(under)}")
+
+    def _file(self, path: str, name: str) -> bytes | None:
+        """The bytes of a regular file; None where there is none. Plain system calls: this is most of the work of a conversion."""
+        folder = path.rpartition("/")[0]
+        try:
+            if folder not in self._own_folders:
+                self._refuse_outside(self.media_root / folder, name)
+                self._own_folders.add(folder)
+            handle = self._open(f"{self._prefix}{path}", name)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(handle)
+            return None
+        with os.fdopen(handle, "rb") as file:
+            if status.st_size > MAX_MEMBER_BYTES:
+                raise FieldError(name, f"{path!r} has {status.st_size:,} bytes; allowed are {MAX_MEMBER_BYTES:,}")
+            return file.read()
+
+    def _open(self, path: str, name: str) -> int:
+        # Without O_NONBLOCK a named pipe would hold the conversion up for ever.
+        flags = os.O_RDONLY | os.O_NONBLOCK
+        try:
+            return os.open(path, flags | os.O_NOFOLLOW)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            self._refuse_outside(Path(path), name)
+            return os.open(path, flags)
 
     def _listing(self, value: str, name: str, under: Sequence[str]) -> list[str]:
         """The frames of the folder that `value` names, in natural order; empty where it names no folder."""
-        for path in self._places(value, name, under):
+        places = self._places(value, name, under)
+        for path in places:
             target = self.media_root / path
             if target.is_dir():
                 self._refuse_outside(target, name)
@@ -178,9 +209,9 @@ class InputFolder:
                 if not frames:
                     raise FieldError(name, f"folder {value!r} holds no frames ({', '.join(IMAGE_SUFFIXES)})")
                 return sorted(frames, key=natural_order)
-            if (self.media_root / path).is_file():
+            if target.is_file():
                 return []
-        for path in self._places(value, name, under):
+        for path in places:
             if frames := [
                 member for member in self._archives.listing(path) if member.rpartition(".")[2].lower() in IMAGE_SUFFIXES
             ]:
@@ -191,10 +222,10 @@ class InputFolder:
     def _archives(self) -> Archives:
         return Archives(self.media_root)
 
-    def _places(self, value: str, name: str, under: Sequence[str]) -> Iterator[str]:
+    @staticmethod
+    def _places(value: str, name: str, under: Sequence[str]) -> list[str]:
         relative = inside(value, name)
-        for folder in under:
-            yield (PurePosixPath(folder) / relative).as_posix()
+        return [f"{folder}/{relative}" if folder not in ("", ".") else relative for folder in under]
 
     def _refuse_outside(self, target: Path, name: str) -> None:
         if not target.resolve().is_relative_to(self.media_root):
@@ -203,22 +234,22 @@ class InputFolder:
                 f"{target.name!r} is a link out of the input folder; copy the media (cp -L) or download them into it",
             )
 
-    @staticmethod
-    def _tried(under: Sequence[str]) -> str:
-        folders = [folder for folder in under if folder]
-        return f" (also tried under {', '.join(folders)})" if folders else ""
-
 
 def inside(value: str, name: str) -> str:
     """`value` as a clean relative path; anything that could leave the folder is refused."""
     if "://" in value:
         raise FieldError(name, f"{value[:120]!r} is a URL; download the file into the input folder first")
-    path = PurePosixPath(value)
-    if not path.parts:
+    parts = [part for part in value.split("/") if part not in ("", ".")]
+    if not parts:
         raise FieldError(name, f"is {value!r}, which names no file")
-    if path.is_absolute() or ".." in path.parts or "\\" in value or "\0" in value or re.match(r"[A-Za-z]:", value):
+    if value[0] == "/" or value[1:2] == ":" or ".." in parts or "\\" in value or "\0" in value:
         raise FieldError(name, f"{value[:120]!r} leaves the input folder; file names must be relative and go down only")
-    return path.as_posix()
+    return "/".join(parts)
+
+
+def _tried(under: Sequence[str]) -> str:
+    folders = [folder for folder in under if folder not in ("", ".")]
+    return f" (also tried under {', '.join(folders)})" if folders else ""
 
 
 def natural_order(name: str) -> list[tuple[int, str]]:

@@ -10,7 +10,6 @@ the name of the JSON file; the official loaders draw without a seed. Percentages
 """
 
 import math
-import random
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -20,13 +19,12 @@ from typing import Any
 
 from urt_core.errors import ConfigError
 from urt_core.records import Task
+from urt_data.selection import select
 from urt_data.sources.folder import InputFolder, inside
 from urt_data.sources.official import official_pairs
 from urt_data.sources.pair import LabelOrigin
 from urt_data.sources.rows import BadRow, FieldError, Row, read_rows
 from urt_data.sources.source import Source
-
-STRATEGY = re.compile(r"all|(?P<kind>first|end|random):(?P<number>\d+)(?P<percent>%?)")
 
 
 def mixture_rows(folder: InputFolder, name: str, path: Path) -> Iterator[Row | BadRow]:
@@ -35,33 +33,27 @@ def mixture_rows(folder: InputFolder, name: str, path: Path) -> Iterator[Row | B
         image_folder = _place(folder, entry, "image_folder", name)
         strategy = str(entry.get("sampling_strategy", "all"))
         rows = partial(read_rows, folder.root / json_path, name=json_path)
-        for row in sampled(rows, strategy=strategy, seed=json_path, name=name):
+        for row in sampled(rows, strategy=strategy, seed=json_path):
             yield _with_folder(row, image_folder) if isinstance(row, Row) else row
 
 
-def sampled(rows: Callable[[], Iterator[Any]], *, strategy: str, seed: str, name: str) -> Iterator[Any]:
-    """The rows that a sampling strategy keeps, in file order; `rows` is read a first time to count where that is needed."""
-    match = STRATEGY.fullmatch(strategy)
-    if match is None:
-        raise ConfigError(
-            f"{name}: sampling_strategy is {strategy!r}; allowed: all, first:N, end:N, random:N, with N or N%"
-        )
-    if match["kind"] is None:
+def sampled(rows: Callable[[], Iterator[Any]], *, strategy: str, seed: str) -> Iterator[Any]:
+    """The rows that a sampling strategy keeps, in file order; `rows` is read a first time to count them."""
+    if strategy == "all":
         yield from rows()
         return
-    number, total = int(match["number"]), None
-    if match["percent"] or match["kind"] != "first":
-        total = sum(1 for _ in rows())
-        number = math.ceil(number * total / 100) if match["percent"] else number
-        number = min(number, total)
-    kept: Any = range(number)
-    if total is not None and match["kind"] == "end":
-        kept = range(total - number, total)
-    elif total is not None and match["kind"] == "random":
-        kept = frozenset(random.Random(seed).sample(range(total), number))
-    for index, row in enumerate(rows()):
-        if index in kept:
+    total = sum(1 for _ in rows())
+    kept = select(total, _in_rows(strategy, total), words=(seed,))
+    positions = None if kept is None else frozenset(kept.tolist())
+    for position, row in enumerate(rows()):
+        if positions is None or position in positions:
             yield row
+
+
+def _in_rows(strategy: str, total: int) -> str:
+    """A share as a number of rows, rounded up as the official loaders do; our own mixtures round down."""
+    match = re.fullmatch(r"(?P<kind>\w+):(?P<share>\d+)%", strategy)
+    return f"{match['kind']}:{math.ceil(int(match['share']) * total / 100)}" if match else strategy
 
 
 def _entries(name: str, path: Path) -> list[Mapping[str, Any]]:

@@ -6,10 +6,11 @@ A row that cannot be read comes out as a `BadRow` in its place, and the reader g
 import csv
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from urt_core.errors import ConfigError, DataError
 
@@ -18,6 +19,9 @@ T = TypeVar("T")
 MAX_ROW_BYTES = 64 * 2**20
 """A row larger than this is taken for a broken file: annotation rows hold text, and images of a few MB in Parquet at most."""
 PARQUET_BATCH_ROWS = 32
+JSON_CHUNK = 2**20
+JSON_DECODER = json.JSONDecoder()
+BLANKS = re.compile(r"[ \t\r\n]*")
 
 
 class FieldError(DataError):
@@ -176,48 +180,68 @@ def _json_items(path: Path) -> Iterator[Any]:
 
     Behind a syntax error there is no telling where the next item starts, so that the rest of the file is lost, and said so.
     """
-    decoder = json.JSONDecoder()
     with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
-        buffer = _skip(file.read(2**16))
-        if not buffer.startswith("["):
+        text = _JsonText(file)
+        if text.peek() != "[":
             yield from _json_lines(path)
             return
-        buffer = buffer[1:]
-        while True:
-            buffer = _skip(buffer, more=file)
-            if buffer.startswith("]"):
-                return
-            try:
-                item, end = decoder.raw_decode(buffer)
-                # A number or word may go on in the next chunk; objects, which rows are, end with their brace.
-                complete = buffer[end - 1] in '}]"' or end < len(buffer)
-            except json.JSONDecodeError:
-                item, end, complete = None, 0, False
-            if not complete:
-                # Doubling keeps the repeated decoding of a long item linear in its length.
-                chunk = file.read(max(2**20, len(buffer)))
-                if chunk and len(buffer) < MAX_ROW_BYTES:
-                    buffer += chunk
-                    continue
-                yield FieldError(
-                    "row", "is no valid JSON or the file ends inside it; this row and all behind it are lost"
-                )
-                return
+        text.step()
+        while text.peek() != "]":
+            item = text.item()
             yield item
-            buffer = _skip(buffer[end:], more=file)
-            if buffer.startswith(","):
-                buffer = buffer[1:]
-            elif not buffer.startswith("]"):
+            if isinstance(item, FieldError):
+                return
+            if text.peek() == ",":
+                text.step()
+            elif text.peek() != "]":
                 yield FieldError("row", "is not followed by ',' or ']'; all rows behind it are lost")
                 return
 
 
-def _skip(buffer: str, *, more: Any = None) -> str:
-    """`buffer` without leading blanks, refilled from `more` where only blanks are left."""
-    buffer = buffer.lstrip()
-    while not buffer and more is not None and (chunk := more.read(2**20)):
-        buffer = chunk.lstrip()
-    return buffer
+class _JsonText:
+    """A window that moves over a JSON file: what lies behind it is let go, what lies ahead is not read yet."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._text = ""
+        self._at = 0
+
+    def peek(self) -> str:
+        """The next character that is no blank; nothing at the end of the file."""
+        while True:
+            self._at = BLANKS.match(self._text, self._at).end()  # type: ignore[union-attr] - it matches the empty string too
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._read(JSON_CHUNK):
+                return ""
+
+    def step(self) -> None:
+        self._at += 1
+
+    def item(self) -> Any:
+        """The value that begins here."""
+        while True:
+            ahead = len(self._text) - self._at
+            try:
+                item, end = JSON_DECODER.raw_decode(self._text, self._at)
+            except json.JSONDecodeError:
+                # Doubling keeps the repeated decoding of a long item linear in its length.
+                if ahead <= MAX_ROW_BYTES and self._read(max(JSON_CHUNK, ahead)):
+                    continue
+                return FieldError(
+                    "row", "is no valid JSON or the file ends inside it; this row and all behind it are lost"
+                )
+            # A number at the end of the window may go on behind it; objects, which rows are, end with their brace.
+            if end == len(self._text) and self._text[end - 1] not in '}]"' and self._read(JSON_CHUNK):
+                continue
+            self._at = end
+            return item
+
+    def _read(self, size: int) -> bool:
+        chunk = self._file.read(size)
+        self._text = self._text[self._at :] + chunk
+        self._at = 0
+        return bool(chunk)
 
 
 def _json_lines(path: Path) -> Iterator[Any]:
