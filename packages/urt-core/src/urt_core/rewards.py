@@ -6,6 +6,7 @@ read by the parser, so a final full stop or letter case costs nothing; a bare ve
 consistency reward is our own: stated scores, sums and verdict agree. Unreadable text earns 0 in every part.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ def judge_reward(
     unknown = [name for name in weights if name not in REWARD_PARTS]
     if unknown or not weights:
         raise ConfigError(f"reward weights name {unknown or 'nothing'}; give at least one of {', '.join(REWARD_PARTS)}")
+    if not all(math.isfinite(weight) for weight in weights.values()):
+        raise ConfigError(f"reward weights are {dict(weights)}; they must be finite numbers")
     judgement = parse_judgement(text, task=record.task, dialect=dialect)
     parts = dict.fromkeys(weights, 0.0)
     if not truncated:

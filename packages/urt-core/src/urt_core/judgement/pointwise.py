@@ -11,7 +11,7 @@ from urt_core.prompts.pointwise import PointContract, PointScale, point_scale
 from urt_core.records import Task
 
 _NUMBER = r"[-+]?[0-9]{1,4}(?:\.[0-9]{1,20})?"
-_VALUE = rf"[ \t*_]*(?:({_NUMBER})(?![0-9.]*[0-9])(?:[ \t]*/[ \t]*([0-9]{{1,3}}))?)?"
+_VALUE = rf"[ \t*_]*(?:({_NUMBER})(?!\.?\w)(?:[ \t]*/[ \t]*([0-9]{{1,3}}))?)?"
 _LINE = r"\n[ \t>*_#-]*"
 _FINAL_SCORE = re.compile(rf"{_LINE}final score[*_]*[ \t]*:{_VALUE}", re.IGNORECASE)
 _ELEMENT = re.compile(r"\n[ \t*-]*([^\n:()]{1,80}\([^\n:()]{1,40}\))[ \t]*:[ \t]*([01])(?=[ \t]*(?:\n|$))")
@@ -24,7 +24,7 @@ _NAMED_SCORE = re.compile(
     rf"{_LINE}([a-z]{{1,20}}) score[*_]*[ \t]*(?:\([0-9][^()\n]{{0,8}}\))?[*_]*[ \t]*:{_VALUE}", re.IGNORECASE
 )
 _PAIR_BLOCK = re.compile(rf"{_LINE}([a-z]{{1,20}}) score[*_]*[ \t]*:", re.IGNORECASE)
-_SHARE = re.compile(rf"(?:image|video)[ \t]*([12])[ \t*_]*:[ \t]*(?:({_NUMBER})(?![0-9.]*[0-9]))?", re.IGNORECASE)
+_SHARE = re.compile(rf"(?:image|video)[ \t]*([12])[ \t*_]*:[ \t]*(?:({_NUMBER})(?!\.?\w))?", re.IGNORECASE)
 _MEAN_TOLERANCE = 0.0501
 """A mean is stated with at least one decimal."""
 

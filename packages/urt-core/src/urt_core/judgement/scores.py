@@ -25,7 +25,7 @@ _DIMENSION = (
 def _patterns(noun: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     label = rf"{noun}[ \t]*([12])(?![0-9]){_SEPARATOR}"
     score = rf"({_NUMBER}|nan|inf)[ \t]*/[ \t]*10(?!\.?[0-9])"
-    total = rf"((?:{_UNSIGNED}[ \t]*\+[ \t]*)*+{_UNSIGNED})(?![0-9])(?:[ \t]*=[ \t*_]*({_UNSIGNED}))?"
+    total = rf"((?:{_UNSIGNED}[ \t]*\+[ \t]*)*+{_UNSIGNED})(?!\.?\w)(?:[ \t]*=[ \t*_]*({_UNSIGNED})(?!\.?\w))?"
     return re.compile(rf"{label}{score}|{_DIMENSION}"), re.compile(label + total)
 
 

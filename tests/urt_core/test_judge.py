@@ -1,0 +1,77 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from urt_core import Dialect, JudgeSpec, Task
+from urt_core.errors import CheckpointError, ConfigError
+
+SPEC = JudgeSpec(
+    dialect=Dialect.V1,
+    dimensions={str(task): task.dimensions for task in Task},
+    min_pixels=4096,
+    max_pixels=147456,
+    num_frames=8,
+    stage="grpo",
+    base="tiny",
+    data_manifest="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    urt_version="0.1.0",
+)
+
+
+def test_it_is_read_back_as_it_was_saved(tmp_path: Path) -> None:
+    path = SPEC.save(tmp_path)
+    assert path == tmp_path / "judge.json"
+    assert JudgeSpec.load(tmp_path) == SPEC
+    assert [item.name for item in tmp_path.iterdir()] == ["judge.json"]
+    assert json.loads(path.read_text())["dialect"] == "v1"
+
+
+def test_saving_again_replaces_it(tmp_path: Path) -> None:
+    SPEC.save(tmp_path)
+    replace(SPEC, stage="cold_start").save(tmp_path)
+    assert JudgeSpec.load(tmp_path).stage == "cold_start"
+
+
+def test_a_folder_without_it_is_no_judge(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"judge\.json is missing"):
+        JudgeSpec.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", ["not JSON"]),
+        ("[]", ["object", "dialect"]),
+        ("{}", ["fields", "dialect", "max_pixels"]),
+        (json.dumps({"dialect": "v1"}), ["fields"]),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, content: str, words: list[str]) -> None:
+    (tmp_path / "judge.json").write_text(content)
+    with pytest.raises(CheckpointError) as error:
+        JudgeSpec.load(tmp_path)
+    assert all(word in str(error.value) for word in words)
+
+
+def test_a_file_with_another_field_is_refused(tmp_path: Path) -> None:
+    path = SPEC.save(tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"future": 1}))
+    with pytest.raises(CheckpointError, match="fields"):
+        JudgeSpec.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"dialect": "v3"}, ["dialect", "'v3'", "'direct'"]),
+        ({"min_pixels": 0}, ["min_pixels"]),
+        ({"max_pixels": 100}, ["min_pixels <= max_pixels"]),
+        ({"num_frames": 0}, ["num_frames", "at least 1"]),
+    ],
+)
+def test_impossible_values_are_refused(changes: dict, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as error:
+        replace(SPEC, **changes)
+    assert all(word in str(error.value) for word in words)
