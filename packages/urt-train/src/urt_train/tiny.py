@@ -45,7 +45,7 @@ from urt_train.loader import RoundLoader, plan_rounds
 from urt_train.machine import make_trainer
 from urt_train.policy import Policy
 from urt_train.run import resume_from
-from urt_train.run_folder import open_run
+from urt_train.run_folder import folder_hash, open_run
 from urt_train.stages.cold_start import ColdStart
 
 VOCABULARY = 2048
@@ -204,14 +204,19 @@ def save_untrained(folder: Path, *, seed: int) -> None:
     make_image_processor().save_pretrained(folder)
 
 
-def make_base(config: TrainConfig, *, num_seeing: int, console: Console | None = None) -> Path:
-    """Train the base on lessons, the first `num_seeing` steps on descriptions alone; returns its model folder.
+def make_base(config: TrainConfig, *, console: Console | None = None) -> Path:
+    """Train on lessons, the first `data.options.num_seeing` steps on descriptions alone; returns the model folder.
+
+    Begins with random weights, or goes on from `cold_start.initial`.
 
     The stage is `config.cold_start`; whether it is run whole or goes on after a kill makes no difference to the weights.
     """
     console = console or Console(stderr=True)
     seed_everything(config.seed, verbose=False)
-    folder = open_run(config, inputs={"lessons": f"seed {config.seed}, {num_seeing} steps of seeing"})
+    num_seeing = int(config.data.options["num_seeing"])
+    initial = config.cold_start.initial
+    inputs = {"model": folder_hash(initial) if initial else "random", "lessons": f"{num_seeing} steps of seeing"}
+    folder = open_run(config, inputs=inputs)
     judge = config.judge
     spec = JudgeSpec(
         dialect=Dialect(judge.dialect),
@@ -225,8 +230,9 @@ def make_base(config: TrainConfig, *, num_seeing: int, console: Console | None =
         urt_version=version("urt-core"),
     )
     with TemporaryDirectory() as untrained:  # one per process: every rank begins with the same weights
-        save_untrained(Path(untrained), seed=config.seed)
-        policy = Policy.from_pretrained(untrained, spec=spec).train()
+        if not initial:
+            save_untrained(Path(untrained), seed=config.seed)
+        policy = Policy.from_pretrained(initial or untrained, spec=spec).train()
     stage = config.cold_start
     assert stage.max_steps is not None  # lessons have no end
     metrics = StepMetrics(folder / "metrics.csv", title="base: lessons", console=console)
