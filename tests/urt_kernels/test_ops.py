@@ -44,6 +44,13 @@ def advantages_arguments() -> tuple[Any, ...]:
     )
 
 
+def one_pass_arguments() -> tuple[Any, ...]:
+    loss = loss_arguments()
+    targets, rows = torch.tensor([0, 4, 1]), torch.tensor([0, 1, 4])
+    head = (normal(3, 4, grad=True), normal(5, 4, grad=True), normal(5, grad=True), targets, 0.7, rows)
+    return (*head, *loss[1:-1], True, True, True, "reference", True)
+
+
 def loss_arguments() -> tuple[Any, ...]:
     values = (normal(2, 3, grad=True), normal(2, 3), normal(2, 3), normal(2, 3), normal(2, 1))
     mask, divisor = torch.tensor([[1, 1, 0], [1, 1, 1]]), torch.tensor(5.0)
@@ -57,6 +64,7 @@ def loss_arguments() -> tuple[Any, ...]:
         ("linear_token_logprobs", linear_arguments),
         ("group_advantages", advantages_arguments),
         ("grpo_loss", loss_arguments),
+        ("linear_grpo_loss", one_pass_arguments),
     ],
 )
 def test_opcheck(name, arguments):

@@ -41,3 +41,72 @@ def test_gradcheck_of_every_output():
         return result.logprobs, result.entropy, result.lse
 
     assert torch.autograd.gradcheck(outputs, logits)
+
+
+def test_a_nan_or_ignored_row_leaves_its_neighbours_alone():
+    logits = torch.randn(3, 6, dtype=torch.float64).requires_grad_()
+    poisoned = logits.detach().clone().index_fill(0, torch.tensor([1]), torch.nan).requires_grad_()
+    targets = torch.tensor([0, 1, IGNORE_TARGET])
+    clean, result = (token_logprobs(rows, targets, temperature=1.0, entropy=True) for rows in (logits, poisoned))
+    assert result.logprobs.isnan().tolist() == [False, True, False]
+    assert result.logprobs[0] == clean.logprobs[0]
+    assert (result.logprobs[2], result.lse[2], result.top1[2].item()) == (0, 0, False)
+    # Nor does its NaN reach the gradient where nothing flows through it.
+    (gradient,) = torch.autograd.grad(result.logprobs[[0, 2]].sum(), poisoned)
+    assert torch.equal(gradient[1:], torch.zeros(2, 6, dtype=torch.float64))
+    assert torch.equal(gradient[0], torch.autograd.grad(clean.logprobs[0], logits)[0][0])
+
+
+def test_logits_of_minus_infinity_have_no_share():
+    logits = torch.tensor([[0.0, -torch.inf, 1.0]], dtype=torch.float64, requires_grad=True)
+    without = token_logprobs(logits.detach()[:, ::2], torch.tensor([1]), temperature=1.0, entropy=True)
+    result = token_logprobs(logits, torch.tensor([2]), temperature=1.0, entropy=True)
+    assert result.entropy is not None
+    assert without.entropy is not None
+    torch.testing.assert_close(result.logprobs, without.logprobs)
+    torch.testing.assert_close(result.entropy, without.entropy)
+    (gradient,) = torch.autograd.grad(result.logprobs.sum() + result.entropy.sum(), logits)
+    assert gradient.isfinite().all()
+    assert gradient[0, 1] == 0
+
+
+def test_top1_counts_a_tie_for_the_highest():
+    logits = torch.tensor([[2.0, 2.0, 1.0]]).expand(3, 3)
+    assert token_logprobs(logits, torch.arange(3), temperature=1.0).top1.tolist() == [True, True, False]
+
+
+def test_any_strides():
+    whole = torch.randn(3, 5, 21, dtype=torch.float64)
+    targets = torch.randint(0, 20, (3, 4))
+    for view in (whole[:, :-1, 1:], whole[:, 1:, ::1][..., :20], whole[:, :4, :20].permute(0, 2, 1).contiguous().mT):
+        result = token_logprobs(view, targets, temperature=1.0)
+        assert torch.equal(result.logprobs, token_logprobs(view.contiguous(), targets, temperature=1.0).logprobs)
+
+
+def test_no_fp32_copy_of_the_logits():
+    logits, targets = (
+        torch.zeros(256, 32000, dtype=torch.bfloat16, requires_grad=True),
+        torch.zeros(256, dtype=torch.long),
+    )
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        token_logprobs(logits, targets, temperature=0.7, entropy=True)
+    largest = max(event.cpu_memory_usage for event in profile.events())
+    assert largest < logits.numel() * 4 / 8
+
+
+def test_in_place_gradient_refuses_where_the_logits_are_needed():
+    leaf = torch.randn(3, 6, requires_grad=True)
+    targets = torch.tensor([0, 1, 2])
+    logits = leaf * 1.0
+    plain = torch.autograd.grad(token_logprobs(logits, targets, temperature=1.0).logprobs.sum(), leaf)[0]
+    logits = leaf * 1.0
+    result = token_logprobs(logits, targets, temperature=1.0, inplace_backward=True).logprobs.sum()
+    assert torch.equal(torch.autograd.grad(result, leaf)[0], plain)
+    logits = leaf * 1.0
+    squares = logits.square().sum()
+    result = token_logprobs(logits, targets, temperature=1.0, inplace_backward=True).logprobs.sum()
+    result.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        squares.backward()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        result.backward()

@@ -50,11 +50,14 @@ def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"{name}={value!r}: allowed are {', '.join(allowed)}.")
 
 
-def check_targets(targets: Tensor, vocabulary: int, ignore: int) -> None:
+def check_targets(targets: Tensor, vocabulary: int, ignore: int | None) -> None:
     """Look at the values of the targets. On a GPU this waits for the device, and it is skipped in a captured graph."""
     if targets.numel() == 0 or (targets.is_cuda and torch.cuda.is_current_stream_capturing()):
         return
-    wrong = ((targets < 0) | (targets >= vocabulary)) & (targets != ignore)
+    wrong = (targets < 0) | (targets >= vocabulary)
+    if ignore is not None:
+        wrong &= targets != ignore
     if bool(wrong.any()):
         value = int(targets[wrong].flatten()[0])
-        raise ValueError(f"targets holds {value}: allowed are 0 to {vocabulary - 1}, and {ignore} for a row to ignore.")
+        also = "" if ignore is None else f", and {ignore} for a row to ignore"
+        raise ValueError(f"targets holds {value}: allowed are 0 to {vocabulary - 1}{also}.")

@@ -42,15 +42,14 @@ def resolve(impl: str, device: torch.device, *, operation: str, unsupported: str
     """
     if impl not in IMPLS:
         raise ValueError(f"impl={impl!r}: allowed are {', '.join(IMPLS)}.")
-    if impl == "reference":
+    if impl == "reference" or (impl == "auto" and device.type != "cuda"):
         return "reference"
     obstacle = unsupported or _obstacle(device)
     if obstacle is None:
         return "triton"
     if impl == "triton":
         raise ValueError(f"impl='triton' for {operation}: {obstacle}. Use impl='auto' or impl='reference'.")
-    if device.type == "cuda":
-        _say_once(f"urt_kernels.{operation} runs its PyTorch reference: {obstacle}.")
+    _say_once(f"urt_kernels.{operation} runs its PyTorch reference: {obstacle}.")
     return "reference"
 
 

@@ -48,9 +48,19 @@ class ChunkedHead:
     """Vocabulary entries per product."""
 
 
-def chunked_forward(vocabulary: int) -> ChunkedHead:
-    """1024 x 8192 fp32 logits are 32 MiB: they fit in the L2 cache of an H100, and the product fills its SMs about twice."""
-    return ChunkedHead(rows=1024, columns=min(vocabulary, 8192))
+WORKSPACE_BYTES = 448 * 2**20
+
+
+def chunked_forward(vocabulary: int, itemsize: int) -> ChunkedHead:
+    """For the forward and the one-pass form alike, so that both give a row the same bits.
+
+    1024 x 8192 fp32 logits are 32 MiB: they fit in the L2 cache of an H100, and the product fills its SMs about twice. The
+    one-pass form keeps the probabilities of a chunk, in the operands' type: fewer rows where those would be too large.
+    """
+    rows = 1024
+    while rows > 128 and rows * vocabulary * itemsize > WORKSPACE_BYTES:
+        rows //= 2
+    return ChunkedHead(rows=rows, columns=min(vocabulary, 8192))
 
 
 def chunked_backward(vocabulary: int) -> ChunkedHead:
@@ -58,14 +68,27 @@ def chunked_backward(vocabulary: int) -> ChunkedHead:
     return ChunkedHead(rows=4096, columns=min(vocabulary, 8192))
 
 
-ONE_PASS_BYTES = 448 * 2**20
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FusedTile:
+    """The tile of the fused forward.
+
+    >>> FusedTile(rows=128, columns=256, inner=64, num_splits=16, num_warps=8, num_stages=3)
+    """
+
+    rows: int
+    columns: int
+    inner: int
+    """Elements of the hidden axis per step."""
+    num_splits: int
+    """Parts of the vocabulary, each walked by its own programs."""
+    num_warps: int
+    num_stages: int
 
 
-def chunked_one_pass(vocabulary: int, itemsize: int) -> ChunkedHead:
-    """As many rows as keep the probabilities of a whole chunk, in the operands' type, within ONE_PASS_BYTES."""
-    columns = min(vocabulary, 4096)
-    rows = ONE_PASS_BYTES // (vocabulary * itemsize + columns * 4)
-    return ChunkedHead(rows=max(128, min(4096, rows // 128 * 128)), columns=columns)
+def fused_forward(vocabulary: int) -> FusedTile:
+    """16 splits: 1024 tokens already give 128 programs, and the partial statistics of a token take 192 bytes."""
+    num_splits = min(16, -(-vocabulary // 256))
+    return FusedTile(rows=128, columns=256, inner=64, num_splits=num_splits, num_warps=8, num_stages=3)
 
 
 def _power_of_two(number: int) -> int:

@@ -33,7 +33,7 @@ def linear_token_logprobs(
     ``mask`` never reach the head: they read zero (top1 False) and give no gradient. ``weight`` is a plain tensor: gather a
     sharded parameter first.
     """
-    _check(hidden, weight, targets, bias, mask)
+    check_head(hidden, weight, targets, bias, mask)
     check_positive("temperature", temperature)
     chosen = resolve(impl, hidden.device, operation="linear_token_logprobs", unsupported=no_fp64(hidden, bias))
     rows, row_targets = hidden.reshape(-1, hidden.shape[-1]), targets.reshape(-1)
@@ -52,7 +52,7 @@ def linear_token_logprobs(
     return TokenLogprobs(placed(logprobs), placed(entropies) if entropy else None, placed(top1), placed(lse))
 
 
-def _check(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None, mask: Tensor | None) -> None:
+def check_head(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None, mask: Tensor | None) -> None:
     if hidden.dim() < 2 or hidden.shape[-1] == 0:
         raise ValueError(f"hidden has shape {list(hidden.shape)}: it must be [..., H] with H of at least 1.")
     if weight.dim() != 2 or weight.shape[0] == 0:

@@ -23,7 +23,7 @@ def forward(
     hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, temperature: float, entropy: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     num_rows, vocabulary = len(hidden), len(weight)
-    plan = chunked_forward(vocabulary)
+    plan = chunked_forward(vocabulary, hidden.element_size())
     logprobs, lse, total = (torch.empty(num_rows, dtype=torch.float32, device=hidden.device) for _ in range(3))
     entropies = torch.empty_like(lse) if entropy else lse.new_empty(0)
     top1 = torch.empty_like(lse, dtype=torch.bool)
@@ -47,6 +47,8 @@ def forward(
                     total[rows],
                     entropies[rows] if entropy else None,
                     top1[rows],
+                    None,
+                    None,
                     width,
                     columns.start,
                     vocabulary,
@@ -55,6 +57,7 @@ def forward(
                     LAST=columns.stop == vocabulary,
                     WITH_ENTROPY=entropy,
                     WITH_BIAS=bias is not None,
+                    KEEP=False,
                     BLOCK=blocks.block,
                     num_warps=blocks.num_warps,
                 )
@@ -138,6 +141,8 @@ def statistics_kernel(
     total,
     entropies,
     top1,
+    exponentials,
+    maxima,
     width,
     first_column,
     vocabulary,
@@ -146,11 +151,13 @@ def statistics_kernel(
     LAST: tl.constexpr,
     WITH_ENTROPY: tl.constexpr,
     WITH_BIAS: tl.constexpr,
+    KEEP: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Merge one block of logits into the rows' running statistics.
 
     Until the last block, logprobs holds the target's logit, lse the maximum and entropies the weighted sum (all in base 2).
+    With KEEP, which needs BLOCK to span the width, 2^(logit - maximum) is left for the one-pass gradient.
     """
     row = tl.program_id(0)
     target = tl.load(targets + row).to(tl.int64)
@@ -185,9 +192,14 @@ def statistics_kernel(
             values = tl.load(row_start + columns, mask=present, other=float("-inf"))
             if WITH_BIAS:
                 values += tl.load(bias + columns, mask=present, other=0.0).to(tl.float32)
-            highest, block_total, block_weighted = merge_block(
+            highest, block_total, block_weighted, weights = merge_block(
                 values * scale, highest, block_total, block_weighted, WITH_ENTROPY
             )
+            if KEEP:
+                kept = exponentials + row.to(tl.int64) * vocabulary + first_column + columns
+                tl.store(kept, weights.to(exponentials.dtype.element_ty), mask=present)
+        if KEEP:
+            tl.store(maxima + row, highest)
         shift = earlier_highest - highest
         rescale = tl.exp2(shift)
         row_total = earlier_total * rescale + tl.sum(block_total, 0)

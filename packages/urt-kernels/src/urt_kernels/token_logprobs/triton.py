@@ -121,7 +121,7 @@ def columns_pointer(row_start, columns, stride_column):
 @triton.jit
 @no_type_check
 def merge_block(values, highest, total, weighted, WITH_ENTROPY: tl.constexpr):
-    """Fold scaled values (base 2, -inf where absent) into the running maximum and the per-lane sums.
+    """Fold scaled values (base 2, -inf where absent) into the running maximum and the per-lane sums; also 2^(value - maximum).
 
     Only the maximum crosses lanes in a step. Moving the maximum by ``shift`` turns sum e^x (x - m) into
     (sum + shift * total) * 2^shift.
@@ -133,7 +133,7 @@ def merge_block(values, highest, total, weighted, WITH_ENTROPY: tl.constexpr):
     weights = tl.exp2(shifted)
     if WITH_ENTROPY:
         weighted = (weighted + shift * total) * rescale + weights * tl.maximum(shifted, LOWEST)
-    return new_highest, total * rescale + weights, weighted
+    return new_highest, total * rescale + weights, weighted, weights
 
 
 @triton.jit
@@ -173,7 +173,7 @@ def forward_kernel(
             columns = start + tl.arange(0, BLOCK)
             pointers = columns_pointer(row_start, columns, stride_column)
             values = tl.load(pointers, mask=columns < vocabulary, other=float("-inf")).to(tl.float32) * scale
-            highest, total, weighted = merge_block(values, highest, total, weighted, WITH_ENTROPY)
+            highest, total, weighted, _ = merge_block(values, highest, total, weighted, WITH_ENTROPY)
         row_total = tl.sum(total, 0)
         log_total = tl.log2(row_total)
         tl.store(logprobs + row, ((chosen - highest) - log_total) * LN_2)
