@@ -3,7 +3,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from urt_core import Media, MediaKind, Preference, PreferenceRecord, Task
@@ -56,6 +56,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(
     text=texts,
     preference=st.none() | st.sampled_from(Preference),

@@ -14,7 +14,7 @@ from urt_core.judgement import FailureKind, PairScores, PointJudgement, parse_pa
 from urt_core.judgement.signs import plain_signs
 from urt_core.prompts import PointContract, point_scale
 
-QUICK = settings(deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 FRAGMENTS = (
     *("<think>", "</think>", "<answer>", "</answer>", "<answer >", "</", "<", ">", "\n", "\r\n", " ", ";", ":", "."),
     *("Image 1 is better", "Image 2 is better.", "Video 1 is better", "Answer 2 is better than Answer 1"),

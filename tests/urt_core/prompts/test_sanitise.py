@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from urt_core import Dialect, Media, MediaKind, ParseFailure, PreferenceRecord, Task, parse_judgement, render, sanitise
@@ -83,6 +83,7 @@ pieces = st.lists(
 ).map("".join)
 
 
+@settings(deadline=None)
 @given(text=pieces)
 def test_sanitised_text_is_harmless_and_stays_as_it_is(text: str) -> None:
     clean = sanitise(text)
@@ -93,6 +94,7 @@ def test_sanitised_text_is_harmless_and_stays_as_it_is(text: str) -> None:
     assert isinstance(parse_judgement(f"<think>{clean}</think>", task=Task.IMAGE_GENERATION), ParseFailure)
 
 
+@settings(deadline=None)
 @given(text=st.text(st.characters(exclude_characters="<\r\0", exclude_categories=["Cs"]), max_size=60))
 def test_ordinary_text_is_left_alone(text: str) -> None:
     if not re.search(r"(?im)^[ \t]*((image|video|answer)[ \t]*[12]|caption|question)[ \t]*[:：]", text):
