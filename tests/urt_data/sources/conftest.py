@@ -1,10 +1,10 @@
-"""Builds the input folder of a source from its fixture: rows in the published schema, and tiny media made from their names.
+"""Builds the input folder of a source from its fixture: rows in the published schema, tiny media from their names.
 
-    fixtures/<source>.json     {"files": {"train.json": [rows]}, "media": ["images/a.jpg"], "archives": {"x.tar": ["v/1.jpg"]}, ...}
-    fixtures/<source>.golden.json   what the conversion must give; `URT_WRITE_GOLDEN=1 pytest tests/urt_data/sources` writes it anew
+    fixtures/<source>.json         {"files": {"train.json": [rows]}, "media": ["a.jpg"], "archives": {"x.tar": [...]}}
+    fixtures/<source>.golden.json  what the conversion must give; URT_WRITE_GOLDEN=1 writes it anew
 
-In rows, "@bytes:name" stands for the bytes of that medium (Parquet holds images inside). In goldens, a candidate's files are listed by
-the name of the medium whose bytes they are, so that a mixed-up candidate is seen at once.
+In rows, "@bytes:name" stands for the bytes of that medium (Parquet holds images inside). In goldens, a candidate's
+files are listed by the name of the medium whose bytes they are, so that a mixed-up candidate is seen at once.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""Media are found where they may be, and nowhere else; what is inside archives is read without unpacking and without trust."""
+"""Media are found where they may be and nowhere else; archives are read without unpacking and without trust."""
 
 import io
 import tarfile

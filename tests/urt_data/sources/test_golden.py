@@ -1,4 +1,4 @@
-"""Every source on a few rows of its published schema: the records and errors it must give, by name, order and reason."""
+"""Every source on a few rows of its published schema: the records and errors it must give."""
 
 import json
 import os

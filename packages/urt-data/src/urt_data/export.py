@@ -5,7 +5,8 @@
     write_parquet(records, path)           one row per record, media inside; `read_parquet` gives equal records
 
 The rows of both JSON forms also carry the whole record as a string (`urt_record`): the official loaders ignore it, and
-`sources.get("official_grpo")` or `("official_sft")` reads it back without loss. Without it (`embed=False`) they read the prompt.
+`sources.get("official_grpo")` or `("official_sft")` reads it back without loss. Without it (`embed=False`) they read
+the prompt.
 """
 
 import json
@@ -37,7 +38,7 @@ def write_official_grpo(
     templates: str | PathLike[str] | None = None,
     embed: bool = True,
 ) -> int:
-    """Write labelled records for the official GRPO trainers and return their number. `templates` as in `urt_core.render`.
+    """Write labelled records for the official GRPO trainers; return their number. `templates` as in `urt_core.render`.
 
     The chain-of-thought dialects have no tie, so that tied pairs need `Dialect.DIRECT`.
     """
@@ -61,8 +62,8 @@ def write_official_sft(
 ) -> int:
     """Write records with a completion for the official supervised trainers and return their number.
 
-    Each image or frame has its `<image>` tag before the text. The official LLaVA loader takes more than two images for one video
-    with one tag; its rows have to be made by hand.
+    Each image or frame has its `<image>` tag before the text. The official LLaVA loader takes more than two images for
+    one video with one tag; its rows have to be made by hand.
     """
 
     def row(record: PreferenceRecord) -> dict[str, Any]:
@@ -172,7 +173,7 @@ def read_parquet(path: str | Path) -> Iterator[PreferenceRecord]:
 
 
 def parquet_schema(pa: Any) -> Any:
-    """Candidates are text or media: one of `first_text` and `first` is set. Metadata, which differ from source to source, are JSON."""
+    """Candidates are text or media: one of `first_text` and `first` is set. Metadata, always different, are JSON."""
     media = pa.struct({"kind": pa.string(), "files": pa.list_(pa.string()), "data": pa.list_(pa.binary())})
     texts = ("key", "task", "text", "first_text", "second_text", "preference", "completion", "metadata")
     return pa.schema([*((name, pa.string()) for name in texts), *((role, media) for role in ROLES)])

@@ -4,7 +4,8 @@
     for result in sources.get("hpdv3").records("downloads/HPDv3"):      # PreferenceRecord with media bytes, or RowError
         ...
 
-source.py says what a source is and what all share; rows.py, folder.py and archives.py read files; docs/sources.md lists the sets.
+source.py says what a source is and what all share; rows.py, folder.py and archives.py read files; docs/sources.md lists
+the sets.
 """
 
 from collections.abc import Callable
@@ -75,7 +76,7 @@ SOURCES: dict[str, Callable[..., Source]] = {
 
 
 def get(name: str, **options: Any) -> Source:
-    """The source called `name`, with its options: `pairing` of rank lists, or everything about your own table (`generic`)."""
+    """The source called `name` with its options: `pairing` of rank lists, or all about your own table (`generic`)."""
     if name not in SOURCES:
         raise ConfigError(f"there is no source {name!r}; allowed: {', '.join(sorted(SOURCES))}")
     return SOURCES[name](**options)

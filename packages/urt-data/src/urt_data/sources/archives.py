@@ -1,7 +1,7 @@
-"""Media that are still inside tar and zip files: looked up by path and read in place; nothing is ever extracted into a folder.
+"""Media that are still inside tar and zip files: looked up by path and read in place, never extracted into a folder.
 
-A member counts as lying where unpacking its archive would put it: beside the archive, or in a folder with the archive's name.
-Links, devices, absolute names, names with `..` and oversized members are never read; asking for one says why.
+A member counts as lying where unpacking its archive would put it: beside the archive, or in a folder with the archive's
+name. Links, devices, absolute names, names with `..` and oversized members are never read; asking for one says why.
 """
 
 import gzip

@@ -2,8 +2,9 @@
 
     {"prompt_id", "prompt", "type", "img_path", "total_score": [4, 5, 4], "element_score", ...}
 
-By default the image with the highest mean mark is set against the one with the lowest, as UnifiedReward does (arXiv 2503.05236,
-section on data); `pairing="all"` makes every pair. The variance of the marks is kept; the marks of single elements are not.
+By default the image with the highest mean mark is set against the one with the lowest, as UnifiedReward does (arXiv
+2503.05236, section on data); `pairing="all"` makes every pair. The variance of the marks is kept; the marks of single
+elements are not.
 """
 
 from statistics import fmean, pvariance

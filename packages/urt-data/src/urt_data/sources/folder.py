@@ -1,9 +1,9 @@
-"""The folder a published set was downloaded to, and the media its rows name: read whole, kept as they are, never from outside.
+"""The folder a set was downloaded to, and the media its rows name: read whole, kept as they are, never from outside.
 
-    row value ("images/a.jpg", b"...", {"bytes": ..., "path": ...}, a list of frames)  --folder.image / folder.video-->  Content
+    "images/a.jpg", b"...", {"bytes": ..., "path": ...} or a list of frames  --folder.image / folder.video-->  Content
 
-Names come from files that others wrote. A name that is absolute, climbs with `..`, is a URL or follows a link out of the folder
-is a `FieldError`. Media inside tar and zip files are found as if these were unpacked beside themselves.
+Names come from files that others wrote. A name that is absolute, climbs with `..`, is a URL or follows a link out of
+the folder is a `FieldError`. Media inside tar and zip files are found as if these were unpacked beside themselves.
 """
 
 import errno
@@ -87,7 +87,7 @@ class InputFolder:
         return sorted((path.relative_to(self.root).as_posix(), path) for path in found)
 
     def revision(self, name: str) -> str | None:
-        """The commit an annotation file was downloaded at, where the download wrote it down (`hf download --local-dir`)."""
+        """The commit an annotation file was downloaded at, where `hf download --local-dir` wrote it down."""
         note = self.root / ".cache" / "huggingface" / "download" / f"{name}.metadata"
         if not note.is_file():
             return None
@@ -167,7 +167,7 @@ class InputFolder:
         raise FieldError(name, f"{value!r} is not in the input folder{_tried(under)}")
 
     def _file(self, path: str, name: str) -> bytes | None:
-        """The bytes of a regular file; None where there is none. Plain system calls: this is most of the work of a conversion."""
+        """The bytes of a regular file, or None. Plain system calls: this is most of the work of a conversion."""
         folder = path.rpartition("/")[0]
         try:
             if folder not in self._own_folders:

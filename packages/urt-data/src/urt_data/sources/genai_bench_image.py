@@ -1,4 +1,4 @@
-"""GenAI-Bench, image generation: votes from an arena for the left or the right image, for both or for neither; evaluation only.
+"""GenAI-Bench, image generation: arena votes for the left or the right image, both or neither; evaluation only.
 
     {"prompt", "left_model", "left_image": {"bytes", "path"}, "right_model", "right_image", "vote_type": "leftvote"}
 

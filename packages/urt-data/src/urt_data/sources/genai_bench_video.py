@@ -1,7 +1,7 @@
-"""GenAI-Bench, video generation: votes from an arena for the left or the right video, for both or for neither; evaluation only.
+"""GenAI-Bench, video generation: arena votes for the left or the right video, both or neither; evaluation only.
 
-    published           {"prompt", "left_model", "left_video": address, "right_model", "right_video", "vote_type": "leftvote"}
-    UnifiedReward's     {"id", "prompt", "video_left": "86aa.mp4", "video_right": "aadd.mp4", "vote_type": "rightvote"}
+    published         {"prompt", "left_model", "left_video": address, "right_model", "right_video", "vote_type"}
+    UnifiedReward's   {"id", "prompt", "video_left": "86aa.mp4", "video_right": "aadd.mp4", "vote_type": "rightvote"}
 
 Videos published as addresses are looked up by their file name, in the input folder or below `videos`.
 """

@@ -52,7 +52,7 @@ def generic(
     repository: str = "own data",
     revision: str = "unpinned",
 ) -> Source:
-    """A source for your own table. `preferences` maps your label words to first, second and tie; licence and origin are yours to state."""
+    """A source for your own table. `preferences` maps your words to first, second and tie; state licence and origin."""
     unknown = sorted(set(columns or {}) - set(PARTS))
     if unknown:
         raise ConfigError(f"generic: columns are given for {unknown}; allowed: {', '.join(PARTS)}")

@@ -1,7 +1,7 @@
-"""HPDv2: ranked images of one prompt. Train rows are pairs, test rows are rank lists of up to nine images by ten annotators.
+"""HPDv2: ranked images of one prompt. Train rows are pairs, test rows are rank lists by several annotators.
 
-train.json  {"prompt", "file_path": [a, b], "human_preference": [1, 0]}
-test.json   {"prompt", "image_path": [...], "rank": [...], "raw_annotations": [{"rank": [...], "user_hash"}]}    (README of tgxs002/HPSv2)
+train.json  {"prompt", "file_path": [a, b], "human_preference": [1, 0]} test.json   {"prompt", "image_path": [...],
+"rank": [...], "raw_annotations": [{"rank": [...], "user_hash"}]}
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,9 @@
 """ImageRewardDB: four to nine images of one prompt, ranked and rated by experts; one row per image.
 
-    {"image_path", "prompt_id", "prompt", "rank", "overall_rating", "image_text_alignment_rating", "fidelity_rating", ...}
+    {"image_path", "prompt_id", "prompt", "rank", "overall_rating", "image_text_alignment_rating", "fidelity_rating"}
 
-All pairs of a prompt are made; equal ranks are a tie. Read from the JSON files or from `metadata-*.parquet` (give that file as input).
+All pairs of a prompt are made; equal ranks are a tie. Read from the JSON files or from `metadata-*.parquet` (give that
+file as input).
 """
 
 from urt_core.records import Task

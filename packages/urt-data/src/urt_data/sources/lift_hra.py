@@ -1,10 +1,11 @@
 """LiFT-HRA: videos judged Good, Normal or Bad on three questions, with a reason; one row per video and question.
 
-    {"video": "videos/0001.mp4", "conversations": [{"from": "human", "value": "<video>\\n {caption} Please identify the motion issues in
-     this video, ..."}, {"from": "gpt", "value": "Bad. The arm bends backwards."}]}
+    {"video": "videos/0001.mp4", "conversations": [
+        {"from": "human", "value": "<video>\\n {caption} Please identify the motion issues in this video, ..."},
+        {"from": "gpt", "value": "Bad. The arm bends backwards."}]}
 
-The rows of a video are joined; the mean of Good = 2, Normal = 1, Bad = 0 orders the videos of one caption, best against worst by default.
-The reasons are not kept: they speak of one video only.
+The rows of a video are joined; the mean of Good = 2, Normal = 1, Bad = 0 orders the videos of one caption, best against
+worst by default. The reasons are not kept: they speak of one video only.
 """
 
 import re
@@ -16,7 +17,8 @@ from urt_data.sources.rows import FieldError, Row
 from urt_data.sources.source import Source
 
 QUESTION = re.compile(
-    r"\s*(?:<video>\s*)?(?P<caption>.*?)\s*Please identify the (?P<question>semantic consistency|fidelity|motion) issues",
+    r"\s*(?:<video>\s*)?(?P<caption>.*?)\s*"
+    r"Please identify the (?P<question>semantic consistency|fidelity|motion) issues",
     re.S,
 )
 LEVELS = {"good": 2.0, "normal": 1.0, "bad": 0.0}

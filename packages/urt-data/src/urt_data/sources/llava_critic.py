@@ -1,7 +1,8 @@
-"""LLaVA-Critic-113k, pairwise: GPT-4o's judgement of two answers about an image, inside a conversation whose wording varies.
+"""LLaVA-Critic-113k, pairwise: GPT-4o's judgement of two answers about an image, in a conversation of varying words.
 
-    {"id", "source", "image": {"bytes", "path"}, "conversations": [{"from": "human", "value": "... Question: [...]\\nThe first response: [...]
-     \\nThe second response: [...]"}, {"from": "gpt", "value": "The better response: [first]. ..."}]}
+    {"id", "source", "image": {"bytes", "path"}, "conversations": [
+        {"from": "human", "value": "... Question: [...]\\nThe first response: [...]\\nThe second response: [...]"},
+        {"from": "gpt", "value": "The better response: [first]. ..."}]}
 
 Rows about a single answer (the pointwise subset) are left out. GPT-4o's reasons are not kept.
 """

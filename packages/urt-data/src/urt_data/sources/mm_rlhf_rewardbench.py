@@ -1,9 +1,11 @@
-"""MM-RLHF-RewardBench: the better and a worse answer about an image or a video, with the annotators' reasons; evaluation only.
+"""MM-RLHF-RewardBench: the better and a worse answer about an image or a video, with reasons; evaluation only.
 
-    {"id", "image": "short/a.jpg", "prompt", "chosen", "rejected", "chosen_reason", "rejected_reason"}       or "video": a folder of frames
+    {"id", "image": "short/a.jpg", "prompt", "chosen", "rejected", "chosen_reason", "rejected_reason"}
+    {"id", "video": "video/clip7", ...}                                                     a folder of frames
 
-Several rows share an `id`; it is kept as `item`, because Acc+ counts an item only where all its pairs are right. The category is the
-first of mcq, long, short, safety and video in the path, as in the benchmark's script. The reasons are not kept.
+Several rows share an `id`; it is kept as `item`, because Acc+ counts an item only where all its pairs are right. The
+category is the first of mcq, long, short, safety and video in the path, as in the benchmark's script. The reasons are
+not kept.
 """
 
 from collections.abc import Iterator

@@ -1,10 +1,11 @@
 """Multimodal RewardBench 2, text to image: two images of one prompt with three annotators' marks; evaluation only.
 
-    {"pairs": [{"id", "prompt_content": [["text", "..."]], "response_a": {"model_name", "response_content": [["image", "images/a.jpg"]]},
-                "response_b": {...}, "chosen": "B", "human_annotations": [2, 2, 1], "prompt_source", "prompt_metadata"}]}
+    {"pairs": [{"id", "prompt_content": [["text", "..."]],
+                "response_a": {"model_name", "response_content": [["image", "images/a.jpg"]]}, "response_b": {...},
+                "chosen": "B", "human_annotations": [2, 2, 1], "prompt_source", "prompt_metadata"}]}
 
-Marks go from 1 (B is much better) to 6 (A is much better) and have no middle, so that each is a vote. Only `t2i.json` is read: the
-pairs of the editing, interleaved and reasoning parts hold more images than a record has places for.
+Marks go from 1 (B is much better) to 6 (A is much better) and have no middle, so that each is a vote. Only `t2i.json`
+is read: the pairs of the editing, interleaved and reasoning parts hold more images than a record has places for.
 """
 
 from collections.abc import Iterator

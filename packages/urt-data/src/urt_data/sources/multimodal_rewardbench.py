@@ -1,6 +1,6 @@
 """Multimodal RewardBench: two answers about an image with one of them better; evaluation only, not for commercial use.
 
-    {"ID", "Text", "Image": "images/nocaps/13062.jpg", "Output1", "Output2", "Better": "Output1", "Meta": {"Category": "..."}}
+    {"ID", "Text", "Image": "images/nocaps/13062.jpg", "Output1", "Output2", "Better": "Output1", "Meta": {"Category"}}
 
 `data/all_data.json`, as the benchmark's download script writes it; its images lie beside it.
 """

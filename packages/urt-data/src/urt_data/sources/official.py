@@ -1,10 +1,11 @@
-"""Rows of UnifiedReward's own training data, as they are read by `official_sft`, `official_grpo` and `official_mixture`.
+"""Rows of UnifiedReward's own training data, as `official_sft`, `official_grpo` and `official_mixture` read them.
 
-    SFT   {"conversations": [{"from": "human", "value": prompt}, {"from": "gpt", "value": judgement}], "images": [...], "source"}
-    GRPO  {"problem": prompt, "solution": "Image 1 is better", "images": [...]}             or "video", or "image" instead of "images"
+    SFT   {"conversations": [{"from": "human", "value": prompt}, {"from": "gpt", "value": judgement}], "images": [...]}
+    GRPO  {"problem": prompt, "solution": "Image 1 is better", "images": [...]}     or "video", or "image" for "images"
 
-The prompt gives the caption, or the question and the answers; the judgement or the solution gives the noun, and so the task. Frames
-of video pairs stand one after the other in `images`: the first half is video 1. Pointwise rows are left out.
+The prompt gives the caption, or the question and the answers; the judgement or the solution gives the noun, and so the
+task. Frames of video pairs stand one after the other in `images`: the first half is video 1. Pointwise rows are left
+out.
 """
 
 import json
@@ -24,13 +25,13 @@ from urt_data.sources.payload import Payload, read_payload
 from urt_data.sources.rows import FieldError, Row
 
 EMBEDDED_RECORD = "urt_record"
-"""Our own export adds the whole record to a row, as a JSON string; trainers ignore it, and reading it back loses nothing."""
+"""Our own export adds the whole record to a row as a JSON string, which trainers ignore; reading loses nothing."""
 
 VERDICT = re.compile(r"\b(?P<noun>Image|Video|Answer) (?P<number>[12]) is better\b", re.I)
 SOLUTION = re.compile(rf"\s*{VERDICT.pattern}(?: than (?:image|video|answer) [12])?\.?\s*", re.I)
 TIE = re.compile(r"Both (?P<noun>image|video|answer)s are equally good", re.I)
 
-# Folders of the official collection whose labels are human; the others come from models (see the files of the raw sets).
+# Folders of the official collection whose labels are human; the others come from models, as the raw sets say.
 HUMAN_FOLDERS = ("HPD", "OIP", "EvalMuse", "OpenAI-4o_t2i_human_preference", "Text2Video-Human_Preferences")
 
 

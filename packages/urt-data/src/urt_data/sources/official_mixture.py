@@ -1,12 +1,13 @@
-"""UnifiedReward's mixture files: which official JSON files are read, from which image folder, and how many of their rows.
+"""UnifiedReward's mixture files: which official JSON files are read, with which image folder, and how many rows.
 
     datasets:
       - json_path: dataset/HPD/grpo_train_data.json
         image_folder: dataset/HPD
         sampling_strategy: random:25%            all | first:N | end:N | random:N, each also with %
 
-Paths start from the folder of the YAML file or from its parent, as the official ones do. `random` draws the same rows every time, by
-the name of the JSON file; the official loaders draw without a seed. Percentages are rounded up, as theirs are.
+Paths start from the folder of the YAML file or from its parent, as the official ones do. `random` draws the same rows
+every time, by the name of the JSON file; the official loaders draw without a seed. Percentages are rounded up, as
+theirs are.
 """
 
 import math
@@ -83,7 +84,7 @@ def _place(folder: InputFolder, entry: Mapping[str, Any], setting: str, name: st
         if candidate and (folder.root / candidate).exists():
             return candidate
     raise ConfigError(
-        f"{name}: {setting} {value!r} exists neither beside the file nor below its parent; download it or correct the path"
+        f"{name}: {setting} {value!r} exists neither beside the file nor below its parent; download or correct it"
     )
 
 
@@ -99,7 +100,7 @@ def _with_folder(row: Row, image_folder: str) -> Row:
 
 
 def _below(image_folder: str, value: Any) -> Any:
-    """The image folder before a relative name; absolute names and addresses stay what they are and are refused when they are read."""
+    """The image folder before a relative name; absolute names and addresses are left, to be refused when read."""
     if not isinstance(value, str) or value.startswith("/") or "://" in value:
         return value
     return f"{image_folder}/{value}"

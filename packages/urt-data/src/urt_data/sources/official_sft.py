@@ -1,9 +1,11 @@
-"""UnifiedReward's supervised data: a pairwise prompt and a judgement to imitate (ImageGen-CoT-Reward-5K, rejection_sampling_data.json).
+"""UnifiedReward's supervised data: a pairwise prompt and a judgement to imitate (ImageGen-CoT-Reward-5K and the like).
 
-    {"conversations": [{"from": "human", "value": prompt}, {"from": "gpt", "value": "<think>...</think>\\n<answer>Image 1 is better</answer>"}],
+    {"conversations": [{"from": "human", "value": prompt},
+                       {"from": "gpt", "value": "<think>...</think>\\n<answer>Image 1 is better</answer>"}],
      "images": ["HPD/a.jpg", "HPD/b.jpg"], "source": "HPD"}
 
-The judgement becomes the record's completion, and its verdict the preference; the order of the candidates is the prompt's.
+The judgement becomes the record's completion, and its verdict the preference; the order of the candidates is the
+prompt's.
 """
 
 from urt_core.records import Task

@@ -1,11 +1,11 @@
 """Open Image Preferences v1: two generators per prompt, judged by a community; the raw results or their binarised form.
 
-    results     {"id", "images": {"image_1": url, "image_2": url, "prompt"}, "model_1", "model_2", "preference.responses": ["image_1", ...]}
+    results     {"id", "images": {"image_1": url, "image_2": url, "prompt"}, "preference.responses": ["image_1", ...]}
     binarised   {"id", "prompt", "chosen": image, "rejected": image, "chosen_model", "rejected_model", "category", ...}
 
 The results keep ties: one image is better where it has more votes than the other and than `both_bad`, the rule of the
-binarised form, which drops the rest. Their addresses end in `<folder>/<number>.jpg` and are looked up in the input folder.
-Rows without responses are left out; the ids of the annotators are not read.
+binarised form, which drops the rest. Their addresses end in `<folder>/<number>.jpg` and are looked up in the input
+folder. Rows without responses are left out; the ids of the annotators are not read.
 """
 
 from collections import Counter

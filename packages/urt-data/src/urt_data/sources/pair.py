@@ -48,8 +48,9 @@ class Votes:
 class Pair:
     """One comparison as it is published, before it gets its key, its order and its provenance.
 
-    Pair(task=Task.IMAGE_GENERATION, text="a red car", first=folder.image("a.jpg", "path1"), second=folder.image("b.jpg", "path2"),
-         preference=Preference.FIRST, votes=Votes(first=9, second=2), models=("flux", "kolors"), notes={"confidence": 0.99})
+    Pair(task=Task.IMAGE_GENERATION, text="a red car", first=folder.image("a.jpg", "path1"),
+    second=folder.image("b.jpg", "path2"),
+         preference=Preference.FIRST, votes=Votes(first=9, second=2), models=("flux", "kolors"))
     """
 
     task: Task

@@ -1,6 +1,7 @@
-"""What a prompt of the official data asks about: the caption, or the question with its two answers, out of the surrounding wording.
+"""What a prompt of the official data asks about: the caption, or the question with its two answers.
 
-The released shapes are those of UnifiedReward's prompts (1.0, Think v1, Think v2); our own wording ends in the same lines.
+The released shapes are those of UnifiedReward's prompts (1.0, Think v1, Think v2); our own wording ends in the same
+lines.
 """
 
 import re
@@ -13,12 +14,14 @@ CAPTIONS = (
 )
 QUESTIONS = (
     re.compile(
-        r"^[ \t]*Question:[ \t]*(?P<question>.+?)\n[ \t]*(?:Answer 1|Response 1|The first response):[ \t]*(?P<first>.+?)\n"
+        r"^[ \t]*Question:[ \t]*(?P<question>.+?)\n"
+        r"[ \t]*(?:Answer 1|Response 1|The first response):[ \t]*(?P<first>.+?)\n"
         r"[ \t]*(?:Answer 2|Response 2|The second response):[ \t]*(?P<second>.+?)(?:\nPlease evaluate both .*)?\Z",
         re.S | re.M,
     ),
     re.compile(
-        r"(?P<question>「.*?」).{0,200}?answers are:\s*(?:- )?Answer 1: (?P<first>.+?)\n\s*(?:- )?Answer 2: (?P<second>.+?)\n\s*2\. ",
+        r"(?P<question>「.*?」).{0,200}?answers are:\s*(?:- )?Answer 1: (?P<first>.+?)\n"
+        r"\s*(?:- )?Answer 2: (?P<second>.+?)\n\s*2\. ",
         re.S,
     ),
 )

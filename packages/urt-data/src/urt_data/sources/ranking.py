@@ -20,7 +20,8 @@ from urt_data.sources.rows import FieldError, Row, RowError
 class Member:
     """One candidate with what people said about it alone.
 
-    Member(group="000864-0061", task=Task.IMAGE_GENERATION, text="painting of a holy woman", medium="images/train/train_1/0280.webp",
+    Member(group="000864-0061", task=Task.IMAGE_GENERATION, text="painting of a holy woman",
+    medium="images/train/train_1/0280.webp",
            rank=5, scores={"overall": 4, "fidelity": 4})
     """
 
@@ -54,7 +55,7 @@ Located = tuple[Row, Member]
 
 
 def ranked_groups(members: Iterable[Located | RowError]) -> Iterator[list[Located] | RowError]:
-    """Members by group, groups in order of their first row. Rows about the same file are one member with all their scores."""
+    """Members by group, in order of their first row. Rows about the same file are one member with all their scores."""
     groups: dict[tuple[str | None, str], dict[str, Located]] = {}
     for item in members:
         if isinstance(item, RowError):

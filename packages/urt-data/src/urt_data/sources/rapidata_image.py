@@ -1,10 +1,11 @@
 """Rapidata's text-to-image comparisons (4o, Ideogram, 700k, ...): crowd votes per question, as shares or as counts.
 
-    {"prompt", "image1", "image2", "model1", "model2", "weighted_results_image1_preference": 0.6, "..._image2_preference": 0.4,
-     "..._alignment", "..._coherence", "detailed_results_preference"}            older: {"votes_image1": 8, "votes_image2": 2}
+    {"prompt", "image1", "image2", "model1", "model2", "weighted_results_image1_preference": 0.6,
+     "weighted_results_image2_preference": 0.4, "..._alignment", "..._coherence", "detailed_results_preference", ...}
+    {"prompt", "image1", "image2", "model1", "model2", "votes_image1": 8, "votes_image2": 2}             older sets
 
-The question about preference decides, where it was asked, else the mean of the others. The detailed results (country, language
-and score of each annotator) are not read.
+The question about preference decides, where it was asked, else the mean of the others. The detailed results (country,
+language and score of each annotator) are not read.
 """
 
 from collections.abc import Iterator

@@ -3,8 +3,8 @@
     {"prompt", "file_name1": "0000_sora_1.mp4", "file_name2", "model1", "model2", "weighted_results1_Preference": 0.6,
      "weighted_results2_Preference": 0.4, "..._Coherence", "..._Alignment", "detailedResults_Preference"}
 
-Sets differ in their questions and in how a file is named (plain, by address, under `videos` or `Videos`). The detailed results
-(country, language and score of each annotator) and the GIF previews are not read.
+Sets differ in their questions and in how a file is named (plain, by address, under `videos` or `Videos`). The detailed
+results (country, language and score of each annotator) and the GIF previews are not read.
 """
 
 from collections.abc import Iterator

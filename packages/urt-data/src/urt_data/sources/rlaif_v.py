@@ -1,6 +1,7 @@
-"""RLAIF-V: the more and the less trustworthy of two answers about an image, by open models' feedback. Not for commercial use.
+"""RLAIF-V: the more and the less trustworthy answer about an image, by open models' feedback. Not for commercial use.
 
-{"ds_name", "image": {"bytes", "path"}, "question", "chosen", "rejected", "origin_dataset", "origin_split", "idx", "image_path"}
+{"ds_name", "image": {"bytes", "path"}, "question", "chosen", "rejected", "origin_dataset", "origin_split", "idx",
+"image_path"}
 """
 
 from collections.abc import Iterator

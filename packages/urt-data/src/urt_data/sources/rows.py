@@ -1,4 +1,4 @@
-"""Annotation files -> rows, one at a time: JSON arrays, JSON lines, Parquet and CSV, in memory that does not grow with the file.
+"""Annotation files -> rows, one at a time: JSON arrays and lines, Parquet, CSV. Memory does not grow with the file.
 
 A row that cannot be read comes out as a `BadRow` in its place, and the reader goes on behind it.
 """
@@ -17,7 +17,7 @@ from urt_core.errors import ConfigError, DataError
 T = TypeVar("T")
 
 MAX_ROW_BYTES = 64 * 2**20
-"""A row larger than this is taken for a broken file: annotation rows hold text, and images of a few MB in Parquet at most."""
+"""A JSON row larger than this is taken for a broken file; annotations are text."""
 PARQUET_BATCH_ROWS = 32
 JSON_CHUNK = 2**20
 JSON_DECODER = json.JSONDecoder()
@@ -152,7 +152,8 @@ def read_rows(
 ) -> Iterator[Row | BadRow]:
     """The rows of one file, in order, with no other columns than `columns`.
 
-    Parquet does not even read the others. `within` is the key under which a JSON object, rather than an array, holds the rows.
+    Parquet does not even read the others. `within` is the key under which a JSON object, rather than an array, holds
+    the rows.
     """
     readers: dict[str, Callable[[], Iterator[Any]]] = {
         ".json": lambda: _json_items(path) if within is None else _json_members(path, within),
@@ -178,7 +179,8 @@ def read_rows(
 def _json_items(path: Path) -> Iterator[Any]:
     """The items of one JSON array, decoded one by one; a file that starts with an object is read as JSON lines.
 
-    Behind a syntax error there is no telling where the next item starts, so that the rest of the file is lost, and said so.
+    Behind a syntax error there is no telling where the next item starts, so that the rest of the file is lost, and said
+    so.
     """
     with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
         text = _JsonText(file)
@@ -209,7 +211,8 @@ class _JsonText:
     def peek(self) -> str:
         """The next character that is no blank; nothing at the end of the file."""
         while True:
-            self._at = BLANKS.match(self._text, self._at).end()  # type: ignore[union-attr] - it matches the empty string too
+            blanks = BLANKS.match(self._text, self._at)
+            self._at = blanks.end() if blanks else self._at
             if self._at < len(self._text):
                 return self._text[self._at]
             if not self._read(JSON_CHUNK):

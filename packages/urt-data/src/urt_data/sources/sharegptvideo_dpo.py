@@ -1,6 +1,6 @@
 """ShareGPTVideo-DPO (LLaVA-Hound): the better and the worse of two answers about a video, by a language model's scores.
 
-    {"id", "video": "v_abc", "prompt": "<video>\\nWhat ...?", "chosen", "rejected", "chosen_score": 5, "rejected_score": 2}
+    {"id", "video": "v_abc", "prompt": "<video>\\nWhy?", "chosen", "rejected", "chosen_score": 5, "rejected_score": 2}
 
 A video is a folder of frames, or a folder inside a tar file (`train_300k/chunk_0.tar.gz`), read without unpacking it.
 """

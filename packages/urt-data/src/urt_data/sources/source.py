@@ -1,9 +1,10 @@
 """What a source is, and how its rows become records.
 
-    annotation file --read_rows--> Row --source.pairs / source.member--> Pair --key, order, metadata--> PreferenceRecord | RowError
+    annotation file --read_rows--> Row --pairs / member--> Pair --key, order, metadata--> PreferenceRecord | RowError
 
-A source file says what is particular to one published set: its fields, its label rule, its licence. What all share is here:
-unique keys, the shuffled order of winner-first sets, provenance in the metadata, and rows that fail without ending the conversion.
+A source file says what is particular to one published set: its fields, its label rule, its licence. What all share is
+here: unique keys, the shuffled order of winner-first sets, provenance in the metadata, and rows that fail without
+ending the conversion.
 """
 
 import hashlib
@@ -30,9 +31,9 @@ class Source:
     """One published set: where it is from, what its licence allows, which fields are read, and how a row becomes pairs.
 
     Source(
-        name="hpdv3", repository="MizzenAI/HPDv3", revision="opendilab/LightRFT@49e62cb6e1", licence="MIT", commercial_ok=True,
-        label_origin=LabelOrigin.HUMAN, tasks=(Task.IMAGE_GENERATION,), files=("*.json",), fields=("prompt", "path1", "path2"),
-        winner_first=True, pairs=hpdv3_pairs,
+        name="hpdv3", repository="MizzenAI/HPDv3", revision="opendilab/LightRFT@49e62cb6e1", licence="MIT",
+        commercial_ok=True, label_origin=LabelOrigin.HUMAN, tasks=(Task.IMAGE_GENERATION,), files=("*.json",),
+        fields=("prompt", "path1", "path2"), winner_first=True, pairs=hpdv3_pairs,
     )
     """
 
@@ -40,11 +41,11 @@ class Source:
     repository: str
     """Where it is published; `owner/name` means a data set of the Hugging Face hub."""
     revision: str
-    """What the schema was read from, `owner/name@commit`, or "card" where only the data card was; records carry the downloaded commit."""
+    """Where the schema was read, `owner/name@commit` or "card"; records carry the commit that was downloaded."""
     licence: str
     """SPDX where there is one; "not stated" where none was found."""
     commercial_ok: bool
-    """Whether a licence that allows commercial use was stated for the data; a mixture refuses other sources by default."""
+    """Whether a licence that allows commercial use was stated for the data; mixtures refuse the others by default."""
     label_origin: LabelOrigin
     tasks: tuple[Task, ...]
     files: tuple[str, ...]
@@ -64,7 +65,7 @@ class Source:
     read: Callable[[InputFolder, str, Path], Iterator[Row | BadRow]] | None = None
     """How an annotation file becomes rows, where its suffix does not say it."""
     pairs: Callable[[Row, InputFolder], Iterable[Pair | PreferenceRecord]] | None = None
-    """A row to its pairs; none at all for a row that is left out on purpose. A record is one that was exported whole."""
+    """A row to its pairs; none for a row that is left out on purpose. A record is one that was exported whole."""
     member: Callable[[Row], Member | None] | None = None
     """Instead of `pairs`, where one row holds one candidate of many; None leaves the row out on purpose."""
 
@@ -79,7 +80,7 @@ class Source:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What every record carries about where it comes from, but for the revision, which is known of a download only."""
+        """What every record says of where it comes from, but for the revision, which only a download has."""
         return {
             "source": self.name,
             "repository": self.repository,
@@ -97,10 +98,11 @@ class Source:
         revision: str | None = None,
         decode: bool = False,
     ) -> "Conversion":
-        """Iterate over the records of a downloaded set, in file and row order; a row that fails gives a `RowError` instead.
+        """The records of a downloaded set, in file and row order; a row that fails gives a `RowError` in its place.
 
-        `media` is the folder that file names start from, where it is not the input folder. `revision` is the commit that was
-        downloaded, where the download did not note it in the folder. `decode=True` decodes every image once, to find damaged ones early.
+        `media` is the folder that file names start from, where it is not the input folder. `revision` is the commit
+        that was downloaded, where the download did not note it in the folder. `decode=True` decodes every image once,
+        to find damaged ones early.
         """
         return Conversion(source=self, folder=InputFolder(input_path, media=media, decode=decode), revision=revision)
 
@@ -199,7 +201,7 @@ class Conversion:
         )
 
     def _metadata(self, pair: Pair, row: Row) -> dict[str, Any]:
-        """Facts about single candidates are mappings with the keys `first` and `second`, so that a swap can find them."""
+        """Facts about single candidates are mappings with the keys `first` and `second`: a swap can find them."""
         metadata = self.source.provenance
         metadata["revision"] = self._revision or self._folder.revision(row.file) or UNKNOWN_REVISION
         metadata["row"] = f"{row.file}:{row.number}"

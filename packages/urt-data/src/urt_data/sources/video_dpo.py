@@ -1,9 +1,10 @@
-"""VideoDPO: for each prompt the best and the worst of several videos by OmniScore, an automatic score; `video1` is the better one.
+"""VideoDPO: for each prompt the best and the worst of several videos by OmniScore, an automatic score.
 
-    pair.json      {"video1": 0, "video2": 1, "frame_caption": ["a dog surfs"], "score": 0.8}        (video_data.py of CIntellifusion/VideoDPO)
-    metadata.json  [{"basic": {"clip_path": "winvideos/000000.mp4", ...}, ...}, ...]                 indexed by video1 and video2
+    pair.json      {"video1": 0, "video2": 1, "frame_caption": ["a dog surfs"], "score": 0.8}  video1 is the better one
+    metadata.json  [{"basic": {"clip_path": "winvideos/000000.mp4"}}, ...]                     indexed by the two
 
-Without metadata.json an even index 2n is taken for `winvideos/<n>.mp4` and an odd one for `losevideos/<n>.mp4`, six digits long.
+Without metadata.json an even index 2n is taken for `winvideos/<n>.mp4` and an odd one for `losevideos/<n>.mp4`, six
+digits long.
 """
 
 from collections.abc import Iterator

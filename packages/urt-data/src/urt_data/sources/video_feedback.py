@@ -1,10 +1,11 @@
 """VideoFeedback: videos as frames, each marked 1 to 4 on five questions; one row per video, column names with spaces.
 
-    {"id", "images": ["p110367_00.jpg", ...], "text prompt", "visual quality": 3, "temporal consistency": 3, "dynamic degree": 3,
-     "text-to-video alignment": 2, "factual consistency": 2, "video link", "conversations"}
+    {"id", "images": ["p110367_00.jpg", ...], "text prompt", "visual quality": 3, "temporal consistency": 3,
+     "dynamic degree": 3, "text-to-video alignment": 2, "factual consistency": 2, "video link", "conversations"}
 
-The mean of the five marks orders the videos of one prompt; by default the best stands against the worst (`pairing="all"` makes every
-pair). Frames lie below `images/<video>/` or `frames/<video>/`, as the authors' script unpacks them, or beside the rows.
+The mean of the five marks orders the videos of one prompt; by default the best stands against the worst
+(`pairing="all"` makes every pair). Frames lie below `images/<video>/` or `frames/<video>/`, as the authors' script
+unpacks them, or beside the rows.
 """
 
 from urt_core.records import Task

@@ -1,6 +1,6 @@
 """VideoGen-RewardBench: pairs of generated videos with labels per dimension and overall; evaluation only.
 
-    path_A,path_B,A_model,B_model,prompt,VQ,MQ,TA,Overall,fps_A,num_frames_A,fps_B,num_frames_B         labels: A, B or same
+    path_A,path_B,A_model,B_model,prompt,VQ,MQ,TA,Overall,fps_A,num_frames_A,fps_B,num_frames_B    labels: A, B, same
 
 VQ is visual quality, MQ motion quality, TA text alignment.
 """

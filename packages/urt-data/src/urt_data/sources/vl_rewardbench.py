@@ -1,9 +1,10 @@
 """VL-RewardBench: two answers about an image, nearly always the better one first; evaluation only.
 
-    {"id", "query", "response": [a, b], "image", "human_ranking": [0, 1], "models", "judge", "rationale", "query_source", "ground_truth"}
+    {"id", "query", "response": [a, b], "image", "human_ranking": [0, 1], "query_source", "models", "judge", ...}
 
-The lower rank is better. Items are grouped as the benchmark's own script does, by the beginning of their id: 183 general, 749
-hallucination (POVID's ids begin with `hallucination`), 318 reasoning. UnifiedReward's evaluators count POVID as general.
+The lower rank is better. Items are grouped as the benchmark's own script does, by the beginning of their id: 183
+general, 749 hallucination (POVID's ids begin with `hallucination`), 318 reasoning. UnifiedReward's evaluators count
+POVID as general.
 """
 
 import re
