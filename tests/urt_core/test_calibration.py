@@ -57,7 +57,7 @@ def test_save_and_load(tmp_path):
     assert Calibration.load(tmp_path / "c.json") == calibration
     assert calibration(0.3) == pytest.approx(0.35)
     (tmp_path / "bad.json").write_text('{"method": "margin", "points": [[0.5, 2.0]]}')
-    with pytest.raises(ConfigError, match="within 0..1"):
+    with pytest.raises(ConfigError, match=r"within 0\.\.1"):
         Calibration.load(tmp_path / "bad.json")
     (tmp_path / "worse.json").write_text("[")
     with pytest.raises(ConfigError, match="not readable"):

@@ -246,16 +246,17 @@ def test_acompare_runs_in_the_callers_loop():
 def test_synchronous_engines_get_whole_batches():
     class Batched(ScriptedEngine):
         batch_size = 6
-        sizes: list = []
 
         def generate(self, prompts, sampling):
-            self.sizes.append(len(prompts))
+            sizes.append(len(prompts))
             return super().generate(prompts, sampling)
+
+    sizes = []
 
     engine = Batched(script=lambda prompt, index: "<think>x</think><answer>Answer 1 is better</answer>")
     comparisons = list(Scorer(engine=engine).compare_batch(records(7)))
     assert [c.key for c in comparisons] == [f"pair-{i}" for i in range(7)]
-    assert engine.sizes == [6, 6, 2]
+    assert sizes == [6, 6, 2]
 
 
 def test_scores_of_single_candidates():

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from urt_core.engines import AsyncEngine, Completion, Engine, SamplingParams
 from urt_core.prompts import Prompt
-from urt_core.streaming import BackgroundLoop, stream_map
+from urt_core.streaming import BACKGROUND, stream_map
 
 R = TypeVar("R")
 
@@ -29,7 +29,6 @@ class Asker:
 
     def __init__(self, engine: Engine | AsyncEngine) -> None:
         self.engine = engine
-        self._background = BackgroundLoop()
 
     def ask(
         self, questions: Iterable[Question[R] | R], sampling: SamplingParams, *, ordered: bool = True
@@ -37,7 +36,7 @@ class Asker:
         """Lazily, in the order of the questions or as they finish."""
         if isinstance(self.engine, Engine) and not self.is_concurrent:
             return self._ask_in_batches(self.engine, questions, sampling)
-        return self._background.stream(self.aask(questions, sampling, ordered=ordered))
+        return BACKGROUND.stream(self.aask(questions, sampling, ordered=ordered))
 
     async def aask(
         self, questions: Iterable[Question[R] | R], sampling: SamplingParams, *, ordered: bool = True

@@ -214,6 +214,8 @@ def failed_comparison(*, key: str, task: Task, completion: Completion, method: P
 def failure_detail(vote: Vote) -> str:
     if isinstance(vote.judgement, ParseFailure):
         return f"{vote.judgement.kind}: {vote.judgement.excerpt}"
+    if vote.status is Status.TRUNCATED:
+        return f"the token limit came first: {vote.completion.text[-160:]}"
     return vote.completion.detail
 
 

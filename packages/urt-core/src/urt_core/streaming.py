@@ -1,6 +1,8 @@
 """Many awaited calls with a bounded number in flight, their results streamed in input order or as they finish."""
 
 import asyncio
+import atexit
+import os
 import queue
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
@@ -60,6 +62,8 @@ class BackgroundLoop:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._pid = 0
         self._lock = threading.Lock()
 
     def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
@@ -97,9 +101,24 @@ class BackgroundLoop:
             stopped.set()
             future.cancel()
 
+    def close(self) -> None:
+        """End the loop and its thread, if there are any; the next call starts new ones."""
+        with self._lock:
+            if self._loop is not None and self._thread is not None and self._pid == os.getpid():
+                self._loop.call_soon_threadsafe(self._loop.stop)
+                self._thread.join()
+                self._loop.close()
+            self._loop = self._thread = None
+
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._loop.run_forever, name="urt-requests", daemon=True).start()
+            if self._loop is None or self._pid != os.getpid():  # threads do not survive a fork
+                self._loop, self._pid = asyncio.new_event_loop(), os.getpid()
+                self._thread = threading.Thread(target=self._loop.run_forever, name="urt-requests", daemon=True)
+                self._thread.start()
             return self._loop
+
+
+BACKGROUND = BackgroundLoop()
+"""The one of this process: engines keep their connections per loop."""
+atexit.register(BACKGROUND.close)

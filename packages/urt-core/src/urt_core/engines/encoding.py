@@ -9,21 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from urt_core.errors import PromptError
-from urt_core.media import MediaPolicy, load_frames
+from urt_core.media import MediaPolicy, PromptFrames, prompt_frames
 from urt_core.prompts import Prompt
 from urt_core.records import Media
 
 IMAGE_TOKEN = "<|image_pad|>"
-PromptFrames = list[list[Image.Image]]
-"""One list of RGB frames per medium of a prompt."""
-
-
-def prompt_frames(prompt: Prompt, *, policy: MediaPolicy) -> PromptFrames:
-    return [load_frames(media, policy) for media in prompt.media]
 
 
 def encode_prompts(

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from urt_core.engines import Completion, FinishReason, SamplingParams, Usage
 from urt_core.engines.decoding import Decoded, decode, uniform_numbers
-from urt_core.engines.encoding import encode_prompts, prompt_frames
+from urt_core.engines.encoding import encode_prompts
 from urt_core.errors import EngineError, MediaError
-from urt_core.media import MediaPolicy
+from urt_core.media import MediaPolicy, prompt_frames
 from urt_core.prompts import Prompt
 
 __all__ = ["TransformersEngine", "encode_prompts", "forbidden_token_ids"]

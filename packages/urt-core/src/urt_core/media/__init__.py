@@ -6,7 +6,7 @@ Training, evaluation and serving all call `load_frames`, so a judge sees the sam
 format, its number of bytes and its number of pixels are known to be allowed; whatever goes wrong is a `MediaError`.
 """
 
-from urt_core.media.frames import load_frames, media_digest
+from urt_core.media.frames import PromptFrames, load_frames, media_digest, prompt_frames
 from urt_core.media.images import MediaLimits, decode_image
 from urt_core.media.sampling import MediaPolicy, frame_indices, preprocessing_id
 from urt_core.media.sources import as_media
@@ -14,10 +14,12 @@ from urt_core.media.sources import as_media
 __all__ = [
     "MediaLimits",
     "MediaPolicy",
+    "PromptFrames",
     "as_media",
     "decode_image",
     "frame_indices",
     "load_frames",
     "media_digest",
     "preprocessing_id",
+    "prompt_frames",
 ]

@@ -8,8 +8,11 @@ from PIL import Image
 from urt_core.errors import MediaError
 from urt_core.media.images import MediaLimits, decode_image
 from urt_core.media.sampling import MediaPolicy, fit_pixels, frame_indices
+from urt_core.prompts import Prompt
 from urt_core.records import Media, MediaKind
 
+PromptFrames = list[list[Image.Image]]
+"""One list of RGB frames per medium of a prompt."""
 VIDEO_SUFFIXES = (".mp4", ".webm", ".mov", ".mkv", ".avi", ".m4v", ".gif")
 
 
@@ -31,6 +34,11 @@ def load_frames(media: Media, policy: MediaPolicy, *, limits: MediaLimits | None
         data = encoded_bytes(media, index, limits=limits)
         images.append(fit_pixels(decode_image(data, name=media.files[index], limits=limits), policy))
     return images
+
+
+def prompt_frames(prompt: Prompt, *, policy: MediaPolicy, limits: MediaLimits | None = None) -> PromptFrames:
+    """What every engine shows for `prompt`."""
+    return [load_frames(media, policy, limits=limits) for media in prompt.media]
 
 
 def encoded_bytes(media: Media, index: int, *, limits: MediaLimits) -> bytes:

@@ -1,0 +1,52 @@
+"""What a run may spend at an endpoint."""
+
+import threading
+from dataclasses import dataclass, field
+
+from urt_core.engines import Usage
+from urt_core.errors import BudgetError, ConfigError
+
+
+@dataclass(kw_only=True)
+class Budget:
+    """Counts tokens and money over all requests that share it, and says when one of them is used up.
+
+    Requests in flight when a limit is reached still finish: the overshoot is at most what they cost.
+
+    Budget(max_tokens=2_000_000, max_cost=5.0, prompt_price=0.15, completion_price=0.60)    # prices per million tokens
+    """
+
+    max_tokens: int | None = None
+    """Prompt and completion tokens together."""
+    max_cost: float | None = None
+    """In the currency of the prices."""
+    prompt_price: float = 0.0
+    """Per million prompt tokens."""
+    completion_price: float = 0.0
+    """Per million completion tokens."""
+    spent: Usage = field(default_factory=Usage)
+    num_requests: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.max_cost is not None and not (self.prompt_price or self.completion_price):
+            raise ConfigError(f"max_cost is {self.max_cost} but both prices are 0; give prices per million tokens")
+
+    @property
+    def cost(self) -> float:
+        return (
+            self.spent.prompt_tokens * self.prompt_price + self.spent.completion_tokens * self.completion_price
+        ) / 1e6
+
+    def add(self, usage: Usage) -> None:
+        with self._lock:
+            self.spent += usage
+            self.num_requests += 1
+
+    def check(self) -> None:
+        """Raises where nothing more may be sent."""
+        tokens = self.spent.prompt_tokens + self.spent.completion_tokens
+        if self.max_tokens is not None and tokens >= self.max_tokens:
+            raise BudgetError(f"{tokens:,} tokens are spent, allowed are {self.max_tokens:,} (Budget.max_tokens)")
+        if self.max_cost is not None and self.cost >= self.max_cost:
+            raise BudgetError(f"{self.cost:.4f} are spent, allowed are {self.max_cost} (Budget.max_cost)")
