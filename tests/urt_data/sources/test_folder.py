@@ -1,6 +1,7 @@
 """Media are found where they may be and nowhere else; archives are read without unpacking and without trust."""
 
 import io
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -88,6 +89,13 @@ def test_links_out_of_the_folder_are_refused(folder: Path) -> None:
     with pytest.raises(FieldError, match="link out of the input folder"):
         source.video("frames", "path")
     assert source.image("inner.png", "path").data == (png(1),)
+
+
+def test_a_folder_or_a_pipe_is_no_image_and_holds_nothing_up(folder: Path) -> None:
+    os.mkfifo(folder / "pipe.png")
+    for name in ("images", "pipe.png", "images/a.png/b.png"):
+        with pytest.raises(FieldError, match="is not in the input folder"):
+            InputFolder(folder).image(name, "path")
 
 
 def test_media_of_the_wrong_kind_are_refused(folder: Path) -> None:
