@@ -68,8 +68,9 @@ class Archives:
         if self._entries is None:
             self._entries = {}
             for path in sorted(self._root.rglob("*")):
+                # Hidden files are shards in the making, where the output folder lies inside the input.
                 match = ARCHIVE_NAME.fullmatch(path.name)
-                if match and path.is_file() and not path.is_symlink():
+                if match and path.is_file() and not path.is_symlink() and not path.name.startswith("."):
                     self._add(path.parent, match["stem"], self._tar(path) if match["tar"] else _zip_members(path))
         return self._entries
 
