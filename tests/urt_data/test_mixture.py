@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -177,9 +178,7 @@ def test_components_share_every_stretch(draws):
     assert counts[-1] == list(draws)
     assert all(sum(count) == position for position, count in enumerate(counts))
     assert all(
-        later >= earlier
-        for before, after in zip(counts, counts[1:], strict=False)
-        for earlier, later in zip(before, after, strict=True)
+        later >= earlier for before, after in pairwise(counts) for earlier, later in zip(before, after, strict=True)
     )
     for position, count in enumerate(counts):
         for component, draw in enumerate(draws):

@@ -170,7 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     clean.add_argument("--against", nargs="+", required=True, help="folders of evaluation shards")
     clean.add_argument("--output", help="write the folder without the matches here")
     clean.add_argument("--report", help="write all matches here, as JSON lines")
-    clean.add_argument("--max-distance", type=int, default=4, help="differing bits of 64 up to which two images match")
+    clean.add_argument("--max-distance", type=int, default=6, help="differing bits of 63 up to which two images match")
     clean.add_argument("--images-only", action="store_true", help="do not compare captions and questions")
     return parser
 

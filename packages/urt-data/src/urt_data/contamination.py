@@ -14,15 +14,12 @@ from pathlib import Path
 from urt_core.errors import MediaError
 from urt_core.records import Media, PreferenceRecord
 from urt_data.errors import ConfigError
-from urt_data.fingerprints import normalised_text, perceptual_hashes
+from urt_data.fingerprints import HASH_BITS, normalised_text, perceptual_hashes
 from urt_data.repeats import short_digest
 from urt_data.shards import ShardFolder, ShardWriter
 
-HASH_BITS = 64
 # A caption of one or two words ("a cat") is common property; from here on an equal text is a copy.
 MIN_TEXT_WORDS = 5
-# A hash with fewer set (or unset) bits comes from a nearly plain image and would match all others of that kind.
-MIN_INFORMATIVE_BITS = 8
 
 
 class MatchReason(StrEnum):
@@ -65,11 +62,11 @@ class ContaminationReport:
 class EvaluationIndex:
     """Texts and image hashes of evaluation sets, to look training records up in.
 
-    Two images match when their hashes differ in at most `max_distance` of 64 bits. The hash is cut into `max_distance + 1` bands: hashes
+    Two images match when their hashes differ in at most `max_distance` of 63 bits. The hash is cut into `max_distance + 1` bands: hashes
     that close agree in at least one band, so only those that share a band are compared and none is missed.
     """
 
-    def __init__(self, folders: Iterable[ShardFolder], *, max_distance: int = 4, texts: bool = True) -> None:
+    def __init__(self, folders: Iterable[ShardFolder], *, max_distance: int = 6, texts: bool = True) -> None:
         if not 0 <= max_distance < 16:
             raise ConfigError(
                 f"max_distance is {max_distance}; it must lie between 0 (equal hashes) and 15 of {HASH_BITS} bits"
@@ -102,7 +99,7 @@ class EvaluationIndex:
         self._names.append((evaluation, record.key))
         if (digest := _text_digest(record)) is not None:
             self._texts.setdefault(digest, position)
-        for value in _informative_hashes(record):
+        for value in _hashes_of(record):
             for band in self._bands_of(value):
                 self._bands[band].append(len(self._hashes))
             self._hashes.append((value, position))
@@ -120,7 +117,7 @@ class EvaluationIndex:
 
     def _image_matches(self, record: PreferenceRecord) -> list[Match]:
         closest: dict[int, int] = {}
-        for value in _informative_hashes(record):
+        for value in _hashes_of(record):
             candidates = {number for band in self._bands_of(value) for number in self._bands.get(band, ())}
             for other, position in (self._hashes[number] for number in candidates):
                 distance = (value ^ other).bit_count()
@@ -155,9 +152,9 @@ def _text_digest(record: PreferenceRecord) -> int | None:
     return short_digest(text) if len(text.split()) >= MIN_TEXT_WORDS else None
 
 
-def _informative_hashes(record: PreferenceRecord) -> Iterator[int]:
+def _hashes_of(record: PreferenceRecord) -> Iterator[int]:
     for media in (record.first, record.second, record.media):
         if isinstance(media, Media):
             for value in perceptual_hashes(media):
-                if MIN_INFORMATIVE_BITS <= value.bit_count() <= HASH_BITS - MIN_INFORMATIVE_BITS:
+                if value:  # a plain image shows nothing that could be copied
                     yield value

@@ -24,24 +24,43 @@ def content_digest(record: PreferenceRecord) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
+def same_candidates(record: PreferenceRecord) -> bool:
+    """Whether both candidates are byte for byte the same, whatever their files are called."""
+    return _digest_of(record.first) == _digest_of(record.second)
+
+
 def _digest_of(candidate: Media | str) -> str:
     return candidate if isinstance(candidate, str) else media_digest(candidate)
 
 
 def perceptual_hashes(media: Media) -> list[int]:
-    """One 64-bit hash per representative frame; near-identical images differ in few bits."""
-    return [difference_hash(frame) for frame in load_frames(media, HASH_POLICY)]
+    """One hash of `HASH_BITS` bits per representative frame; near-identical images differ in few of them."""
+    return [perceptual_hash(frame) for frame in load_frames(media, HASH_POLICY)]
 
 
-def difference_hash(image: Image.Image) -> int:
-    """dHash (N. Krawetz, "Kind of Like That", 2013): whether brightness rises from one cell of a 9 x 8 grid to the next.
+def perceptual_hash(image: Image.Image) -> int:
+    """pHash (C. Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010, section 3.2.1): which of the
+    lowest frequencies of the 32 x 32 grey image lie above their median.
 
-    Differs in the scaling filter: the mean over each cell (BOX) instead of the library default, so that the hash of a
-    recompressed or rescaled copy stays within a few bits.
+    Differs in leaving the mean brightness out before the median is taken, so that 63 bits remain; and in the filter that scales (the mean over
+    each cell). A plain image has the hash 0.
     """
-    cells = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
-    bits = np.packbits(cells[:, 1:] > cells[:, :-1])
-    return int.from_bytes(bits.tobytes(), "big")
+    grey = np.asarray(image.convert("L").resize((GRID, GRID), Image.Resampling.BOX), dtype=np.float64)
+    # A plain image leaves rounding noise, which must not look like content.
+    frequencies = np.round((COSINES @ grey @ COSINES.T).ravel()[1:], 6)
+    bits = frequencies > np.median(frequencies)
+    return int("".join("1" if bit else "0" for bit in bits), 2)
+
+
+def _cosines(length: int, count: int) -> np.ndarray:
+    """The first `count` rows of the orthonormal DCT-II."""
+    place, frequency = np.arange(length), np.arange(count)[:, None]
+    return np.cos(np.pi * (2 * place + 1) * frequency / (2 * length)) * np.sqrt(2 / length)
+
+
+GRID = 32
+COSINES = _cosines(GRID, 8)
+HASH_BITS = 63
 
 
 def normalised_text(text: str) -> str:

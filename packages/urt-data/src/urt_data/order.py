@@ -76,19 +76,15 @@ class Order:
             position += len(taken)
         return places
 
-    def largest_window_bytes(self) -> int:
-        """Bytes of the shards that are read at one time, at most: what a cache in front of them has to hold."""
-        total = 0
-        for component in self._components:
-            shards = component.folder.shards
-            if not self._shuffle:
-                total += max(shard.num_bytes for shard in shards)
-                continue
-            order = self._pass_order(0, 0)
-            longest = int(np.diff(order.window_starts).max())
-            mean = max(1.0, len(component) / max(1, np.count_nonzero(component.shard_counts)))
-            total += int((longest / mean + 2) * max(shard.num_bytes for shard in shards))
-        return total
+    def window_bytes(self, component: int) -> int:
+        """Bytes of the shards that the largest window of a component's first pass reads at one time."""
+        order = self._pass(component, 0)
+        sizes = np.array([shard.num_bytes for shard in self._components[component].folder.shards])[order.shard_order]
+        if not self._shuffle:
+            return int(sizes.max())
+        first = np.searchsorted(order.shard_starts, order.window_starts[:-1], side="right") - 1
+        last = np.searchsorted(order.shard_starts, order.window_starts[1:], side="left")
+        return max(int(sizes[start:stop].sum()) for start, stop in zip(first, last, strict=True))
 
     def _resolve_chunk(self, epoch: int, chunk: int) -> np.ndarray:
         """Component, shard and number of each place in one chunk of an epoch, `[place, 3]`."""

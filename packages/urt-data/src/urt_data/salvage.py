@@ -9,7 +9,7 @@ from urt_core.records import PreferenceRecord
 from urt_data.errors import ShardError
 from urt_data.shards.sample import from_members
 from urt_data.shards.storage import open_regular
-from urt_data.shards.tar import BLOCK, RECORD_SUFFIX, read_header
+from urt_data.shards.tar import BLOCK, RECORD_SUFFIX, padded, read_header
 from urt_data.verify import check_media
 
 
@@ -32,23 +32,23 @@ def salvage_records(paths: Iterable[Path], *, decode: bool) -> Iterator[Preferen
 
 def _samples(file: BinaryIO) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Runs of readable members that begin with a record; unreadable blocks are stepped over one by one."""
-    key, members = "", {}
+    key, members = "none", {}
     while len(block := file.read(BLOCK)) == BLOCK:
         try:
-            member_key, suffix, size = read_header(block, position=file.tell() - BLOCK)
+            header = read_header(block, position=file.tell() - BLOCK)
         except ShardError:
             continue  # no header here: content, damage or the end of the archive
         position = file.tell()
-        content = file.read(size)
-        if len(content) < size:
+        content = file.read(header.size)
+        if len(content) < header.size:
             file.seek(position)  # a damaged size: look for the next header right behind this one
             continue
-        file.seek(-size % BLOCK, 1)
-        if suffix == RECORD_SUFFIX:
+        file.seek(padded(header.size) - header.size, 1)
+        if header.suffix == RECORD_SUFFIX:
             if members:
                 yield key, members
-            key, members = member_key, {}
-        if member_key == key:
-            members[suffix] = content
+            key, members = header.key, {}
+        if header.key == key:
+            members[header.suffix] = content
     if members:
         yield key, members

@@ -60,6 +60,7 @@ class PreferenceStream:
         self._order = Order(
             self._mixture.components, self._mixture.draws, seed=seed, shuffle=shuffle, window=shuffle_window
         )
+        self._check_caches()
         self._epoch = 0
         self._position = 0
         self._num_done = 0
@@ -166,3 +167,14 @@ class PreferenceStream:
             raise ConfigError(
                 f"{length} records cannot be shared by {world_size} ranks; use at most {length} ranks or more data"
             )
+
+    def _check_caches(self) -> None:
+        """A cache smaller than what is read at a time would fetch every shard once per record."""
+        for number, component in enumerate(self._mixture.components):
+            available = component.folder.cache_bytes
+            needed = self._order.window_bytes(number)
+            if available is not None and needed > available:
+                raise ConfigError(
+                    f"reading {component.folder.folder} shuffled takes {needed:,} bytes of shards at a time, its cache holds "
+                    f"{available:,}; raise ShardCache.max_bytes or lower shuffle_window={self._shuffle_window}"
+                )

@@ -1,7 +1,6 @@
 """Prove a folder of shards: every byte against its hash, every record against the schema, every image by decoding it."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,11 +11,12 @@ from urt_core.errors import MediaError
 from urt_core.media import MediaPolicy, load_frames
 from urt_core.records import Media, Preference, PreferenceRecord
 from urt_data.errors import ShardError
-from urt_data.fingerprints import content_digest
+from urt_data.fingerprints import content_digest, same_candidates
 from urt_data.repeats import SeenRecords
 from urt_data.shards.index import INDEX_SUFFIX, MANIFEST_NAME, Manifest, ShardEntry, ShardIndex, sha256
 from urt_data.shards.sample import from_members
 from urt_data.shards.storage import open_regular
+from urt_data.shards.summary import UNLABELLED
 from urt_data.shards.tar import scan_tar, split_sample
 
 # Decoding only has to succeed; scaling large images would cost more than reading them.
@@ -71,7 +71,8 @@ class VerifyReport:
     findings: list[Finding] = field(default_factory=list)
     num_shards: int = 0
     num_samples: int = 0
-    preferences: dict[str, Counter[str]] = field(default_factory=dict)
+    preferences: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Labels by task."""
 
     @property
     def is_sound(self) -> bool:
@@ -97,8 +98,9 @@ def verify(folder: str | Path, *, decode: bool = True) -> VerifyReport:
                 report.findings.append(item)
                 continue
             report.num_samples += 1
-            label = str(item.preference) if item.preference else "unlabelled"
-            report.preferences.setdefault(str(item.task), Counter())[label] += 1
+            labels = report.preferences.setdefault(str(item.task), {})
+            label = str(item.preference) if item.preference else UNLABELLED
+            labels[label] = labels.get(label, 0) + 1
             seen.add(entry.name, item.key, content_digest(item))
     report.findings += [*_repeats(seen), *_imbalances(report)]
     return report
@@ -194,7 +196,7 @@ def _checked(samples: Samples, findings: ShardFindings, *, decode: bool) -> Iter
         except MediaError as error:
             yield findings.make(FindingKind.MEDIA, str(error), key)
         else:
-            if record.first == record.second and record.preference in (Preference.FIRST, Preference.SECOND):
+            if same_candidates(record) and record.preference in (Preference.FIRST, Preference.SECOND):
                 yield findings.make(
                     FindingKind.RECORD, f"the candidates are identical, yet the label is {record.preference}", key
                 )
@@ -230,7 +232,7 @@ def _unlisted(folder: Path, manifest: Manifest) -> Iterator[Finding]:
 def _imbalances(report: VerifyReport) -> Iterator[Finding]:
     """A judge that always says `first` must not look good: decisive labels should be even between the two places."""
     for task, counts in sorted(report.preferences.items()):
-        first, second = counts[Preference.FIRST], counts[Preference.SECOND]
+        first, second = counts.get(Preference.FIRST, 0), counts.get(Preference.SECOND, 0)
         decided = first + second
         # Under a fair coin the difference has standard deviation sqrt(n).
         if decided and abs(first - second) > BALANCE_Z * decided**0.5:

@@ -1,9 +1,9 @@
 """A folder of shards as a sequence of records. Nothing is read before it is asked for, and nothing is returned unproven."""
 
 import hashlib
-import os
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,13 @@ import numpy as np
 
 from urt_core.records import PreferenceRecord
 from urt_data.errors import SampleError, ShardError
-from urt_data.shards.index import INDEX_SUFFIX, MANIFEST_NAME, Manifest, ShardIndex, sha256
+from urt_data.shards.index import INDEX_SUFFIX, MANIFEST_NAME, Manifest, ShardEntry, ShardIndex, sha256
 from urt_data.shards.sample import from_members
 from urt_data.shards.storage import ShardCache, Storage, open_storage
 from urt_data.shards.tar import split_sample
 
-MAX_OPEN_SHARDS = 64
-"""Indexes and file handles kept at a time; an index of 1,000 samples takes about 150 KB."""
+MAX_INDEXES = 64
+"""Indexes kept at a time; one of 1,000 samples takes about 150 KB."""
 
 
 class ShardFolder(Sequence[PreferenceRecord]):
@@ -40,7 +40,7 @@ class ShardFolder(Sequence[PreferenceRecord]):
         counts = np.array([shard.num_samples for shard in self._manifest.shards], dtype=np.int64)
         self.shard_starts: np.ndarray = np.concatenate([[0], np.cumsum(counts)])
         """Position of each shard's first sample; one more entry for the end."""
-        self._open_shards: OrderedDict[int, OpenedShard] = OrderedDict()
+        self._indexes: OrderedDict[int, ShardIndex] = OrderedDict()
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -52,13 +52,14 @@ class ShardFolder(Sequence[PreferenceRecord]):
         return dict(self._manifest.metadata)
 
     @property
-    def shards(self) -> tuple:
+    def shards(self) -> tuple[ShardEntry, ...]:
         """The `ShardEntry` of each shard, in order."""
         return self._manifest.shards
 
     @property
-    def is_remote(self) -> bool:
-        return self._storage.is_remote
+    def cache_bytes(self) -> int | None:
+        """Bytes of shards at hand at a time, where they come from afar; None where all of them lie on this machine."""
+        return self._storage.cache_bytes
 
     def __len__(self) -> int:
         return int(self.shard_starts[-1])
@@ -79,33 +80,37 @@ class ShardFolder(Sequence[PreferenceRecord]):
 
     def read(self, shard: int, row: int) -> PreferenceRecord:
         """The record in `row` of `shard`; a `SampleError` names it where it cannot be read."""
-        key = self.index(shard).keys[row]
-        try:
+        with self._named(shard, row) as key:
             return from_members(self._members(shard, row), key=key)
-        except SampleError:
-            raise
-        except ShardError as error:
-            raise SampleError(shard=self._manifest.shards[shard].name, key=key, reason=str(error)) from error
 
     def read_members(self, shard: int, row: int) -> dict[str, bytes]:
         """The undecoded members of one sample by suffix, as `webdataset` would return them."""
-        try:
+        with self._named(shard, row):
             return self._members(shard, row)
-        except SampleError:
-            raise
+
+    @contextmanager
+    def _named(self, shard: int, row: int) -> Iterator[str]:
+        key = self.index(shard).keys[row]
+        try:
+            yield key
         except ShardError as error:
-            entry = self._manifest.shards[shard]
-            raise SampleError(shard=entry.name, key=self.index(shard).keys[row], reason=str(error)) from error
+            raise SampleError(shard=self._manifest.shards[shard].name, key=key, reason=str(error)) from error
 
     def index(self, shard: int) -> ShardIndex:
         """The side index of one shard, loaded when first needed."""
-        return self._opened(shard).index
+        index = self._indexes.get(shard)
+        if index is None:
+            index = self._indexes[shard] = self._load_index(shard)
+            if len(self._indexes) > MAX_INDEXES:
+                self._indexes.popitem(last=False)
+        else:
+            self._indexes.move_to_end(shard)
+        return index
 
     def _members(self, shard: int, row: int) -> dict[str, bytes]:
-        opened = self._opened(shard)
-        index = opened.index
+        index = self.index(shard)
         key, size = index.keys[row], int(index.sizes[row])
-        packed = os.pread(opened.handle(self._storage, self._manifest.shards[shard]), size, int(index.offsets[row]))
+        packed = self._storage.read_range(self._manifest.shards[shard], int(index.offsets[row]), size)
         if len(packed) != size:
             raise ShardError(f"only {len(packed):,} of {size:,} bytes are there; the shard was cut off")
         if self._verify and hashlib.sha256(packed).digest() != index.digests[row].tobytes():
@@ -113,16 +118,6 @@ class ShardFolder(Sequence[PreferenceRecord]):
                 "its bytes do not match their sha256; restore the shard, or drop the sample with `urt-data repair`"
             )
         return split_sample(packed, key=key)
-
-    def _opened(self, shard: int) -> "OpenedShard":
-        opened = self._open_shards.get(shard)
-        if opened is None:
-            opened = self._open_shards[shard] = OpenedShard(self._load_index(shard))
-            if len(self._open_shards) > MAX_OPEN_SHARDS:
-                self._open_shards.popitem(last=False)[1].close()
-        else:
-            self._open_shards.move_to_end(shard)
-        return opened
 
     def _load_index(self, shard: int) -> ShardIndex:
         entry = self._manifest.shards[shard]
@@ -139,30 +134,8 @@ class ShardFolder(Sequence[PreferenceRecord]):
 
     def close(self) -> None:
         """Close the open files; they open again when needed."""
-        while self._open_shards:
-            self._open_shards.popitem()[1].close()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_open_shards"):
-            self.close()
+        self._storage.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open_shards": OrderedDict()}
-
-
-class OpenedShard:
-    """The index of a shard and, once something is read, a file descriptor on its tar."""
-
-    def __init__(self, index: ShardIndex) -> None:
-        self.index = index
-        self._descriptor: int | None = None
-
-    def handle(self, storage: Storage, entry: Any) -> int:
-        if self._descriptor is None:
-            self._descriptor = storage.open(entry)
-        return self._descriptor
-
-    def close(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        # Indexes are loaded again where they are needed.
+        return {**self.__dict__, "_indexes": OrderedDict()}

@@ -2,17 +2,20 @@
 
 import os
 import stat
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from urt_data.errors import ShardError
 from urt_data.shards.index import ShardEntry
 
+MAX_OPEN_FILES = 64
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardCache:
-    """A local folder that keeps fetched shards up to a number of bytes. Processes of one machine may share it.
+    """A local folder that keeps fetched shards up to a number of bytes. The processes of one machine may share it.
 
     ShardCache(folder="/tmp/shards", max_bytes=20 * 2**30)
     """
@@ -22,17 +25,23 @@ class ShardCache:
 
 
 class Storage(Protocol):
-    """What a reader needs from the place where shards lie."""
+    """What a reader needs from the place where shards lie. Instances can be sent to worker processes."""
 
     @property
-    def is_remote(self) -> bool: ...
+    def cache_bytes(self) -> int | None:
+        """How many bytes of shards are at hand at a time; None where all of them are."""
+        ...
 
     def read(self, name: str) -> bytes:
         """The whole of a small file: the manifest or an index."""
         ...
 
-    def open(self, entry: ShardEntry) -> int:
-        """A file descriptor on a shard; the caller closes it."""
+    def read_range(self, entry: ShardEntry, offset: int, size: int) -> bytes:
+        """`size` bytes of a shard from `offset` on; fewer where the shard ends before."""
+        ...
+
+    def close(self) -> None:
+        """Close what is open; it opens again when needed."""
         ...
 
 
@@ -47,12 +56,13 @@ def open_storage(folder: str | Path, *, cache: ShardCache | None = None) -> Stor
 
 
 class LocalStorage:
-    """Shards in a folder of this machine."""
+    """Shards in a folder of this machine; the files read last stay open."""
 
-    is_remote = False
+    cache_bytes = None
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._open: OrderedDict[str, int] = OrderedDict()
 
     def read(self, name: str) -> bytes:
         path = self._folder / name
@@ -64,12 +74,34 @@ class LocalStorage:
                 "to make index and manifest for existing tar files"
             ) from None
 
-    def open(self, entry: ShardEntry) -> int:
-        path = self._folder / entry.name
-        try:
-            return open_regular(path)
-        except FileNotFoundError:
-            raise ShardError(f"{path} is missing, the manifest lists it; restore it or run `urt-data repair`") from None
+    def read_range(self, entry: ShardEntry, offset: int, size: int) -> bytes:
+        return os.pread(self._descriptor(entry.name), size, offset)
+
+    def close(self) -> None:
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+    def _descriptor(self, name: str) -> int:
+        descriptor = self._open.get(name)
+        if descriptor is None:
+            try:
+                descriptor = self._open[name] = open_regular(self._folder / name)
+            except FileNotFoundError:
+                raise ShardError(
+                    f"{self._folder / name} is missing, the manifest lists it; restore it or run `urt-data repair`"
+                ) from None
+            if len(self._open) > MAX_OPEN_FILES:
+                os.close(self._open.popitem(last=False)[1])
+        else:
+            self._open.move_to_end(name)
+        return descriptor
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_folder": self._folder, "_open": OrderedDict()}
+
+    def __del__(self) -> None:
+        if hasattr(self, "_open"):
+            self.close()
 
 
 def open_regular(path: Path) -> int:

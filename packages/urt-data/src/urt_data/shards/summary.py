@@ -10,6 +10,7 @@ from urt_data.errors import ShardError
 from urt_data.shards.index import ShardEntry, ShardIndex, origin_of, provenance_rows, sha256
 
 UNLABELLED = "unlabelled"
+"""Stands where a record has no preference."""
 
 
 class ShardSummary:

@@ -4,15 +4,15 @@
 
 The layout is webdataset's: a sample is a run of members that share everything before the first dot of their name. Packing depends
 on nothing but names and contents (fixed owner, mode and time), so equal input gives equal bytes. Reading trusts nothing: regular
-members of allowed suffixes only, never extracted to disk, never unpickled. Links, devices, folders, extended headers, paths and
-oversized members are a `ShardError` that names the member.
+members of allowed suffixes only, never extracted to disk, never unpickled. Links, devices, folders, paths, oversized members and
+extended headers (but for those that only tell times, as Python's tarfile writes them) are a `ShardError` that names the member.
 """
 
 import re
 import tarfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import BinaryIO
+from dataclasses import dataclass, replace
+from typing import BinaryIO, NamedTuple
 
 from urt_core.records import KEY_PATTERN
 from urt_data.errors import ShardError
@@ -29,6 +29,10 @@ MAX_MEMBER_BYTES = 256 * 2**20
 MAX_SAMPLE_BYTES = 4 * MAX_MEMBER_BYTES
 MAX_SAMPLE_MEMBERS = 10_000
 MEMBER_NAME = re.compile(rf"({KEY_PATTERN.pattern})\.([a-z0-9-]+(?:\.[a-z0-9-]+)*)")
+
+# An extended header may rename, resize or link the member behind it; one that only tells times is harmless.
+TIMES_ONLY = re.compile(rb"(?:\d+ (?:mtime|atime|ctime)=[-0-9.]+\n)+")
+MAX_EXTENSION_BYTES = 1024
 
 Member = tuple[str, bytes]
 
@@ -59,51 +63,61 @@ def split_sample(packed: bytes, *, key: str) -> dict[str, bytes]:
     members: dict[str, bytes] = {}
     offset = 0
     while offset < len(packed):
-        member_key, suffix, size = read_header(packed[offset : offset + BLOCK], position=offset)
-        if member_key != key:
+        header = read_header(packed[offset : offset + BLOCK], position=offset)
+        content = packed[offset + BLOCK : offset + BLOCK + header.size]
+        if header.is_extension:
+            check_extension(content)
+        elif header.key != key:
             raise ShardError(
-                f"member {member_key}.{suffix} stands inside sample {key}; rebuild the index with `urt-data index`"
+                f"member {header.name} stands inside sample {key}; rebuild the index with `urt-data index`"
             )
-        _add_member(members, key, suffix, packed[offset + BLOCK : offset + BLOCK + size], size)
-        offset += BLOCK + size + (-size % BLOCK)
+        else:
+            _add_member(members, header, content)
+        offset += BLOCK + padded(header.size)
     return members
 
 
 def scan_tar(file: BinaryIO, *, file_size: int) -> Iterator[ScannedSample]:
     """Walk through a tar file of unknown origin, one sample at a time, and refuse everything a shard may not hold."""
-    key, start, members = "", 0, {}
+    sample = ScannedSample(key="", offset=0, size=0, members={})
     finished: set[str] = set()
-    offset = 0
-    while True:
-        block = file.read(BLOCK)
-        if len(block) < BLOCK:
-            raise ShardError(
-                f"the tar file ends at byte {offset + len(block):,} without its end-of-archive blocks: it was cut off"
-            )
-        if not any(block):
-            break
-        member_key, suffix, size = read_header(block, position=offset)
-        if offset + BLOCK + size > file_size:
-            raise ShardError(
-                f"member {member_key}.{suffix} claims {size:,} bytes, the file ends before: it was cut off"
-            )
-        if member_key != key:
-            if key:
-                yield ScannedSample(key=key, offset=start, size=offset - start, members=members)
-                finished.add(key)
-            if member_key in finished:
+    offset = start = 0  # of this block; of this member with its extended header, if it has one
+    while any(block := _read_block(file, offset)):
+        header = read_header(block, position=offset)
+        if offset + BLOCK + header.size > file_size:
+            raise ShardError(f"member {header.name} claims {header.size:,} bytes, the file ends before: it was cut off")
+        content = file.read(header.size)
+        file.seek(padded(header.size) - header.size, 1)
+        offset += BLOCK + padded(header.size)
+        if header.is_extension:
+            check_extension(content)
+            continue
+        if header.key != sample.key:
+            if sample.key:
+                yield sample
+                finished.add(sample.key)
+            if header.key in finished:
                 raise ShardError(
-                    f"the members of sample {member_key} are not side by side; webdataset would read two partial samples"
+                    f"the members of sample {header.key} are not side by side; webdataset would read two partial samples"
                 )
-            key, start, members = member_key, offset, {}
-        if offset + BLOCK + size - start > MAX_SAMPLE_BYTES:
-            raise ShardError(f"sample {key} is larger than {MAX_SAMPLE_BYTES:,} bytes")
-        _add_member(members, key, suffix, file.read(size), size)
-        file.seek(-size % BLOCK, 1)
-        offset += BLOCK + size + (-size % BLOCK)
-    if key:
-        yield ScannedSample(key=key, offset=start, size=offset - start, members=members)
+            sample = ScannedSample(key=header.key, offset=start, size=0, members={})
+        _add_member(sample.members, header, content)
+        sample = replace(sample, size=offset - sample.offset)
+        if sample.size > MAX_SAMPLE_BYTES:
+            raise ShardError(f"sample {sample.key} is larger than {MAX_SAMPLE_BYTES:,} bytes")
+        start = offset
+    if sample.key:
+        yield sample
     _refuse_trailing_bytes(file, offset)
+
+
+def _read_block(file: BinaryIO, offset: int) -> bytes:
+    block = file.read(BLOCK)
+    if len(block) < BLOCK:
+        raise ShardError(
+            f"the tar file ends at byte {offset + len(block):,} without its end-of-archive blocks: it was cut off"
+        )
+    return block
 
 
 def _refuse_trailing_bytes(file: BinaryIO, offset: int) -> None:
@@ -114,16 +128,35 @@ def _refuse_trailing_bytes(file: BinaryIO, offset: int) -> None:
             )
 
 
-def read_header(block: bytes, *, position: int) -> tuple[str, str, int]:
-    """Key, suffix and size of the member whose header is `block`."""
+class Header(NamedTuple):
+    """What a tar header says about its member.  Header(key="pair-0", suffix="first.png", size=4096)"""
+
+    key: str
+    suffix: str
+    size: int
+
+    @property
+    def is_extension(self) -> bool:
+        """An extended header for the member behind it, not a member itself."""
+        return not self.key
+
+    @property
+    def name(self) -> str:
+        return f"{self.key}.{self.suffix}"
+
+
+def read_header(block: bytes, *, position: int) -> Header:
+    """The header in `block`; whatever is not a regular member with an allowed name is refused."""
     try:
         info = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
     except (tarfile.HeaderError, UnicodeDecodeError) as error:
         raise ShardError(f"no readable tar header at byte {position:,}: {error}") from error
+    if info.type == tarfile.XHDTYPE and 0 <= info.size <= MAX_EXTENSION_BYTES:
+        return Header("", "", info.size)
     if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
         raise ShardError(
-            f"member {info.name!r} has tar type {info.type!r}; only regular files are allowed (no links, devices, folders or extended "
-            "headers). Write shards with ShardWriter or webdataset"
+            f"member {info.name!r} has tar type {info.type!r}; only regular files are allowed (no links, devices, folders or long names). "
+            "Write shards with ShardWriter or webdataset"
         )
     match = MEMBER_NAME.fullmatch(info.name)
     if match is None:
@@ -137,7 +170,20 @@ def read_header(block: bytes, *, position: int) -> tuple[str, str, int]:
         )
     if not 0 <= info.size <= MAX_MEMBER_BYTES:
         raise ShardError(f"member {info.name!r} claims {info.size:,} bytes; allowed are 0 to {MAX_MEMBER_BYTES:,}")
-    return key, suffix, info.size
+    return Header(key, suffix, info.size)
+
+
+def check_extension(content: bytes) -> None:
+    """Refuse an extended header that says more than times."""
+    if not TIMES_ONLY.fullmatch(content):
+        raise ShardError(
+            f"an extended tar header says {content[:80]!r}; only times are allowed there, it could rename or resize a member"
+        )
+
+
+def padded(size: int) -> int:
+    """`size` rounded up to whole tar blocks."""
+    return size + (-size % BLOCK)
 
 
 def _header(name: str, size: int) -> bytes:
@@ -150,11 +196,13 @@ def _header(name: str, size: int) -> bytes:
         raise ShardError(f"member name {name!r} does not fit into a tar header ({error}); use a shorter key") from error
 
 
-def _add_member(members: dict[str, bytes], key: str, suffix: str, content: bytes, size: int) -> None:
-    if len(content) != size:
-        raise ShardError(f"member {key}.{suffix} has {len(content):,} of its {size:,} bytes: the file was cut off")
-    if suffix in members:
-        raise ShardError(f"member {key}.{suffix} appears twice in its sample")
+def _add_member(members: dict[str, bytes], header: Header, content: bytes) -> None:
+    if len(content) != header.size:
+        raise ShardError(
+            f"member {header.name} has {len(content):,} of its {header.size:,} bytes: the file was cut off"
+        )
+    if header.suffix in members:
+        raise ShardError(f"member {header.name} appears twice in its sample")
     if len(members) >= MAX_SAMPLE_MEMBERS:
-        raise ShardError(f"sample {key} has more than {MAX_SAMPLE_MEMBERS:,} members")
-    members[suffix] = content
+        raise ShardError(f"sample {header.key} has more than {MAX_SAMPLE_MEMBERS:,} members")
+    members[header.suffix] = content

@@ -1,0 +1,173 @@
+"""Measure urt-data beside plain webdataset on the same shards: python apps/bench_data.py [samples=2000] [size=256] [repeats=5] [only=read]
+
+Prints one line per figure. Shards and pictures are made in a temporary folder; everything is read from the page cache, so that the
+figures compare software and not disks. Each figure is the median of `repeats` alternating runs.
+"""
+
+import io
+import json
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from urt_core.errors import UrtError
+from urt_core.media import MediaPolicy, load_frames
+from urt_core.records import Media, MediaKind, Preference, PreferenceRecord, Task
+from urt_data import PreferenceStream, ShardFolder, ShardWriter
+from urt_data.prepare import parse_values
+
+NATIVE = MediaPolicy(min_pixels=1, max_pixels=2**40)
+
+
+def main(arguments: list[str]) -> None:
+    settings = {"samples": 2000, "size": 256, "repeats": 5, "only": "", "million": 1_000_000, **parse_values(arguments)}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, bench in BENCHES.items():
+            if settings["only"] in ("", name):
+                for line in bench(Path(folder, name), settings):
+                    print(f"{name}: {line}", flush=True)
+
+
+def pictures(size: int, count: int = 64) -> list[bytes]:
+    """JPEG pictures with the detail of photographs, so that decoding costs what it costs in use."""
+    rng = np.random.default_rng(0)
+    encoded = []
+    for _ in range(count):
+        rough = Image.fromarray(rng.integers(0, 256, (size // 8, size // 8, 3), dtype=np.uint8))
+        buffer = io.BytesIO()
+        rough.resize((size, size), Image.Resampling.BICUBIC).save(buffer, "jpeg", quality=95)
+        encoded.append(buffer.getvalue())
+    return encoded
+
+
+def records(count: int, media: list[bytes]) -> Iterator[PreferenceRecord]:
+    for number in range(count):
+        first, second = (
+            Media(kind=MediaKind.IMAGE, files=(f"{side}.jpg",), data=(media[(2 * number + side) % len(media)],))
+            for side in range(2)
+        )
+        yield PreferenceRecord(
+            key=f"bench-{number:07d}",
+            task=Task.IMAGE_GENERATION,
+            text="a red car to the left of two dogs, in the style of a photograph",
+            first=first,
+            second=second,
+            preference=Preference.FIRST,
+            metadata={"source": "bench", "licence": "CC0-1.0", "commercial_ok": True},
+        )
+
+
+def bench_convert(folder: Path, settings: dict) -> Iterator[str]:
+    """Records with encoded pictures -> finished shards."""
+    media = pictures(settings["size"])
+    size = 2 * sum(map(len, media)) // len(media)
+    peaks = []
+    for share in (4, 1):
+        rates = []
+        for repeat in range(settings["repeats"]):
+            started, used = time.perf_counter(), time.process_time()
+            with ShardWriter(folder / f"{share}-{repeat}") as shards:
+                for record in records(settings["samples"] // share, media):
+                    shards.write(record)
+            rates.append(
+                (
+                    settings["samples"] // share / (time.process_time() - used),
+                    settings["samples"] // share / (time.perf_counter() - started),
+                )
+            )
+        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    cpu, wall = (statistics.median(column) for column in zip(*rates, strict=True))
+    yield f"{cpu:,.0f} image pairs per second of one core ({wall:,.0f} per second of wall clock, fsync included), {size / 1000:.0f} kB a pair"
+    yield f"peak memory {peaks[0]:.0f} MB after {settings['samples'] // 4:,} pairs, {peaks[1]:.0f} MB after {settings['samples']:,}"
+
+
+def bench_read(folder: Path, settings: dict) -> Iterator[str]:
+    """Samples per second of both libraries, in one process, without and with decoding."""
+    import webdataset
+
+    with ShardWriter(folder, samples_per_shard=500) as shards:
+        for record in records(settings["samples"], pictures(settings["size"])):
+            shards.write(record)
+    urls = [str(path) for path in sorted(folder.glob("*.tar"))]
+
+    def plain() -> int:
+        return sum(1 for _ in webdataset.WebDataset(urls, shardshuffle=False))
+
+    def plain_json() -> int:
+        return sum(bool(json.loads(sample["json"])) for sample in webdataset.WebDataset(urls, shardshuffle=False))
+
+    def plain_decoded() -> int:
+        return sum(1 for _ in webdataset.WebDataset(urls, shardshuffle=False).decode("pil"))
+
+    def ours_raw(verify: bool) -> Callable[[], int]:
+        shards = ShardFolder(folder, verify=verify)
+        rows = [(number, row) for number, entry in enumerate(shards.shards) for row in range(entry.num_samples)]
+        return lambda: sum(1 for number, row in rows if shards.read_members(number, row))
+
+    def ours(shuffle: bool, verify: bool = True) -> Callable[[], int]:
+        return lambda: sum(
+            map(len, PreferenceStream(ShardFolder(folder, verify=verify), batch_size=32, seed=0, shuffle=shuffle))
+        )
+
+    def ours_decoded() -> int:
+        stream = PreferenceStream(ShardFolder(folder), batch_size=32, seed=0, transform=decode)
+        return sum(map(len, stream))
+
+    pairs = {
+        "bytes of the members, sha256 checked": (ours_raw(verify=True), plain),
+        "bytes of the members, unchecked": (ours_raw(verify=False), plain),
+        "records in order, sha256 checked": (ours(shuffle=False), plain_json),
+        "shuffled records, sha256 checked": (ours(shuffle=True), plain_json),
+        "shuffled records, unchecked": (ours(shuffle=True, verify=False), plain_json),
+        "images decoded, shuffled, sha256 checked": (ours_decoded, plain_decoded),
+    }
+    for name, (mine, theirs) in pairs.items():
+        times: tuple[list[float], list[float]] = ([], [])
+        for _ in range(settings["repeats"]):
+            for run, taken in zip((mine, theirs), times, strict=True):
+                started = time.process_time()
+                assert run() == settings["samples"]
+                taken.append(time.process_time() - started)
+        rates = [settings["samples"] / statistics.median(taken) for taken in times]
+        yield f"{name}: {rates[0]:,.0f} samples/s, webdataset {rates[1]:,.0f}, ratio {rates[0] / rates[1]:.2f}"
+
+
+def decode(batch: list[PreferenceRecord]) -> list:
+    return [
+        [load_frames(media, NATIVE)[0] for media in (record.first, record.second) if isinstance(media, Media)]
+        for record in batch
+    ]
+
+
+def bench_resume(folder: Path, settings: dict) -> Iterator[str]:
+    """First batch of a fresh epoch and after resuming anywhere, over many tiny samples in 100 shards."""
+    count = settings["million"]
+    started = time.perf_counter()
+    with ShardWriter(folder, samples_per_shard=count // 100) as shards:
+        for record in records(count, [b"tiny"]):
+            shards.write(record)
+    yield f"wrote {count:,} tiny samples in {time.perf_counter() - started:.0f} s"
+    rng = np.random.default_rng(0)
+    for position in (0, *sorted(rng.integers(0, 3 * count, 10).tolist())):
+        started = time.perf_counter()
+        stream = PreferenceStream(ShardFolder(folder), batch_size=32, seed=0, rank=1, world_size=2)
+        state = stream.state_dict() | {"epoch": position // count, "position": position}
+        stream.load_state_dict(state)
+        next(iter(stream))
+        yield f"first batch at position {position:,} after {time.perf_counter() - started:.3f} s, state of {len(json.dumps(state))} bytes"
+
+
+BENCHES = {"convert": bench_convert, "read": bench_read, "resume": bench_resume}
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except UrtError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,49 @@
+"""Make or convert labelled pairs into shards.
+
+python apps/prepare_data.py data=sprites                                              the embedded world, every split of the recipe
+python apps/prepare_data.py data=hpdv3 input=downloads/HPDv3 output=data/hpdv3        a downloaded set; docs/sources.md lists them
+python apps/prepare_data.py data=generic input=pairs.csv output=data/mine columns.text=prompt columns.first=image_a columns.second=image_b
+"""
+
+import sys
+from pathlib import Path
+
+from urt_core.errors import UrtError
+from urt_train.config import TrainConfig
+from urt_train.program import program
+
+
+@program(Path(__file__).parent / "configs")
+def main(config: TrainConfig) -> None:
+    from urt_data import ShardWriter
+    from urt_data.sprites import build_split
+
+    for split, counts in config.data.counts.items():
+        folder = config.data_dir(split)
+        with ShardWriter(
+            folder, metadata={"source": "sprites", "split": split, "seed": config.seed}, overwrite=True
+        ) as shards:
+            for record in build_split(split, counts, seed=config.seed):
+                shards.write(record)
+        print(f"{sum(counts.values()):,} {split} pairs in {folder}")
+
+
+def convert_source(arguments: list[str]) -> None:
+    from urt_data.prepare import prepare
+
+    try:
+        report = prepare(arguments, progress=print)
+    except UrtError as error:
+        sys.exit(f"error: {error}")
+    labels = ", ".join(f"{count:,} {label}" for label, count in sorted(report.preferences.items()))
+    print(
+        f"{report.num_records:,} pairs ({labels}); {report.num_rejected:,} rows rejected, see rejected.jsonl beside the shards"
+    )
+
+
+if __name__ == "__main__":
+    # A published set is converted as it is; no recipe has a say in it.
+    if any(argument.startswith("input=") for argument in sys.argv[1:]):
+        convert_source(sys.argv[1:])
+    else:
+        main()

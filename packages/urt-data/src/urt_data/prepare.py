@@ -1,0 +1,98 @@
+"""The command line of a conversion: `data=<source> input=<path> [output=<folder>] [settings] [options of the source]`.
+
+data=hpdv3 input=downloads/HPDv3 output=data/hpdv3 split=train
+data=generic input=pairs.csv output=data/mine licence=CC0-1.0 columns.text=prompt columns.first=image_a columns.second=image_b
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from urt_core.errors import ConfigError
+from urt_data.convert import ConversionReport, convert
+from urt_data.sources import get
+
+REPORT_EVERY = 1000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConversionSettings:
+    """ConversionSettings(input="downloads/HPDv3", output="data/hpdv3", split="train", decode=True)"""
+
+    input: str
+    """The folder of the downloaded set, or one annotation file of it."""
+    output: str
+    """The folder to write the shards to."""
+    media: str | None = None
+    """The folder that file names start from, where it is not the input folder."""
+    revision: str | None = None
+    """The commit that was downloaded, where the download did not note it."""
+    split: str | None = None
+    """Keep the records of one split: train, validation or test."""
+    decode: bool = False
+    """Decode every image once, to reject damaged ones now instead of in training."""
+    samples_per_shard: int = 1000
+    """Records per tar file."""
+    overwrite: bool = False
+    """Replace a finished data set in the output folder."""
+
+
+def prepare(arguments: Sequence[str], *, progress: Callable[[str], None] | None = None) -> ConversionReport:
+    """Convert as the command line says."""
+    values = parse_values(arguments)
+    name = values.pop("data", None)
+    if name is None or "input" not in values:
+        raise ConfigError("a conversion needs data=<source> and input=<path>, such as data=hpdv3 input=downloads/HPDv3")
+    values.setdefault("output", f"outputs/data/{name}")
+    names = inspect.signature(ConversionSettings).parameters
+    settings = ConversionSettings(**{key: value for key, value in values.items() if key in names})
+    source = _source(name, {key: value for key, value in values.items() if key not in names})
+    conversion = source.records(
+        settings.input, media=settings.media, revision=settings.revision, decode=settings.decode
+    )
+
+    def tell(report: ConversionReport) -> None:
+        if progress is not None and report.num_records % REPORT_EVERY == 0:
+            progress(f"{report.num_records:,} records, {report.num_rejected:,} rows rejected")
+
+    return convert(
+        conversion,
+        settings.output,
+        metadata=source.provenance,
+        split=settings.split,
+        samples_per_shard=settings.samples_per_shard,
+        overwrite=settings.overwrite,
+        progress=tell,
+    )
+
+
+def parse_values(arguments: Sequence[str]) -> dict[str, Any]:
+    """`a=1 b.c=x` -> {"a": 1, "b": {"c": "x"}}"""
+    values: dict[str, Any] = {}
+    for argument in arguments:
+        name, equals, text = argument.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"{argument!r} is no setting; write name=value")
+        group, dot, inner = name.partition(".")
+        place = values.setdefault(group, {}) if dot else values
+        if not isinstance(place, dict) or (inner or name) in place:
+            raise ConfigError(f"{name} is set twice; keep one")
+        place[inner if dot else name] = parse_value(text)
+    return values
+
+
+def parse_value(text: str) -> Any:
+    """true, false, null and whole numbers mean themselves; all else is text."""
+    words = {"true": True, "false": False, "null": None}
+    if text in words:
+        return words[text]
+    return int(text) if text.isascii() and text.isdigit() else text
+
+
+def _source(name: str, options: dict[str, Any]) -> Any:
+    try:
+        return get(name, **options)
+    except TypeError as error:
+        settings = ", ".join(inspect.signature(ConversionSettings).parameters)
+        raise ConfigError(f"data={name}: {error}; settings of every conversion: {settings}") from error

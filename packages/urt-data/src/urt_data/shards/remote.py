@@ -1,0 +1,172 @@
+"""Shards at an address that fsspec knows, fetched whole into a local cache that never grows past its bound.
+
+The cache is addressed by content: a shard lies there as `<sha256>.tar`. So several data sets and processes can share a cache, a changed
+shard is never mistaken for an old one, and what does not have its hash never gets its name. The shards used longest ago make room.
+"""
+
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from urt_data.errors import ShardError
+from urt_data.shards.index import ShardEntry
+from urt_data.shards.storage import ShardCache, open_regular
+
+CHUNK_BYTES = 2**22
+WAIT_SECONDS = 0.05
+
+
+class RemoteStorage:
+    """Shards behind a `ShardCache`. Options of the file system (keys, endpoints) come from fsspec's own configuration."""
+
+    def __init__(self, address: str, *, cache: ShardCache) -> None:
+        self._address = address.rstrip("/")
+        self._cache = cache
+        self._folder = Path(cache.folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._filesystem, self._root = _connect(self._address)
+
+    @property
+    def cache_bytes(self) -> int | None:
+        return self._cache.max_bytes
+
+    def read(self, name: str) -> bytes:
+        try:
+            return self._filesystem.cat_file(f"{self._root}/{name}")
+        except FileNotFoundError:
+            raise ShardError(
+                f"{self._address}/{name} does not exist: the folder holds no finished data set; upload it again"
+            ) from None
+        except OSError as error:
+            raise ShardError(f"{self._address}/{name} cannot be fetched: {error}") from error
+
+    def read_range(self, entry: ShardEntry, offset: int, size: int) -> bytes:
+        # Opened for each sample: a descriptor that stays open would keep the bytes of an evicted shard on the disk.
+        descriptor = self._opened(entry)
+        try:
+            return os.pread(descriptor, size, offset)
+        finally:
+            os.close(descriptor)
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+    def _opened(self, entry: ShardEntry) -> int:
+        path = self._folder / f"{entry.sha256}.tar"
+        while True:
+            try:
+                descriptor = open_regular(path)
+                os.utime(descriptor)
+                return descriptor
+            except FileNotFoundError:
+                # Another process may evict the shard before this one opens it; then it is fetched once more.
+                self._fetch(entry, path)
+
+    def _fetch(self, entry: ShardEntry, path: Path) -> None:
+        with locked(path.with_suffix(".lock")):
+            if path.exists():
+                return
+            partial = path.with_suffix(".partial")
+            self._reserve(entry, partial)
+            try:
+                self._download(entry, partial)
+                os.replace(partial, path)
+            finally:
+                partial.unlink(missing_ok=True)
+
+    def _download(self, entry: ShardEntry, partial: Path) -> None:
+        digest = hashlib.sha256()
+        left = entry.num_bytes
+        address = f"{self._address}/{entry.name}"
+        try:
+            with self._filesystem.open(f"{self._root}/{entry.name}", "rb") as source, partial.open("r+b") as target:
+                while chunk := source.read(CHUNK_BYTES):
+                    left -= len(chunk)
+                    if left < 0:
+                        raise ShardError(
+                            f"{address} is larger than the {entry.num_bytes:,} bytes in the manifest; upload it again"
+                        )
+                    digest.update(chunk)
+                    target.write(chunk)
+        except FileNotFoundError:
+            raise ShardError(f"{address} is missing, the manifest lists it; upload it again") from None
+        except OSError as error:
+            raise ShardError(f"{address} cannot be fetched: {error}") from error
+        if digest.hexdigest() != entry.sha256:
+            raise ShardError(
+                f"{address} does not match the sha256 in the manifest; upload it again, or verify it where it was made"
+            )
+
+    def _reserve(self, entry: ShardEntry, partial: Path) -> None:
+        """Make room by removing the shards used longest ago; the empty file of full size keeps it for this download."""
+        if entry.num_bytes > self._cache.max_bytes:
+            raise ShardError(
+                f"{entry.name} has {entry.num_bytes:,} bytes, the cache holds {self._cache.max_bytes:,}; raise ShardCache.max_bytes"
+            )
+        while True:
+            with locked(self._folder / "cache.lock"):
+                if self._make_room(entry.num_bytes):
+                    with partial.open("wb") as file:
+                        file.truncate(entry.num_bytes)
+                    return
+            # Other processes are downloading into the rest of the cache; their shards can make room once they are there.
+            time.sleep(WAIT_SECONDS)
+
+    def _make_room(self, num_bytes: int) -> bool:
+        for partial in self._folder.glob("*.partial"):
+            if is_abandoned(partial):
+                partial.unlink(missing_ok=True)
+        kept = sorted(_status(self._folder.glob("*.tar")), key=lambda status: status[1].st_mtime_ns)
+        used = sum(status.st_size for _, status in [*kept, *_status(self._folder.glob("*.partial"))])
+        for path, status in kept:
+            if used + num_bytes <= self._cache.max_bytes:
+                break
+            path.unlink(missing_ok=True)
+            used -= status.st_size
+        return used + num_bytes <= self._cache.max_bytes
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"address": self._address, "cache": self._cache}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Connections do not survive a process; the worker makes its own.
+        self.__init__(state["address"], cache=state["cache"])
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the advisory lock of `path`; it is released even if the process is killed."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def is_abandoned(partial: Path) -> bool:
+    """Whether the process that was downloading `partial` is gone: then nobody holds the lock of its shard."""
+    with partial.with_suffix(".lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+def _status(paths: Iterator[Path]) -> Iterator[tuple[Path, os.stat_result]]:
+    for path in paths:
+        try:
+            yield path, path.stat()
+        except FileNotFoundError:
+            continue  # finished or removed by another process in this moment
+
+
+def _connect(address: str) -> tuple[Any, str]:
+    try:
+        import fsspec
+    except ImportError as error:
+        raise ImportError(f"{address} needs fsspec: pip install 'urt-data[remote]'") from error
+    return fsspec.core.url_to_fs(address)

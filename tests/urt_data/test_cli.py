@@ -1,0 +1,92 @@
+"""The `urt-data` command: exit codes, JSON, and a contact sheet that runs nothing."""
+
+import json
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tests.urt_data.conftest import answer_record, image_record, write
+from urt_data.cli import main
+
+ATTACK = '<script>alert(1)</script><img src=x onerror=alert(1)>"><svg onload=alert(1)>{{ 7*7 }}'
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    records = [
+        replace(image_record(0), metadata={"source": "x", "licence": "MIT", "commercial_ok": True}),
+        answer_record(1),
+    ]
+    return Path(write(tmp_path / "pairs", records).folder)
+
+
+def test_verify_tells_by_its_exit_code(folder, capsys):
+    assert main(["verify", str(folder)]) == 0
+    assert "2 samples in 1 shards: sound" in capsys.readouterr().out
+    path = folder / "shard-000000.tar"
+    path.write_bytes(path.read_bytes()[:-1500])
+    assert main(["verify", str(folder), "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert [finding["key"] for finding in report["findings"]] == [None, "clip-1"]
+    assert main(["repair", str(folder), str(folder.parent / "repaired")]) == 0
+    assert main(["verify", str(folder.parent / "repaired")]) == 0
+
+
+def test_a_command_that_cannot_run_says_why(tmp_path, capsys):
+    assert main(["stats", str(tmp_path / "nowhere")]) == 2
+    assert "holds no finished data set" in capsys.readouterr().err
+
+
+def test_stats(folder, capsys):
+    assert main(["stats", str(folder), "--json"]) == 0
+    numbers = json.loads(capsys.readouterr().out)
+    assert numbers["tasks"] == {"image_generation": 1, "video_understanding": 1}
+    assert {"name": "media files", "low": pytest.approx(2.05), "median": 2.5, "high": pytest.approx(2.95)} in numbers[
+        "quantiles"
+    ]
+    assert main(["stats", str(folder)]) == 0
+    assert "x, MIT, commercial use: True" in capsys.readouterr().out
+
+
+def test_index_command(folder, capsys):
+    (folder / "manifest.json").unlink()
+    assert main(["index", str(folder)]) == 0
+    assert "indexed 2 samples" in capsys.readouterr().out
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict]] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+
+def test_contact_sheet_escapes_everything(tmp_path):
+    record = replace(
+        answer_record(0), text=ATTACK, first=ATTACK, second=ATTACK, completion=ATTACK, metadata={"x": ATTACK}
+    )
+    folder = write(
+        tmp_path / "pairs",
+        [record, image_record(1), replace(image_record(2), first=replace(image_record(2).first, data=(b"?",)))],
+    )
+    page = tmp_path / "sheet.html"
+    assert main(["inspect", folder.folder, str(page)]) == 0
+    tags = Tags()
+    tags.feed(page.read_text())
+    assert not {"script", "svg", "iframe", "object", "link"} & {tag for tag, _ in tags.found}
+    assert not [name for _, attributes in tags.found for name in attributes if name.startswith("on")]
+    images = [attributes["src"] for tag, attributes in tags.found if tag == "img"]
+    assert len(images) == 3 + 2
+    assert all(source.startswith("data:image/png;base64,") for source in images)
+    policy = [
+        attributes["content"]
+        for tag, attributes in tags.found
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+    assert "not a readable image" in page.read_text()
+    assert "{{ 7*7 }}" in page.read_text()
