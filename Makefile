@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check clean
+.PHONY: help demo base test check clean
 
 # The first Python from 3.11 to 3.13; `make demo PYTHON=/path/to/python` chooses another.
 PYTHON ?= $(shell for candidate in python3 python3.13 python3.12 python3.11; do \
@@ -23,6 +23,9 @@ help:  ## show this list
 
 demo: $(VENV)/.demo-installed  ## train a tiny judge through all three stages, evaluate each, write the report
 	$(BIN)/python apps/pipeline.py $(ARGS)
+
+base: $(VENV)/.demo-installed  ## make the embedded base model again from its seed (a quarter of an hour on two cores)
+	$(BIN)/torchrun --nproc-per-node 2 apps/make_tiny.py recipe=tiny_base strategy=ddp trainer.devices=2 trainer.accelerator=cpu trainer.num_threads=1
 
 test: $(VENV)/.test-installed  ## run all tests on this machine's CPUs; ARGS="-k parser" passes words on to pytest
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
