@@ -1,8 +1,8 @@
 """Rewards of a judgement against the label of its record.
 
-Format and accuracy are the rewards of UnifiedReward-Think (arXiv 2505.03318, section 3.3), R = R_format + R_accuracy. We
-differ from the released code in three ways: the whole text must have the shape, not only its beginning; the verdict is
-read by the parser, so a final full stop or letter case costs nothing; a bare verdict without tags earns nothing. The
+Format and accuracy are the rewards of UnifiedReward-Think (arXiv 2505.03318), R = R_format + R_accuracy. We differ from
+the released code in three ways: the whole text must have the shape, not only its beginning; the verdict is read by the
+parser, so a final full stop or letter case costs nothing; without tags a verdict earns nothing in v1 and v2. The
 consistency reward is our own: stated scores, sums and verdict agree. Unreadable text earns 0 in every part.
 """
 

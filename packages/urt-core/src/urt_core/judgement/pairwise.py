@@ -16,7 +16,7 @@ def parse_judgement(text: str, *, task: Task, dialect: Dialect | None = None) ->
     Without a dialect, a text with think or answer tags is read as chain of thought and any other as a direct answer.
     """
     text = plain_signs(text)
-    noun = Task(task).noun
+    noun = task.noun if isinstance(task, Task) else Task(task).noun
     blocks = cut_blocks(text)
     if blocks.found_tags:
         return _read_tagged(blocks, noun=noun, ties=dialect == Dialect.DIRECT)
@@ -45,7 +45,7 @@ def _read_tagged(blocks: Blocks, *, noun: str, ties: bool) -> Judgement | ParseF
 
 def _with_scores(verdict: Preference, reasoning: str, *, noun: str) -> Judgement:
     body, block = split_totals(reasoning)
-    scores, complete = read_scores(body, noun=noun)
+    scores, num_dropped = read_scores(body, noun=noun)
     totals = read_totals(block, noun=noun) if block else None
     if totals is None:
         return Judgement(verdict=verdict, scores=scores, reasoning=reasoning)
@@ -55,7 +55,7 @@ def _with_scores(verdict: Preference, reasoning: str, *, noun: str) -> Judgement
         verdict=verdict,
         scores=scores,
         totals=(first, second),
-        sums_consistent=check_sums(scores, totals, complete=complete),
+        sums_consistent=check_sums(scores, totals, num_dropped=num_dropped),
         answer_matches_totals=verdict is higher,
         reasoning=reasoning,
     )

@@ -54,8 +54,8 @@ def split_totals(reasoning: str) -> tuple[str, str]:
     return lines[: start + 1], lines[end:]
 
 
-def read_scores(body: str, *, noun: str) -> tuple[dict[str, tuple[float, float]], bool]:
-    """Scores by dimension, and whether every score that was met could be used.
+def read_scores(body: str, *, noun: str) -> tuple[dict[str, tuple[float, float]], int]:
+    """Scores by dimension, and the number of dimensions that had to be left out.
 
     A dimension counts if both candidates have one score from 1 to 10 (NaN and others are dropped); two different scores
     for the same candidate and dimension cancel each other.
@@ -70,14 +70,14 @@ def read_scores(body: str, *, noun: str) -> tuple[dict[str, tuple[float, float]]
             score = value if 1.0 <= value <= 10.0 else None
             given[candidate] = score if given.get(candidate, score) == score else None
     scores: dict[str, tuple[float, float]] = {}
-    num_scored = 0
+    num_dropped = 0
     for name, given in found.items():
-        if given:
-            num_scored += 1
-            first, second = given.get("1"), given.get("2")
-            if first is not None and second is not None:
-                scores[name] = (first, second)
-    return scores, len(scores) == num_scored > 0
+        first, second = given.get("1"), given.get("2")
+        if first is not None and second is not None:
+            scores[name] = (first, second)
+        elif given:
+            num_dropped += 1
+    return scores, num_dropped
 
 
 def read_totals(block: str, *, noun: str) -> Totals | None:
@@ -92,15 +92,20 @@ def read_totals(block: str, *, noun: str) -> Totals | None:
     return totals if len(totals) == 2 else None
 
 
-def check_sums(scores: dict[str, tuple[float, float]], totals: Totals, *, complete: bool) -> bool | None:
-    """Whether each total is the sum of its addends and of the scores. Where scores are missing or dropped, a wrong sum
-    is still wrong, and a right one stays undecided."""
-    columns = zip(*scores.values(), strict=True) if complete else ((), ())
-    for (addends, total), given in zip((totals["1"], totals["2"]), columns, strict=True):
+def check_sums(scores: dict[str, tuple[float, float]], totals: Totals, *, num_dropped: int) -> bool | None:
+    """Whether each total is the sum of its addends and of the scores. Where scores had to be left out, a wrong sum is
+    still wrong and a right one stays undecided."""
+    stated = (totals["1"], totals["2"])
+    for addends, total in stated:
         if abs(sum(addends) - total) > _TOLERANCE:
             return False
-        if complete and addends != given:
-            restated = len(addends) == 1 and abs(sum(given) - total) <= _TOLERANCE
-            if not restated and sorted(addends) != sorted(given):
+    if num_dropped:
+        return None
+    if not scores:
+        return True if all(len(addends) > 1 for addends, _ in stated) else None
+    for (addends, total), given in zip(stated, zip(*scores.values(), strict=True), strict=True):
+        if addends != given and sorted(addends) != sorted(given):
+            is_alone = len(addends) == 1
+            if not is_alone or abs(sum(given) - total) > _TOLERANCE:
                 return False
-    return True if complete else None
+    return True
