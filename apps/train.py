@@ -8,9 +8,13 @@ from urt_train.program import program
 
 @program(Path(__file__).parent / "configs")
 def main(config: TrainConfig) -> None:
-    from urt_train.order import run_with_earlier_stages  # imports torch; the config is checked by now
+    from urt_train.order import run_missing
 
-    run_with_earlier_stages(config)
+    run_missing(config, config.stage.value)
+
+    from urt_train.run import run_stage  # imports torch; everything that can be checked without it is checked by now
+
+    run_stage(config)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,21 @@
-"""All stages in a row on a random model: each finds what the one before wrote and exports a judge that opens again."""
+"""Whole stages on a random model: each finds what the one before wrote, exports a judge that opens, and resumes bit for bit."""
 
-import csv
-import json
+import os
+import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
+
 from urt_core import JudgeSpec
-from urt_data import ShardFolder, ShardWriter
+from urt_core.errors import CheckpointError, ConfigError
+from urt_data import ShardWriter
+from urt_train.callbacks import StepMetrics, read_rows
 from urt_train.config import (
     ColdStartConfig,
+    DataConfig,
     GRPOConfig,
     JudgeConfig,
     ModelConfig,
@@ -18,48 +24,147 @@ from urt_train.config import (
     TrainConfig,
     TrainerConfig,
 )
+from urt_train.errors import StoppedError
+from urt_train.run import run_stage
 
 
 @pytest.fixture
 def config(tmp_path, tiny_folder, records) -> TrainConfig:
-    shared = {"max_completion_tokens": 160, "micro_batch_size": 4, "epochs": 1.0}
-    config = TrainConfig(
-        recipe="test",
-        output_root=str(tmp_path),
-        judge=JudgeConfig(min_pixels=32 * 32, max_pixels=48 * 48, num_frames=2),
-        model=ModelConfig(base=str(tiny_folder), train_vision=True, train_projector=True),
-        trainer=TrainerConfig(accelerator="cpu", progress_bar=False),
-        cold_start=ColdStartConfig(**shared, batch_size=4, learning_rate=1e-3, save_every=1),
-        rejection_sampling=RejectionSamplingConfig(**shared, batch_size=4, judge_batch_size=4, num_samples=2),
-        grpo=GRPOConfig(
-            **{**shared, "max_completion_tokens": 16},
-            prompts_per_rollout=2,
-            group_size=4,
-            steps_per_rollout=1,
-            max_steps=3,
-        ),
-    )
-    for split in ("train", "cold_start"):
-        with ShardWriter(config.data_dir(split)) as shards:
+    """Every stage finds its shards ready, so each can be run by itself."""
+    shared = {
+        "max_completion_tokens": 160,
+        "micro_batch_size": 3,
+        "batch_size": 6,
+        "learning_rate": 1e-3,
+        "save_every": 2,
+    }
+    splits = {}
+    for split in ("train", "cold_start", "accepted", "hard"):
+        splits[split] = str(tmp_path / "data" / split)
+        with ShardWriter(splits[split]) as shards:
             for record in records:
                 shards.write(record)
-    return config
+    return TrainConfig(
+        recipe="test",
+        output_root=str(tmp_path / "out"),
+        judge=JudgeConfig(min_pixels=32 * 32, max_pixels=48 * 48, num_frames=2),
+        model=ModelConfig(base=str(tiny_folder), train_vision=True, train_projector=True),
+        data=DataConfig(**splits),
+        trainer=TrainerConfig(accelerator="cpu", progress_bar=False),
+        cold_start=ColdStartConfig(**shared, epochs=3.0),
+        rejection_sampling=RejectionSamplingConfig(**shared, epochs=1.0),
+        grpo=GRPOConfig(
+            prompts_per_rollout=2,
+            group_size=4,
+            steps_per_rollout=2,
+            micro_batch_size=2,
+            max_completion_tokens=12,
+            max_steps=8,
+            learning_rate=1e-3,
+            save_every=4,
+            initial=str(tiny_folder),
+        ),
+    )
 
 
-def test_three_stages(config, tmp_path):
-    from dataclasses import replace
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
 
-    from urt_train.run import run_stage
 
+def assert_same_weights(first: Path, second: Path) -> None:
+    expected, found = weights(first), weights(second)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+def elsewhere(config: TrainConfig, tmp_path: Path) -> TrainConfig:
+    return replace(config, output_root=str(tmp_path / "again"))
+
+
+def stop_after(monkeypatch, step: int, number: int = signal.SIGTERM) -> None:
+    """Ask for a stop while the step after `step` is being computed."""
+    show = StepMetrics._show
+
+    def show_and_signal(self, trainer, metrics):
+        show(self, trainer, metrics)
+        if trainer.global_step == step:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(StepMetrics, "_show", show_and_signal)
+
+
+def test_fine_tuning_stages_follow_each_other(config):
+    cold = run_stage(replace(config, stage=Stage.cold_start))
+    accepted = run_stage(replace(config, stage=Stage.rejection_sampling))
+    spec = JudgeSpec.load(accepted)
+    assert (spec.stage, spec.dialect, spec.num_frames) == ("rejection_sampling", "v1", 2)
+    rows = read_rows(cold.parent / "metrics.csv")
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert rows[-1]["loss"] < rows[0]["loss"] - 0.3, "the trace is learned"
+    assert rows[-1]["right_tokens"] > rows[0]["right_tokens"]
+    assert all(row["time/step"] > 0 and row["grad_norm"] > 0 for row in rows)
+    different = sum(not torch.equal(tensor, weights(accepted)[name]) for name, tensor in weights(cold).items())
+    assert different > 10, "it went on from the cold start and learned"
+
+
+@pytest.mark.parametrize(("stage", "step"), [(Stage.cold_start, 3), (Stage.grpo, 3)])
+def test_stopped_and_resumed_is_straight(config, tmp_path, monkeypatch, stage, step):
+    """Stopped by SIGTERM in the middle, run again: the weights and the metrics of a straight run, bit for bit."""
+    config = replace(config, stage=stage)
+    straight = run_stage(config)
+    other = elsewhere(config, tmp_path)
+    with monkeypatch.context() as patch:
+        stop_after(patch, step)
+        with pytest.raises(
+            StoppedError, match=r"stopped after step \d of \d, saved in .*; the same command goes on"
+        ) as stopped:
+            run_stage(other)
+    assert stopped.value.exit_code == 143
+    saved = list((other.stage_dir() / "checkpoints").iterdir())
+    # A rollout is two steps: asked to stop after the third, GRPO finishes the rollout first.
+    assert [path.name for path in saved] == [f"step_{step + (stage is Stage.grpo):08d}"]
+    resumed = run_stage(other)
+    assert_same_weights(straight, resumed)
+    timeless = [
+        [
+            {name: value for name, value in row.items() if "time" not in name and "second" not in name}
+            for row in read_rows(run / "metrics.csv")
+        ]
+        for run in (straight.parent, resumed.parent)
+    ]
+    assert timeless[0] == timeless[1]
+
+
+def test_ctrl_c_saves_too(config, monkeypatch):
+    stop_after(monkeypatch, 2, signal.SIGINT)
+    with pytest.raises(StoppedError) as stopped:
+        run_stage(replace(config, stage=Stage.cold_start))
+    assert stopped.value.exit_code == 130
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "the handler of before is back"
+
+
+def test_a_finished_stage_is_left_alone(config, capsys):
+    config = replace(config, stage=Stage.cold_start)
+    model = run_stage(config)
+    before = (model / "model.safetensors").stat().st_mtime_ns
+    assert run_stage(config) == model
+    assert (model / "model.safetensors").stat().st_mtime_ns == before
+    assert "ckpt_path=null trains it anew" in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(ConfigError, match=r"cold_start\.learning_rate was 0\.001, is 0\.002"):
+        run_stage(replace(config, cold_start=replace(config.cold_start, learning_rate=2e-3)))
+
+
+def test_a_judge_of_another_dialect_is_refused(config):
     run_stage(replace(config, stage=Stage.cold_start))
-    for split in ("accepted", "hard"):
-        with ShardWriter(config.data_dir(split)) as shards:
-            for record in ShardFolder(config.data_dir("train")):
-                shards.write(record)
-    config.data.accepted = str(config.data_dir("accepted"))
-    config.data.hard = str(config.data_dir("hard"))
-    run_stage(replace(config, stage=Stage.rejection_sampling))
-    model = run_stage(replace(config, stage=Stage.grpo))
-    assert JudgeSpec.load(model).stage == "grpo"
-    rows = list(csv.DictReader((tmp_path / "test" / "grpo" / "metrics.csv").open()))
-    print(rows)
+    other = replace(config, stage=Stage.rejection_sampling, judge=replace(config.judge, dialect="v2"))
+    with pytest.raises(
+        CheckpointError, match=r"is a judge of dialect v1, this run trains dialect v2; set judge\.dialect=v1"
+    ):
+        run_stage(other)
+
+
+def test_a_broken_checkpoint_is_refused(config, tmp_path):
+    broken = tmp_path / "step_00000003"
+    broken.mkdir()
+    with pytest.raises(CheckpointError, match="is no complete checkpoint; allowed for ckpt_path: auto, null"):
+        run_stage(replace(config, stage=Stage.cold_start, ckpt_path=str(broken)))

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from urt_core import render
 from urt_train.batching import TokenBatch, pack_completions
 from urt_train.config import Batching
@@ -37,6 +38,9 @@ def test_log_probs_and_gradients_equal_those_of_padded_rows(policy, records, dty
         results.append(result)
         gradients.append({name: parameter.grad.clone() for name, parameter in policy.named_parameters()})
     padded, shared = results
+    policy.batching = Batching.padded
+    again = policy.token_logprobs(batch, temperature=0.7).logprobs
+    assert torch.equal(again, padded.logprobs), "rows without a layout attend as before"
     torch.testing.assert_close(shared.logprobs, padded.logprobs, rtol=tolerance, atol=tolerance)
     torch.testing.assert_close(shared.entropy, padded.entropy, rtol=tolerance, atol=tolerance)
     assert padded.logprobs.abs().max() > 1, "the model is not uniform, so the comparison means something"

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from urt_core.errors import CheckpointError
-from urt_core.judge import FILE_NAME as JUDGE_FILE
 from urt_train.policy import Policy
+from urt_train.ranks import wait_for_all, world
 
 COMPLETE = "complete.json"
 STATE = "state.ckpt"
@@ -84,17 +84,19 @@ def prune(root: Path, *, keep: int) -> None:
 
 
 def export_judge(policy: Policy, folder: Path) -> Path:
-    """A Hugging Face folder (weights, tokenizer, chat template, image processor, generation config) with judge.json."""
-    with whole_folder(folder) as partial:
-        policy.model.save_pretrained(partial)
-        policy.tokenizer.save_pretrained(partial)
-        policy.image_processor.save_pretrained(partial)
-        policy.spec.save(partial)
+    """A Hugging Face folder (weights, tokenizer, chat template, image processor, generation config) with judge.json.
+
+    Every rank takes part, since weights may be sharded; the first one writes.
+    """
+    weights = policy.whole_state()
+    if world()[0] == 0:
+        with whole_folder(folder) as partial:
+            policy.model.save_pretrained(partial, state_dict=weights)
+            policy.tokenizer.save_pretrained(partial)
+            policy.image_processor.save_pretrained(partial)
+            policy.spec.save(partial)
+    wait_for_all()
     return folder
-
-
-def is_judge_folder(folder: Path) -> bool:
-    return (folder / JUDGE_FILE).is_file() and (folder / "config.json").is_file()
 
 
 def _files(folder: Path) -> list[Path]:

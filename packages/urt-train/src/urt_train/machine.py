@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -30,11 +32,11 @@ def make_trainer(config: TrainConfig, *, callbacks: Sequence[Callback], with_log
     quiet()
     if config.trainer.num_threads is not None:
         torch.set_num_threads(config.trainer.num_threads)
-    devices = config.trainer.devices
-    return Trainer(
+    devices, num_nodes = _machine(config)
+    trainer = Trainer(
         accelerator=config.trainer.accelerator,
-        devices=devices if devices == "auto" else int(devices),
-        num_nodes=config.trainer.num_nodes,
+        devices=devices,
+        num_nodes=num_nodes,
         precision=config.trainer.precision,  # pyright: ignore[reportArgumentType]  checked by the config
         strategy=third_party(config.strategy, allowed=STRATEGIES, field="strategy") if config.strategy else "auto",
         logger=make_loggers(config) if with_loggers else False,
@@ -46,6 +48,26 @@ def make_trainer(config: TrainConfig, *, callbacks: Sequence[Callback], with_log
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+    if trainer.world_size > 1 and not _is_launched():
+        raise ConfigError(
+            f"trainer.devices is {config.trainer.devices!r}, which are {trainer.world_size} processes here; allowed: 1, or as many"
+            f" processes as a launcher starts: torchrun --nproc-per-node {trainer.world_size} apps/train.py ..."
+        )
+    return trainer
+
+
+def _is_launched() -> bool:
+    """By torchrun or SLURM, which start one process per device."""
+    return "WORLD_SIZE" in os.environ or "SLURM_NTASKS" in os.environ
+
+
+def _machine(config: TrainConfig) -> tuple[int | str, int]:
+    """(devices per node, nodes). torchrun knows both; without it the config says."""
+    if config.trainer.devices == "auto" and "LOCAL_WORLD_SIZE" in os.environ:
+        local = int(os.environ["LOCAL_WORLD_SIZE"])
+        return local, int(os.environ["WORLD_SIZE"]) // local
+    devices = config.trainer.devices
+    return (devices if devices == "auto" else int(devices)), config.trainer.num_nodes
 
 
 def make_loggers(config: TrainConfig) -> list[Any]:

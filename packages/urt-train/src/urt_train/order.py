@@ -6,7 +6,8 @@ prepare_data -> distill -> cold_start -> rejection_sampling -> grpo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 
 from urt_train.config import Stage, TrainConfig
@@ -56,7 +57,7 @@ def steps(config: TrainConfig) -> list[Step]:
             program="prepare_data",
             arguments=(f"data={config.data.source}",),
             needs=(),
-            writes=(shards("train"),),
+            writes=tuple(shards(split) for split in config.data.counts or ("train",)),
         ),
         Step(
             name="distill",
@@ -119,20 +120,26 @@ def missing_steps(config: TrainConfig, name: str) -> list[Step]:
     return missing
 
 
-def run_missing(
-    config: TrainConfig, name: str, *, run: Callable[[Step], None], say: Callable[[str], None] = print
-) -> None:
-    """Run what the step called `name` lacks, or stop with the command to run: `run_missing` of the recipe decides."""
+def run_missing(config: TrainConfig, name: str, *, run: Callable[[Step, TrainConfig], None] | None = None) -> None:
+    """Run what the step called `name` lacks, or stop with the command to run; the recipe's `run_missing` decides."""
     missing = missing_steps(config, name)
-    if missing and missing[0].program == "prepare_data" and config.data.source == "shards":
+    if missing and missing[0].name == "prepare_data" and config.data.source == "shards":
         folder = missing[0].writes[0].parent
         raise MissingStageError(
-            f"{name} needs labelled pairs and {folder} has none; give their folder: data.train=<folder of shards>"
+            f"{name} needs labelled pairs and {folder} has none; say where they are: data.train=<folder of shards>"
         )
     if missing and not config.run_missing:
         raise MissingStageError(
             f"{name} needs {missing[0].writes[0].parent}, which {missing[0].name} writes; run it first: {missing[0].command(config)}"
         )
     for step in missing:
-        say(f"{step.writes[0].parent} is missing: running {step.name} first")
-        run(step)
+        print(f"{step.writes[0].parent} is missing: running {step.name} first")
+        (run or run_program)(step, config)
+
+
+def run_program(step: Step, config: TrainConfig) -> None:
+    """Run the step's program in this process. Programs are modules beside the one that was started."""
+    stages = {f"stage={stage.value}": stage for stage in Stage}
+    for argument in step.arguments:
+        config = replace(config, stage=stages.get(argument, config.stage))
+    import_module(step.program).main(config)

@@ -4,12 +4,14 @@ engine over its live weights."""
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.tensor import DTensor
 
 from urt_core import JudgeSpec, Prompt
 from urt_core.engines.decoding import prompt_positions
@@ -20,7 +22,9 @@ from urt_core.media import MediaPolicy
 from urt_kernels import TokenLogprobs, linear_token_logprobs
 from urt_train.batching import PROMPT_ROWS, TokenBatch, expand_prompts
 from urt_train.config import Batching
-from urt_train.shared_prefix import prefix_layout, shared_prefix_rows
+from urt_train.shared_prefix import prefix_layout, share_prefixes
+
+Result = TypeVar("Result")
 
 
 class Policy(nn.Module):
@@ -115,6 +119,17 @@ class Policy(nn.Module):
         for part in projectors:
             part.requires_grad_(projector)
 
+    def whole_state(self) -> dict[str, Tensor]:
+        """The model's weights under their Hugging Face names, gathered from all ranks where they are sharded."""
+        if any(isinstance(parameter, DTensor) for parameter in self.parameters()):
+            options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+            return get_model_state_dict(self.model, options=options)
+        return self.model.state_dict()
+
+    def with_whole_weights(self, run: Callable[[], Result]) -> Result:
+        """Run something that calls parts of the model as it likes, such as an engine; `strategies.shard` makes it work sharded."""
+        return run()
+
     def token_logprobs(self, batch: TokenBatch, *, temperature: float = 1.0, entropy: bool = False) -> TokenLogprobs:
         """Log-probs [P, G, C] of the completion tokens under softmax(logits / temperature); 0 outside the completion mask."""
         hidden = self.completion_hidden(batch)
@@ -155,7 +170,7 @@ class Policy(nn.Module):
 
     def _hidden_of_shared_prefix(self, batch: TokenBatch) -> Tensor:
         """One row [prompt | completion 1 | ... | completion G] for each prompt."""
-        num_prompts, group_size, length = batch.completion_ids.shape
+        _, group_size, length = batch.completion_ids.shape
         prompts = batch.prompts
         prompt_mask = prompts["attention_mask"]
         prompt_length = prompt_mask.shape[1]
@@ -163,16 +178,15 @@ class Policy(nn.Module):
         position_ids, next_position = prompt_positions(self.model, dict(prompts))
         own_positions = next_position[:, None] + torch.arange(length - 1, device=next_position.device)
         layout = prefix_layout(prompt_mask.bool(), group_size=group_size, length=length - 1, dtype=self.model.dtype)
-        with shared_prefix_rows(self.model):
-            hidden = self.model.model(
-                **_images(prompts),
-                input_ids=torch.cat([prompts["input_ids"], completion_ids], dim=1),
-                attention_mask=None,
-                mm_token_type_ids=torch.nn.functional.pad(prompts["mm_token_type_ids"], (0, completion_ids.shape[1])),
-                position_ids=_append_positions(position_ids, own_positions.repeat(1, group_size)),
-                use_cache=False,
-                layout=layout,
-            ).last_hidden_state
+        share_prefixes(self.model)
+        hidden = self.model.model(
+            **_images(prompts),
+            input_ids=torch.cat([prompts["input_ids"], completion_ids], dim=1),
+            mm_token_type_ids=torch.nn.functional.pad(prompts["mm_token_type_ids"], (0, completion_ids.shape[1])),
+            position_ids=_append_positions(position_ids, own_positions.repeat(1, group_size)),
+            use_cache=False,
+            layout=layout,
+        ).last_hidden_state
         last_of_prompt = hidden[:, None, prompt_length - 1 : prompt_length].expand(-1, group_size, -1, -1)
         own = hidden[:, prompt_length:].unflatten(1, (group_size, length - 1))
         return torch.cat([last_of_prompt, own], dim=2)

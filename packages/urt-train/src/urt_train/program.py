@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -27,22 +28,30 @@ EXIT_CONFIG = 2
 EXIT_FAILURE = 1
 
 
-def program(
-    config_dir: Path, *, config_name: str = "train"
-) -> Callable[[Callable[[TrainConfig], None]], Callable[[], None]]:
-    """Make a function of a config into the main function of a program: `@program(Path(__file__).parent / "configs")`."""
+Run = Callable[[TrainConfig], None]
+
+
+def program(config_dir: Path, *, config_name: str = "train") -> Callable[[Run], Callable[..., None]]:
+    """Make a function of a config into the main function of a program: `@program(Path(__file__).parent / "configs")`.
+
+    `main()` reads the command line; `main(config)` is the function itself, for a program that runs others.
+    """
     ConfigStore.instance().store(name="train_schema", node=TrainConfig)
 
-    def decorate(run: Callable[[TrainConfig], None]) -> Callable[[], None]:
+    def decorate(run: Run) -> Callable[..., None]:
         @hydra.main(version_base="1.3", config_path=str(config_dir.resolve()), config_name=config_name)
-        def hydra_main(composed: Any) -> None:
+        def from_command_line(composed: Any) -> None:
             _exit_on_error(lambda: run(checked(composed)))
 
-        def main() -> None:
+        @wraps(run)
+        def main(config: TrainConfig | None = None) -> None:
+            if config is not None:
+                run(config)
+                return
             overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
             if len(overrides) == len(sys.argv) - 1:  # flags such as --help and --info are Hydra's own business
                 _exit_on_error(lambda: compose(config_dir, overrides, config_name=config_name))
-            hydra_main()
+            from_command_line()
 
         return main
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 
 import torch
@@ -28,6 +29,16 @@ def all_sum(values: Sequence[float], *, device: torch.device) -> list[float]:
 def any_rank(flag: bool, *, device: torch.device) -> bool:
     """Whether the flag is set on some rank."""
     return all_sum([float(flag)], device=device)[0] > 0
+
+
+def wait_for_all() -> None:
+    if world()[1] > 1:
+        distributed.barrier()
+
+
+def started_first() -> bool:
+    """Whether this process is the one that writes files before any process group exists: rank 0 by its environment."""
+    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) == 0
 
 
 def derived_seed(*parts: object) -> int:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from urt_core import Completion, Dialect, PreferenceRecord, judge_reward
+from urt_core import Completion, Dialect, PreferenceRecord, Prompt, judge_reward
 from urt_core.engines import FinishReason
 from urt_train.batching import ExperienceBatch, pack_completions, pack_values
 from urt_train.config import GRPOConfig, Orders
@@ -30,6 +30,50 @@ class Rewards:
 
     def of(self, part: str) -> Float[Tensor, "P G"]:
         return self.values[..., self.parts.index(part)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sampled:
+    """Prompts with their sampled and rewarded completions; a group shown in both orders is two neighbouring prompts.
+
+    Sampled(prompts=[...], encoded={"input_ids": [P, T], ...}, groups=[[Completion(...)] * G] * P, rewards=Rewards(...))
+    """
+
+    prompts: Sequence[Prompt]
+    encoded: Mapping[str, Tensor]
+    groups: Sequence[Sequence[Completion]]
+    rewards: Rewards
+
+    def without_variance(self, group_size: int) -> list[int]:
+        """Numbers of the groups whose completions all earned the same."""
+        total = self.rewards.total.reshape(-1, group_size)
+        return (total.amax(-1) == total.amin(-1)).nonzero()[:, 0].tolist()
+
+    def rows(self, numbers: Sequence[int], per_group: int) -> list[int]:
+        return [number * per_group + row for number in numbers for row in range(per_group)]
+
+
+def replace_groups(
+    sampled: Sampled, others: Sampled, *, group_size: int, encode: Callable[[Sequence[Prompt]], Mapping[str, Tensor]]
+) -> Sampled:
+    """Put groups of `others` that have reward variance in the place of those of `sampled` that have none."""
+    per_group = group_size // sampled.rewards.values.shape[1]
+    useless = set(others.without_variance(group_size))
+    useful = [number for number in range(len(others.prompts) // per_group) if number not in useless]
+    pairs = list(zip(sampled.without_variance(group_size), useful, strict=False))
+    if not pairs:
+        return sampled
+    prompts, groups, values = list(sampled.prompts), list(sampled.groups), sampled.rewards.values.clone()
+    old, new = (sampled.rows(numbers, per_group) for numbers in zip(*pairs, strict=True))
+    for row, other in zip(old, new, strict=True):
+        prompts[row], groups[row], values[row] = (
+            others.prompts[other],
+            others.groups[other],
+            others.rewards.values[other],
+        )
+    return Sampled(
+        prompts=prompts, encoded=encode(prompts), groups=groups, rewards=replace(sampled.rewards, values=values)
+    )
 
 
 def shown_orders(records: Sequence[PreferenceRecord], config: GRPOConfig, *, seed: int) -> list[PreferenceRecord]:
@@ -80,26 +124,20 @@ def is_truncated(completion: Completion) -> bool:
     return completion.finish_reason is FinishReason.LENGTH
 
 
-def experience(
-    prompts: Mapping[str, Tensor],
-    groups: Sequence[Sequence[Completion]],
-    advantages: Float[Tensor, "P G"],
-    *,
-    mask_truncated: bool,
-) -> ExperienceBatch:
+def experience(sampled: Sampled, advantages: Float[Tensor, "P G"], *, mask_truncated: bool) -> ExperienceBatch:
     """The whole rollout as one batch, before it is cut."""
+    groups = sampled.groups
     ids, mask = pack_completions([[completion.token_ids for completion in group] for group in groups])
     if mask_truncated:
         kept = torch.tensor([[not is_truncated(completion) for completion in group] for group in groups])
         mask = mask & kept[..., None]
-    known = all(len(completion.logprobs) == len(completion.token_ids) for group in groups for completion in group)
     return ExperienceBatch(
-        prompts=prompts,
+        prompts=sampled.encoded,
         completion_ids=ids,
         completion_mask=mask,
         advantages=advantages,
         rollout_logprobs=pack_values(
-            [[completion.logprobs if known else () for completion in group] for group in groups], length=ids.shape[-1]
+            [[completion.logprobs for completion in group] for group in groups], length=ids.shape[-1]
         ),
     )
 
@@ -125,17 +163,16 @@ def _right_in_both_orders(accuracy: Float[Tensor, "P G"]) -> Float[Tensor, "P G"
     return pairs.prod(1, keepdim=True).expand_as(pairs).flatten(0, 1)
 
 
-def rollout_sums(
-    rewards: Rewards, groups: Sequence[Sequence[Completion]], prompts: Mapping[str, Tensor]
-) -> dict[str, float]:
+def rollout_sums(sampled: Sampled) -> dict[str, float]:
     """What a rollout contributes to the metrics of its step."""
-    completions = [completion for group in groups for completion in group]
+    completions = [completion for group in sampled.groups for completion in group]
+    rewards = sampled.rewards
     return {
-        "num_prompts": len(groups),
+        "num_prompts": len(sampled.groups),
         "num_completions": len(completions),
         "num_truncated": sum(map(is_truncated, completions)),
         "completion_tokens": sum(len(completion.token_ids) for completion in completions),
-        "prompt_tokens": float(prompts["attention_mask"].sum()),
+        "prompt_tokens": float(sampled.encoded["attention_mask"].sum()),
         "reward": float(rewards.total.sum()),
         **{f"reward/{part}": float(rewards.of(part).sum()) for part in rewards.parts},
     }

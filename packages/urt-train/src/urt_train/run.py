@@ -35,7 +35,7 @@ def run_stage(config: TrainConfig, *, console: Console | None = None) -> Path:
     seed_everything(config.seed, verbose=False)
     model_hash = folder_hash(initial_model(config, config.stage))
     if config.stage is Stage.rejection_sampling and not (config.data.accepted and config.data.hard):
-        judge_pool(config, open_policy(config), model_hash=model_hash, console=console)
+        sample_pool(config, console=console)
     shards = ShardFolder(config.data_dir(SHARDS[config.stage]))
     folder = open_run(config, inputs={"model": model_hash, "data": shards.manifest_sha256})
     model = model_folder(config, config.stage)
@@ -47,6 +47,12 @@ def run_stage(config: TrainConfig, *, console: Console | None = None) -> Path:
     export_judge(policy, model)
     console.print(f"{TITLES[config.stage]}: {model}")
     return model
+
+
+def sample_pool(config: TrainConfig, *, console: Console | None = None) -> None:
+    """The first half of rejection sampling by itself: judge the pool, write the accepted and the hard shard."""
+    model_hash = folder_hash(initial_model(config, Stage.rejection_sampling))
+    judge_pool(config, open_policy(config), model_hash=model_hash, console=console or Console(stderr=True))
 
 
 def fit(config: TrainConfig, policy: Policy, shards: ShardFolder, *, folder: Path, console: Console) -> None:

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 
 from urt_core.errors import ConfigError
 from urt_train.config import TrainConfig
+from urt_train.ranks import started_first
 
 FREE_TO_CHANGE = ("save_every", "keep_checkpoints", "generation_batch_size", "judge_batch_size")
 """Fields of a stage that do not change what it computes."""
@@ -39,13 +40,15 @@ def open_run(config: TrainConfig, *, inputs: Mapping[str, str]) -> Path:
     `inputs` are hashes of what the stage is made from: {"model": "9f86d0...", "data": "60303a..."}.
     """
     folder = config.stage_dir()
+    if config.ckpt_path is not None and (folder / "inputs.json").exists():
+        _refuse_other_settings(config, folder, inputs)
+    if not started_first():
+        return folder
     if config.ckpt_path is None:
         for leftover in ("checkpoints", "model", "tensorboard"):
             shutil.rmtree(folder / leftover, ignore_errors=True)
         for name in ("metrics.csv", "inputs.json", "config.yaml"):
             (folder / name).unlink(missing_ok=True)
-    elif (folder / "inputs.json").exists():
-        _refuse_other_settings(config, folder, inputs)
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)))
     _write(folder / "environment.json", json.dumps(environment(), indent=1) + "\n")

@@ -9,8 +9,6 @@ It takes a transformer whose layers mix tokens by attention alone (Qwen2.5-VL, Q
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -18,6 +16,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.qwen3_vl.modeling_qwen3_vl import eager_attention_forward
 
 ATTENTION_NAME = "urt_shared_prefix"
 
@@ -90,18 +91,31 @@ def shared_prefix_attention(
     return torch.cat([prompt, completions], dim=2).transpose(1, 2), None
 
 
-@contextmanager
-def shared_prefix_rows(model: Any) -> Iterator[None]:
-    """The text decoder of `model` attends by `shared_prefix_attention` inside the block; the vision tower as before."""
-    configs = {id(part.config): part.config for part in model.get_decoder().modules() if hasattr(part, "config")}
-    before = {name: config._attn_implementation for name, config in configs.items()}
-    try:
-        for config in configs.values():
-            config._attn_implementation = ATTENTION_NAME
-        yield
-    finally:
-        for name, config in configs.items():
-            config._attn_implementation = before[name]
+def share_prefixes(model: Any) -> None:
+    """Let the text decoder of `model` attend by the layout it is given, and as before where it is given none.
+
+    It stays so: gradient checkpointing computes a layer again in the backward pass, long after the forward pass has returned.
+    """
+    for config in {
+        id(part.config): part.config for part in model.get_decoder().modules() if hasattr(part, "config")
+    }.values():
+        if not config._attn_implementation.startswith(ATTENTION_NAME):
+            config._attn_implementation = _registered(config._attn_implementation)
+
+
+def _registered(base: str) -> str:
+    """The name of this attention over `base`, which goes on serving the calls without a layout."""
+    name = f"{ATTENTION_NAME}_{base}"
+    ordinary = ALL_ATTENTION_FUNCTIONS.get_interface(base, eager_attention_forward)
+
+    def attention(module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **kwargs: Any) -> Any:
+        if kwargs.get("layout") is None:
+            return ordinary(module, query, key, value, mask, **kwargs)
+        return shared_prefix_attention(module, query, key, value, mask, **kwargs)
+
+    AttentionInterface.register(name, attention)
+    AttentionMaskInterface.register(name, ALL_MASK_ATTENTION_FUNCTIONS[base])
+    return name
 
 
 def _by_completion(states: Tensor, group_size: int) -> Tensor:
@@ -125,7 +139,3 @@ def _behind_prompt(states: Tensor, layout: PrefixLayout) -> Tensor:
 
 def _additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, -torch.inf)
-
-
-# transformers builds no mask for an attention function it has no mask for: the layout carries its own.
-AttentionInterface.register(ATTENTION_NAME, shared_prefix_attention)

@@ -187,8 +187,8 @@ class GRPOConfig(StageConfig):
     """With `orders: both`, the baseline: both (one over the whole group) or given (one per presentation order)."""
     pair_consistency: float = 0.0
     """With `orders: both`, extra reward for a right verdict whose partner in the other order is right too."""
-    stratify: bool = False
-    """Draw hard pairs by the chance that a group of them has reward variance, from their pass rate in rejection sampling."""
+    candidates_per_prompt: int = 1
+    """Hard pairs drawn for each prompt of a rollout; of more than one, those are likelier taken whose group will have reward variance."""
     importance_cap: float | None = None
     """Truncate engine-to-trainer importance weights here (2.0 is usual) and recompute the rollout's log-probs; null trusts the engine's."""
     batching: Batching = Batching.shared_prefix
@@ -207,6 +207,7 @@ class GRPOConfig(StageConfig):
             "prompts_per_rollout",
             "steps_per_rollout",
             "generation_batch_size",
+            "candidates_per_prompt",
             "importance_cap",
             "parity_limit",
         )

@@ -1,4 +1,4 @@
-"""Stage 3: reinforce what earns more reward than its group. `make_rollout` and `training_step` are steps 3 to 9 of the path.
+"""Stage 3: reinforce what earns more reward than its group. `sample`, `make_rollout` and `training_step` are steps 3 to 9 of the path.
 
 records --render--> prompts --engine--> G completions each --parse, reward--> rewards --group--> advantages --> micro-batches
 --policy--> log-probs --clipped surrogate + KL--> loss; Lightning accumulates, clips and steps.
@@ -12,17 +12,27 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from urt_core import PreferenceRecord, Prompt, SamplingParams, render
+from urt_core import PreferenceRecord, SamplingParams, render
 from urt_core.engines import Engine
 from urt_kernels import group_advantages
 from urt_train.batching import ExperienceBatch, prompts_within, select_prompts
 from urt_train.config import GRPOConfig, Orders
+from urt_train.difficulty import choose
 from urt_train.errors import ParityError
 from urt_train.loader import Draw, RoundPlan
 from urt_train.losses import grpo_objective
 from urt_train.policy import Policy
-from urt_train.ranks import all_sum, derived_seed, world
-from urt_train.rollout import Rewards, experience, micro_batches, rollout_sums, score, shown_orders
+from urt_train.ranks import all_sum, any_rank, derived_seed, world
+from urt_train.rollout import (
+    Rewards,
+    Sampled,
+    experience,
+    micro_batches,
+    replace_groups,
+    rollout_sums,
+    score,
+    shown_orders,
+)
 from urt_train.stages.module import StageModule
 
 
@@ -45,29 +55,43 @@ class GRPO(StageModule):
         super().__init__(policy, config, num_steps=num_steps)
         self.engine = engine
         self.frozen = () if reference is None else (reference,)
-        """The reference policy, in a tuple because a module would be saved and wrapped with the policy."""
         self.plan = plan
         self.seed = seed
 
-    def make_rollout(self, draw: Draw, number: int) -> list[ExperienceBatch]:
-        """Micro-batches of one rollout, with everything in them that does not depend on the weights to come."""
+    def sample(self, records: Sequence[PreferenceRecord], *, seed: int) -> Sampled:
+        """Show the records, sample a group of completions for each and reward them."""
         config, dialect = self.config, self.policy.spec.dialect
         with self.timed("data"):
-            records = shown_orders(draw(), config, seed=derived_seed(self.seed, number))
-            prompts = [render(record, dialect) for record in records]
+            shown = shown_orders(records, config, seed=seed)
+            prompts = [render(record, dialect) for record in shown]
             encoded = self.policy.encode(prompts)
-            records, prompts, encoded = self.within_limit(records, prompts, encoded)
+            fits = prompts_within(encoded, config.max_prompt_tokens, together=self.prompts_per_group)
+            self.add(num_left_out=len(prompts) - len(fits))
+            shown, prompts, encoded = (
+                [shown[row] for row in fits],
+                [prompts[row] for row in fits],
+                select_prompts(encoded, fits),
+            )
         with self.timed("generate"):
-            groups = self.engine.generate(prompts, self.sampling(number))
+            groups = self.policy.with_whole_weights(lambda: self.engine.generate(prompts, self.sampling(seed)))
         with self.timed("data"):
-            rewards = score(records, groups, config, dialect=dialect)
-            self.add(**rollout_sums(rewards, groups, encoded))
-            advantages = self.advantages(rewards)
-            rollout = experience(encoded, groups, advantages, mask_truncated=config.mask_truncated)
-            batches = micro_batches(rollout, num_batches=self.plan.batches_per_round, size=self.plan.batch_size)
+            rewards = score(shown, groups, config, dialect=dialect)
+        return Sampled(prompts=prompts, encoded=encoded, groups=groups, rewards=rewards)
+
+    def make_rollout(self, draw: Draw, number: int) -> list[ExperienceBatch]:
+        """Micro-batches of one rollout, with everything in them that does not depend on the weights to come."""
+        sampled = self.sample(self.drawn(draw, number), seed=self.rollout_seed(number))
+        for attempt in range(1, self.config.resample_rounds + 1):
+            if not any_rank(bool(sampled.without_variance(self.config.group_size)), device=self.policy.device):
+                break
+            others = self.sample(self.drawn(draw, number), seed=self.rollout_seed(number, attempt))
+            sampled = replace_groups(sampled, others, group_size=self.config.group_size, encode=self.policy.encode)
+        self.add(**rollout_sums(sampled))
+        rollout = experience(sampled, self.advantages(sampled.rewards), mask_truncated=self.config.mask_truncated)
+        batches = micro_batches(rollout, num_batches=self.plan.batches_per_round, size=self.plan.batch_size)
         with self.timed("logprobs"):
             batches = [self.with_frozen_logprobs(batch) for batch in batches]
-        self.check_parity(batches[0], number)
+            self.check_parity(batches[0], number)
         return self.with_divisors(batches)
 
     def training_step(self, batch: ExperienceBatch, batch_idx: int) -> Tensor:
@@ -85,31 +109,34 @@ class GRPO(StageModule):
         )
         return self.step_share(result.loss)
 
-    def within_limit(
-        self, records: Sequence[PreferenceRecord], prompts: Sequence[Prompt], encoded: Mapping[str, Tensor]
-    ) -> tuple[Sequence[PreferenceRecord], Sequence[Prompt], Mapping[str, Tensor]]:
-        """Leave out what is too long: cutting a prompt would cut images. A pair in both orders stays or goes as one."""
-        fits = prompts_within(
-            encoded, self.config.max_prompt_tokens, together=2 if self.config.orders is Orders.both else 1
+    def drawn(self, draw: Draw, number: int) -> list[PreferenceRecord]:
+        """The next records; of several candidates for each prompt those whose groups are likely to differ in reward."""
+        if self.config.candidates_per_prompt == 1:
+            return draw()
+        candidates = [record for _ in range(self.config.candidates_per_prompt) for record in draw()]
+        return choose(
+            candidates,
+            self.plan.records_per_rank,
+            group_size=self.config.group_size,
+            seed=derived_seed(self.seed, number),
         )
-        self.add(num_left_out=len(prompts) - len(fits))
-        if len(fits) == len(prompts):
-            return records, prompts, encoded
-        return [records[row] for row in fits], [prompts[row] for row in fits], select_prompts(encoded, fits)
 
     @property
-    def completions_per_prompt(self) -> int:
-        """A group shown in both orders is two prompts."""
-        return self.config.group_size // (2 if self.config.orders is Orders.both else 1)
+    def prompts_per_group(self) -> int:
+        """A group shown in both orders is two prompts with half of its completions each."""
+        return 2 if self.config.orders is Orders.both else 1
 
-    def sampling(self, number: int) -> SamplingParams:
-        """The seed is a function of the rollout and the rank, so a resumed run samples what a straight one does."""
+    def rollout_seed(self, number: int, attempt: int = 0) -> int:
+        """A function of the rollout and the rank, so a resumed run samples what a straight one does."""
+        return derived_seed(self.seed, "rollout", number, attempt, world()[0])
+
+    def sampling(self, seed: int) -> SamplingParams:
         return SamplingParams(
             temperature=self.config.temperature,
             top_p=self.config.top_p,
             max_tokens=self.config.max_completion_tokens,
-            num_completions=self.completions_per_prompt,
-            seed=derived_seed(self.seed, "rollout", number, world()[0]),
+            num_completions=self.config.group_size // self.prompts_per_group,
+            seed=seed,
             logprobs=True,
         )
 

@@ -20,6 +20,7 @@ from urt_train.batching import TokenBatch
 from urt_train.config import Schedule, StageConfig
 from urt_train.errors import NonFiniteError
 from urt_train.policy import Policy
+from urt_train.sharding import shard
 
 
 class StageModule(LightningModule):
@@ -31,6 +32,24 @@ class StageModule(LightningModule):
         self.sums: dict[str, float] = {}
         """What the micro-batches of a step add up to; whoever logs a step takes and clears it."""
         self.grad_norm = 0.0
+        self.frozen: tuple[Policy, ...] = ()
+        """Policies that do not learn. In a tuple, because a module would be saved and wrapped with the policy."""
+        self.is_sharded = False
+
+    def configure_model(self) -> None:
+        """Shard under FSDP2; the other strategies take the model as it is."""
+        if self.device_mesh is not None and not self.is_sharded:
+            self.is_sharded = True
+            for policy in (self.policy, *self.frozen):
+                shard(policy, self.device_mesh["data_parallel"], compute_dtype=self.compute_dtype)
+
+    @property
+    def compute_dtype(self) -> torch.dtype | None:
+        return torch.bfloat16 if str(self.trainer.precision).startswith("bf16") else None
+
+    def on_fit_start(self) -> None:
+        for policy in self.frozen:
+            policy.to(self.device)
 
     def step_share(self, loss: Tensor) -> Tensor:
         """A share of the step's loss as Lightning wants it returned."""

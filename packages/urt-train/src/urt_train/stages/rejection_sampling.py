@@ -51,7 +51,8 @@ class RejectionSampling(ColdStart):
             # A function of the pairs: a run that goes on after a kill judges the rest as a straight one does.
             seed=derived_seed(self.seed, "pool", *(record.key for record in batch)),
         )
-        groups = self.engine.generate([render(record, dialect) for record in batch], sampling)
+        engine, prompts = self.engine, [render(record, dialect) for record in batch]
+        groups = self.policy.with_whole_weights(lambda: engine.generate(prompts, sampling))
         judged = [judged_record(record, group, dialect=dialect) for record, group in zip(batch, groups, strict=True)]
         with self.journal.open("a", encoding="utf-8") as lines:
             lines.writelines(pair.to_line() for pair in judged)

@@ -1,0 +1,23 @@
+"""Judge the pool and write the accepted and the hard shard, without training on them: python apps/sample.py recipe=tiny"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from urt_train.config import Stage, TrainConfig
+from urt_train.program import program
+
+
+@program(Path(__file__).parent / "configs")
+def main(config: TrainConfig) -> None:
+    from urt_train.order import run_missing
+
+    config = replace(config, stage=Stage.rejection_sampling)
+    run_missing(config, config.stage.value)
+
+    from urt_train.run import sample_pool  # imports torch; everything that can be checked without it is checked by now
+
+    sample_pool(config)
+
+
+if __name__ == "__main__":
+    main()

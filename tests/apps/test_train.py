@@ -1,0 +1,58 @@
+"""The program as a user starts it: help, one-line errors before torch is imported, exit codes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: str, code: str | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *(["-c", code] if code else [str(ROOT / "apps" / "train.py")]), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300, check=False)
+
+
+def test_help_names_stages_groups_and_fields():
+    done = run("--help")
+    assert done.returncode == 0
+    for words in (
+        "stage=cold_start | rejection_sampling | grpo",
+        "recipe: ",
+        "paper_qwen2_5_vl_7b",
+        "kl_coef:",
+        "group_size:",
+    ):
+        assert words in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("grpo.groupsize=3", "error: there is no field grpo.groupsize; did you mean group_size? allowed:"),
+        ("stage=warm", "error: stage is 'warm'; allowed: cold_start, grpo, rejection_sampling"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_2(override, line):
+    done = run(override)
+    assert done.returncode == 2
+    assert done.stderr.startswith(line)
+    assert done.stderr.count("\n") == 1
+    assert not done.stdout
+
+
+def test_a_missing_stage_is_one_line_with_the_command(tmp_path):
+    done = run("recipe=qwen3_vl_8b", "stage=cold_start", f"output_root={tmp_path}", "data=sprites")
+    assert done.returncode == 1
+    assert "run it first: python apps/prepare_data.py recipe=qwen3_vl_8b data=sprites" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_configs_are_checked_without_torch():
+    code = (
+        "import sys; sys.path.insert(0, 'apps'); from pathlib import Path; from urt_train.program import compose;"
+        "compose(Path('apps/configs'), ['stage=grpo']); import urt_train.order;"
+        "print('torch' in sys.modules, 'transformers' in sys.modules)"
+    )
+    assert run(code=code).stdout.split() == ["False", "False"]

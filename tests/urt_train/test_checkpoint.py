@@ -1,0 +1,109 @@
+"""What carries its final name is whole; everything else is never read."""
+
+import errno
+import json
+import os
+
+import pytest
+import torch
+
+from urt_core import JudgeSpec, render
+from urt_core.errors import CheckpointError
+from urt_train.checkpoint import (
+    checkpoint_folder,
+    export_judge,
+    is_complete,
+    newest_checkpoint,
+    partial_folder,
+    prune,
+    seal,
+    whole_folder,
+)
+from urt_train.shared_prefix import share_prefixes
+
+
+def write_checkpoint(root, step, content="weights"):
+    folder = checkpoint_folder(root, step)
+    with whole_folder(folder) as partial:
+        (partial / "state.ckpt").write_text(content)
+        seal(partial)
+    return folder
+
+
+def test_the_newest_complete_one_is_picked(tmp_path):
+    assert newest_checkpoint(tmp_path) is None
+    old, new = write_checkpoint(tmp_path, 9), write_checkpoint(tmp_path, 10)
+    assert newest_checkpoint(tmp_path) == new
+    (new / "state.ckpt").write_text("weight")  # a byte short
+    assert newest_checkpoint(tmp_path) == old
+    (new / "state.ckpt").write_text("Weights")  # a bit wrong
+    assert newest_checkpoint(tmp_path) == old
+    (old / "complete.json").unlink()
+    assert newest_checkpoint(tmp_path) is None
+
+
+def test_killed_while_saving_leaves_the_last_one(tmp_path):
+    kept = write_checkpoint(tmp_path, 5)
+    partial = partial_folder(checkpoint_folder(tmp_path, 6))
+    partial.mkdir()
+    (partial / "state.ckpt").write_text("half")
+    assert newest_checkpoint(tmp_path) == kept
+    again = write_checkpoint(tmp_path, 6)  # the leftover is in nobody's way
+    assert newest_checkpoint(tmp_path) == again
+
+
+def test_an_error_inside_leaves_the_old_folder(tmp_path):
+    folder = tmp_path / "model"
+    with whole_folder(folder) as partial:
+        (partial / "weights").write_text("old")
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    message = r"model can't be written \(No space left on device\); what was there before is intact"
+    with pytest.raises(CheckpointError, match=message), whole_folder(folder) as partial:
+        (partial / "weights").write_text("new")
+        raise full
+    assert (folder / "weights").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_killed_between_the_renames_the_old_folder_comes_back(tmp_path):
+    folder = tmp_path / "model"
+    with whole_folder(folder) as partial:
+        (partial / "weights").write_text("old")
+    os.replace(folder, tmp_path / "model.old")
+    with pytest.raises(CheckpointError), whole_folder(folder):
+        raise OSError(errno.EIO, "broken")
+    assert (folder / "weights").read_text() == "old"
+
+
+def test_pruning_keeps_the_newest(tmp_path):
+    for step in (1, 2, 3):
+        write_checkpoint(tmp_path, step)
+    prune(tmp_path, keep=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step_00000002", "step_00000003"]
+
+
+def test_seal_lists_every_file(tmp_path):
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "shards" / "rank_0").write_text("a")
+    seal(tmp_path)
+    assert list(json.loads((tmp_path / "complete.json").read_text())) == ["shards/rank_0"]
+    assert is_complete(tmp_path)
+    (tmp_path / "shards" / "rank_0").unlink()
+    assert not is_complete(tmp_path)
+
+
+def test_an_exported_judge_opens_and_judges_alike(policy, records, tmp_path):
+    from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
+
+    share_prefixes(policy.model)
+    folder = export_judge(policy, tmp_path / "model")
+    assert "urt" not in (folder / "config.json").read_text(), "how we attend is no business of the folder"
+    assert JudgeSpec.load(folder) == policy.spec
+    model = AutoModelForImageTextToText.from_pretrained(folder)
+    tokenizer, processor = AutoTokenizer.from_pretrained(folder), AutoImageProcessor.from_pretrained(folder)
+    assert tokenizer.chat_template == policy.tokenizer.chat_template
+    assert processor.patch_size == policy.image_processor.patch_size
+    assert model.generation_config.eos_token_id == policy.model.generation_config.eos_token_id
+    inputs = policy.encode([render(records[0], policy.spec.dialect)])
+    with torch.no_grad():
+        torch.testing.assert_close(model(**inputs).logits, policy.model(**inputs).logits, rtol=0, atol=0)

@@ -1,0 +1,257 @@
+"""The GRPO stage through Lightning's own loop: cuts of a rollout do not change the gradient, the same seed gives the same losses."""
+
+import math
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+
+from urt_core import SamplingParams, render
+from urt_train.batching import ExperienceBatch
+from urt_train.config import Batching, GRPOConfig, Orders, TrainConfig, TrainerConfig
+from urt_train.errors import NonFiniteError, ParityError
+from urt_train.loader import plan_rounds
+from urt_train.machine import make_trainer
+from urt_train.policy import Policy
+from urt_train.stages.grpo import GRPO
+
+ON_CPU = TrainConfig(trainer=TrainerConfig(accelerator="cpu", progress_bar=False))
+
+
+class Recorded(GRPO):
+    """Keeps the gradient of each optimizer step."""
+
+    def on_train_start(self) -> None:
+        self.gradients: list[torch.Tensor] = []
+
+    def configure_gradient_clipping(self, optimizer, *args, **kwargs) -> None:
+        self.gradients.append(torch.cat([parameter.grad.flatten().clone() for parameter in self.policy.parameters()]))
+        super().configure_gradient_clipping(optimizer, *args, **kwargs)
+
+
+def settings(**changes) -> GRPOConfig:
+    defaults = {
+        "prompts_per_rollout": 2,
+        "group_size": 4,
+        "micro_batch_size": 8,
+        "max_completion_tokens": 10,
+        "learning_rate": 1e-3,
+    }
+    return GRPOConfig(**{**defaults, **changes})
+
+
+def train(policy, records, config: GRPOConfig, *, num_rollouts: int = 1, edit=None, reward=None) -> Recorded:
+    """Some rollouts on the first records, whose completions a random model makes; `reward` replaces what they earn."""
+    policy.batching = config.batching
+    plan = plan_rounds(config, num_ranks=1)
+    module = Recorded(
+        policy,
+        config,
+        engine=policy.engine(),
+        reference=policy.reference() if config.kl_coef else None,
+        plan=plan,
+        num_steps=num_rollouts * plan.steps_per_round,
+        seed=0,
+    )
+    if reward is not None:
+        earned = module.advantages
+        module.advantages = lambda rewards: reward(rewards) if earned(rewards) is not None else None
+    trainer = make_trainer(ON_CPU, callbacks=[], with_loggers=False)
+    trainer.accumulate_grad_batches = plan.batches_per_step
+
+    class Loader:
+        def __len__(self):
+            return num_rollouts * plan.batches_per_round
+
+        def __iter__(self):
+            for number in range(num_rollouts):
+                drawn = records[number * plan.records_per_rank :][: plan.records_per_rank]
+                for batch in module.make_rollout(partial(list, drawn), number):
+                    yield batch if edit is None else edit(batch)
+
+    trainer.fit(module, train_dataloaders=Loader())
+    return module
+
+
+def by_token_count(rewards) -> torch.Tensor:
+    """Advantages that differ within each group, though no random completion can be read."""
+    return torch.linspace(-1, 1, rewards.values[..., 0].numel()).reshape(rewards.values.shape[:2])
+
+
+@pytest.fixture
+def fresh(tiny_folder, spec):
+    return lambda: Policy.from_pretrained(tiny_folder, spec=spec).train()
+
+
+@pytest.mark.parametrize("batching", list(Batching))
+@pytest.mark.parametrize("aggregation", ["grpo", "dapo"])
+def test_micro_batches_do_not_change_the_gradient(fresh, records, batching, aggregation):
+    gradients = {}
+    for size in (8, 4, 2, 1):
+        config = settings(micro_batch_size=size, batching=batching, aggregation=aggregation, kl_coef=0.1)
+        gradients[size] = train(fresh(), records, config, reward=by_token_count).gradients[0]
+    scale = gradients[8].abs().max()
+    assert scale > 1e-3
+    for size in (4, 2, 1):
+        torch.testing.assert_close(gradients[size] / scale, gradients[8] / scale, rtol=0, atol=2e-6)
+
+
+def test_layouts_give_the_same_gradient(fresh, records):
+    padded, shared = (
+        train(fresh(), records, settings(batching=batching, kl_coef=0.1), reward=by_token_count).gradients[0]
+        for batching in Batching
+    )
+    torch.testing.assert_close(shared / padded.abs().max(), padded / padded.abs().max(), rtol=0, atol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_losses(fresh, records):
+    first, again = (
+        train(fresh(), records, settings(steps_per_rollout=2), num_rollouts=2, reward=by_token_count) for _ in range(2)
+    )
+    assert len(first.gradients) == 4
+    for one, other in zip(first.gradients, again.gradients, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_without_variance_only_the_kl_term_pulls(fresh, records):
+    """A random model earns nothing, so every group is degenerate; before any step policy and reference agree: no gradient at all."""
+    module = train(fresh(), records, settings(kl_coef=0.1))
+    assert module.gradients[0].abs().max() < 1e-6
+    metrics = module.metrics(module.sums)
+    assert metrics["share/zero_variance"] == 1.0
+    assert metrics["reward"] == 0.0
+    assert metrics["kl"] == pytest.approx(0.0, abs=1e-9)
+    assert 0 < metrics["entropy"] < math.log(400)
+
+
+def test_what_earns_more_becomes_more_likely(fresh, records):
+    """One prompt, one rewarded completion: its log-prob rises, those of the punished ones fall."""
+    policy = fresh()
+    kept: list[ExperienceBatch] = []
+
+    def keep(batch):
+        kept.append(batch)
+        return batch
+
+    def one_winner(rewards):
+        return torch.tensor([[3.0, -1.0, -1.0, -1.0]])
+
+    train(
+        policy, records, settings(prompts_per_rollout=1, kl_coef=0.0, learning_rate=3e-3), edit=keep, reward=one_winner
+    )
+    after = policy.token_logprobs(kept[0]).logprobs.sum(-1)
+    before = kept[0].rollout_logprobs.sum(-1)
+    assert after[0, 0] > before[0, 0]
+    assert (after - before)[0, 0] > (after - before)[0, 1:].max()
+
+
+def test_a_second_step_on_a_rollout_clips(fresh, records):
+    module = train(
+        fresh(), records, settings(steps_per_rollout=2, learning_rate=0.05, kl_coef=0.0), reward=by_token_count
+    )
+    metrics = module.metrics(module.sums)
+    assert metrics["share/clipped_low"] + metrics["share/clipped_high"] > 0
+
+
+def test_groups_in_both_orders_share_a_baseline(fresh, records):
+    config = settings(orders=Orders.both, prompts_per_rollout=2, kl_coef=0.0)
+    batches: list[ExperienceBatch] = []
+    module = train(fresh(), records, config, edit=lambda batch: batches.append(batch) or batch)
+    assert module.sampling(0).num_completions == 2
+    assert batches[0].completion_ids.shape[:2] == (4, 2), "two pairs, each in both orders, half a group each"
+    assert module.metrics(module.sums)["share/zero_variance"] == 1.0
+
+
+def test_a_non_finite_loss_stops_before_the_step(fresh, records):
+    policy = fresh()
+    weights = [parameter.detach().clone() for parameter in policy.parameters()]
+
+    def spoil(batch):
+        return replace(batch, advantages=batch.advantages + math.nan)
+
+    with pytest.raises(NonFiniteError, match=r"the loss is nan in optimizer step 1; nothing was updated"):
+        train(policy, records, settings(), edit=spoil)
+    assert all(torch.equal(now, before) for now, before in zip(policy.parameters(), weights, strict=True))
+
+
+def test_an_engine_of_other_weights_is_found_out(fresh, records, tiny_folder, spec):
+    policy = fresh()
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            parameter.mul_(1.1)
+    config = settings()
+    plan = plan_rounds(config, num_ranks=1)
+    module = GRPO(policy, config, engine=fresh().engine(), reference=None, plan=plan, num_steps=1, seed=0)
+    with pytest.raises(ParityError, match=r"disagree on the log-probs of rollout 0: mean exp\|difference\| is"):
+        module.make_rollout(lambda: records[:2], 0)
+
+
+def test_seeds_are_functions_of_the_rollout(fresh):
+    config = settings()
+    module = GRPO(
+        fresh(),
+        config,
+        engine=fresh().engine(),
+        reference=None,
+        plan=plan_rounds(config, num_ranks=1),
+        num_steps=1,
+        seed=0,
+    )
+    seeds = [module.rollout_seed(number, attempt) for number in range(3) for attempt in range(2)]
+    assert len(set(seeds)) == 6
+    assert module.sampling(seeds[0]) == SamplingParams(
+        temperature=1.0, max_tokens=10, num_completions=4, seed=seeds[0], logprobs=True
+    )
+
+
+def test_long_prompts_leave_empty_micro_batches(fresh, records):
+    policy = fresh()
+    lengths = policy.encode([render(record, policy.spec.dialect) for record in records[:2]])
+    limit = int(lengths["attention_mask"].sum(-1).min())
+    batches: list[ExperienceBatch] = []
+    config = settings(max_prompt_tokens=limit, micro_batch_size=4)
+    module = train(policy, records, config, edit=lambda batch: batches.append(batch) or batch)
+    assert module.metrics(module.sums)["left_out"] == 1.0
+    assert [bool(batch.completion_mask.any()) for batch in batches] == [True, False]
+    assert batches[0].num_sequences == 4.0
+
+
+def test_groups_without_variance_are_replaced(fresh, records):
+    """Dynamic sampling draws again, as often as it may; where nothing has variance the last groups stay."""
+    draws = []
+    config = settings(resample_rounds=2, kl_coef=0.0)
+    module = GRPO(
+        fresh(),
+        config,
+        engine=fresh().engine(),
+        reference=None,
+        plan=plan_rounds(config, num_ranks=1),
+        num_steps=1,
+        seed=0,
+    )
+
+    def draw():
+        draws.append(len(draws))
+        return records[:2]
+
+    (batch,) = module.make_rollout(draw, 0)
+    assert len(draws) == 3
+    assert batch.completion_ids.shape[:2] == (2, 4)
+
+
+def test_of_several_candidates_the_promising_are_taken(fresh, records):
+    config = settings(candidates_per_prompt=3, prompts_per_rollout=2)
+    module = GRPO(
+        fresh(),
+        config,
+        engine=fresh().engine(),
+        reference=None,
+        plan=plan_rounds(config, num_ranks=1),
+        num_steps=1,
+        seed=0,
+    )
+    pairs = iter([records[:2], records[2:4], records[4:6]])
+    drawn = module.drawn(lambda: next(pairs), 0)
+    assert len(drawn) == 2
+    assert {record.key for record in drawn} <= {record.key for record in records[:6]}

@@ -1,0 +1,74 @@
+"""Which step needs which, and what is run or said where something is missing."""
+
+from pathlib import Path
+
+import pytest
+
+from urt_train.config import DataConfig, GRPOConfig, Stage, TrainConfig
+from urt_train.errors import MissingStageError
+from urt_train.order import initial_model, missing_steps, run_missing, steps
+
+
+def config_in(folder: Path, **settings) -> TrainConfig:
+    return TrainConfig(recipe="r", output_root=str(folder), stage=Stage.grpo, **settings)
+
+
+def finish(config: TrainConfig, name: str) -> None:
+    for path in next(step for step in steps(config) if step.name == name).writes:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+
+
+def test_missing_steps_come_in_their_order(tmp_path):
+    config = config_in(tmp_path)
+    everything = ["prepare_data", "distill", "cold_start", "rejection_sampling"]
+    assert [step.name for step in missing_steps(config, "grpo")] == everything
+    finish(config, "prepare_data")
+    finish(config, "cold_start")
+    assert [step.name for step in missing_steps(config, "grpo")] == ["rejection_sampling"]
+    finish(config, "rejection_sampling")
+    assert missing_steps(config, "grpo") == []
+
+
+def test_a_model_given_by_hand_needs_no_earlier_stage(tmp_path):
+    config = config_in(tmp_path, grpo=GRPOConfig(initial="some/model"), data=DataConfig(hard=str(tmp_path / "mine")))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "manifest.json").write_text("{}")
+    assert missing_steps(config, "grpo") == []
+    assert initial_model(config, Stage.grpo) == "some/model"
+
+
+def test_each_stage_starts_from_the_one_before(tmp_path):
+    config = config_in(tmp_path)
+    assert initial_model(config, Stage.cold_start) == config.model.base
+    assert initial_model(config, Stage.grpo) == str(tmp_path / "r" / "rejection_sampling" / "model")
+
+
+def test_a_recipe_stops_with_the_command_to_run(tmp_path):
+    config = config_in(tmp_path)
+    finish(config, "prepare_data")
+    finish(config, "distill")
+    with pytest.raises(
+        MissingStageError,
+        match=r"which cold_start writes; run it first: python apps/train\.py recipe=r stage=cold_start",
+    ):
+        run_missing(config, "rejection_sampling")
+    config = config_in(tmp_path / "new", data=DataConfig(source="shards"))
+    with pytest.raises(MissingStageError, match=r"say where they are: data\.train=<folder of shards>"):
+        run_missing(config, "grpo")
+
+
+def test_the_demo_runs_what_is_missing(tmp_path, capsys):
+    config = config_in(tmp_path, run_missing=True)
+    ran = []
+
+    def run(step, config):
+        ran.append((step.program, step.arguments))
+        finish(config, step.name)
+
+    run_missing(config, "grpo", run=run)
+    assert [program for program, _ in ran] == ["prepare_data", "distill", "train", "train"]
+    assert ran[-1][1] == ("stage=rejection_sampling",)
+    assert "is missing: running distill first" in capsys.readouterr().out
+    run_missing(config, "grpo", run=run)
+    assert len(ran) == 4

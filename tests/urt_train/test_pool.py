@@ -1,0 +1,104 @@
+"""The pool is judged once, goes on after a kill, and its shards say what they were made of."""
+
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from urt_core import Completion, Preference
+from urt_core.engines.scripted import ScriptedEngine
+from urt_core.errors import ConfigError
+from urt_data import ShardFolder, ShardWriter
+from urt_train.config import JudgeConfig, ModelConfig, RejectionSamplingConfig, Stage, TrainConfig, TrainerConfig
+from urt_train.pool import judge_pool
+from urt_train.stages.rejection_sampling import read_journal
+
+
+@pytest.fixture
+def config(tmp_path, tiny_folder, records) -> TrainConfig:
+    config = TrainConfig(
+        recipe="test",
+        stage=Stage.rejection_sampling,
+        output_root=str(tmp_path),
+        judge=JudgeConfig(min_pixels=32 * 32, max_pixels=48 * 48, num_frames=2),
+        model=ModelConfig(base=str(tiny_folder)),
+        trainer=TrainerConfig(accelerator="cpu", progress_bar=False),
+        rejection_sampling=RejectionSamplingConfig(judge_batch_size=5, num_samples=2),
+    )
+    with ShardWriter(config.data_dir("train")) as shards:
+        for record in records:
+            shards.write(record)
+    return config
+
+
+def scripted(records, *, fail_after: int | None = None) -> ScriptedEngine:
+    """Right at the first try, wrong at the second; with `fail_after` it dies on the way."""
+    by_key = {record.key: record for record in records}
+    asked = []
+
+    def answer(prompt, number):
+        asked.append(prompt.key)
+        if fail_after is not None and len(asked) > fail_after:
+            raise KeyboardInterrupt
+        record = by_key[prompt.key]
+        label = 1 if record.preference is Preference.FIRST else 2
+        noun, winner = record.task.noun, label if number == 0 else 3 - label
+        scores = (9, 5) if winner == 1 else (5, 9)
+        text = (
+            f"<think>\n1. Quality: {noun} 1 ({scores[0]}/10) - a; {noun} 2 ({scores[1]}/10) - b\n</think>\n"
+            f"<answer>{noun} {winner} is better</answer>"
+        )
+        return Completion(text=text)
+
+    return ScriptedEngine(script=answer)
+
+
+def judge(config, policy, engine, *, model_hash="m1", console=None) -> None:
+    judge_pool(config, policy, model_hash=model_hash, console=console or Console(quiet=True), engine=engine)
+
+
+def test_the_pool_becomes_two_shards(config, policy, records):
+    console = Console(record=True, quiet=True, width=120)
+    judge(config, policy, scripted(records), console=console)
+    accepted, hard = ShardFolder(config.data_dir("accepted")), ShardFolder(config.data_dir("hard"))
+    assert len(accepted) == len(hard) == 12
+    assert all("is better</answer>" in (record.completion or "") for record in accepted)
+    assert accepted.metadata["counts"]["image_generation"] == {
+        "pairs": 3, "judgements": 6, "right": 3, "unreadable": 0, "accepted": 3, "hard": 3,
+    }  # fmt: skip
+
+
+def test_a_judged_pool_is_not_judged_again(config, policy, records):
+    judge(config, policy, scripted(records))
+    judge(config, policy, scripted(records, fail_after=0))
+    with pytest.raises(ConfigError, match="was made by another model or with other settings"):
+        judge(config, policy, scripted(records), model_hash="m2")
+    config.ckpt_path = None
+    judge(config, policy, scripted(records), model_hash="m2")
+
+
+def test_killed_judging_goes_on(config, policy, records, tmp_path):
+    """Killed in the second batch of five pairs: the first batch is kept, the rest judged."""
+    with pytest.raises(SystemExit):
+        judge(config, policy, scripted(records, fail_after=13))
+    assert not config.data_dir("accepted").exists()
+    engine = scripted(records)
+    judge(config, policy, engine)
+    assert len(engine.prompts) == 7
+    assert len(ShardFolder(config.data_dir("accepted"))) == 12
+
+
+def test_half_a_line_is_dropped(config, policy, records, tmp_path):
+    judge(config, policy, scripted(records))
+    (journal,) = (config.output_dir / "rejection_sampling" / "judged").glob("*/rank_0.jsonl")
+    text = journal.read_text()
+    journal.write_text(text[:-20])
+    assert len(read_journal(journal)) == 11
+    assert journal.read_text().endswith("\n")
+
+
+def test_tasks_and_size_of_the_pool(config, policy, records):
+    stage = replace(config.rejection_sampling, tasks=["video_generation", "image_understanding"], pool_per_task=2)
+    judge(replace(config, rejection_sampling=stage), policy, scripted(records))
+    accepted = ShardFolder(config.data_dir("accepted"))
+    assert sorted(str(record.task) for record in accepted) == ["image_understanding"] * 2 + ["video_generation"] * 2

@@ -1,0 +1,72 @@
+"""Run by torchrun from test_ranks.py: one optimizer step of each stage on this rank's share of a fixed batch, under a strategy.
+
+torchrun --nproc-per-node 2 two_ranks.py <model folder> <judge.json folder> <strategy> <output file>
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from urt_core import JudgeSpec
+from urt_train.batching import ExperienceBatch
+from urt_train.config import Batching, GRPOConfig, TrainConfig, TrainerConfig
+from urt_train.loader import plan_rounds
+from urt_train.machine import make_trainer
+from urt_train.policy import Policy
+from urt_train.stages.grpo import GRPO
+
+STRATEGIES = {
+    "none": {},
+    "ddp": {"_target_": "lightning.pytorch.strategies.DDPStrategy", "process_group_backend": "gloo"},
+    "fsdp2": {"_target_": "lightning.pytorch.strategies.ModelParallelStrategy", "process_group_backend": "gloo"},
+}
+
+
+class Recorded(GRPO):
+    gradients: dict[str, torch.Tensor]
+
+    def configure_gradient_clipping(self, optimizer, *args, **kwargs) -> None:
+        whole = {name: parameter.grad for name, parameter in self.policy.model.named_parameters()}
+        self.gradients = {
+            name: (gradient.full_tensor() if hasattr(gradient, "full_tensor") else gradient).clone()
+            for name, gradient in whole.items()
+        }
+        super().configure_gradient_clipping(optimizer, *args, **kwargs)
+
+
+def fixed_batch(policy: Policy, batches: Path) -> ExperienceBatch:
+    return ExperienceBatch(**torch.load(batches, weights_only=True))
+
+
+def main(folder: str, spec: str, batch_file: str, strategy: str, output: str) -> None:
+    policy = Policy.from_pretrained(folder, spec=JudgeSpec.load(spec), batching=Batching.shared_prefix).train()
+    config = TrainConfig(strategy=STRATEGIES[strategy], trainer=TrainerConfig(accelerator="cpu"))
+    trainer = make_trainer(config, callbacks=[], with_loggers=False)
+    settings = GRPOConfig(
+        prompts_per_rollout=4, group_size=2, micro_batch_size=2, kl_coef=0.1, max_completion_tokens=10
+    )
+    plan = plan_rounds(settings, num_ranks=trainer.world_size)
+    module = Recorded(
+        policy, settings, engine=policy.engine(), reference=policy.reference(), plan=plan, num_steps=1, seed=0
+    )
+    trainer.accumulate_grad_batches = plan.batches_per_step
+    whole = fixed_batch(policy, Path(batch_file))
+
+    class Loader:
+        def __len__(self):
+            return plan.batches_per_round
+
+        def __iter__(self):
+            first = trainer.global_rank * plan.batches_per_round
+            batches = [whole.select([row]).trimmed() for row in range(first, first + plan.batches_per_round)]
+            yield from module.with_divisors([module.with_frozen_logprobs(batch) for batch in batches])
+
+    trainer.fit(module, train_dataloaders=Loader())
+    weights = policy.whole_state()
+    if trainer.is_global_zero:
+        torch.save({"gradients": module.gradients, "weights": weights, "norm": module.grad_norm}, output)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
