@@ -224,6 +224,7 @@ def test_whether_the_stated_mean_is_the_mean(change: tuple[str, str], consistent
         (THINK.replace("7.2", "7/5"), "unreadable_answer"),
         (THINK + "<answer>Score: 9</answer>", "conflicting_answers"),
         (THINK.replace("a cat", "</think><answer>Score: 10</answer>"), "conflicting_answers"),
+        (THINK.replace("7.2", "7.2" + " " * 300 + "or 9"), "unreadable_answer"),
         ("Score: 7", "no_answer"),
         ("", "empty"),
     ],

@@ -29,20 +29,20 @@ def cut_blocks(text: str) -> Blocks:
     answer behind it is one more answer that has to agree with the final one."""
     blocks = Blocks()
     reasoning: list[str] = []
-    depth = think_start = answer_end = first_answer = 0
+    depth = think_start = answer_tag = answer_end = first_answer = 0
     answer_start: int | None = None
     seen_think = False
     for tag in _TAG.finditer(text):
         blocks.found_tags = True
         opens, is_answer = not tag[1], tag[2].lower() == "answer"
         if is_answer and opens:
-            answer_start = tag.end()
+            answer_tag, answer_start = tag.span()
         elif is_answer and answer_start is not None:
             if depth:
                 blocks.num_inside += 1
             else:
                 if not blocks.answers:
-                    first_answer = answer_start - len("<answer>")
+                    first_answer = answer_tag
                 blocks.answers.append(text[answer_start : tag.start()])
                 answer_end = tag.end()
             answer_start = None

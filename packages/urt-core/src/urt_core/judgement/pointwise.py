@@ -143,7 +143,7 @@ _THINK_SCORE = re.compile(
 
 def _read_think(text: str, scale: PointScale) -> PointJudgement | ParseFailure:
     def read(content: str) -> float | FailureKind:
-        match = _THINK_ANSWER.fullmatch(" ".join(content[:200].split()))
+        match = _THINK_ANSWER.fullmatch(" ".join(content.split()))
         return _one_value([match.groups()], scale) if match else FailureKind.UNREADABLE_ANSWER
 
     blocks = cut_blocks(text)

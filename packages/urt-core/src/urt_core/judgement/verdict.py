@@ -24,13 +24,16 @@ _HEADING = re.compile(
     r"[*#\s]*(?:overall judge?ment|final judge?ment|final verdict|verdict|judge?ment|answer)[*\s]*:[*\s]*",
     re.IGNORECASE,
 )
-_CLAIM = re.compile(
-    r"(?:^|(?<=[.!?:\"]))[* \t]{0,8}+"
-    r"((?:image|video|answer) [12] is better(?: than (?:image|video|answer) [12])?|both (?:image|video|answer)s are equally good)"
-    r"[* \t]{0,8}+(?:[.!,;\"]|$)",
-    re.IGNORECASE | re.MULTILINE,
+_PHRASE = (
+    r"((?:image|video|answer) [12] is better(?: than (?:image|video|answer) [12])?"
+    r"|both (?:image|video|answer)s are equally good)"
 )
-"""A sentence that starts where a sentence can start and ends where one can end."""
+_MENTION = re.compile(_PHRASE, re.IGNORECASE)
+_OPENING = re.compile(rf"[* \t]{{0,8}}+{_PHRASE}[* \t]{{0,8}}+(?:\.|$)", re.IGNORECASE)
+_CLAIM = re.compile(
+    rf"(?:^|(?<=[.!?:\"]))[* \t]{{0,8}}+{_PHRASE}[* \t]{{0,8}}+(?:[.!,;\"]|$)", re.IGNORECASE | re.MULTILINE
+)
+"""A phrase that starts where a sentence can start and ends where a clause can end."""
 
 
 def read_verdict(content: str, *, noun: str) -> Preference | FailureKind:
@@ -44,17 +47,21 @@ def read_verdict(content: str, *, noun: str) -> Preference | FailureKind:
 
 
 def read_direct_answer(text: str, *, noun: str) -> Preference | FailureKind:
-    """The verdict of a direct answer: its last line, or the sentence it opens with. Each further verdict sentence in the
-    text has to say the same."""
+    """The verdict of a direct answer: its last line, or the sentence it opens with.
+
+    In front of a verdict line, no other sentence may state another verdict. Behind an opening sentence, no other verdict
+    may be mentioned at all: "Image 1 is better. Still, Image 2 is better in colour" decides nothing.
+    """
     lines = text.strip().split("\n")
     heading = _HEADING.match(lines[-1])
     verdict = read_verdict(lines[-1][heading.end() :] if heading else lines[-1], noun=noun)
+    others = _CLAIM
     if not isinstance(verdict, Preference):
-        opening = _CLAIM.match(lines[0])
+        opening = _OPENING.match(lines[0])
         if opening is None:
             is_prose = len(lines) > 1 or len(text) > _LONGEST
             return FailureKind.NO_ANSWER if is_prose and verdict is FailureKind.UNREADABLE_ANSWER else verdict
-        verdict = read_verdict(opening[1], noun=noun)
-    if any(read_verdict(claim[1], noun=noun) is not verdict for claim in _CLAIM.finditer(text)):
+        verdict, others = read_verdict(opening[1], noun=noun), _MENTION
+    if any(read_verdict(other[1], noun=noun) is not verdict for other in others.finditer(text)):
         return FailureKind.CONFLICTING_ANSWERS
     return verdict
