@@ -10,6 +10,8 @@ import pytest
 from urt_kernels import triton_available
 
 FOLDER = Path(__file__).parent
+# The interpreter computes in NumPy: scalars are arrays of one element to it, and NaN is a warning.
+NUMPY_OF_THE_INTERPRETER = ("-W", "ignore::DeprecationWarning", "-W", "ignore::RuntimeWarning")
 
 
 @pytest.mark.skipif(not triton_available(), reason="Triton is not installed")
@@ -17,7 +19,7 @@ FOLDER = Path(__file__).parent
 def test_kernels_in_the_interpreter(file):
     """The interpreter has to be chosen before the kernels are defined, hence the process of its own."""
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", str(FOLDER / file)],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *NUMPY_OF_THE_INTERPRETER, str(FOLDER / file)],
         env={**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
         cwd=FOLDER.parents[1],
         capture_output=True,

@@ -63,8 +63,8 @@ class Case:
     make_upstream: Callable[[Sequence[Tensor]], Sequence[Tensor]]
     implementations: Sequence[Implementation]
     amounts: Mapping[Mode, Amount]
-    truth: Callable[[Inputs], Sequence[Tensor]]
-    """First output and gradients in fp64, or of the rows in ``checked_rows``."""
+    truth: Callable[[Inputs, int], Sequence[Tensor]]
+    """First output and gradients in fp64, for so many outputs; of the rows in ``checked_rows`` where these are given."""
     checked_rows: Tensor | None = None
     absolute: float = 1e-4
     """Highest difference of the first output from fp64."""
