@@ -41,6 +41,9 @@ WORDS = st.one_of(st.sampled_from(FRAGMENTS), st.text(max_size=12))
 STRINGS = st.one_of(st.text(max_size=200), st.lists(WORDS, max_size=25).map("".join))
 
 
+TAG = re.compile(r"</?(think|answer)[ \t\u3000\u00a0\u202f]*>", re.IGNORECASE)
+
+
 def states(text: str, verdict: Preference, *, noun: str) -> bool:
     """Whether the text holds this verdict where a verdict may stand: alone in an answer block if there are tags, at the
     start of a sentence otherwise. Written without the parser's own patterns."""
@@ -48,7 +51,7 @@ def states(text: str, verdict: Preference, *, noun: str) -> bool:
     number = {Preference.FIRST: "1", Preference.SECOND: "2"}.get(verdict)
     noun = noun.lower()
     phrase = rf"both {noun}s are equally good" if number is None else rf"{noun} {number} is better( than {noun} [12])?"
-    if re.search(r"</?(think|answer) ?>", plain):
+    if TAG.search(text):
         return re.search(rf"<answer ?> ?{phrase}\.? ?</answer ?>", plain) is not None
     return re.search(rf"(^|[^a-z0-9]){phrase}([^a-z0-9]|$)", plain) is not None
 
@@ -60,7 +63,8 @@ def check_judgement(text: str, *, task: Task, dialect: Dialect | None) -> None:
         assert len(result.excerpt) <= 160
         return
     assert states(text, result.verdict, noun=task.noun)
-    assert result.verdict is not Preference.TIE or dialect is Dialect.DIRECT or "<" not in text
+    if result.verdict is Preference.TIE:
+        assert dialect is Dialect.DIRECT or not TAG.search(text)
     assert all(1 <= score <= 10 for pair in result.scores.values() for score in pair)
     assert all(name == name.lower().strip() for name in result.scores)
     if result.totals is None:
