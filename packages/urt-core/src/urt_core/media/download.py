@@ -18,8 +18,14 @@ from urt_core.errors import MediaError
 PORTS = {"http": 80, "https": 443}
 REDIRECTS = (301, 302, 303, 307, 308)
 CHUNK_BYTES = 64 * 1024
-# NAT64 and 6to4 carry an IPv4 address inside; Python calls the prefix global.
-EMBEDDING_NETWORKS = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")))
+# Beside what Python calls not global, which differs between its versions: protocol assignments, relays, documentation, and
+# prefixes that carry an IPv4 address inside (Teredo, 6to4). Of IPv6 only 2000::/3 is given to anybody.
+SPECIAL_NETWORKS = tuple(
+    map(
+        ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
+    )
+)
+GLOBAL_IPV6 = ipaddress.ip_network("2000::/3")
 
 Resolve = Callable[[str, int], list[str]]
 Connect = Callable[[str, int, float], socket.socket]
@@ -52,10 +58,11 @@ class Downloader:
             target = self.check_url(url)
             try:
                 status, location, data = self._get(target, deadline)
+                following = urljoin(url, location or "")
             except (OSError, http.client.HTTPException, ValueError) as error:
                 raise MediaError(f"{shown(url)}: not fetched ({type(error).__name__}: {str(error)[:120]})") from error
             if status in REDIRECTS and location:
-                url = urljoin(url, location)
+                url = following
                 continue
             if status != 200:
                 raise MediaError(f"{shown(url)}: answered with HTTP {status}")
@@ -127,17 +134,18 @@ class Downloader:
 
 
 def is_public(address: str) -> bool:
-    """Globally routable unicast; addresses that wrap another one are judged by it, or refused."""
+    """Globally routable unicast; an IPv4 address in IPv6 clothes is judged by what it is, or refused."""
     try:
         parsed = ipaddress.ip_address(address.split("%")[0])
     except ValueError:
         return False
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            parsed = parsed.ipv4_mapped
-        elif any(parsed in network for network in EMBEDDING_NETWORKS):
-            return False
-    return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved and not parsed.is_unspecified
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    if parsed.version == 6 and parsed not in GLOBAL_IPV6:
+        return False
+    if any(parsed in network for network in SPECIAL_NETWORKS):
+        return False
+    return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved
 
 
 def remaining(deadline: float) -> float:

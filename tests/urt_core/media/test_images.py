@@ -1,0 +1,177 @@
+"""Decoding: the right pixels from every allowed format, a typed error for everything else, and memory within its bound."""
+
+import io
+import random
+import struct
+import subprocess
+import sys
+import zlib
+
+import pytest
+from PIL import Image
+
+from urt_core.errors import MediaError
+from urt_core.media import MediaLimits, decode_image
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+
+
+def encode(image, image_format, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+def gradient(size=(40, 24)):
+    return Image.merge("RGB", [Image.linear_gradient("L").resize(size).rotate(90 * k).resize(size) for k in range(3)])
+
+
+@pytest.mark.parametrize("image_format", FORMATS)
+def test_every_allowed_format(image_format):
+    decoded = decode_image(encode(gradient(), image_format))
+    assert (decoded.mode, decoded.size) == ("RGB", (40, 24))
+    if image_format in ("PNG", "BMP"):
+        assert decoded.tobytes() == gradient().tobytes()
+
+
+@pytest.mark.parametrize("image_format", ["TIFF", "PPM", "ICO", "TGA", "PCX", "EPS"])
+def test_other_formats_are_refused(image_format):
+    with pytest.raises(MediaError, match="allowed formats: PNG, JPEG, WEBP, GIF, BMP"):
+        decode_image(encode(gradient((32, 32)), image_format), name="a")
+
+
+def test_exif_orientation_is_applied():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held so that the picture has to be turned right
+    image = Image.new("RGB", (40, 24), "black")
+    image.paste((255, 0, 0), (0, 0, 8, 8))
+    turned = decode_image(encode(image, "JPEG", exif=exif, quality=100, subsampling=0))
+    assert turned.size == (24, 40)
+    red, _, _ = turned.getpixel((20, 3))
+    assert red > 200
+    assert turned.getpixel((3, 3))[0] < 50
+
+
+def test_transparency_lies_on_white():
+    image = Image.new("RGBA", (2, 1), (10, 20, 30, 0))
+    image.putpixel((1, 0), (10, 20, 30, 255))
+    assert [decode_image(encode(image, "PNG")).getpixel((x, 0)) for x in (0, 1)] == [(255, 255, 255), (10, 20, 30)]
+    palette = Image.new("P", (1, 1), 0)
+    palette.putpalette([9, 9, 9] * 256)
+    assert decode_image(encode(palette, "PNG", transparency=0)).getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped():
+    image = Image.new("I;16", (3, 1))
+    for x, level in enumerate((0, 257 * 100, 65535)):
+        image.putpixel((x, 0), level)
+    decoded = decode_image(encode(image, "PNG"))
+    assert [decoded.getpixel((x, 0)) for x in range(3)] == [(0, 0, 0), (100, 100, 100), (255, 255, 255)]
+
+
+def test_cmyk_greyscale_and_one_bit():
+    assert decode_image(encode(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG")).getpixel((4, 4))[0] > 200
+    assert decode_image(encode(Image.new("L", (1, 1), 77), "PNG")).getpixel((0, 0)) == (77, 77, 77)
+    assert decode_image(encode(Image.new("1", (1, 1), 1), "PNG")).getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_of_an_animation_the_first_frame():
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    for image_format in ("GIF", "WEBP"):
+        options = {"save_all": True, "append_images": frames[1:], "lossless": True}
+        red, green, blue = decode_image(encode(frames[0], image_format, **options)).getpixel((0, 0))
+        assert red > 250
+        assert green < 5
+        assert blue < 5
+
+
+def png_of_size(width, height):
+    """A valid PNG whose header promises `width` x `height` pixels and whose data are a few bytes: a decompression bomb."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(
+    "size", [(5000, 5000), (100_000, 100_000), (1_000_000, 1_000_000), (2**31 - 1, 2**31 - 1), (20_000_001, 1), (0, 5)]
+)
+def test_absurd_sizes_are_refused_from_the_header(size):
+    with pytest.raises(MediaError):
+        decode_image(png_of_size(*size))
+
+
+def test_limits_are_named():
+    with pytest.raises(MediaError, match=r"pic: 40x24 pixels, allowed are 900 \(MediaLimits.max_image_pixels\)"):
+        decode_image(encode(gradient(), "PNG"), name="pic", limits=MediaLimits(max_image_pixels=900))
+    with pytest.raises(MediaError, match=r"allowed are 10 \(MediaLimits.max_file_bytes\)"):
+        decode_image(encode(gradient(), "PNG"), limits=MediaLimits(max_file_bytes=10))
+    with pytest.raises(MediaError, match="factor of 200"):
+        decode_image(encode(Image.new("RGB", (401, 2)), "PNG"))
+    with pytest.raises(MediaError, match="0 bytes"):
+        decode_image(b"")
+
+
+def mutations(data, number, generator):
+    """Half are cut off, half have up to 20 bits flipped."""
+    for index in range(number):
+        if index % 2:
+            yield data[: generator.randrange(len(data))]
+        else:
+            mutated = bytearray(data)
+            for _ in range(generator.randint(1, 20)):
+                mutated[generator.randrange(len(data))] ^= 1 << generator.randrange(8)
+            yield bytes(mutated)
+
+
+@pytest.mark.parametrize("image_format", FORMATS)
+def test_damaged_files_decode_or_are_media_errors(image_format):
+    generator = random.Random(image_format)
+    image = gradient((96, 64))
+    for data in mutations(encode(image, image_format), 200, generator):
+        try:
+            decoded = decode_image(data)
+        except MediaError:
+            continue
+        assert decoded.mode == "RGB"
+        assert decoded.width * decoded.height <= MediaLimits().max_image_pixels
+
+
+MAKE_LARGEST = """
+import io, sys
+from PIL import Image
+for mode, image_format, size in [
+    ("RGB", "PNG", (5000, 4000)), ("RGBA", "PNG", (5000, 4000)), ("RGB", "JPEG", (5000, 4000)), ("P", "GIF", (5000, 4000)),
+    ("RGBA", "WEBP", (5000, 4000)), ("RGB", "BMP", (3300, 3300)),
+]:
+    buffer = io.BytesIO()
+    Image.new(mode, size).save(buffer, image_format, method=0, lossless=True, compress_level=1)
+    sys.stdout.buffer.write(len(buffer.getvalue()).to_bytes(8, "big") + buffer.getvalue())
+"""
+DECODE_LARGEST = """
+import io, resource, sys
+from urt_core.media import decode_image
+stream, data = io.BytesIO(sys.stdin.buffer.read()), []
+while size := stream.read(8):
+    data.append(stream.read(int.from_bytes(size, "big")))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for encoded in data:
+    assert decode_image(encoded).mode == "RGB"
+print(len(data), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+def test_the_largest_allowed_images_stay_within_300_mb():
+    # Encoding needs memory of its own, so the images are made in one process and decoded in a fresh one.
+    encoded = subprocess.run([sys.executable, "-c", MAKE_LARGEST], capture_output=True, check=True).stdout
+    result = subprocess.run([sys.executable, "-c", DECODE_LARGEST], input=encoded, capture_output=True, check=True)
+    number, growth_mb = result.stdout.split()
+    assert int(number) == 6
+    assert float(growth_mb) < 300
