@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.urt_data.conftest import answer_record, image_record, write
+from tests.urt_data.conftest import answer_record, as_media, image_record, write
 from urt_data.cli import main
 
 ATTACK = '<script>alert(1)</script><img src=x onerror=alert(1)>"><svg onload=alert(1)>{{ 7*7 }}'
@@ -71,7 +71,11 @@ def test_contact_sheet_escapes_everything(tmp_path):
     )
     folder = write(
         tmp_path / "pairs",
-        [record, image_record(1), replace(image_record(2), first=replace(image_record(2).first, data=(b"?",)))],
+        [
+            record,
+            image_record(1),
+            replace(image_record(2), first=replace(as_media(image_record(2).first), data=(b"?",))),
+        ],
     )
     page = tmp_path / "sheet.html"
     assert main(["inspect", folder.folder, str(page)]) == 0

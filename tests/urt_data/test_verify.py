@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.urt_data.conftest import answer_record, image_record, write
+from tests.urt_data.conftest import answer_record, as_media, image_record, write
 from urt_core.records import Preference
 from urt_data import ShardFolder
 from urt_data.errors import ShardError
@@ -116,7 +116,7 @@ def test_missing_and_foreign_files(sound):
 
 
 def test_undecodable_media_and_identical_candidates(tmp_path):
-    broken = replace(image_record(0), first=replace(image_record(0).first, data=(b"no image",)))
+    broken = replace(image_record(0), first=replace(as_media(image_record(0).first), data=(b"no image",)))
     same = replace(image_record(1), first=image_record(1).second, preference=Preference.FIRST)
     folder = write(tmp_path / "pairs", [broken, same, image_record(2)])
     report = verify(folder.folder)

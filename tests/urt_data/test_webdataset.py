@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.urt_data.conftest import answer_record, image_record, write
+from tests.urt_data.conftest import answer_record, as_media, image_record, write
 from urt_data import ShardFolder
 from urt_data.indexing import index_folder
 from urt_data.shards.sample import to_members
@@ -22,7 +22,7 @@ def test_webdataset_reads_our_shards(tmp_path):
     assert [sample["__key__"] for sample in samples] == ["pair-0", "clip-1", "pair-2"]
     for sample, record in zip(samples, records, strict=True):
         assert {name: value for name, value in sample.items() if not name.startswith("__")} == dict(to_members(record))
-    assert samples[1]["media.f02.png"] == records[1].media.data[2]
+    assert samples[1]["media.f02.png"] == as_media(records[1].media).data[2]
     decoded, *_ = webdataset.WebDataset(urls, shardshuffle=False).decode("pil")
     assert decoded["json"]["text"] == "scene 0"
     assert decoded["first.png"].size == (8, 8)
@@ -36,5 +36,5 @@ def test_we_index_what_webdataset_wrote(tmp_path):
     index_folder(tmp_path)
     folder = ShardFolder(tmp_path)
     assert [record.key for record in folder] == [record.key for record in records]
-    assert folder[3].second.data == records[3].second.data
+    assert folder[3].second.data == as_media(records[3].second).data
     assert json.loads(folder.read_members(0, 0)["json"])["key"] == "pair-0"

@@ -77,6 +77,7 @@ def test_batches_are_a_data_set_for_any_data_loader(folder_of, num_workers):
     assert stream.state_dict()["position"] == 0, "reading by number does not move the cursor"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # Lightning's use of torch
 def test_lightning_resumes_in_the_middle_of_an_epoch(folder_of, tmp_path):
     lightning = pytest.importorskip("lightning.pytorch", reason="lightning is not installed")

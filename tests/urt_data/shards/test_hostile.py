@@ -5,6 +5,7 @@ import pickle
 import struct
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def member(
     kind: bytes = tarfile.REGTYPE,
     link: str = "",
     size: int | None = None,
-    format=tarfile.USTAR_FORMAT,
+    format: Any = tarfile.USTAR_FORMAT,
     **fields,
 ) -> bytes:
     info = tarfile.TarInfo(name)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.urt_data.conftest import answer_record, image_record, write
+from tests.urt_data.conftest import answer_record, as_media, image_record, write
 from urt_core.records import Media, MediaKind, PreferenceRecord, Task
 from urt_data import ShardFolder, ShardWriter
 from urt_data.errors import ShardError
 from urt_data.shards.sample import from_members, to_members
-from urt_data.shards.tar import pack_sample, split_sample
+from urt_data.shards.tar import canonical_header, pack_sample, split_sample
 
 
 def test_records_come_back_with_their_bytes(tmp_path):
@@ -24,11 +25,11 @@ def test_records_come_back_with_their_bytes(tmp_path):
     assert [record.key for record in read] == ["pair-0", "clip-1", "pair-2"]
     assert read[0] == replace(
         records[0],
-        first=replace(records[0].first, files=("first.png",)),
-        second=replace(records[0].second, files=("second.png",)),
+        first=replace(as_media(records[0].first), files=("first.png",)),
+        second=replace(as_media(records[0].second), files=("second.png",)),
     )
-    assert read[1].media.files == ("media.f00.png", "media.f01.png", "media.f02.png")
-    assert read[1].media.data == records[1].media.data
+    assert as_media(read[1].media).files == ("media.f00.png", "media.f01.png", "media.f02.png")
+    assert as_media(read[1].media).data == as_media(records[1].media).data
     assert (read[1].completion, read[1].second) == (records[1].completion, "It falls ö.")
     assert folder[-1] == read[2]
     assert folder[0:2] == read[:2]
@@ -58,15 +59,28 @@ def test_any_record_survives_packing(text, metadata, files):
     )
     packed = b"".join(pack_sample(record.key, to_members(record)))
     read = from_members(split_sample(packed, key="k"), key="k")
-    assert (read.text, read.metadata, read.first.data, read.second.data) == (text, metadata, media.data, media.data)
+    assert (read.text, read.metadata, as_media(read.first).data, as_media(read.second).data) == (
+        text,
+        metadata,
+        media.data,
+        media.data,
+    )
     assert b"".join(pack_sample(read.key, to_members(read))) == packed
+
+
+@given(name=st.from_regex(r"[a-z0-9-]{1,64}\.[a-z0-9.]{1,35}", fullmatch=True), size=st.integers(0, 8**11 - 1))
+@settings(max_examples=100, deadline=None)
+def test_headers_are_those_of_the_standard_library(name, size):
+    info = tarfile.TarInfo(name)
+    info.size = size
+    assert canonical_header(name.encode(), size) == info.tobuf(tarfile.USTAR_FORMAT)
 
 
 def test_media_without_bytes_are_read_from_their_paths(tmp_path):
     record = image_record(0)
-    (tmp_path / "a.png").write_bytes(record.first.data[0])
+    (tmp_path / "a.png").write_bytes(as_media(record.first).data[0])
     on_disk = replace(record, first=Media(kind=MediaKind.IMAGE, files=(str(tmp_path / "a.png"),)))
-    assert write(tmp_path / "pairs", [on_disk])[0].first.data == record.first.data
+    assert write(tmp_path / "pairs", [on_disk])[0].first.data == as_media(record.first).data
 
 
 def test_same_records_same_bytes(tmp_path):

@@ -6,7 +6,16 @@ records --ShardWriter--> folder of shards --ShardFolder--> records by position
 
 from urt_data.mixture import Mixture, MixtureItem
 from urt_data.quarantine import Quarantine
-from urt_data.shards import ShardCache, ShardFolder, ShardWriter
+from urt_data.shards import Check, ShardCache, ShardFolder, ShardWriter
 from urt_data.stream import PreferenceStream
 
-__all__ = ["Mixture", "MixtureItem", "PreferenceStream", "Quarantine", "ShardCache", "ShardFolder", "ShardWriter"]
+__all__ = [
+    "Check",
+    "Mixture",
+    "MixtureItem",
+    "PreferenceStream",
+    "Quarantine",
+    "ShardCache",
+    "ShardFolder",
+    "ShardWriter",
+]

@@ -8,8 +8,8 @@ storage.py  where shards lie: a local folder, or a remote one behind a bounded c
 reader.py   ShardFolder: a verified sequence of records
 """
 
-from urt_data.shards.reader import ShardFolder
+from urt_data.shards.reader import Check, ShardFolder
 from urt_data.shards.storage import ShardCache
 from urt_data.shards.writer import ShardWriter
 
-__all__ = ["ShardCache", "ShardFolder", "ShardWriter"]
+__all__ = ["Check", "ShardCache", "ShardFolder", "ShardWriter"]

@@ -32,7 +32,8 @@ class ShardIndex:
     """Columns over the samples of one shard; arrays, so that ten thousand samples cost a megabyte and no objects.
 
     ShardIndex(shard="shard-000000.tar", num_bytes=11264, sha256="9f…", keys=["pair-0", "pair-1"], offsets=array([0, 5120]),
-               sizes=array([5120, 5120]), digests=array(shape [2, 32], uint8), task_names=["image_generation"], tasks=array([0, 0]))
+               sizes=array([5120, 5120]), crc32=array([…]), digests=array(shape [2, 32], uint8), task_names=["image_generation"],
+               tasks=array([0, 0]))
     """
 
     shard: str
@@ -41,8 +42,10 @@ class ShardIndex:
     keys: list[str]
     offsets: np.ndarray
     sizes: np.ndarray
+    crc32: np.ndarray
+    """CRC-32 of each sample's bytes in the tar, headers and padding included: finds damage at the speed of reading."""
     digests: np.ndarray
-    """SHA-256 of each sample's bytes in the tar, headers and padding included."""
+    """SHA-256 of the same bytes: proves them."""
     task_names: list[str]
     tasks: np.ndarray
     """Per sample the position of its task in `task_names`."""
@@ -57,6 +60,7 @@ class ShardIndex:
                 "keys": self.keys,
                 "offsets": self.offsets.tolist(),
                 "sizes": self.sizes.tolist(),
+                "crc32": self.crc32.tolist(),
                 "sample_sha256": [digest.tobytes().hex() for digest in self.digests],
                 "task_names": self.task_names,
                 "tasks": self.tasks.tolist(),
@@ -76,6 +80,7 @@ class ShardIndex:
                 keys=keys,
                 offsets=np.array(document["offsets"], dtype=np.int64),
                 sizes=np.array(document["sizes"], dtype=np.int64),
+                crc32=np.array(document["crc32"], dtype=np.uint32),
                 digests=digests,
                 task_names=document["task_names"],
                 tasks=np.array(document["tasks"], dtype=np.uint8),
@@ -86,7 +91,7 @@ class ShardIndex:
         return index
 
     def _check(self, name: str) -> None:
-        columns = (self.offsets, self.sizes, self.digests, self.tasks)
+        columns = (self.offsets, self.sizes, self.crc32, self.digests, self.tasks)
         if any(len(column) != len(self.keys) for column in columns) or len(set(self.keys)) != len(self.keys):
             raise ShardError(f"{name}: its columns differ in length or a key repeats; rebuild it with `urt-data index`")
         ends = self.offsets + self.sizes

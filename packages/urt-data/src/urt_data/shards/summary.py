@@ -1,6 +1,7 @@
 """What the index and the manifest will say about a shard, gathered while its samples go by."""
 
 import hashlib
+import zlib
 from collections import Counter
 
 import numpy as np
@@ -21,6 +22,7 @@ class ShardSummary:
         self._digest = hashlib.sha256()
         self._offsets: list[int] = []
         self._sample_digests: list[bytes] = []
+        self._crc32: list[int] = []
         self._tasks: list[str] = []
         self._preferences: Counter[str] = Counter()
         self._origins: Counter[str] = Counter()
@@ -34,6 +36,7 @@ class ShardSummary:
         self.keys[record.key] = None
         self._offsets.append(self.num_bytes)
         self._sample_digests.append(hashlib.sha256(packed).digest())
+        self._crc32.append(zlib.crc32(packed))
         self._tasks.append(str(record.task))
         self._preferences[str(record.preference) if record.preference else UNLABELLED] += 1
         self._origins[origin_of(record.metadata)] += 1
@@ -51,6 +54,7 @@ class ShardSummary:
             keys=list(self.keys),
             offsets=np.array(self._offsets, dtype=np.int64),
             sizes=sizes,
+            crc32=np.array(self._crc32, dtype=np.uint32),
             digests=np.frombuffer(b"".join(self._sample_digests), dtype=np.uint8).reshape(-1, 32),
             task_names=task_names,
             tasks=np.array([task_names.index(task) for task in self._tasks], dtype=np.uint8),
