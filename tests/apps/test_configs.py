@@ -6,6 +6,7 @@ import pytest
 
 from urt_core.errors import ConfigError
 from urt_train.config import GRPOConfig, Stage, TrainConfig
+from urt_train.config.fields import describe
 from urt_train.program import compose
 
 CONFIGS = Path(__file__).parents[2] / "apps" / "configs"
@@ -80,3 +81,10 @@ def test_a_mistake_names_field_and_allowed_values(override: str, message: str) -
     with pytest.raises(ConfigError, match=message) as caught:
         compose(CONFIGS, [override])
     assert "\n" not in str(caught.value)
+
+
+def test_every_field_is_documented():
+    lines = describe().split("\n")
+    undocumented = [name for name, meaning in zip(lines, lines[1:], strict=False) if " = " in name and not meaning.strip()]
+    assert not undocumented
+    assert "    Completions per prompt (G)." in lines

@@ -27,6 +27,12 @@ def test_help_names_stages_groups_and_fields():
         assert words in done.stdout
 
 
+def test_fields_say_what_they_mean():
+    done = run("--fields", "grpo.reward_weights")
+    assert done.stdout.startswith("grpo.reward_weights.format = 1.0\n    The completion has the shape of its dialect.")
+    assert "cold_start" not in done.stdout
+
+
 @pytest.mark.parametrize(
     ("override", "line"),
     [

@@ -56,11 +56,16 @@ def test_an_error_inside_leaves_the_old_folder(tmp_path):
     folder = tmp_path / "model"
     with whole_folder(folder) as partial:
         (partial / "weights").write_text("old")
-    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    message = r"model can't be written \(No space left on device\); what was there before is intact"
-    with pytest.raises(CheckpointError, match=message), whole_folder(folder) as partial:
-        (partial / "weights").write_text("new")
-        raise full
+
+    def write_on_a_full_disk() -> None:
+        with whole_folder(folder) as partial:
+            (partial / "weights").write_text("new")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(
+        CheckpointError, match=r"model can't be written \(No space left on device\); what was there before"
+    ):
+        write_on_a_full_disk()
     assert (folder / "weights").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 

@@ -22,6 +22,7 @@ from urt_core.media import MediaPolicy
 from urt_kernels import TokenLogprobs, linear_token_logprobs
 from urt_train.batching import PROMPT_ROWS, TokenBatch, expand_prompts
 from urt_train.config import Batching
+from urt_train.lora import folded, has_adapters
 from urt_train.shared_prefix import prefix_layout, share_prefixes
 
 Result = TypeVar("Result")
@@ -120,11 +121,13 @@ class Policy(nn.Module):
             part.requires_grad_(projector)
 
     def whole_state(self) -> dict[str, Tensor]:
-        """The model's weights under their Hugging Face names, gathered from all ranks where they are sharded."""
+        """The model's weights under their Hugging Face names: gathered from all ranks where sharded, adapters folded in."""
         if any(isinstance(parameter, DTensor) for parameter in self.parameters()):
             options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-            return get_model_state_dict(self.model, options=options)
-        return self.model.state_dict()
+            state = get_model_state_dict(self.model, options=options)
+        else:
+            state = self.model.state_dict()
+        return folded(state, scale=self.model.urt_lora_scale) if has_adapters(self.model) else state
 
     def with_whole_weights(self, run: Callable[[], Result]) -> Result:
         """Run something that calls parts of the model as it likes, such as an engine; `strategies.shard` makes it work sharded."""

@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from urt_core.errors import ConfigError, UrtError
 from urt_train.config import TrainConfig
+from urt_train.config.fields import describe
 
 EXIT_CONFIG = 2
 EXIT_FAILURE = 1
@@ -47,6 +48,9 @@ def program(config_dir: Path, *, config_name: str = "train") -> Callable[[Run], 
         def main(config: TrainConfig | None = None) -> None:
             if config is not None:
                 run(config)
+                return
+            if "--fields" in sys.argv:
+                print(describe(*sys.argv[sys.argv.index("--fields") + 1 :][:1]))
                 return
             overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
             if len(overrides) == len(sys.argv) - 1:  # flags such as --help and --info are Hydra's own business

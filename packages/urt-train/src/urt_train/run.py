@@ -16,7 +16,8 @@ from urt_train.callbacks import RoundCheckpoints, StepMetrics
 from urt_train.checkpoint import STATE, export_judge, is_complete, newest_checkpoint
 from urt_train.config import Batching, GRPOConfig, Stage, TrainConfig
 from urt_train.loader import RoundLoader, plan_rounds, rounds_of
-from urt_train.machine import make_trainer
+from urt_train.lora import add_adapters
+from urt_train.machine import make_trainer, quiet
 from urt_train.order import initial_model, model_folder
 from urt_train.policy import Policy
 from urt_train.pool import judge_pool
@@ -32,6 +33,7 @@ SHARDS = {Stage.cold_start: "cold_start", Stage.rejection_sampling: "accepted", 
 def run_stage(config: TrainConfig, *, console: Console | None = None) -> Path:
     """Train `config.stage` and export its judge. An interrupted run of the same settings goes on; a finished one is left alone."""
     console = console or Console(stderr=True)
+    quiet()
     seed_everything(config.seed, verbose=False)
     model_hash = folder_hash(initial_model(config, config.stage))
     if config.stage is Stage.rejection_sampling and not (config.data.accepted and config.data.hard):
@@ -51,6 +53,7 @@ def run_stage(config: TrainConfig, *, console: Console | None = None) -> Path:
 
 def sample_pool(config: TrainConfig, *, console: Console | None = None) -> None:
     """The first half of rejection sampling by itself: judge the pool, write the accepted and the hard shard."""
+    quiet()
     model_hash = folder_hash(initial_model(config, Stage.rejection_sampling))
     judge_pool(config, open_policy(config), model_hash=model_hash, console=console or Console(stderr=True))
 
@@ -126,6 +129,8 @@ def open_policy(config: TrainConfig, *, data_manifest: str = "") -> Policy:
     policy.select_trainable(
         language=config.model.train_language, vision=config.model.train_vision, projector=config.model.train_projector
     )
+    if config.model.lora.rank:
+        add_adapters(policy.model, config.model.lora)
     if config.model.gradient_checkpointing:
         policy.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return policy.train()

@@ -38,8 +38,8 @@ class RejectionSampling(ColdStart):
         self.engine, self.journal, self.seed = engine, journal, seed
         self.num_judged = self.num_right = 0
 
-    def predict_step(self, batch: Sequence[PreferenceRecord], batch_idx: int) -> None:
-        """Judge some pairs of the pool; each line of the journal is on disk before the next batch begins."""
+    def predict_step(self, batch: Sequence[PreferenceRecord], batch_idx: int) -> int:
+        """Judge some pairs of the pool; their lines are in the journal before the next batch begins. Returns how many they are."""
         assert self.engine is not None
         assert self.journal is not None
         dialect = self.policy.spec.dialect
@@ -58,6 +58,7 @@ class RejectionSampling(ColdStart):
             lines.writelines(pair.to_line() for pair in judged)
         self.num_judged += sum(len(pair.right) for pair in judged)
         self.num_right += sum(sum(pair.right) for pair in judged)
+        return len(judged)
 
     @property
     def note(self) -> str:

@@ -1,0 +1,51 @@
+"""What every field means, read from the config classes themselves: `python apps/train.py --fields grpo`."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from urt_train.config.experiment import TrainConfig
+
+
+def describe(prefix: str = "") -> str:
+    """One line per field under `prefix` ("" for all): name, value, meaning.
+
+    >>> print(describe("grpo.reward_weights.format"))
+    grpo.reward_weights.format = 1.0
+        The completion has the shape of its dialect.
+    """
+    lines = []
+    for name, value, meaning in _walk(TrainConfig(), ""):
+        if name == prefix or name.startswith(f"{prefix}.") or not prefix:
+            lines.append(f"{name} = {value}\n{textwrap.indent(textwrap.fill(meaning, 100), '    ')}")
+    return "\n".join(lines) or f"no field begins with {prefix!r}"
+
+
+def _walk(config: Any, path: str) -> list[tuple[str, Any, str]]:
+    meanings = _meanings(type(config))
+    found: list[tuple[str, Any, str]] = []
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if is_dataclass(value):
+            found += _walk(value, f"{path}{field.name}.")
+        else:
+            found.append((path + field.name, value, meanings.get(field.name, "")))
+    return found
+
+
+def _meanings(schema: type) -> dict[str, str]:
+    """Field -> the string below it, those of the parent classes included."""
+    meanings: dict[str, str] = {}
+    for parent in reversed(schema.__mro__[:-1]):
+        (body,) = ast.parse(textwrap.dedent(inspect.getsource(parent))).body
+        assert isinstance(body, ast.ClassDef)
+        for statement, below in zip(body.body, body.body[1:], strict=False):
+            if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+                is_text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+                if is_text:
+                    meanings[statement.target.id] = str(below.value.value)  # pyright: ignore[reportAttributeAccessIssue]
+    return meanings

@@ -1,0 +1,54 @@
+"""Low-rank adapters (arXiv 2106.09685) in the language model: put in by `peft`, folded into the weights on export."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from urt_core.errors import ConfigError
+from urt_train.config import LoraConfig
+
+ADAPTER = "default"
+
+
+def add_adapters(model: Any, config: LoraConfig) -> None:
+    """Adapters on the language model's linear layers; they learn, what they are added to does not."""
+    try:
+        import peft
+    except ImportError as error:
+        raise ConfigError(
+            "model.lora.rank is above 0, which needs peft: pip install peft; or set model.lora.rank=0"
+        ) from error
+    decoder = model.get_decoder()
+    decoder.requires_grad_(False)
+    settings = peft.LoraConfig(
+        r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=list(config.targets)
+    )
+    try:
+        peft.inject_adapter_in_model(settings, decoder, adapter_name=ADAPTER)
+    except ValueError as error:
+        raise ConfigError(f"model.lora.targets are {config.targets}; the language model has no such layers") from error
+    model.urt_lora_scale = config.alpha / config.rank
+
+
+def folded(state: Mapping[str, Tensor], *, scale: float) -> dict[str, Tensor]:
+    """Weights under their own names, W + scale * B A in float32, without a trace of adapters."""
+    plain: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if ".lora_" in name:
+            continue
+        stem = name.replace(".base_layer.", ".")
+        parent, _, kind = name.rpartition(".base_layer.")
+        down = state.get(f"{parent}.lora_A.{ADAPTER}.weight") if parent and kind == "weight" else None
+        if down is not None:
+            update = state[f"{parent}.lora_B.{ADAPTER}.weight"].float() @ down.float()
+            tensor = (tensor.float() + scale * update).to(tensor.dtype)
+        plain[stem] = tensor
+    return plain
+
+
+def has_adapters(model: torch.nn.Module) -> bool:
+    return hasattr(model, "urt_lora_scale")
