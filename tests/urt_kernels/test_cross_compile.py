@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from urt_kernels.dispatch import interpreting, triton_available
-from urt_kernels.tuning import backward_blocks, forward_blocks, fused_forward
+from urt_kernels.tuning import backward_blocks, forward_blocks, fused_forward, statistics_blocks
 
 pytestmark = [
     pytest.mark.skipif(not triton_available(), reason="Triton is not installed"),
@@ -84,7 +84,7 @@ def test_token_logprobs_backward():
 
 @pytest.mark.parametrize("keep", [False, True])
 def test_linear_statistics(keep):
-    blocks = forward_blocks(8192)
+    blocks = statistics_blocks(8192)
     code = machine_code(
         "linear_logprobs.triton",
         "statistics_kernel",

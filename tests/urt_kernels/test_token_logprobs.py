@@ -78,9 +78,18 @@ def test_top1_counts_a_tie_for_the_highest():
 def test_any_strides():
     whole = torch.randn(3, 5, 21, dtype=torch.float64)
     targets = torch.randint(0, 20, (3, 4))
-    for view in (whole[:, :-1, 1:], whole[:, 1:, ::1][..., :20], whole[:, :4, :20].permute(0, 2, 1).contiguous().mT):
-        result = token_logprobs(view, targets, temperature=1.0)
-        assert torch.equal(result.logprobs, token_logprobs(view.contiguous(), targets, temperature=1.0).logprobs)
+    for view in (
+        whole.detach()[:, :-1, 1:],
+        whole.detach()[:, 1:, :20],
+        whole.detach()[:, :4, :20].permute(0, 2, 1).contiguous().mT,
+    ):
+        leaf, plain = view.requires_grad_(), view.contiguous().requires_grad_()
+        results = [token_logprobs(rows, targets, temperature=1.0).logprobs for rows in (leaf, plain)]
+        torch.testing.assert_close(*results)
+        gradients = [
+            torch.autograd.grad(values.sum(), rows)[0] for values, rows in zip(results, (leaf, plain), strict=True)
+        ]
+        torch.testing.assert_close(*gradients)
 
 
 def test_no_fp32_copy_of_the_logits():
@@ -90,7 +99,9 @@ def test_no_fp32_copy_of_the_logits():
     )
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         token_logprobs(logits, targets, temperature=0.7, entropy=True)
-    largest = max(event.cpu_memory_usage for event in profile.events())
+    events = profile.events()
+    assert events is not None
+    largest = max(event.cpu_memory_usage for event in events)
     assert largest < logits.numel() * 4 / 8
 
 

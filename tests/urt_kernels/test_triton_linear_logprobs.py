@@ -54,7 +54,7 @@ def test_values_and_gradients(device, small_chunks, trainable, entropy):
 
 
 @pytest.mark.parametrize("num_rows", [0, 1])
-def test_few_rows(device, num_rows):
+def test_few_rows(device, small_chunks, num_rows):
     hidden, weight, _, targets = head(device, num_rows=num_rows)
     leaf = hidden.requires_grad_()
     results = [

@@ -88,5 +88,5 @@ def read_machine_code(cubin: bytes, *, shared_bytes: int) -> MachineCode:
 def _disassemble(option: str, file: Path) -> str:
     import triton
 
-    program = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    program = Path(str(triton.__file__)).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
     return subprocess.run([program, option, file], capture_output=True, text=True, check=True).stdout

@@ -29,6 +29,12 @@ def forward_blocks(vocabulary: int) -> RowBlocks:
     return RowBlocks(block=block, num_warps=8 if block >= 4096 else 4)
 
 
+def statistics_blocks(columns: int) -> RowBlocks:
+    """The fp32 logits of one product at once, as the one-pass form needs; 16 warps, for 8 would hold 143 registers each."""
+    block = _power_of_two(columns)
+    return RowBlocks(block=block, num_warps=16 if block >= 8192 else 4)
+
+
 def backward_blocks(vocabulary: int) -> RowBlocks:
     """The tiles of the gradient kernels: one program per row and step, nothing is carried from step to step."""
     block = min(_power_of_two(vocabulary), 4096)

@@ -21,7 +21,7 @@ from urt_kernels.linear_logprobs.chunks import padded, spans
 from urt_kernels.linear_logprobs.products import add_product, product
 from urt_kernels.linear_logprobs.triton import statistics_kernel
 from urt_kernels.token_logprobs.triton import INVERSE_LN_2, LOG2_E
-from urt_kernels.tuning import backward_blocks, chunked_forward, forward_blocks
+from urt_kernels.tuning import backward_blocks, chunked_forward, statistics_blocks
 
 
 def forward(
@@ -46,7 +46,7 @@ def forward(
     workspace = lse.new_empty(plan.rows * plan.columns)
     exponentials = hidden.new_empty(plan.rows if any(needs) and num_rows else 0, vocabulary)
     maxima = lse.new_empty(triton.cdiv(vocabulary, plan.columns), plan.rows)
-    blocks, tiles = forward_blocks(plan.columns), backward_blocks(plan.columns)
+    blocks, tiles = statistics_blocks(plan.columns), backward_blocks(plan.columns)
     num_tiles = triton.cdiv(vocabulary, tiles.block)
     targets = targets.contiguous()
     with on_device(hidden):

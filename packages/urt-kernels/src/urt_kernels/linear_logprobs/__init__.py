@@ -43,13 +43,19 @@ def linear_token_logprobs(
     logprobs, entropies, top1, lse = linear_token_logprobs_op(
         rows, weight, bias, row_targets, float(temperature), entropy, chosen, validate_targets
     )
+    return TokenLogprobs(
+        _placed(logprobs, kept, targets),
+        _placed(entropies, kept, targets) if entropy else None,
+        _placed(top1, kept, targets),
+        _placed(lse, kept, targets),
+    )
 
-    def placed(values: Tensor) -> Tensor:
-        if kept is not None:
-            values = torch.zeros(targets.numel(), dtype=values.dtype, device=values.device).index_copy(0, kept, values)
-        return values.reshape(targets.shape)
 
-    return TokenLogprobs(placed(logprobs), placed(entropies) if entropy else None, placed(top1), placed(lse))
+def _placed(values: Tensor, kept: Tensor | None, targets: Tensor) -> Tensor:
+    """Values of the kept rows in the shape of `targets`, 0 elsewhere."""
+    if kept is not None:
+        values = torch.zeros(targets.numel(), dtype=values.dtype, device=values.device).index_copy(0, kept, values)
+    return values.reshape(targets.shape)
 
 
 def check_head(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None, mask: Tensor | None) -> None:

@@ -16,7 +16,7 @@ from urt_kernels.dispatch import on_device
 from urt_kernels.linear_logprobs.chunks import padded, spans
 from urt_kernels.linear_logprobs.products import add_product, product
 from urt_kernels.token_logprobs.triton import IGNORE, LN_2, LOG2_E, LOWEST, logits_gradient, merge_block
-from urt_kernels.tuning import backward_blocks, chunked_backward, chunked_forward, forward_blocks
+from urt_kernels.tuning import backward_blocks, chunked_backward, chunked_forward, statistics_blocks
 
 
 def forward(
@@ -28,7 +28,7 @@ def forward(
     entropies = torch.empty_like(lse) if entropy else lse.new_empty(0)
     top1 = torch.empty_like(lse, dtype=torch.bool)
     workspace = lse.new_empty(plan.rows * plan.columns if num_rows else 0)
-    blocks = forward_blocks(plan.columns)
+    blocks = statistics_blocks(plan.columns)
     chunks = [(rows, padded(hidden[rows], plan.rows)) for rows in spans(num_rows, plan.rows)]
     targets = targets.contiguous()
     with on_device(hidden):
@@ -81,10 +81,12 @@ def backward(
     needs_hidden, needs_weight, needs_bias = needs
     num_rows, vocabulary = len(hidden), len(weight)
     plan = chunked_backward(vocabulary)
+    # A gradient need not have the same bits in every batch: a small one is not padded to a whole chunk.
+    height = min(plan.rows, triton.cdiv(max(1, num_rows), 128) * 128)
     grad_hidden = hidden.new_empty(hidden.shape if needs_hidden else 0)
     sum_weight = lse.new_zeros(weight.shape if needs_weight else 0)
     sum_bias = lse.new_zeros(vocabulary if needs_bias else 0)
-    logits_space = lse.new_empty(plan.rows * plan.columns if num_rows else 0)
+    logits_space = lse.new_empty(height * plan.columns)
     # dz takes the operands' type, in which the two products below are fast; fp32 operands need no second buffer.
     gradient_space = (
         logits_space if hidden.dtype == torch.float32 else torch.empty_like(logits_space, dtype=hidden.dtype)
@@ -92,16 +94,16 @@ def backward(
     blocks = backward_blocks(plan.columns)
     upstream = [None if grad is None else grad.contiguous() for grad in (grad_logprobs, grad_entropy, grad_lse)]
     with on_device(hidden):
-        for rows in spans(num_rows, plan.rows):
-            chunk = padded(hidden[rows], plan.rows)
+        for rows in spans(num_rows, height):
+            chunk = padded(hidden[rows], height)
             grad_chunk = torch.zeros_like(chunk, dtype=torch.float32)
             for columns in spans(vocabulary, plan.columns):
                 width = columns.stop - columns.start
-                logits = logits_space[: plan.rows * width].view(-1, width)
-                gradient = gradient_space[: plan.rows * width].view(-1, width)
+                logits = logits_space[: height * width].view(-1, width)
+                gradient = gradient_space[: height * width].view(-1, width)
                 product(chunk, weight[columns].T, out=logits)
                 num_blocks = triton.cdiv(width, blocks.block)
-                gradient_kernel[(plan.rows * num_blocks,)](
+                gradient_kernel[(height * num_blocks,)](
                     logits,
                     None if bias is None else bias[columns],
                     targets[rows],

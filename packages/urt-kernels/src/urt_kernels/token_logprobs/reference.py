@@ -60,14 +60,14 @@ def backward(
     temperature: float,
     out: Tensor,
 ) -> None:
-    """Write d loss / d logits into ``out``, which may be ``logits`` itself.
+    """Write d loss / d logits into ``out``: a contiguous tensor, or ``logits`` itself.
 
     With p the softmax of z/T and t the target: dz_j = (g_logprob (1[j=t] - p_j) - g_entropy p_j (ln p_j + entropy) + g_lse p_j) / T.
     """
     dtype = compute_dtype(logits)
     flat_targets, flat_lse = targets.reshape(-1), lse.reshape(-1, 1)
     rows_logprob, rows_lse = grad_logprobs.reshape(-1, 1).to(dtype), grad_lse.reshape(-1, 1).to(dtype)
-    for (rows, block), (_, block_out) in zip(_row_blocks(logits), _row_blocks(out), strict=True):
+    for rows, block in _row_blocks(logits):
         target = flat_targets[rows].long()[:, None]
         # Nothing flows through a dead row: what it holds (NaN, too) stays out of the gradient.
         dead = (target == IGNORE_TARGET) | ((rows_logprob[rows] == 0) & (rows_lse[rows] == 0))
@@ -81,6 +81,7 @@ def backward(
         gradient = log_p.exp_().mul_(factor)
         inside = (target >= 0) & (target < logits.shape[-1])
         gradient.scatter_add_(-1, target.masked_fill(~inside, 0), rows_logprob[rows] * inside)
+        block_out = block if out is logits else out.view(-1, out.shape[-1])[rows]
         block_out.copy_(gradient.mul_(1.0 / temperature).masked_fill_(dead, 0.0))
 
 
