@@ -19,7 +19,12 @@ from urt_train.stages.grpo import GRPO
 STRATEGIES = {
     "none": {},
     "ddp": {"_target_": "lightning.pytorch.strategies.DDPStrategy", "process_group_backend": "gloo"},
-    "fsdp2": {"_target_": "lightning.pytorch.strategies.ModelParallelStrategy", "process_group_backend": "gloo"},
+    "fsdp2": {
+        "_target_": "lightning.pytorch.strategies.ModelParallelStrategy",
+        "process_group_backend": "gloo",
+        "data_parallel_size": "auto",
+        "tensor_parallel_size": 1,
+    },
 }
 
 

@@ -38,7 +38,7 @@ def make_trainer(config: TrainConfig, *, callbacks: Sequence[Callback], with_log
         devices=devices,
         num_nodes=num_nodes,
         precision=config.trainer.precision,  # pyright: ignore[reportArgumentType]  checked by the config
-        strategy=third_party(config.strategy, allowed=STRATEGIES, field="strategy") if config.strategy else "auto",
+        strategy=third_party(sized(config), allowed=STRATEGIES, field="strategy") if config.strategy else "auto",
         logger=make_loggers(config) if with_loggers else False,
         callbacks=list(callbacks),
         max_epochs=1,
@@ -68,6 +68,16 @@ def _machine(config: TrainConfig) -> tuple[int | str, int]:
         return local, int(os.environ["WORLD_SIZE"]) // local
     devices = config.trainer.devices
     return (devices if devices == "auto" else int(devices)), config.trainer.num_nodes
+
+
+def sized(config: TrainConfig) -> dict[str, Any]:
+    """The strategy's settings; `data_parallel_size: auto` shards over all devices (Lightning's own auto: over nodes only)."""
+    if config.strategy.get("data_parallel_size") != "auto":
+        return config.strategy
+    devices = config.trainer.devices
+    per_node = int(devices) if devices.isdigit() else max(1, torch.cuda.device_count())
+    num_ranks = int(os.environ.get("WORLD_SIZE", config.trainer.num_nodes * per_node))  # torchrun says it
+    return {**config.strategy, "data_parallel_size": num_ranks}
 
 
 def make_loggers(config: TrainConfig) -> list[Any]:

@@ -87,7 +87,8 @@ class StageModule(LightningModule):
             betas=(self.config.betas[0], self.config.betas[1]),
             eps=self.config.eps,
         )
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self.learning_rate_share)
+        # A plain function: of any other callable the scheduler would save the attributes into checkpoints.
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.learning_rate_share(step))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def learning_rate_share(self, step: int) -> float:
