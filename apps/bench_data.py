@@ -21,7 +21,7 @@ from urt_core.errors import UrtError
 from urt_core.media import MediaPolicy, load_frames
 from urt_core.records import Media, MediaKind, Preference, PreferenceRecord, Task
 from urt_data import Check, PreferenceStream, ShardFolder, ShardWriter
-from urt_data.prepare import parse_values
+from urt_data.prepare import parse_values, prepare
 
 NATIVE = MediaPolicy(min_pixels=1, max_pixels=2**40)
 
@@ -65,27 +65,36 @@ def records(count: int, media: list[bytes]) -> Iterator[PreferenceRecord]:
 
 
 def bench_convert(folder: Path, settings: dict) -> Iterator[str]:
-    """Records with encoded pictures -> finished shards."""
+    """Encoded pictures -> finished shards: from records in memory, and from a table and files on disk."""
     media = pictures(settings["size"])
-    size = 2 * sum(map(len, media)) // len(media)
-    peaks = []
-    for share in (4, 1):
-        rates = []
-        for repeat in range(settings["repeats"]):
-            started, used = time.perf_counter(), time.process_time()
-            with ShardWriter(folder / f"{share}-{repeat}") as shards:
-                for record in records(settings["samples"] // share, media):
-                    shards.write(record)
-            rates.append(
-                (
-                    settings["samples"] // share / (time.process_time() - used),
-                    settings["samples"] // share / (time.perf_counter() - started),
-                )
-            )
-        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-    cpu, wall = (statistics.median(column) for column in zip(*rates, strict=True))
-    yield f"{cpu:,.0f} image pairs per second of one core ({wall:,.0f} per second of wall clock, fsync included), {size / 1000:.0f} kB a pair"
-    yield f"peak memory {peaks[0]:.0f} MB after {settings['samples'] // 4:,} pairs, {peaks[1]:.0f} MB after {settings['samples']:,}"
+    count, size = settings["samples"], 2 * sum(map(len, media)) // len(media)
+
+    def from_memory(output: Path, count: int) -> None:
+        with ShardWriter(output) as shards:
+            for record in records(count, media):
+                shards.write(record)
+
+    def from_table(output: Path, count: int) -> None:
+        columns = ["columns.text=prompt", "columns.first=left", "columns.second=right", "columns.preference=label"]
+        prepare(["data=generic", f"input={folder / str(count)}.csv", f"output={output}", *columns])
+
+    for number, picture in enumerate(media):
+        folder.mkdir(exist_ok=True)
+        (folder / f"{number}.jpg").write_bytes(picture)
+    for length in (count // 4, count):
+        rows = (f"a red car,{2 * row % 64}.jpg,{(2 * row + 1) % 64}.jpg,first\n" for row in range(length))
+        (folder / f"{length}.csv").write_text("prompt,left,right,label\n" + "".join(rows))
+    for name, make in {"records in memory": from_memory, "a table and files": from_table}.items():
+        rates, peaks = [], []
+        for length in (count // 4, count):
+            for repeat in range(settings["repeats"]):
+                started, used = time.perf_counter(), time.process_time()
+                make(folder / f"{name}-{length}-{repeat}", length)
+                rates.append((length / (time.process_time() - used), length / (time.perf_counter() - started)))
+            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        cpu, wall = (statistics.median(column) for column in zip(*rates, strict=True))
+        yield f"{name}: {cpu:,.0f} image pairs/s of one core ({wall:,.0f} of wall clock, with fsync), {size / 1000:.0f} kB a pair"
+        yield f"{name}: peak memory {peaks[0]:.0f} MB after {count // 4:,} pairs, {peaks[1]:.0f} MB after {count:,}"
 
 
 def bench_read(folder: Path, settings: dict) -> Iterator[str]:

@@ -157,7 +157,7 @@ def forged(folder: Path, content: bytes) -> Path:
     """A folder whose index and manifest call `content` the sample pair-0, hashes included."""
     from unittest.mock import patch
 
-    with patch("urt_data.shards.writer.pack_sample", lambda key, members: [content]), ShardWriter(folder) as shards:
+    with patch("urt_data.shards.open_shard.pack_sample", lambda key, members: [content]), ShardWriter(folder) as shards:
         shards.write(image_record(0))
     return folder
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.urt_data.conftest import answer_record, as_media, image_record, write
+from urt_core.errors import MediaError
 from urt_core.records import Media, MediaKind, PreferenceRecord, Task
 from urt_data import ShardFolder, ShardWriter
 from urt_data.errors import ShardError
@@ -83,21 +84,24 @@ def test_media_without_bytes_are_read_from_their_paths(tmp_path):
     assert write(tmp_path / "pairs", [on_disk])[0].first.data == as_media(record.first).data
 
 
-def test_same_records_same_bytes(tmp_path):
-    def files(name: str) -> dict[str, bytes]:
-        write(tmp_path / name, map(image_record, range(10)), samples_per_shard=4, metadata={"b": 1, "a": 2})
+@pytest.mark.parametrize("num_threads", [0, 1, 3])
+def test_same_records_same_bytes(tmp_path, num_threads):
+    def files(name: str, num_threads: int = 0) -> dict[str, bytes]:
+        records = map(image_record, range(30))
+        write(tmp_path / name, records, samples_per_shard=4, metadata={"b": 1, "a": 2}, num_threads=num_threads)
         return {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
 
-    assert files("one") == files("two")
+    assert files("one") == files("two", num_threads)
 
 
-def test_an_error_leaves_no_manifest_and_no_temporary_file(tmp_path):
+@pytest.mark.parametrize("num_threads", [0, 2])
+def test_an_error_leaves_no_manifest_and_no_temporary_file(tmp_path, num_threads):
     def records():
         yield from map(image_record, range(3))
         raise RuntimeError("power cut")
 
     with pytest.raises(RuntimeError, match="power cut"):
-        write(tmp_path, records(), samples_per_shard=2)
+        write(tmp_path, records(), samples_per_shard=2, num_threads=num_threads)
     assert sorted(os.listdir(tmp_path)) == ["shard-000000.tar", "shard-000000.tar.idx.json"]
     with pytest.raises(ShardError, match="holds no finished data set"):
         ShardFolder(tmp_path)
@@ -111,10 +115,27 @@ def test_a_shorter_run_removes_the_shards_of_a_longer_one(tmp_path, folder_of):
     assert len(list((tmp_path / "pairs").glob("*.tar"))) == 1
 
 
+@pytest.mark.parametrize("num_threads", [0, 2])
 @pytest.mark.parametrize("numbers", [(0, 0), (0, 1, 2, 0)], ids=["in one shard", "in two shards"])
-def test_keys_are_unique(tmp_path, numbers):
+def test_keys_are_unique(tmp_path, numbers, num_threads):
     with pytest.raises(ShardError, match="unique in"):
-        write(tmp_path / "pairs", map(image_record, numbers), samples_per_shard=2)
+        write(tmp_path / "pairs", map(image_record, numbers), samples_per_shard=2, num_threads=num_threads)
+    assert not (tmp_path / "pairs" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("bad", [0, 5, 70])
+def test_an_error_of_a_writing_thread_reaches_the_caller(tmp_path, bad):
+    def records():
+        for number in range(100):
+            record = image_record(number)
+            yield (
+                record if number != bad else replace(record, first=Media(kind=MediaKind.IMAGE, files=("nowhere.png",)))
+            )
+
+    with pytest.raises(MediaError, match=r"nowhere\.png"):
+        write(tmp_path / "pairs", records(), samples_per_shard=60, num_threads=2)
+    assert not list((tmp_path / "pairs").glob("*manifest*"))
+    assert not list((tmp_path / "pairs").glob(".tmp-*"))
 
 
 @pytest.mark.parametrize("name", ["a.pyd", "a.pth", "a", "a.json", "a.tar"])

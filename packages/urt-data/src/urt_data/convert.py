@@ -39,12 +39,15 @@ def convert(
     split: str | None = None,
     samples_per_shard: int = 1000,
     overwrite: bool = False,
+    num_threads: int = 0,
     progress: Callable[[ConversionReport], None] | None = None,
 ) -> ConversionReport:
     """Write the records of `results` to `output`, rejected rows beside them. `split` keeps the records that say they belong to it."""
     report = ConversionReport()
     rejected = Path(output, REJECTED_NAME)
-    with ShardWriter(output, samples_per_shard=samples_per_shard, metadata=metadata, overwrite=overwrite) as shards:
+    with ShardWriter(
+        output, samples_per_shard=samples_per_shard, metadata=metadata, overwrite=overwrite, num_threads=num_threads
+    ) as shards:
         with temporary_path(rejected).open("w", encoding="utf-8") as lines:
             for result in results:
                 if isinstance(result, RowError):

@@ -8,11 +8,11 @@ from urt_data.errors import SampleError, ShardError
 from urt_data.repeats import SeenRecords
 from urt_data.shards.atomic import write_atomically
 from urt_data.shards.index import MANIFEST_NAME, Manifest, ShardEntry
+from urt_data.shards.open_shard import index_path
 from urt_data.shards.sample import from_members
 from urt_data.shards.storage import open_regular
 from urt_data.shards.summary import ShardSummary
 from urt_data.shards.tar import scan_tar
-from urt_data.shards.writer import index_path
 
 
 def index_folder(folder: str | Path, *, metadata: Mapping[str, Any] | None = None) -> Manifest:

@@ -36,6 +36,8 @@ class ConversionSettings:
     """Records per tar file."""
     overwrite: bool = False
     """Replace a finished data set in the output folder."""
+    num_threads: int = 1
+    """Threads that hash and write beside the one that reads."""
 
 
 def prepare(arguments: Sequence[str], *, progress: Callable[[str], None] | None = None) -> ConversionReport:
@@ -63,6 +65,7 @@ def prepare(arguments: Sequence[str], *, progress: Callable[[str], None] | None 
         split=settings.split,
         samples_per_shard=settings.samples_per_shard,
         overwrite=settings.overwrite,
+        num_threads=settings.num_threads,
         progress=tell,
     )
 

@@ -1,7 +1,8 @@
 """Records -> shards. A shard appears under its name only when it is complete, and the manifest only when all shards are."""
 
-import os
+from collections import deque
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -9,17 +10,17 @@ from typing import Any, Self
 from urt_core.records import PreferenceRecord
 from urt_data.errors import ShardError
 from urt_data.repeats import SeenRecords
-from urt_data.shards.atomic import publish, remove_temporaries, temporary_path, write_atomically
-from urt_data.shards.index import INDEX_SUFFIX, MANIFEST_NAME, Manifest, ShardEntry
-from urt_data.shards.sample import to_members
-from urt_data.shards.summary import ShardSummary
-from urt_data.shards.tar import END_OF_ARCHIVE, pack_sample
+from urt_data.shards.atomic import remove_temporaries, write_atomically
+from urt_data.shards.background import BackgroundShard
+from urt_data.shards.index import MANIFEST_NAME, Manifest, ShardEntry
+from urt_data.shards.open_shard import OpenShard, index_path
 
 
 class ShardWriter:
     """Write records in order into `folder`; use it as a context manager, an error inside leaves no manifest behind.
 
-    Equal records give equal bytes. Media without bytes are read from the paths they name.
+    Equal records give equal bytes. Media without bytes are read from the paths they name. With `num_threads`, shards are hashed and
+    written beside the making of records; that pays for large media.
 
         with ShardWriter("pairs", samples_per_shard=1000, metadata={"name": "my pairs", "purpose": "train"}) as shards:
             shards.write(record)
@@ -32,20 +33,27 @@ class ShardWriter:
         samples_per_shard: int = 1000,
         metadata: Mapping[str, Any] | None = None,
         overwrite: bool = False,
+        num_threads: int = 0,
     ) -> None:
-        if samples_per_shard < 1:
-            raise ShardError(f"samples_per_shard is {samples_per_shard}; it must be at least 1")
+        if samples_per_shard < 1 or num_threads < 0:
+            raise ShardError(
+                f"samples_per_shard is {samples_per_shard} and num_threads {num_threads}; need at least 1 and 0"
+            )
         self.folder = Path(folder)
         self._samples_per_shard = samples_per_shard
         self._metadata = dict(metadata or {})
+        self._pool = ThreadPoolExecutor(num_threads) if num_threads else None
+        self._num_threads = num_threads
+        self._num_shards = 0
+        self._shard: OpenShard | BackgroundShard | None = None
+        self._finishing: deque[BackgroundShard] = deque()
         self._entries: list[ShardEntry] = []
-        self._shard: OpenShard | None = None
         self._seen = SeenRecords()
         prepare_folder(self.folder, overwrite=overwrite)
 
     def write(self, record: PreferenceRecord) -> None:
         if self._shard is None:
-            self._shard = OpenShard(self.folder / shard_name(len(self._entries)))
+            self._shard = self._open_shard()
         self._shard.write(record)
         self._seen.add(self._shard.name, record.key, 0)
         if self._shard.num_samples == self._samples_per_shard:
@@ -55,6 +63,7 @@ class ShardWriter:
         """Finish the last shard and write the manifest. Called by leaving the `with` block."""
         if self._shard is not None:
             self._finish_shard()
+        self._collect(leave=0)
         self._refuse_repeated_keys()
         finish_folder(self.folder, self._entries, self._metadata)
 
@@ -63,14 +72,32 @@ class ShardWriter:
         if self._shard is not None:
             self._shard.abort()
             self._shard = None
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def _open_shard(self) -> OpenShard | BackgroundShard:
+        path = self.folder / shard_name(self._num_shards)
+        self._num_shards += 1
+        if self._pool is None:
+            return OpenShard(path)
+        self._collect(leave=self._num_threads - 1)
+        return BackgroundShard(path, self._pool)
 
     def _finish_shard(self) -> None:
-        assert self._shard is not None
-        self._entries.append(self._shard.finish())
-        self._shard = None
+        shard, self._shard = self._shard, None
+        if isinstance(shard, BackgroundShard):
+            shard.finish()
+            self._finishing.append(shard)
+        elif shard is not None:
+            self._entries.append(shard.finish())
         # At every doubling: early enough to save hours, seldom enough to cost nothing.
-        if len(self._entries).bit_count() == 1:
+        if self._num_shards.bit_count() == 1:
             self._refuse_repeated_keys()
+
+    def _collect(self, *, leave: int) -> None:
+        """Wait until at most `leave` shards are still being finished."""
+        while len(self._finishing) > leave:
+            self._entries.append(self._finishing.popleft().entry())
 
     def _refuse_repeated_keys(self) -> None:
         for (shard, key), (other, _) in self._seen.repeated_keys():
@@ -84,51 +111,11 @@ class ShardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
-            self.abort()
-            return
         try:
-            self.close()
+            if kind is None:
+                self.close()
         finally:
             self.abort()
-
-
-class OpenShard:
-    """One shard while it is written: a temporary file that `finish` gives its name."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = temporary_path(path).open("wb")
-        self._summary = ShardSummary(path.name)
-
-    @property
-    def name(self) -> str:
-        return self._path.name
-
-    @property
-    def num_samples(self) -> int:
-        return len(self._summary.keys)
-
-    def write(self, record: PreferenceRecord) -> None:
-        # Joined before anything is written: a record that cannot be packed leaves no half sample behind.
-        packed = b"".join(pack_sample(record.key, to_members(record)))
-        self._summary.add(record, packed)
-        self._file.write(packed)
-
-    def finish(self) -> ShardEntry:
-        """Sync and publish the tar, then its index; what the manifest says about them is returned."""
-        self._file.write(END_OF_ARCHIVE)
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        index, entry = self._summary.finish(END_OF_ARCHIVE)
-        publish(temporary_path(self._path), self._path)
-        write_atomically(index_path(self._path), index)
-        return entry
-
-    def abort(self) -> None:
-        self._file.close()
-        temporary_path(self._path).unlink(missing_ok=True)
 
 
 def prepare_folder(folder: Path, *, overwrite: bool) -> None:
@@ -158,7 +145,3 @@ def finish_folder(folder: Path, entries: list[ShardEntry], metadata: Mapping[str
 
 def shard_name(number: int) -> str:
     return f"shard-{number:06d}.tar"
-
-
-def index_path(path: Path) -> Path:
-    return path.with_name(path.name + INDEX_SUFFIX)
