@@ -37,7 +37,7 @@ def main(config: TrainConfig) -> None:
     )
     console = Console()
     console.print(distillation_table(counts).console())
-    console.print(f"traces: {folder}", highlight=False)
+    console.print(f"traces: {folder}", highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

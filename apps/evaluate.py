@@ -16,7 +16,7 @@ def main(config: TrainConfig) -> None:
     checkpoint = config.checkpoint or newest_judge(config)
     console = Console()
     for split, result in assess(config, checkpoint).items():
-        console.print(f"\n{checkpoint} on {split}\n", highlight=False)
+        console.print(f"\n{checkpoint} on {split}\n", highlight=False, soft_wrap=True)
         print_tables(evaluation_tables(result), console=console)
         console.print(
             f"tables, result and every judgement: {evaluation_folder(config, checkpoint, split)}", highlight=False

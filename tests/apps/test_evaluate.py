@@ -66,7 +66,7 @@ def test_it_writes_result_judgements_and_tables_and_prints_them(tmp_path, overri
     assert [row.accuracy.value for row in result.rows] == [1.0] * 10
     assert result.dialects == (Dialect.V1, Dialect.DIRECT)
     assert len((folder / "judgements.jsonl").read_text().splitlines()) == 32
-    assert "| All tasks | 16 | 100.0 % (80.6–100.0) |" in (folder / "tables.md").read_text()
+    assert "| All tasks | 16 | 100.0 % (80.6–100.0) | – |" in (folder / "tables.md").read_text()
     shown = capsys.readouterr().out
     assert "With reasoning (dialect v1)" in shown
     assert "All tasks" in shown

@@ -4,6 +4,7 @@ Training itself is tested in tests/urt_train; here each stage writes what a stag
 less after every stage.
 """
 
+import copy
 import json
 import random
 from importlib import import_module
@@ -12,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from urt_core import Completion, JudgeSpec, Task, verdict_text
+from urt_core.errors import ConfigError
 from urt_data import ShardWriter
 from urt_data.sprites import OracleTeacher, build_split
 from urt_train import assessment, pipeline
 from urt_train.config import Stage
-from urt_train.order import model_folder
+from urt_train.order import model_folder, steps
 from urt_train.program import compose
 
 APPS = Path(__file__).parents[2] / "apps"
@@ -53,7 +55,7 @@ def started(tmp_path, monkeypatch):
     """The names of the programs that were run, in their order."""
     monkeypatch.syspath_prepend(str(APPS))
     started: list[str] = []
-    records = [record for record in build_split("test", dict.fromkeys(Task, 4), seed=0)]
+    records = list(build_split("test", dict.fromkeys(Task, 4), seed=0))
 
     def run_program(step, config):
         was_done = step.is_done
@@ -61,8 +63,8 @@ def started(tmp_path, monkeypatch):
         if was_done:
             return
         if step.name == "prepare_data":
-            for split in ("train", "test"):
-                with ShardWriter(config.data_dir(split), metadata={"source": "sprites"}) as shards:
+            for split in config.data.counts:
+                with ShardWriter(config.data_dir(split), metadata={"source": "sprites", "seed": config.seed}) as shards:
                     for record in records:
                         shards.write(record)
         elif step.name == "distill":
@@ -100,8 +102,15 @@ def finish_stage(config, stage: Stage) -> None:
     (config.stage_dir(stage) / "metrics.csv").write_text(f"step,loss\n{rows}\n")
 
 
+def tiny(output_root: Path, *overrides: str):
+    """The recipe with four pairs of each task in every split."""
+    config = compose(APPS / "configs", [f"output_root={output_root}", *overrides])
+    config.data.counts = {split: {task.value: 4 for task in Task} for split in config.data.counts}
+    return config
+
+
 def test_from_nothing_to_the_report_and_again(tmp_path, started, capsys):
-    config = compose(APPS / "configs", [f"output_root={tmp_path}", "evaluation.splits=[test]"])
+    config = tiny(tmp_path, "evaluation.splits=[test]")
     main = import_module("pipeline").main
     main(config)
     assert started == ["prepare_data", "distill", "cold_start", "rejection_sampling", "grpo"]
@@ -114,9 +123,9 @@ def test_from_nothing_to_the_report_and_again(tmp_path, started, capsys):
         *("grpo", "evaluate_grpo"),
     ]
     results = (output / "results.md").read_text()
-    lines = [line for line in results.splitlines() if line.startswith("| ")]
-    assert any(line.startswith("| Base | 0.0 % (") for line in lines)
-    assert any(line.startswith("| GRPO | 100.0 % (") for line in lines)
+    [overall, *_] = [line for line in results.splitlines() if line.startswith("| All tasks | ")]
+    assert overall.startswith("| All tasks | 0.0 % (")
+    assert "| 100.0 % (" in overall
     assert "| Everything |" in results
     shown = capsys.readouterr().out
     assert "Stage 3: GRPO" in shown
@@ -132,7 +141,7 @@ def test_from_nothing_to_the_report_and_again(tmp_path, started, capsys):
 
 
 def test_after_a_breakdown_it_goes_on_with_what_is_missing(tmp_path, started, monkeypatch):
-    config = compose(APPS / "configs", [f"output_root={tmp_path}", "evaluation.dialects=[judge]"])
+    config = tiny(tmp_path, "evaluation.splits=[test]", "evaluation.dialects=[judge]")
     working = pipeline.run_program
 
     def breaks_in_grpo(step, config):
@@ -150,3 +159,16 @@ def test_after_a_breakdown_it_goes_on_with_what_is_missing(tmp_path, started, mo
     pipeline.run_pipeline(config)
     assert started == ["distill again", "cold_start again", "rejection_sampling again", "grpo"]
     assert (tmp_path / "tiny" / "report.html").exists()
+
+
+@pytest.mark.parametrize("changed", ["seed", "counts"])
+def test_pairs_of_other_settings_are_not_taken_for_these(tmp_path, started, changed):
+    config = tiny(tmp_path)
+    pipeline.run_program(steps(config)[0], config)
+    other = tiny(tmp_path, "seed=5" if changed == "seed" else "seed=0")
+    message = r"with seed 0, data\.counts\.train is .* with seed 5"
+    if changed == "counts":
+        other.data.counts["test"]["video_generation"] = 3
+        message = r"data\.counts\.test is .*'video_generation': 3"
+    with pytest.raises(ConfigError, match=message):
+        pipeline.run_pipeline(other)

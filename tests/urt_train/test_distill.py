@@ -1,6 +1,7 @@
 """Which traces are kept, what is counted, and that no answer is asked for twice."""
 
 import asyncio
+import dataclasses
 import io
 import json
 
@@ -187,3 +188,41 @@ def test_the_table_lists_every_reason(tmp_path):
     table = distillation_table(counts)
     assert table.columns == ("task", "pairs", "kept", "wrong verdict")
     assert table.rows == (("Image generation", "2", "1", "1"),)
+
+
+def test_a_dead_teacher_stops_the_run_and_keeps_what_it_answered(tmp_path):
+    failed = Completion(text="", finish_reason=FinishReason.HTTP_ERROR, detail="HTTP 401: who are you?")
+    teacher = ScriptedEngine(script=[RIGHT, *[failed] * 50])
+    journal = tmp_path / "answers.jsonl"
+    with pytest.raises(EngineError, match=r"failed 20 times in a row \(http_error: HTTP 401: who are you\?\)"):
+        run(teacher, [pair(n) for n in range(50)], tmp_path / "traces", journal=journal, concurrency=1)
+    assert len(teacher.prompts) == 21
+    assert len(journal.read_text().splitlines()) == 1
+
+
+def test_an_endpoint_is_asked_once_per_pair_over_two_runs(tmp_path):
+    """The real client against a local server: a broken first run, then a second one; the connections are closed."""
+    from urt_core.engines.openai import OpenAIEngine
+    from urt_core.engines.retrying import RetryPolicy
+    from urt_core.engines.scripted_endpoint import Reply, ScriptedEndpoint, chat_reply
+
+    answered: list[str] = []
+    failures: list[object] = []
+
+    def serve(request):
+        if "caption-5" in request.text and not failures:
+            failures.append(request)
+            return Reply(status=500, body=b"overloaded")
+        answered.append(request.text)
+        return chat_reply(RIGHT)
+
+    records = [dataclasses.replace(pair(n), text=f"caption-{n}") for n in range(6)]
+    with ScriptedEndpoint(script=serve) as endpoint:
+        for _ in range(2):
+            teacher = OpenAIEngine(
+                base_url=endpoint.base_url, model="judge", api_key="k", retry=RetryPolicy(max_attempts=1)
+            )
+            options = {"journal": tmp_path / "answers.jsonl", "concurrency": 2}
+            counts = run(teacher, records, tmp_path / "traces", **options)
+    assert counts[Task.IMAGE_GENERATION].kept == 6
+    assert len(answered) == len(set(answered)) == 6

@@ -14,7 +14,7 @@ from urt_core.errors import DataError
 from urt_train.evaluation import EvaluationResult, evaluate
 from urt_train.judging import Order, read_judged_pairs
 from urt_train.rates import Rate
-from urt_train.tables import evaluation_tables, markdown_page, stage_tables
+from urt_train.tables import brief_table, evaluation_tables, markdown_page, print_tables, stage_tables
 
 QUIET = Console(file=io.StringIO())
 
@@ -186,11 +186,12 @@ def test_an_interrupted_save_is_not_taken_for_a_result(tmp_path, monkeypatch):
     def full_disk(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("urt_train.evaluation.os.replace", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr("urt_train.writing.os.replace", full_disk)
+    with pytest.raises(DataError, match=r"judgements\.jsonl can't be written \(No space left on device\)"):
         result.save(tmp_path)
     with pytest.raises(DataError, match=r"result\.json is missing"):
         EvaluationResult.load(tmp_path)
+    assert not list(tmp_path.glob("*.partial"))
 
 
 def test_tables_name_what_was_measured_and_hold_hostile_causes():
@@ -198,7 +199,7 @@ def test_tables_name_what_was_measured_and_hold_hostile_causes():
     records = [pair(0, cause=hostile), pair(1)]
     result = run([judgement(1), "what?"], records, dialects=[Dialect.V1], orders="given")
     page = markdown_page("Evaluation", evaluation_tables(result), introduction="Two pairs.")
-    assert "| All tasks | 2 | 50.0 % (9.5–90.5) |" in page
+    assert "| All tasks | 2 | 50.0 % (9.5–90.5) | – |" in page
     assert "| Image generation | v1 | no_answer | 1 |" in page
     assert "<script>" not in page
     assert "[bold]x[/bold] \\| &lt;script>alert(1)&lt;/script> \\| y" in page
@@ -208,7 +209,7 @@ def test_tables_name_what_was_measured_and_hold_hostile_causes():
     assert "[bold]x[/bold]" in screen.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_stage_table_has_a_row_per_stage_and_a_dash_where_nothing_was_measured():
+def test_stage_table_has_a_column_per_stage_and_a_dash_where_nothing_was_measured():
     both = run(
         lambda prompt, index: "Image 1 is better." if prompt.dialect is Dialect.DIRECT else judgement(1),
         [pair(n) for n in range(4)],
@@ -216,10 +217,28 @@ def test_stage_table_has_a_row_per_stage_and_a_dash_where_nothing_was_measured()
     )
     one = run(lambda prompt, index: judgement(2), [pair(n) for n in range(4)], dialects=[Dialect.V1], orders="given")
     with_reasoning, direct = stage_tables({"base": one, "grpo": both}).accuracy
-    assert [row[0] for row in with_reasoning.rows] == ["Base", "GRPO"]
-    assert with_reasoning.rows[0][-1].startswith("0.0 % (0.0–")
-    assert with_reasoning.rows[1][-1].startswith("100.0 % (")
-    assert direct.rows[0][-1] == "–"
+    assert with_reasoning.columns == ("after stage", "Base", "GRPO")
+    assert [row[0] for row in with_reasoning.rows] == ["Image generation", "All tasks"]
+    assert with_reasoning.rows[-1][1].startswith("0.0 % (0.0–")
+    assert with_reasoning.rows[-1][2].startswith("100.0 % (")
+    assert direct.rows[-1][1] == "–"
+
+
+def test_every_table_fits_a_terminal_of_80_columns():
+    """No cell is cut: rich would mark that with an ellipsis."""
+    result = run(lambda prompt, index: judgement(1), [pair(n, cause="a long cause, in words") for n in range(100)])
+    stages = dict.fromkeys(("base", "cold_start", "rejection_sampling", "grpo"), result)
+    screen = Console(file=io.StringIO(), width=80)
+    print_tables(
+        [
+            *evaluation_tables(result),
+            *stage_tables(stages).accuracy,
+            *stage_tables(stages).behaviour,
+            brief_table("Right", result),
+        ],
+        console=screen,
+    )
+    assert "…" not in screen.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_rates_agree_with_the_metrics_of_the_scorer():

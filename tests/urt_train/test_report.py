@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from urt_core import Completion, Dialect, Media, MediaKind, Preference, Preferen
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.errors import DataError
 from urt_data.shards import ShardFolder, ShardWriter
-from urt_train.evaluation import evaluate
+from urt_train.evaluation import EvaluationResult, evaluate
 from urt_train.phases import duration
 from urt_train.report import write_report
 from urt_train.report.charts import (
@@ -99,7 +100,7 @@ def output_folder(folder: Path, *, foreign=("seen",), stages=("base", "cold_star
         (folder / stage).mkdir()
         rows = "\n".join(f"{step},{2 / (step + 1)},{step / 40},," for step in range(40))
         (folder / stage / "metrics.csv").write_text(f"step,loss,reward/accuracy,reward/format,empty\n{rows}\n")
-    (folder / "grpo" / "environment.json").write_text(
+    (folder / stages[-1] / "environment.json").write_text(
         json.dumps({"commit": foreign[0], "packages": {"torch": "2.13.0"}})
     )
     costs = [{"name": "grpo", "title": foreign[0], "seconds": 90.0, "peak_memory_bytes": 1_500_000_000}] * 2
@@ -139,9 +140,7 @@ def test_it_says_what_was_measured(benign):
     for title in ("Accuracy after each stage", "How it learned", "Time and memory", "Judged pairs"):
         assert title in text
     # Three stages: pairs 0..skill are judged rightly by the stage of that skill.
-    assert re.search(r"Base\s*25\.0 %", text)
-    assert re.search(r"Cold start\s*50\.0 %", text)
-    assert re.search(r"GRPO\s*75\.0 %", text)
+    assert re.search(r"All tasks\s*25\.0 %\D*[\d.–]+\s*50\.0 %\D*[\d.–]+\s*75\.0 %", text)
     assert "unreadable: no answer" in text
     assert "3 min 0 s" in text
     assert "torch 2.13.0" in text
@@ -226,6 +225,20 @@ def test_without_an_evaluation_there_is_no_report(tmp_path):
     with pytest.raises(DataError, match="no evaluation on 'test'"):
         write_report(tmp_path, recipe="tiny")
     assert not list(tmp_path.iterdir())
+
+
+def test_stages_judged_on_different_pairs_are_not_put_side_by_side(tmp_path):
+    output_folder(tmp_path, stages=("base", "grpo"))
+    result = EvaluationResult.load(tmp_path / "evaluation" / "grpo" / "test")
+    replace(result, data={"manifest": "another"}).save(tmp_path / "evaluation" / "grpo" / "test")
+    with pytest.raises(DataError, match="judged on different pairs"):
+        write_report(tmp_path, recipe="tiny")
+
+
+def test_another_checkpoint_judged_in_the_same_folder_is_not_part_of_the_recipe(tmp_path):
+    output_folder(tmp_path, stages=("base",))
+    shutil.copytree(tmp_path / "evaluation" / "base", tmp_path / "evaluation" / "another-judge")
+    assert "nother-judge" not in write_report(tmp_path, recipe="tiny").read_text(encoding="utf-8")
 
 
 def test_without_data_metrics_or_costs_it_shows_the_rest(tmp_path):

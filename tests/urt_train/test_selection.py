@@ -42,6 +42,7 @@ def test_the_first_of_each_task_in_the_order_of_the_folder(folder):
     assert keys(select_tasks(folder, tasks=[Task.IMAGE_UNDERSTANDING])) == ["pair-1", "pair-3", "pair-5", "pair-7"]
     assert keys(chosen[1:3]) == ["pair-1", "pair-2"]
     assert chosen[-1].key == "pair-3"
+    assert keys(chosen.grouped_by_task()) == ["pair-1", "pair-3", "pair-0", "pair-2"]
 
 
 def test_records_by_key(folder):

@@ -50,11 +50,16 @@ class AnswerJournal:
             "finish_reason": str(completion.finish_reason),
             "usage": asdict(completion.usage),
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(line, ensure_ascii=False) + "\n")
-            lines.flush()
-            os.fsync(lines.fileno())
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(line, ensure_ascii=False) + "\n")
+                lines.flush()
+                os.fsync(lines.fileno())
+        except OSError as error:
+            raise DataError(
+                f"{self.path} can't be written ({error.strerror or error}); stopped before another question is paid"
+            ) from error
         self._answers[question] = completion
 
     def _read(self, path: Path) -> None:

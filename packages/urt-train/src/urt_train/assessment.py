@@ -20,6 +20,7 @@ from urt_train.policy import Policy
 from urt_train.run_folder import folder_hash
 from urt_train.selection import select_tasks
 from urt_train.tables import evaluation_tables, markdown_page
+from urt_train.writing import write_whole
 
 BASE = "base"
 Results = dict[str, EvaluationResult]
@@ -34,9 +35,10 @@ def assess(config: TrainConfig, checkpoint: str, *, console: Console | None = No
     results = {}
     for split in config.evaluation.splits:
         source = held_out(config, split)
+        records = select_tasks(source, tasks=config.evaluation.tasks, per_task=config.evaluation.pairs_per_task)
         result = evaluate(
             engine,
-            select_tasks(source, tasks=config.evaluation.tasks, per_task=config.evaluation.pairs_per_task),
+            records.grouped_by_task(),
             dialects=plan.dialects,
             orders=plan.orders,
             sampling=plan.sampling,
@@ -45,13 +47,12 @@ def assess(config: TrainConfig, checkpoint: str, *, console: Console | None = No
             console=console,
         )
         folder = evaluation_folder(config, checkpoint, split)
-        folder.mkdir(parents=True, exist_ok=True)
         page = markdown_page(
             f"Evaluation of {checkpoint}",
             evaluation_tables(result),
             introduction=f"Pairs of the split {split} ({source.folder}).",
         )
-        (folder / "tables.md").write_text(page, encoding="utf-8")
+        write_whole(folder / "tables.md", page)
         result.save(folder)
         results[split] = result
     return results
@@ -168,6 +169,9 @@ def held_out(config: TrainConfig, split: str) -> ShardFolder:
 
 def open_engine(config: TrainConfig, checkpoint: str, spec: JudgeSpec) -> Engine:
     """The model as an engine, on the GPU where there is one."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
     if config.trainer.num_threads is not None:
         torch.set_num_threads(config.trainer.num_threads)
     policy = Policy.from_pretrained(

@@ -27,12 +27,15 @@ from urt_core import (
     Task,
     render,
 )
-from urt_core.errors import DataError
+from urt_core.errors import DataError, EngineError
 from urt_data.shards import ShardWriter
-from urt_train.answers import AnswerJournal
+from urt_train.answers import ANSWERS, AnswerJournal
 from urt_train.judging import read_completion
 from urt_train.progress import progress_bar
 from urt_train.tables import Table, task_title
+
+FAILURES_TO_STOP = 20
+"""Requests that fail one after the other mean a wrong key or a dead endpoint, not twenty bad pairs."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -68,17 +71,24 @@ def distill(
     """
     fates = _Fates(records, dialect)
     answers = AnswerJournal(journal)
-    for attempt in range(attempts):
-        pending = fates.pending
-        with progress_bar(console) as progress:
-            title = "teacher" if attempts == 1 else f"teacher, attempt {attempt + 1} of {attempts}"
-            bar = progress.add_task(title, total=len(pending), note="")
+    with progress_bar(console) as progress:
+        bar = progress.add_task("teacher", total=None, note="")
 
-            def settle(position: int, completion: Completion) -> None:
-                fates.settle(position, completion)
-                note = f"kept {len(fates.traces):,}, answered in an earlier run {answers.num_reused:,}"
-                progress.update(bar, advance=1, note=note)  # noqa: B023 - called only inside this turn of the loop
+        def settle(position: int, completion: Completion) -> None:
+            fates.settle(position, completion)
+            if fates.num_failures_in_a_row == FAILURES_TO_STOP:
+                raise EngineError(
+                    f"teacher {teacher.model!r} failed {FAILURES_TO_STOP} times in a row ({completion.status}: "
+                    f"{completion.detail}); what it answered is kept, the same command goes on from there"
+                )
+            note = f"kept {len(fates.traces):,}"
+            if answers.num_reused:
+                note += f" ({answers.num_reused:,} answers of an earlier run)"
+            progress.update(bar, advance=1, note=note)
 
+        for attempt in range(attempts):
+            pending = fates.pending
+            progress.update(bar, total=progress.tasks[bar].completed + len(pending))
             _ask(
                 teacher,
                 records,
@@ -104,9 +114,14 @@ def distill(
         "attempts": attempts,
         "counts": {str(task): count.to_json() for task, count in counts.items()},
     }
-    with ShardWriter(folder, metadata={**(metadata or {}), "distillation": about}, overwrite=True) as shards:
-        for position in sorted(fates.traces):
-            shards.write(replace(records[position], completion=fates.traces[position]))
+    try:
+        with ShardWriter(folder, metadata={**(metadata or {}), "distillation": about}, overwrite=True) as shards:
+            for position in sorted(fates.traces):
+                shards.write(replace(records[position], completion=fates.traces[position]))
+    except OSError as error:
+        raise DataError(
+            f"{folder} can't be written ({error.strerror or error}); free the place and run the command again"
+        ) from error
     return counts
 
 
@@ -135,6 +150,7 @@ class _Fates:
         self._dialect = dialect
         self._facts: list[tuple[Task, Preference | None]] = [(record.task, record.preference) for record in records]
         self._reasons: dict[int, str] = {}
+        self.num_failures_in_a_row = 0
         for position, (_, label) in enumerate(self._facts):
             if label is None or label is Preference.TIE:
                 self._reasons[position] = "no label" if label is None else "label is a tie"
@@ -145,6 +161,7 @@ class _Fates:
         return [n for n in range(len(self._facts)) if n not in self.traces and n not in self._never_asked]
 
     def settle(self, position: int, completion: Completion) -> None:
+        self.num_failures_in_a_row = 0 if completion.finish_reason in ANSWERS else self.num_failures_in_a_row + 1
         task, label = self._facts[position]
         reading = read_completion(completion, task=task, dialect=self._dialect)
         if isinstance(reading, ParseFailure):
@@ -198,7 +215,12 @@ def _ask(
                 settle(position, completion)
 
         async def ask_all() -> None:
-            await asyncio.gather(*(ask_in_turn() for _ in range(concurrency)))
+            try:
+                await asyncio.gather(*(ask_in_turn() for _ in range(concurrency)))
+            finally:
+                # Connections belong to this event loop, which ends here.
+                if hasattr(teacher, "aclose"):
+                    await teacher.aclose()  # pyright: ignore[reportAttributeAccessIssue]
 
         asyncio.run(ask_all())
         return

@@ -7,7 +7,6 @@ candidates exchanged, the rows say how often the same candidate wins in both ord
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from urt_core.errors import DataError
 from urt_train.judging import JudgedPair, Order, judge_pairs, read_judged_pairs, write_judged_pairs
 from urt_train.progress import progress_bar
 from urt_train.rates import EvaluationRow, rows_per_cause, rows_per_task
+from urt_train.writing import write_whole
 
 DIRECT_MAX_TOKENS = 24
 """Enough for the verdict sentence of every task, in every tokenizer."""
@@ -59,7 +59,6 @@ class EvaluationResult:
 
     def save(self, folder: Path) -> None:
         """`judgements.jsonl` first, `result.json` last: where that stands, the evaluation is complete."""
-        folder.mkdir(parents=True, exist_ok=True)
         (folder / "result.json").unlink(missing_ok=True)
         write_judged_pairs(folder / "judgements.jsonl", self.judged)
         summary = {
@@ -69,9 +68,7 @@ class EvaluationResult:
             "rows": [row.to_json() for row in self.rows],
             "cause_rows": [row.to_json() for row in self.cause_rows],
         }
-        partial = folder / "result.json.partial"
-        partial.write_text(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(partial, folder / "result.json")
+        write_whole(folder / "result.json", json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> EvaluationResult:
@@ -129,8 +126,8 @@ def evaluate(
                 judged.append(pair)
                 readable += pair.failure is None
                 right += bool(pair.correct)
-                note = f"{dialect}, {order} order: readable {readable / number:.0%}, right {right / number:.0%}"
-                progress.update(bar, advance=1, note=note)
+                note = f"readable {readable / number:.0%} right {right / number:.0%}"
+                progress.update(bar, description=f"{dialect}, {order}", advance=1, note=note)
     return EvaluationResult(
         model=engine.model,
         data=data or {},

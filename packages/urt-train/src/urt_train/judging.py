@@ -7,7 +7,6 @@ order, label, verdict, scores and text all speak of the swapped candidates, so t
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,6 +27,7 @@ from urt_core import (
 )
 from urt_core.engines import Engine
 from urt_core.errors import DataError
+from urt_train.writing import write_whole
 
 
 class Order(StrEnum):
@@ -114,12 +114,8 @@ def judge_pairs(
 
 
 def write_judged_pairs(path: Path, pairs: Sequence[JudgedPair]) -> None:
-    """The whole file or none: it is written beside `path` and moved into its place."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as lines:
-        for pair in pairs:
-            lines.write(json.dumps(pair.to_json(), ensure_ascii=False, allow_nan=False) + "\n")
-    os.replace(partial, path)
+    lines = (json.dumps(pair.to_json(), ensure_ascii=False, allow_nan=False) for pair in pairs)
+    write_whole(path, "".join(f"{line}\n" for line in lines))
 
 
 def read_judged_pairs(path: Path) -> list[JudgedPair]:

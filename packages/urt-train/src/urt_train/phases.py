@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import sys
 import time
@@ -11,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from urt_train.writing import write_whole
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,13 +57,7 @@ class PhaseLog:
             self.costs[names.index(cost.name)] = cost
         else:
             self.costs.append(cost)
-        self._write()
-
-    def _write(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(self.path.name + ".partial")
-        partial.write_text(json.dumps([asdict(cost) for cost in self.costs], indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, self.path)
+        write_whole(self.path, json.dumps([asdict(known) for known in self.costs], indent=2) + "\n")
 
 
 def read_costs(path: Path) -> list[PhaseCost]:

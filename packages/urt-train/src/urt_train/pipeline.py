@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.rule import Rule
 
+from urt_core.errors import ConfigError
 from urt_data import ShardFolder
 from urt_train.assessment import assess, saved_assessment
 from urt_train.config import Stage, TrainConfig
@@ -14,6 +15,7 @@ from urt_train.order import Step, initial_model, model_folder, run_program, step
 from urt_train.phases import PhaseCost, PhaseLog
 from urt_train.report import read_evaluations, write_report
 from urt_train.tables import brief_table, cost_table, markdown_page, print_tables, stage_tables, stage_title
+from urt_train.writing import write_whole
 
 STEP_TITLES = {
     "prepare_data": "Make the data",
@@ -41,14 +43,28 @@ def run_pipeline(config: TrainConfig, *, console: Console | None = None) -> Path
 
 
 def run_step(config: TrainConfig, step: Step, costs: PhaseLog, console: Console) -> None:
-    """A finished step is only asked whether it was made with these settings (the data are: they have no other input)."""
+    """A finished step is only asked whether it was made with these settings."""
     if not step.is_done:
         with costs.measure(step.name, title=STEP_TITLES[step.name]):
             run_program(step, config)
     elif step.name == "prepare_data":
-        console.print(f"{step.writes[0].parent} is there", highlight=False)
+        refuse_other_pairs(config)
+        console.print(f"{step.writes[0].parent} is there", highlight=False, soft_wrap=True)
     else:
         run_program(step, config)
+
+
+def refuse_other_pairs(config: TrainConfig) -> None:
+    """Pairs made earlier with another seed or in other numbers are not those that this config describes."""
+    for split, counts in config.data.counts.items():
+        made = ShardFolder(config.data_dir(split))
+        wanted = {task: count for task, count in sorted(counts.items()) if count}
+        seed = made.metadata.get("seed", config.seed)
+        if made.manifest["tasks"] != wanted or seed != config.seed:
+            raise ConfigError(
+                f"{made.folder} holds {made.manifest['tasks']} with seed {seed}, data.counts.{split} is {wanted} with seed {config.seed}: "
+                "keep the settings, choose another output_root, or remove that folder"
+            )
 
 
 def measure_judge(config: TrainConfig, name: str, checkpoint: str, costs: PhaseLog, console: Console) -> None:
@@ -71,7 +87,7 @@ def conclude(config: TrainConfig, costs: list[PhaseCost], console: Console) -> P
     print_tables(shown, console=console)
     introduction = f"Recipe {config.recipe}, judged on the split {split}. Right, with the 95 % interval in brackets."
     page = markdown_page(f"Results of {config.recipe}", shown, introduction=introduction)
-    (config.output_dir / "results.md").write_text(page, encoding="utf-8")
+    write_whole(config.output_dir / "results.md", page)
     report = write_report(
         config.output_dir, recipe=config.recipe, split=split, data=ShardFolder(config.data_dir(split))
     )

@@ -1,4 +1,4 @@
-"""The one progress bar of urt's own loops: done, total, elapsed, time left, and a live note."""
+"""The one progress bar of urt's own loops: done, total, elapsed, time left, and a live note; within 80 columns."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 def progress_bar(console: Console | None = None) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=12),
         MofNCompleteColumn(),
-        TextColumn("in"),
         TimeElapsedColumn(),
-        TextColumn("· left"),
+        TextColumn("left"),
         TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[note]}"),
         console=console or Console(stderr=True),

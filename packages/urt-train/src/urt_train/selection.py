@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from urt_core import PreferenceRecord
+from urt_core import PreferenceRecord, Task
 from urt_core.errors import DataError
 from urt_data.shards import ShardFolder
 
@@ -25,6 +25,17 @@ class SelectedRecords(Sequence[PreferenceRecord]):
         if isinstance(position, slice):
             return SelectedRecords(self.source, self.places[position])
         return self.source.read(*self.places[position])
+
+    def grouped_by_task(self) -> SelectedRecords:
+        """One task after the other: prompts of one task are about equally long, so a batch of them wastes little on padding."""
+
+        def task_of(place: tuple[int, int]) -> str:
+            index = self.source.index(place[0])
+            return index.task_names[index.tasks[place[1]]]
+
+        return SelectedRecords(
+            self.source, sorted(self.places, key=lambda place: list(Task).index(Task(task_of(place))))
+        )
 
 
 def select_tasks(source: ShardFolder, *, tasks: Iterable[str], per_task: int | None = None) -> SelectedRecords:

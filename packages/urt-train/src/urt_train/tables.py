@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import rich.box
 import rich.table
 from rich.console import Console
 from rich.text import Text
@@ -35,6 +36,8 @@ LEGEND = (
     "larger total gets the verdict. In brackets the 95 % interval (Wilson); *–* where there was nothing to count."
 )
 
+SUM_ROWS = ("All tasks", "Everything")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
@@ -53,14 +56,17 @@ class Table:
         )
 
     def console(self) -> rich.table.Table:
-        table = rich.table.Table(title=Text(self.title), title_justify="left", title_style="bold")
+        table = rich.table.Table(
+            title=Text(self.title), title_justify="left", title_style="bold", box=rich.box.SIMPLE_HEAD
+        )
         for number, column in enumerate(self.columns):
-            table.add_column(Text(column), justify="left" if number == 0 else "right")
+            cells = [column, *(row[number] for row in self.rows)]
+            # In a narrow terminal cells are broken between words, not within.
+            longest = max(len(word) for cell in cells for word in cell.split() or [""])
+            table.add_column(Text(column), justify="right" if number else "left", min_width=min(longest, 24))
         for row in self.rows:
             # Text, not str: a cause or a stage name in square brackets must not become console markup.
-            table.add_row(
-                *(Text(cell) for cell in row), style="bold" if row[0] in (task_title(None), "Everything") else None
-            )
+            table.add_row(*(Text(cell) for cell in row), style="bold" if row[0] in SUM_ROWS else None)
         return table
 
 
@@ -85,7 +91,7 @@ def percent_with_interval(rate: Rate) -> str:
 
 def evaluation_tables(result: EvaluationResult) -> list[Table]:
     """One table per dialect, one of the causes per dialect, and one of what could not be read where there is any."""
-    tables = [_dialect_table(result, dialect) for dialect in result.dialects]
+    tables = [table for dialect in result.dialects for table in _dialect_tables(result, dialect)]
     tables += [_cause_table(result, dialect) for dialect in result.dialects]
     if failures := _failure_rows(result):
         tables.append(
@@ -98,7 +104,7 @@ class StageTables(NamedTuple):
     """One table per dialect of each kind."""
 
     accuracy: list[Table]
-    """Stage x task, right verdicts with their interval."""
+    """Task x stage, right verdicts with their interval."""
     behaviour: list[Table]
     """Stage x what else the judgements are like."""
 
@@ -109,10 +115,10 @@ def stage_tables(results: Mapping[str, EvaluationResult]) -> StageTables:
     accuracy = [
         Table(
             title=f"Right verdicts on held-out pairs. {DIALECT_TITLES[dialect]}",
-            columns=("after stage", *map(task_title, tasks)),
+            columns=("after stage", *map(stage_title, results)),
             rows=tuple(
-                (stage_title(stage), *(_accuracy_cell(result, dialect, task) for task in tasks))
-                for stage, result in results.items()
+                (task_title(task), *(_accuracy_cell(result, dialect, task) for result in results.values()))
+                for task in tasks
             ),
         )
         for dialect in dialects
@@ -133,14 +139,14 @@ def stage_tables(results: Mapping[str, EvaluationResult]) -> StageTables:
 
 
 def brief_table(title: str, result: EvaluationResult) -> Table:
-    """One row per way of answering, one column per task."""
+    """One row per task, one column per way of answering."""
     tasks = list(dict.fromkeys(row.task for row in result.rows))
     return Table(
         title=title,
-        columns=("answering", *map(task_title, tasks)),
+        columns=("task", *(DIALECT_NAMES[dialect] for dialect in result.dialects)),
         rows=tuple(
-            (DIALECT_NAMES[dialect], *(_accuracy_cell(result, dialect, task) for task in tasks))
-            for dialect in result.dialects
+            (task_title(task), *(_accuracy_cell(result, dialect, task) for dialect in result.dialects))
+            for task in tasks
         ),
     )
 
@@ -165,22 +171,23 @@ def print_tables(tables: Sequence[Table], *, console: Console) -> None:
 _BEHAVIOUR_COLUMNS = ("readable", "same in both orders", "first picked", "sums right", "follows totals", "tokens")
 
 
-def _dialect_table(result: EvaluationResult, dialect: Dialect) -> Table:
-    return Table(
-        title=DIALECT_TITLES[dialect],
-        columns=("task", "pairs", "right", "right, swapped", *_BEHAVIOUR_COLUMNS),
-        rows=tuple(
-            (
-                task_title(row.task),
-                str(row.n_total),
-                percent_with_interval(row.accuracy),
-                percent(row.accuracy_swapped),
-                *_behaviour_cells(row),
-            )
-            for row in result.rows
-            if row.dialect is dialect
-        ),
+def _dialect_tables(result: EvaluationResult, dialect: Dialect) -> list[Table]:
+    """Two narrow tables, which fit a terminal of 80 columns as one wide table does not."""
+    rows = [row for row in result.rows if row.dialect is dialect]
+    accuracy = tuple(
+        (
+            task_title(row.task),
+            str(row.n_total),
+            percent_with_interval(row.accuracy),
+            percent_with_interval(row.accuracy_swapped),
+        )
+        for row in rows
     )
+    behaviour = tuple((task_title(row.task), *_behaviour_cells(row)) for row in rows)
+    return [
+        Table(title=DIALECT_TITLES[dialect], columns=("task", "pairs", "right", "right, swapped"), rows=accuracy),
+        Table(title=f"How it judges. {DIALECT_TITLES[dialect]}", columns=("task", *_BEHAVIOUR_COLUMNS), rows=behaviour),
+    ]
 
 
 def _behaviour_cells(row: EvaluationRow) -> tuple[str, ...]:

@@ -22,12 +22,14 @@ def open_teacher(config: DistillConfig, records: Sequence[PreferenceRecord]) -> 
             "there (any word will do for a server without keys), or name another variable with distill.api_key_env"
         )
     from urt_core.engines.openai import OpenAIEngine
+    from urt_core.engines.retrying import RetryPolicy
 
     return OpenAIEngine(
         base_url=config.base_url,
         model=config.model,
         api_key=key,
         concurrency=config.concurrency,
-        retries=config.retries,
-        timeout=config.timeout,
+        retry=RetryPolicy(
+            max_attempts=config.retries, attempt_timeout_s=config.timeout, deadline_s=config.timeout * config.retries
+        ),
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from urt_train.report.gallery import Card, cards, choose_pairs
 from urt_train.report.summary import cost_rows, facts, figures, headline, lead
 from urt_train.selection import records_by_key
 from urt_train.tables import DIALECT_NAMES, evaluation_tables, stage_tables, stage_title, task_title
+from urt_train.writing import write_whole
 
 STAGE_ORDER = ("base", "cold_start", "rejection_sampling", "grpo")
 OUTCOMES = {
@@ -46,18 +46,25 @@ def write_report(
     """`folder`/report.html from the evaluations, metrics and costs in `folder`; pairs are shown where `data` is given."""
     page = render_report(folder, recipe=recipe, split=split, data=data, pairs_per_task=pairs_per_task)
     path = folder / "report.html"
-    partial = path.with_name("report.html.partial")
-    partial.write_text(page, encoding="utf-8")
-    os.replace(partial, path)
+    write_whole(path, page)
     return path
 
 
 def read_evaluations(folder: Path, *, split: str) -> dict[str, EvaluationResult]:
-    """Stage -> its evaluation on `split`, in the order of training; stages with other names follow."""
-    found = {path.parent.parent.name: path.parent for path in (folder / "evaluation").glob(f"*/{split}/result.json")}
+    """Stage -> its evaluation on `split`, in the order of training. Other checkpoints judged there are not of this recipe."""
+    places = {stage: folder / "evaluation" / stage / split for stage in STAGE_ORDER}
+    found = {
+        stage: EvaluationResult.load(place) for stage, place in places.items() if (place / "result.json").is_file()
+    }
     if not found:
         raise DataError(f"{folder} holds no evaluation on {split!r}; run apps/pipeline.py, or apps/evaluate.py, first")
-    return {stage: EvaluationResult.load(found[stage]) for stage in sorted(found, key=_stage_rank)}
+    judged_on = {stage: result.data.get("manifest") for stage, result in found.items()}
+    if len(set(judged_on.values())) > 1:
+        raise DataError(
+            f"the stages in {folder / 'evaluation'} were judged on different pairs (manifests {judged_on}); run apps/pipeline.py "
+            "to judge them on the same"
+        )
+    return found
 
 
 def render_report(folder: Path, *, recipe: str, split: str, data: ShardFolder | None, pairs_per_task: int) -> str:
@@ -110,10 +117,6 @@ def content_security_policy(style: str) -> str:
     return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
-def _stage_rank(stage: str) -> tuple[int, str]:
-    return (STAGE_ORDER.index(stage) if stage in STAGE_ORDER else len(STAGE_ORDER)), stage
-
-
 def _stage_charts(evaluations: Mapping[str, EvaluationResult]) -> list[StageChart]:
     """One chart per task, all tasks first; per way of answering the accuracy after each stage."""
     dialects = list(evaluations.values())[-1].dialects
@@ -146,7 +149,10 @@ def _share(result: EvaluationResult, dialect: Dialect, task: Task | None) -> tup
 
 
 def _other_splits(folder: Path, split: str) -> list[dict[str, Any]]:
-    others = sorted({path.parent.name for path in (folder / "evaluation").glob("*/*/result.json")} - {split})
+    others = sorted(
+        {path.parent.name for stage in STAGE_ORDER for path in (folder / "evaluation" / stage).glob("*/result.json")}
+        - {split}
+    )
     return [
         {"title": f"On the split {other}", "tables": stage_tables(read_evaluations(folder, split=other)).accuracy}
         for other in others
