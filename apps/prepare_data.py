@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from urt_core.errors import UrtError
+from urt_data.sources import SOURCES
 from urt_train.config import TrainConfig
 from urt_train.program import program
 
@@ -41,9 +42,13 @@ def convert_source(arguments: list[str]) -> None:
     )
 
 
+def is_conversion(arguments: list[str]) -> bool:
+    """A published set is converted as it is; no recipe has a say in it."""
+    return any(argument.startswith("input=") or argument.removeprefix("data=") in SOURCES for argument in arguments)
+
+
 if __name__ == "__main__":
-    # A published set is converted as it is; no recipe has a say in it.
-    if any(argument.startswith("input=") for argument in sys.argv[1:]):
+    if is_conversion(sys.argv[1:]):
         convert_source(sys.argv[1:])
     else:
         main()
