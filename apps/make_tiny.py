@@ -1,9 +1,6 @@
-"""Make the embedded base model again from its seed: `make base`, which runs
+"""Make the embedded base model again from its seed: `make base`.
 
-    python apps/make_tiny.py recipe=tiny_base           from random weights
-    python apps/make_tiny.py recipe=tiny_base_polish    on from there
-
-The result lies in outputs/tiny_base_polish/cold_start/model; the committed copy of it is assets/tiny.
+The result lies in outputs/tiny_base/cold_start/model; the committed copy of it is assets/tiny.
 """
 
 from pathlib import Path

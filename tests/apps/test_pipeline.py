@@ -4,7 +4,6 @@ Training itself is tested in tests/urt_train; here each stage writes what a stag
 less after every stage.
 """
 
-import copy
 import json
 import random
 from importlib import import_module

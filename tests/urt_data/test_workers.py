@@ -1,5 +1,7 @@
 """Worker processes, DataLoaders and Lightning: the same batches in the same order, and a state that counts what was handed out."""
 
+from itertools import islice
+
 import pytest
 
 from urt_data import PreferenceStream, Quarantine
@@ -38,6 +40,37 @@ def test_state_counts_what_was_handed_out_not_what_was_prefetched(folder_of):
         resumed = stream_of(folder, num_workers=resumed_workers)
         resumed.load_state_dict(stream.state_dict())
         assert done + list(resumed) == reference
+
+
+WORLDS = (1, 2, 3, 4, 8)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("num_workers", [1, 2, 4])
+@pytest.mark.parametrize("before", WORLDS)
+def test_worlds_with_workers_resume_on_another_world(folder_of, before, num_workers):
+    """Without workers: every pair of worlds at ten cut points, in test_stream.py."""
+    folder = folder_of(41)
+    after, cut = WORLDS[(WORLDS.index(before) + num_workers) % len(WORLDS)], 1 + (before + num_workers) % 2
+
+    def read(world_size: int, state, *, steps: int | None):
+        streams = [
+            stream_of(folder, batch_size=2, rank=rank, world_size=world_size, num_workers=num_workers)
+            for rank in range(world_size)
+        ]
+        for stream in streams:
+            stream.load_state_dict(state)
+        keys = [key for step in islice(zip(*streams, strict=True), steps) for batch in step for key in batch]
+        return keys, streams[0].state_dict()
+
+    start = stream_of(folder).state_dict()
+    done, state = read(before, start, steps=cut)
+    rest, _ = read(after, state, steps=None)
+    stream = stream_of(folder)
+    reference = [key for _ in range(2) for batch in stream for key in batch]
+    assert done + rest == reference[: len(done + rest)]
+    assert len(done + rest) > 41 - after
 
 
 def test_workers_leave_the_global_random_state_alone(folder_of):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from urt_core import Dialect, JudgeSpec, Media, MediaKind, Preference, PreferenceRecord, Task
+
+from urt_core import Dialect, JudgeSpec, Media, Preference, PreferenceRecord, Task
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n"

@@ -133,6 +133,10 @@ def test_stopped_and_resumed_is_straight(config, tmp_path, monkeypatch, stage, s
         for run in (straight.parent, resumed.parent)
     ]
     assert timeless[0] == timeless[1]
+    if stage is Stage.grpo:
+        lines = [(run / "rollouts.jsonl").read_text() for run in (straight.parent, resumed.parent)]
+        assert lines[0] == lines[1]
+        assert lines[0].count("\n") == 4 * 4, "the first group of each rollout"
 
 
 def test_ctrl_c_saves_too(config, monkeypatch):

@@ -34,18 +34,14 @@ def test_a_resumed_stream_goes_on_with_the_same_lessons():
 
 
 def test_sums_are_right():
-    seen = set()
+    num_sums = 0
     for lesson in lessons(LessonStream(batch_size=64, num_seeing=0, seed=1), 4):
         asked, answers = lesson.prompt.text, lesson.completion.splitlines()
         if asked.startswith("Add: "):
             rows = asked.removeprefix("Add: ").split(", ")
             assert answers == [f"{row}={sum(map(int, row.split('+')))}" for row in rows]
-            seen.add("add")
-        if asked.startswith("Which is more: "):
-            rows = asked.removeprefix("Which is more: ").removesuffix("?").split(", ")
-            assert answers == [str(max(map(int, row.split(" or ")))) for row in rows]
-            seen.add("more")
-    assert seen == {"add", "more"}
+            num_sums += len(rows)
+    assert num_sums > 40
 
 
 def test_two_ranks_draw_what_one_process_draws():

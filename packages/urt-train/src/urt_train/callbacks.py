@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import random
 import signal
@@ -22,6 +23,9 @@ from urt_train.errors import StoppedError
 from urt_train.progress import progress_bar
 from urt_train.ranks import all_sum, any_rank, world
 
+SECONDS_BETWEEN_LINES = 30.0
+"""Where a bar can't be drawn over, such as the log file of a cluster."""
+
 
 class StepMetrics(Callback):
     """One row per optimizer step in metrics.csv, in every logger and behind the progress bar; summed over ranks before any division."""
@@ -33,9 +37,12 @@ class StepMetrics(Callback):
         self.columns: list[str] = []
         self.step_start = 0.0
         self.batch_start = 0.0
+        self.last_line = time.monotonic()
+        self.num_steps = 0
 
     def on_train_start(self, trainer: Trainer, module: Any) -> None:
         self.step_start = time.perf_counter()
+        self.num_steps = module.num_steps
         if trainer.is_global_zero:
             self.rows = [row for row in read_rows(self.path) if row["step"] <= trainer.global_step]
             self._rewrite()
@@ -79,6 +86,13 @@ class StepMetrics(Callback):
             shown = [name for name in ("loss", "reward", "kl") if name in metrics]
             note = " · ".join(f"{name} {metrics[name]:.3f}" for name in shown)
             self.progress.update(self.task, completed=step, note=note)
+            if not self.progress.console.is_terminal and time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES:
+                self.last_line = time.monotonic()
+                left = self.progress.tasks[self.task].time_remaining
+                minutes = "" if left is None else f", {left / 60:.0f} min left"
+                self.progress.console.print(
+                    f"{self.title}: step {step} of {self.num_steps}{minutes} · {note}", highlight=False
+                )
 
     def _append(self, row: dict[str, float]) -> None:
         self.rows.append(row)
@@ -108,6 +122,29 @@ def read_rows(path: Path) -> list[dict[str, float]]:
         return []
     with path.open(encoding="utf-8", newline="") as file:
         return [{name: float(cell) for name, cell in row.items() if name and cell} for row in csv.DictReader(file)]
+
+
+class RolloutLog(Callback):
+    """One line for each completion of a rollout's first group: {"step": 12, "key": ..., "text": ..., "reward": 2.0, ...}"""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_start(self, trainer: Trainer, module: Any) -> None:
+        if trainer.is_global_zero and self.path.exists():
+            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+            whole = [line for line in lines if line.endswith("\n")]
+            kept = [line for line in whole if json.loads(line)["step"] <= trainer.global_step]
+            self.path.write_text("".join(kept), encoding="utf-8")
+
+    def on_train_batch_start(self, trainer: Trainer, module: Any, batch: Any, batch_idx: int) -> None:
+        examples, module.examples = module.examples, []
+        if examples and trainer.is_global_zero:
+            lines = [
+                json.dumps({"step": trainer.global_step + 1, **example}, ensure_ascii=False) for example in examples
+            ]
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write("\n".join(lines) + "\n")
 
 
 class RoundCheckpoints(Callback):

@@ -24,6 +24,13 @@ MakeRound = Callable[[Draw, int], Sequence[TokenBatch]]
 """(draw, number of the round) -> its micro-batches."""
 
 
+class Sealed:
+    """A batch that Lightning hands on whole: collections and dataclasses it takes apart to convert their tensors."""
+
+    def __init__(self, batch: TokenBatch) -> None:
+        self.batch = batch
+
+
 class RoundLoader:
     """RoundLoader(stream, make_round, num_rounds=60, batches_per_round=4)"""
 
@@ -37,14 +44,14 @@ class RoundLoader:
     def __len__(self) -> int:
         return self.num_rounds * self.batches_per_round
 
-    def __iter__(self) -> Iterator[TokenBatch]:
+    def __iter__(self) -> Iterator[Sealed]:
         records = _endless(self.stream)
         while self.round < self.num_rounds:
             batches = self.make_round(lambda: next(records), self.round)
             if len(batches) != self.batches_per_round:
                 raise DataError(f"round {self.round} has {len(batches)} micro-batches, not {self.batches_per_round}")
             self.round += 1
-            yield from batches
+            yield from map(Sealed, batches)
 
     def state_dict(self) -> dict[str, Any]:
         return {"round": self.round, "stream": self.stream.state_dict()}

@@ -31,6 +31,9 @@ def add_adapters(model: Any, config: LoraConfig) -> None:
         peft.inject_adapter_in_model(settings, decoder, adapter_name=ADAPTER)
     except ValueError as error:
         raise ConfigError(f"model.lora.targets are {config.targets}; the language model has no such layers") from error
+    for name, parameter in decoder.named_parameters():
+        if ".lora_" in name:  # small updates would be rounded away in the bfloat16 of a frozen base
+            parameter.data = parameter.data.float()
     model.urt_lora_scale = config.alpha / config.rank
 
 

@@ -59,7 +59,7 @@ def grpo_objective(policy_logprobs: Float[Tensor, "P G C"], batch: ExperienceBat
 def cispo_surrogate(
     policy: Float[Tensor, "B T"],
     old: Float[Tensor, "B T"],
-    advantages: Float[Tensor, "B #T"],
+    advantages: Float[Tensor, " B #T"],
     mask: Bool[Tensor, "B T"],
     *,
     clip_low: float,

@@ -21,7 +21,6 @@ STRATEGIES = (
     "lightning.pytorch.strategies.DeepSpeedStrategy",
 )
 LOGGERS = (
-    "lightning.pytorch.loggers.CSVLogger",
     "lightning.pytorch.loggers.TensorBoardLogger",
     "lightning.pytorch.loggers.WandbLogger",
 )
@@ -41,6 +40,7 @@ def make_trainer(config: TrainConfig, *, callbacks: Sequence[Callback], with_log
         strategy=third_party(sized(config), allowed=STRATEGIES, field="strategy") if config.strategy else "auto",
         logger=make_loggers(config) if with_loggers else False,
         callbacks=list(callbacks),
+        gradient_clip_val=_clipping_of_deepspeed(config),
         max_epochs=1,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
@@ -54,6 +54,12 @@ def make_trainer(config: TrainConfig, *, callbacks: Sequence[Callback], with_log
             f" processes as a launcher starts: torchrun --nproc-per-node {trainer.world_size} apps/train.py ..."
         )
     return trainer
+
+
+def _clipping_of_deepspeed(config: TrainConfig) -> float | None:
+    """DeepSpeed clips inside of its engine; everywhere else the stage does."""
+    is_deepspeed = str(config.strategy.get("_target_")).endswith(".DeepSpeedStrategy")
+    return config.stage_config.max_grad_norm or None if is_deepspeed else None
 
 
 def _is_launched() -> bool:
@@ -84,7 +90,6 @@ def make_loggers(config: TrainConfig) -> list[Any]:
     """All write into the folder of the run."""
     places = {
         "TensorBoardLogger": {"name": "", "version": "tensorboard"},
-        "CSVLogger": {"name": "", "version": "csv"},
         "WandbLogger": {"name": f"{config.recipe}-{config.stage.value}"},
     }
     loggers = []

@@ -91,7 +91,7 @@ def conclude(config: TrainConfig, costs: list[PhaseCost], console: Console) -> P
     report = write_report(
         config.output_dir, recipe=config.recipe, split=split, data=ShardFolder(config.data_dir(split))
     )
-    console.print(
-        f"\nreport to open in a browser: {report}\ntables: {config.output_dir / 'results.md'}", highlight=False
-    )
+    tables = config.output_dir / "results.md"
+    # A path that is broken over two lines can't be copied.
+    console.print(f"\nreport to open in a browser: {report}\ntables: {tables}", highlight=False, soft_wrap=True)
     return report

@@ -135,10 +135,13 @@ class Policy(nn.Module):
 
     def token_logprobs(self, batch: TokenBatch, *, temperature: float = 1.0, entropy: bool = False) -> TokenLogprobs:
         """Log-probs [P, G, C] of the completion tokens under softmax(logits / temperature); 0 outside the completion mask."""
-        hidden = self.completion_hidden(batch)
+        hidden, weight = self.completion_hidden(batch), self.model.get_output_embeddings().weight
+        if torch.is_autocast_enabled(hidden.device.type):  # which knows nothing of the head's kernel
+            computing = torch.get_autocast_dtype(hidden.device.type)
+            hidden, weight = hidden.to(computing), weight.to(computing)
         return linear_token_logprobs(
             hidden,
-            self.model.get_output_embeddings().weight,
+            weight,
             batch.completion_ids,
             temperature=temperature,
             entropy=entropy,

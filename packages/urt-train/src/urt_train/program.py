@@ -6,6 +6,7 @@ Everything here happens before torch is imported, so that a typing error costs h
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import re
 import sys
@@ -135,3 +136,8 @@ def _exit_on_error(run: Callable[[], object]) -> None:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILURE))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        print(f"error: {error.strerror}: {error.filename or 'a file of the run'}", file=sys.stderr)
+        sys.exit(EXIT_FAILURE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -48,6 +49,22 @@ class Sampled:
         """Numbers of the groups whose completions all earned the same."""
         total = self.rewards.total.reshape(-1, group_size)
         return (total.amax(-1) == total.amin(-1)).nonzero()[:, 0].tolist()
+
+    def lines(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """What was sampled for some prompts, for a reader: {"key": "train-000017", "text": "<think>...", "reward": 2.0, "format": 1.0, ...}"""
+        total = self.rewards.total
+        return [
+            {
+                "key": self.prompts[row].key,
+                "text": completion.text,
+                "tokens": len(completion.token_ids),
+                "finish_reason": str(completion.finish_reason),
+                "reward": float(total[row, number]),
+                **{part: float(self.rewards.of(part)[row, number]) for part in self.rewards.parts},
+            }
+            for row in rows
+            for number, completion in enumerate(self.groups[row])
+        ]
 
     def rows(self, numbers: Sequence[int], per_group: int) -> list[int]:
         return [number * per_group + row for number in numbers for row in range(per_group)]

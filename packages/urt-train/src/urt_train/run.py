@@ -12,7 +12,7 @@ from urt_core import Dialect, JudgeSpec, Task
 from urt_core.errors import CheckpointError
 from urt_core.judge import FILE_NAME as JUDGE_FILE
 from urt_data import PreferenceStream, ShardFolder
-from urt_train.callbacks import RoundCheckpoints, StepMetrics
+from urt_train.callbacks import RolloutLog, RoundCheckpoints, StepMetrics
 from urt_train.checkpoint import STATE, export_judge, is_complete, newest_checkpoint
 from urt_train.config import Batching, GRPOConfig, Stage, TrainConfig
 from urt_train.loader import RoundLoader, plan_rounds, rounds_of
@@ -42,12 +42,12 @@ def run_stage(config: TrainConfig, *, console: Console | None = None) -> Path:
     folder = open_run(config, inputs={"model": model_hash, "data": shards.manifest_sha256})
     model = model_folder(config, config.stage)
     if (model / JUDGE_FILE).exists():
-        console.print(f"{model} is there, made with these settings; ckpt_path=null trains it anew")
+        console.print(f"{model} is there, made with these settings; ckpt_path=null trains it anew", soft_wrap=True)
         return model
     policy = open_policy(config, data_manifest=shards.manifest_sha256)
     fit(config, policy, shards, folder=folder, console=console)
     export_judge(policy, model)
-    console.print(f"{TITLES[config.stage]}: {model}")
+    console.print(f"{TITLES[config.stage]}: {model}", soft_wrap=True)
     return model
 
 
@@ -68,7 +68,7 @@ def fit(config: TrainConfig, policy: Policy, shards: ShardFolder, *, folder: Pat
         console=console if config.trainer.progress_bar else None,
     )
     checkpoints = RoundCheckpoints(folder / "checkpoints", every=stage.save_every, keep=stage.keep_checkpoints)
-    trainer = make_trainer(config, callbacks=[metrics, checkpoints])
+    trainer = make_trainer(config, callbacks=[metrics, RolloutLog(folder / "rollouts.jsonl"), checkpoints])
     plan = plan_rounds(stage, num_ranks=trainer.world_size)
     stream = PreferenceStream(
         shards,

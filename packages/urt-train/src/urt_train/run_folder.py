@@ -47,7 +47,7 @@ def open_run(config: TrainConfig, *, inputs: Mapping[str, str]) -> Path:
     if config.ckpt_path is None:
         for leftover in ("checkpoints", "model", "tensorboard"):
             shutil.rmtree(folder / leftover, ignore_errors=True)
-        for name in ("metrics.csv", "inputs.json", "config.yaml"):
+        for name in ("metrics.csv", "rollouts.jsonl", "inputs.json", "config.yaml"):
             (folder / name).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)))

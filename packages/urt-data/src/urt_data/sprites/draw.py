@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from urt_data.sprites.world import AUTHENTICITY_FLAWS, SHAPES, Flaw, Group, Scene
+from urt_data.sprites.world import AUTHENTICITY_FLAWS, COLOURS, SHAPES, Flaw, Group, Scene
 
 SHEET_FILE = Path(__file__).with_name("sheet.png")
 SHEET_SIZE = 48
@@ -30,6 +30,9 @@ RGB = {
 GROUNDS = ((240, 240, 236), (228, 236, 240), (240, 232, 222))
 TINT = (255, 120, 20)
 TINT_SHARE = 0.28
+BLUR_RADIUS = 2.2
+NOISE_SCALE = 60  # standard deviation, in levels of 255
+SHAKE = GRID // 2  # in pixels, sideways: between the places where things stand
 
 
 @functools.cache
@@ -71,9 +74,9 @@ def _broken(thing: Image.Image, flaw: Flaw | None) -> Image.Image:
 def _finish(canvas: Image.Image, flaw: Flaw | None, rng: random.Random) -> Image.Image:
     """The flaws of the whole picture: blur, noise, a colour cast."""
     if flaw == Flaw.BLURRED:
-        return canvas.filter(ImageFilter.GaussianBlur(1.7))
+        return canvas.filter(ImageFilter.GaussianBlur(BLUR_RADIUS))
     if flaw == Flaw.NOISY:
-        noise = np.random.default_rng(rng.getrandbits(32)).normal(0, 46, (*canvas.size[::-1], 3))
+        noise = np.random.default_rng(rng.getrandbits(32)).normal(0, NOISE_SCALE, (*canvas.size[::-1], 3))
         return Image.fromarray((np.asarray(canvas) + noise).clip(0, 255).astype(np.uint8))
     if flaw == Flaw.TINTED:
         return Image.blend(canvas, Image.new("RGB", canvas.size, TINT), TINT_SHARE)
@@ -112,12 +115,14 @@ def draw_clip(scene: Scene, *, flaws: frozenset[Flaw] = frozenset(), rng: random
     ground = rng.choice(GROUNDS)
     broken = next((flaw for flaw in flaws if flaw in AUTHENTICITY_FLAWS), None)
     frames = [Image.new("RGB", FRAME_SIZE, ground) for _ in range(NUM_FRAMES)]
-    turned = rng.choice([shape for shape in SHAPES if shape not in {group.shape for group in scene.groups}])
+    other_shape = rng.choice([shape for shape in SHAPES if shape not in {group.shape for group in scene.groups}])
+    other_colour = rng.choice([colour for colour in COLOURS if colour not in {group.colour for group in scene.groups}])
     for side, group in enumerate(scene.groups):
         for frame, (canvas, y) in enumerate(zip(frames, _heights(group, rng), strict=True)):
-            shape = turned if Flaw.CHANGING in flaws and frame >= NUM_FRAMES // 2 else group.shape
-            thing = _broken(sprite(shape, group.colour), broken)
-            shake = GRID if Flaw.JITTERY in flaws and frame % 2 else 0
+            is_other = Flaw.CHANGING in flaws and frame >= NUM_FRAMES // 2
+            thing = sprite(other_shape, other_colour) if is_other else sprite(group.shape, group.colour)
+            thing = _broken(thing, broken)
+            shake = SHAKE if Flaw.JITTERY in flaws and frame % 2 else 0
             canvas.paste(thing, (side * FRAME_SIZE[0] // 2 + shake, y), thing)
     if Flaw.FLICKERING in flaws:
         frames = [frame.point(lambda value: value // 3) if i % 2 else frame for i, frame in enumerate(frames)]

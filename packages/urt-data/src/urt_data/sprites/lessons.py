@@ -1,4 +1,4 @@
-"""What the tiny base model learns before any stage: to see, to say, to hold words against a picture, to add.
+"""What the tiny base model learns before any stage: to see, to say, to hold words against a picture, to look up, to add.
 
 Lessons use the words of the judgements but none of their shape: no prompt of a dialect, no score, no verdict. They are to
 the tiny model what pre-training is to a real one. A lesson is drawn from (seed, step, index), so any process draws the same.
@@ -20,10 +20,12 @@ from urt_data.sprites.world import Flaw, Scene, Split, sample_scene, split_of
 CLIP_SHARE = 0.4
 FLAW_SHARE = 0.35
 MISREAD_SHARE = 0.6
-KINDS = {"describe": 20, "check": 28, "check_both": 20, "answer": 20, "add": 6, "more": 6}
+KINDS = {"describe": 16, "check": 24, "check_both": 24, "answer": 28, "add": 8}
 SCORES = (2, 3, 4, 5, 7, 8, 9)
 SUMS = 4
 """Sums in one lesson: a lesson of a single token would weigh nothing beside a description."""
+QUESTIONS = 3
+"""Questions about one view, for the same reason: what is learned here is looking one word up."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,31 +78,19 @@ def _check_both(rng: random.Random) -> Lesson:
 
 def _answer(rng: random.Random) -> Lesson:
     view = _view(_asked_and_shown(rng)[1], rng)
-    question = ask(view.scene, rng)
-    said = rng.choice((question.truth, question.wrong(view.scene, rng), question.vague(rng)))
-    seen = f"{view.scene.left}, {view.scene.right}. The answer is {question.truth}."
-    completion = f"{seen} {held_against(question.truth, said)}"
-    return _lesson(view.draw("media", rng), f"{question.text} {question.say(said)}", completion=completion)
-
-
-def _three_scores(rng: random.Random) -> list[int]:
-    return [rng.choice(SCORES) for _ in range(3)]
+    asked, answered = [], [f"{view.scene.left}, {view.scene.right}."]
+    for _ in range(QUESTIONS):
+        question = ask(view.scene, rng)
+        said = rng.choice((question.truth, question.wrong(view.scene, rng), question.vague(rng)))
+        asked.append(f"{question.text} {question.say(said)}")
+        answered.append(f"The answer is {question.truth}. {held_against(question.truth, said)}")
+    return _lesson(view.draw("media", rng), " ".join(asked), completion=" ".join(answered))
 
 
 def _add(rng: random.Random) -> Lesson:
-    rows = [_three_scores(rng) for _ in range(SUMS)]
+    rows = [[rng.choice(SCORES) for _ in range(3)] for _ in range(SUMS)]
     sums = "\n".join(f"{'+'.join(map(str, row))}={sum(row)}" for row in rows)
     return _lesson("Add: " + ", ".join("+".join(map(str, row)) for row in rows), completion=sums)
-
-
-def _more(rng: random.Random) -> Lesson:
-    rows = []
-    while len(rows) < SUMS:
-        first, second = sum(_three_scores(rng)), sum(_three_scores(rng))
-        if first != second:
-            rows.append((first, second))
-    asked = ", ".join(f"{first} or {second}" for first, second in rows)
-    return _lesson(f"Which is more: {asked}?", completion="\n".join(str(max(row)) for row in rows))
 
 
 def _lesson(*parts: str | Media, completion: str) -> Lesson:
@@ -113,7 +103,6 @@ _MAKERS = {
     "check_both": _check_both,
     "answer": _answer,
     "add": _add,
-    "more": _more,
 }
 
 

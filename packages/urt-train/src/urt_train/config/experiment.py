@@ -25,7 +25,7 @@ class TrainerConfig:
     num_nodes: int = 1
     """Nodes; more than one is launched by torchrun or SLURM."""
     precision: str = "32-true"
-    """32-true, bf16-mixed or bf16-true."""
+    """32-true, or bf16-mixed: computes in bfloat16, keeps weights and optimizer in float32, where small updates are not rounded away."""
     num_threads: int | None = None
     """CPU threads of one process; null leaves it to torch."""
     log_every: int = 1
@@ -35,7 +35,7 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         one_of(self, "accelerator", ["auto", "cpu", "gpu"])
-        one_of(self, "precision", ["32-true", "bf16-mixed", "bf16-true"])
+        one_of(self, "precision", ["32-true", "bf16-mixed"])
         at_least(self, 1, "num_nodes", "num_threads", "log_every")
         if self.devices != "auto" and not (self.devices.isdigit() and int(self.devices) > 0):
             raise ConfigError(f"trainer.devices is {self.devices!r}; allowed: auto, or a number above 0")

@@ -80,18 +80,19 @@ class GRPO(StageModule):
 
     def make_rollout(self, draw: Draw, number: int) -> list[ExperienceBatch]:
         """Micro-batches of one rollout, with everything in them that does not depend on the weights to come."""
-        sampled = self.sample(self.drawn(draw, number), seed=self.rollout_seed(number))
-        for attempt in range(1, self.config.resample_rounds + 1):
-            if not any_rank(bool(sampled.without_variance(self.config.group_size)), device=self.policy.device):
-                break
-            others = self.sample(self.drawn(draw, number), seed=self.rollout_seed(number, attempt))
-            sampled = replace_groups(sampled, others, group_size=self.config.group_size, encode=self.policy.encode)
-        self.add(**rollout_sums(sampled))
-        rollout = experience(sampled, self.advantages(sampled.rewards), mask_truncated=self.config.mask_truncated)
-        batches = micro_batches(rollout, num_batches=self.plan.batches_per_round, size=self.plan.batch_size)
-        with self.timed("logprobs"):
-            batches = [self.with_frozen_logprobs(batch) for batch in batches]
-            self.check_parity(batches[0], number)
+        with self.computing():
+            sampled = self.sample(self.drawn(draw, number), seed=self.rollout_seed(number))
+            for attempt in range(1, self.config.resample_rounds + 1):
+                if not any_rank(bool(sampled.without_variance(self.config.group_size)), device=self.policy.device):
+                    break
+                others = self.sample(self.drawn(draw, number), seed=self.rollout_seed(number, attempt))
+                sampled = replace_groups(sampled, others, group_size=self.config.group_size, encode=self.policy.encode)
+            self.note(sampled)
+            rollout = experience(sampled, self.advantages(sampled.rewards), mask_truncated=self.config.mask_truncated)
+            batches = micro_batches(rollout, num_batches=self.plan.batches_per_round, size=self.plan.batch_size)
+            with self.timed("logprobs"):
+                batches = [self.with_frozen_logprobs(batch) for batch in batches]
+                self.check_parity(batches[0], number)
         return self.with_divisors(batches)
 
     def training_step(self, batch: ExperienceBatch, batch_idx: int) -> Tensor:
@@ -108,6 +109,11 @@ class GRPO(StageModule):
             ratio=result.ratio_sum,
         )
         return self.step_share(result.loss)
+
+    def note(self, sampled: Sampled) -> None:
+        """Count the rollout for the metrics, and keep its first group for the reader of `rollouts.jsonl`."""
+        self.add(**rollout_sums(sampled))
+        self.examples += sampled.lines(range(self.prompts_per_group))
 
     def drawn(self, draw: Draw, number: int) -> list[PreferenceRecord]:
         """The next records; of several candidates for each prompt those whose groups are likely to differ in reward."""

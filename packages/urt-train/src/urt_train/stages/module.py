@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 from urt_train.batching import TokenBatch
 from urt_train.config import Schedule, StageConfig
 from urt_train.errors import NonFiniteError
+from urt_train.loader import Sealed
 from urt_train.policy import Policy
 from urt_train.sharding import shard
 
@@ -35,6 +36,8 @@ class StageModule(LightningModule):
         self.frozen: tuple[Policy, ...] = ()
         """Policies that do not learn. In a tuple, because a module would be saved and wrapped with the policy."""
         self.is_sharded = False
+        self.examples: list[dict[str, Any]] = []
+        """Sampled completions that nobody has written down yet."""
 
     def configure_model(self) -> None:
         """Shard under FSDP2; the other strategies take the model as it is."""
@@ -50,6 +53,10 @@ class StageModule(LightningModule):
     def on_fit_start(self) -> None:
         for policy in self.frozen:
             policy.to(self.device)
+
+    def computing(self) -> AbstractContextManager[Any]:
+        """The trainer's precision, for what is computed outside of a training step."""
+        return self._trainer.precision_plugin.forward_context() if self._trainer is not None else nullcontext()
 
     def step_share(self, loss: Tensor) -> Tensor:
         """A share of the step's loss as Lightning wants it returned."""
@@ -101,7 +108,9 @@ class StageModule(LightningModule):
         )
 
     def configure_gradient_clipping(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
-        """Runs between the last backward pass and the optimizer step."""
+        """Runs between the last backward pass and the optimizer step. DeepSpeed clips by itself, to `gradient_clip_val`."""
+        if self.trainer.strategy.handles_gradient_accumulation:
+            return
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.max_grad_norm or math.inf)
         self.grad_norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)  # pyright: ignore
@@ -112,6 +121,7 @@ class StageModule(LightningModule):
             )
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        batch = batch.batch if isinstance(batch, Sealed) else batch
         return batch.to(device) if isinstance(batch, TokenBatch) else batch
 
 
