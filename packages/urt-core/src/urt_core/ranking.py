@@ -1,15 +1,18 @@
 """Pairwise comparisons of N candidates -> win rates, Bradley-Terry strengths, and which pairs to compare at all."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from typing import Any, Literal
 
 from urt_core.comparison import Comparison
-from urt_core.engines import Status
+from urt_core.engines import Status, Usage
+from urt_core.errors import ConfigError
 from urt_core.records import Preference
 
 Pair = tuple[int, int]
+RankMethod = Literal["round_robin", "swiss"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,9 +32,40 @@ class Ranking:
     num_failed: int
     comparisons: dict[Pair, Comparison] = field(repr=False)
     """(i, j) -> comparison with candidate i as first."""
+    key: str = "rank"
+
+    @property
+    def status(self) -> Status:
+        """`ok` if every candidate was judged at least once; otherwise why a comparison of one that was not has failed."""
+        for candidate, rate in enumerate(self.win_rates):
+            if math.isnan(rate):
+                met = [comparison.status for pair, comparison in self.comparisons.items() if candidate in pair]
+                return met[0] if met else Status.PARSE_ERROR
+        return Status.OK
+
+    @property
+    def usage(self) -> Usage:
+        return sum((comparison.usage for comparison in self.comparisons.values()), Usage())
+
+    @property
+    def detail(self) -> str:
+        return next((c.detail for c in self.comparisons.values() if c.status is not Status.OK), "")
+
+    def to_json(self) -> dict[str, Any]:
+        """Comparisons with their votes included; a win rate that does not exist is null."""
+        return {
+            "key": self.key,
+            "status": str(self.status),
+            "win_rates": [None if math.isnan(rate) else rate for rate in self.win_rates],
+            "strengths": list(self.strengths),
+            "order": list(self.order),
+            "num_failed": self.num_failed,
+            "usage": self.usage.to_json(),
+            "comparisons": [{"pair": list(pair)} | c.to_json() for pair, c in self.comparisons.items()],
+        }
 
 
-def rank_candidates(num_candidates: int, comparisons: dict[Pair, Comparison]) -> Ranking:
+def rank_candidates(num_candidates: int, comparisons: dict[Pair, Comparison], *, key: str = "rank") -> Ranking:
     wins = [[0.0] * num_candidates for _ in range(num_candidates)]
     num_failed = 0
     for (i, j), comparison in comparisons.items():
@@ -49,6 +83,7 @@ def rank_candidates(num_candidates: int, comparisons: dict[Pair, Comparison]) ->
         order=tuple(sorted(range(num_candidates), key=lambda i: -strengths[i])),
         num_failed=num_failed,
         comparisons=comparisons,
+        key=key,
     )
 
 
@@ -74,6 +109,22 @@ def bradley_terry(wins: Sequence[Sequence[float]], *, prior: float = 0.1, tolera
     logs = [math.log(strength) for strength in strengths]
     centre = sum(logs) / num if num else 0.0
     return tuple(value - centre for value in logs)
+
+
+def rounds(
+    num_candidates: int, method: RankMethod, num_rounds: int | None, comparisons: Mapping[Pair, Comparison]
+) -> Iterator[list[Pair]]:
+    """The pairs of each round; `comparisons` has to hold the results of one round when the next is asked for."""
+    if num_candidates < 2:
+        raise ConfigError(f"a ranking got {num_candidates} candidates; it needs at least 2")
+    if method == "round_robin":
+        yield round_robin(num_candidates)
+    elif method == "swiss":
+        for _ in range(num_rounds or swiss_rounds(num_candidates)):
+            standing = rank_candidates(num_candidates, dict(comparisons))
+            yield swiss_pairs(standing.strengths, set(comparisons))
+    else:
+        raise ConfigError(f"method is {method!r}; allowed: 'round_robin', 'swiss'")
 
 
 def round_robin(num_candidates: int) -> list[Pair]:

@@ -1,9 +1,11 @@
 """`Scorer`: compare, score and rank candidates with a judge, and say plainly where it could not judge."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import replace
+from functools import partial
 from os import PathLike
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from urt_core.asking import Asker, Question
 from urt_core.calibration import Calibration
@@ -14,11 +16,13 @@ from urt_core.media import MediaPolicy, as_media, preprocessing_id
 from urt_core.media.sources import Download
 from urt_core.points import PointRequest, PointScore, score_votes
 from urt_core.prompts import Dialect, PointContract, render, render_point
-from urt_core.ranking import Pair, Ranking, rank_candidates, round_robin, swiss_pairs, swiss_rounds
+from urt_core.ranking import Pair, Ranking, RankMethod, rank_candidates, rounds
 from urt_core.records import PreferenceRecord, Task
 
+if TYPE_CHECKING:
+    from urt_core.cache import CompletionCache
+
 Orders = Literal["both", "given"]
-RankMethod = Literal["round_robin", "swiss"]
 
 
 class Scorer:
@@ -75,6 +79,20 @@ class Scorer:
         loaded = load_engine(path_or_id, kind=engine, policy=shown, batch_size=batch_size, device=device)
         return cls(engine=loaded, dialect=asked, **settings)
 
+    def with_cache(self, cache: "CompletionCache | str | PathLike[str]") -> "Scorer":
+        """The same scorer, which pays for no request twice."""
+        from urt_core.cache import CompletionCache
+        from urt_core.engines.cached import CachedEngine
+
+        store = cache if isinstance(cache, CompletionCache) else CompletionCache(cache)
+        return self.with_engine(CachedEngine(self.engine, cache=store))
+
+    def with_engine(self, engine: Engine | AsyncEngine) -> "Scorer":
+        """The same questions to another engine."""
+        other = copy(self)
+        other.engine, other._asker = engine, Asker(engine)
+        return other
+
     # Pairs
 
     def compare(
@@ -119,7 +137,7 @@ class Scorer:
         votes: int | None = None,
     ) -> Iterator[Comparison]:
         """Judge records lazily, in their order or (`ordered=False`) as they finish; `Comparison.key` tells which is which."""
-        questions = (self._pair_question(record, orders) for record in records)
+        questions = (self.pair_question(record, orders) for record in records)
         return self._asker.ask(questions, with_votes(self.sampling, votes), ordered=ordered)
 
     def acompare_batch(
@@ -130,7 +148,7 @@ class Scorer:
         orders: Orders | None = None,
         votes: int | None = None,
     ) -> AsyncIterator[Comparison]:
-        questions = (self._pair_question(record, orders) for record in records)
+        questions = (self.pair_question(record, orders) for record in records)
         return self._asker.aask(questions, with_votes(self.sampling, votes), ordered=ordered)
 
     def record(
@@ -147,9 +165,10 @@ class Scorer:
             return failed_comparison(key=key, task=task, completion=bad_media(error), method=self.probability)
         return PreferenceRecord(key=key, task=task, text=text, first=first, second=second, media=media)
 
-    def _pair_question(
-        self, record: PreferenceRecord | Comparison, orders: Orders | None
+    def pair_question(
+        self, record: PreferenceRecord | Comparison, orders: Orders | None = None
     ) -> Question[Comparison] | Comparison:
+        """What is asked about a pair, and how the answers become its comparison."""
         if isinstance(record, Comparison):
             return record
         asked = asked_orders(orders) if orders else self.orders
@@ -193,7 +212,7 @@ class Scorer:
         ordered: bool = True,
         votes: int | None = None,
     ) -> Iterator[PointScore]:
-        questions = (self._point_question(request, PointContract(contract)) for request in requests)
+        questions = (self.point_question(request, PointContract(contract)) for request in requests)
         return self._asker.ask(questions, with_votes(self.sampling, votes), ordered=ordered)
 
     def ascore_batch(
@@ -204,7 +223,7 @@ class Scorer:
         ordered: bool = True,
         votes: int | None = None,
     ) -> AsyncIterator[PointScore]:
-        questions = (self._point_question(request, PointContract(contract)) for request in requests)
+        questions = (self.point_question(request, PointContract(contract)) for request in requests)
         return self._asker.aask(questions, with_votes(self.sampling, votes), ordered=ordered)
 
     def point_request(
@@ -229,7 +248,7 @@ class Scorer:
             return score_votes(request, [bad_media(error)], contract=PointContract(contract))
         return PointRequest(key=key, task=task, text=text, candidate=candidate, media=media)
 
-    def _point_question(
+    def point_question(
         self, request: PointRequest | PointScore, contract: PointContract
     ) -> Question[PointScore] | PointScore:
         if isinstance(request, PointScore):
@@ -264,26 +283,45 @@ class Scorer:
         key: str = "rank",
     ) -> Ranking:
         """Compare pairs of `candidates`: all of them, or `num_rounds` Swiss rounds (default: about log2 of their number)."""
-        if len(candidates) < 2:
-            raise ConfigError(f"rank got {len(candidates)} candidates; it needs at least 2")
-        if method not in ("round_robin", "swiss"):
-            raise ConfigError(f"method is {method!r}; allowed: 'round_robin', 'swiss'")
-
-        def record(pair: Pair) -> PreferenceRecord | Comparison:
-            first, second = candidates[pair[0]], candidates[pair[1]]
-            name = f"{key}-{pair[0]}-{pair[1]}"
-            return self.record(task=task, text=text, first=first, second=second, media=media, key=name)
-
+        request = partial(self._pair, task=task, text=text, candidates=candidates, media=media, key=key)
         comparisons: dict[Pair, Comparison] = {}
-        for _ in range(1 if method == "round_robin" else num_rounds or swiss_rounds(len(candidates))):
-            if method == "round_robin":
-                pairs = round_robin(len(candidates))
-            else:
-                standing = rank_candidates(len(candidates), comparisons)
-                pairs = swiss_pairs(standing.strengths, set(comparisons))
-            results = self.compare_batch(map(record, pairs), orders=orders, votes=votes)
+        for pairs in rounds(len(candidates), method, num_rounds, comparisons):
+            results = self.compare_batch(map(request, pairs), orders=orders, votes=votes)
             comparisons |= dict(zip(pairs, results, strict=True))
-        return rank_candidates(len(candidates), comparisons)
+        return rank_candidates(len(candidates), comparisons, key=key)
+
+    async def arank(
+        self,
+        *,
+        task: Task | str,
+        text: str,
+        candidates: Sequence[Any],
+        media: Any = None,
+        method: RankMethod = "round_robin",
+        num_rounds: int | None = None,
+        orders: Orders | None = None,
+        votes: int | None = None,
+        key: str = "rank",
+    ) -> Ranking:
+        request = partial(self._pair, task=task, text=text, candidates=candidates, media=media, key=key)
+        comparisons: dict[Pair, Comparison] = {}
+        for pairs in rounds(len(candidates), method, num_rounds, comparisons):
+            results = self.acompare_batch(map(request, pairs), orders=orders, votes=votes)
+            comparisons |= dict(zip(pairs, [comparison async for comparison in results], strict=True))
+        return rank_candidates(len(candidates), comparisons, key=key)
+
+    def _pair(
+        self, pair: Pair, *, task: Task | str, text: str, candidates: Sequence[Any], media: Any, key: str
+    ) -> PreferenceRecord | Comparison:
+        first, second = pair
+        return self.record(
+            task=task,
+            text=text,
+            first=candidates[first],
+            second=candidates[second],
+            media=media,
+            key=f"{key}-{first}-{second}",
+        )
 
     def _media(self, value: Any, task: Task, name: str) -> Any:
         return as_media(value, kind=task.media_kind, name=name, download=self.download, allow_paths=self.allow_paths)

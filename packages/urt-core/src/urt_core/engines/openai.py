@@ -4,11 +4,11 @@ import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
 from weakref import WeakKeyDictionary
 
-import httpx
 import openai
 
 from urt_core.engines import Completion, FinishReason, SamplingParams
@@ -19,6 +19,9 @@ from urt_core.errors import BudgetError, ConfigError, MediaError
 from urt_core.media import MediaPolicy, prompt_frames
 from urt_core.prompts import Prompt
 from urt_core.streaming import BACKGROUND
+
+# The client has moved from httpx to httpx2; the Timeout that it re-exports tells which of the two it speaks.
+HTTP: Any = import_module(openai.Timeout.__module__.split(".")[0])
 
 
 class OpenAIEngine:
@@ -135,7 +138,7 @@ class OpenAIEngine:
                 timeout = min(self.retry.attempt_timeout_s, deadline - loop.time())
                 async with asyncio.timeout(timeout):
                     self.num_attempts += 1
-                    response = await client.post("/chat/completions", body=body, cast_to=httpx.Response)
+                    response = await client.post("/chat/completions", body=body, cast_to=HTTP.Response)
                 completions = read_response(response.content, accepted_models=self.accepted_models)
                 if self.budget:
                     self.budget.add(completions[0].usage)
@@ -175,7 +178,7 @@ class OpenAIEngine:
         """Connections belong to an event loop; callers may have several."""
         loop = asyncio.get_running_loop()
         if loop not in self._connections:
-            limits = httpx.Limits(max_connections=self.concurrency, max_keepalive_connections=self.concurrency)
+            limits = HTTP.Limits(max_connections=self.concurrency, max_keepalive_connections=self.concurrency)
             client = openai.AsyncOpenAI(
                 base_url=self.base_url,
                 api_key=self._api_key,

@@ -101,10 +101,10 @@ class SharedPromptCache:
     def __init__(self, prefilled: DynamicCache, *, prompt_mask: Tensor, group_size: int) -> None:
         self.cache = prefilled
         self.rows = RowMap(len(prompt_mask), group_size, prompt_mask.device)
-        layer: Any
-        for index, layer in enumerate(prefilled.layers):
+        layers: list[Any] = prefilled.layers
+        for index, layer in enumerate(layers):
             if type(layer) is DynamicLayer:
-                prefilled.layers[index] = SharedPromptLayer(layer, self.rows, prompt_mask)
+                layers[index] = SharedPromptLayer(layer, self.rows, prompt_mask)
             elif type(layer) is LinearAttentionLayer:
                 # Recurrent states (Qwen3.5) do not grow: each row simply gets its own.
                 layer.reorder_cache(self.rows.prompt)

@@ -1,0 +1,129 @@
+"""Judging with vLLM in this process (`pip install "urt-core[vllm]"`).
+
+vLLM gets the frames that `load_frames` gives every engine and one unexpanded image slot per frame; it expands the slots
+itself. Its own limits on pixels are set to those of the policy, so that it resizes the way the transformers engine does.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from urt_core.engines import Completion, FinishReason, SamplingParams, Usage
+from urt_core.errors import EngineError, MediaError
+from urt_core.media import MediaPolicy, PromptFrames, prompt_frames
+from urt_core.prompts import Prompt
+
+FINISH_REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
+
+
+class VLLMEngine:
+    """`llm` is a `vllm.LLM`, given when its settings are the caller's business.
+
+    engine = VLLMEngine.from_pretrained("outputs/tiny/grpo/model", policy=MediaPolicy())
+    """
+
+    def __init__(self, llm: Any, tokenizer: Any, *, policy: MediaPolicy, model: str, batch_size: int = 256) -> None:
+        self.llm, self.tokenizer, self.policy, self.model = llm, tokenizer, policy, model
+        self.batch_size = batch_size
+        """Completions handed over together; vLLM schedules them itself."""
+        self.bad_words_ids = sorted(forbidden_token_ids(llm, tokenizer))
+
+    @classmethod
+    def from_pretrained(
+        cls, path: str | Path, *, policy: MediaPolicy, max_images: int = 32, **settings: Any
+    ) -> "VLLMEngine":
+        """`settings` go to `vllm.LLM`. Without CUDA the engine runs in this process and eagerly."""
+        try:
+            import torch
+            import vllm
+            from transformers import AutoTokenizer
+        except ImportError as error:
+            raise EngineError('vLLM is not installed: pip install "urt-core[vllm]"') from error
+        if not torch.cuda.is_available():
+            os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+            settings.setdefault("enforce_eager", True)
+        llm = vllm.LLM(
+            model=str(path),
+            # Log-probabilities after temperature, as the trainer computes them.
+            logprobs_mode=settings.pop("logprobs_mode", "processed_logprobs"),
+            limit_mm_per_prompt={"image": max_images, "video": 0},
+            mm_processor_kwargs={"size": {"shortest_edge": policy.min_pixels, "longest_edge": policy.max_pixels}},
+            # Defaults of the model's generation config must not mix into the sampling parameters that are sent.
+            generation_config="vllm",
+            **settings,
+        )
+        return cls(llm, AutoTokenizer.from_pretrained(path), policy=policy, model=str(path))
+
+    def generate(self, prompts: Sequence[Prompt], sampling: SamplingParams) -> list[list[Completion]]:
+        groups: list[list[Completion]] = [[] for _ in prompts]
+        readable, requests = [], []
+        for index, prompt in enumerate(prompts):
+            try:
+                requests.append(self._request(prompt, prompt_frames(prompt, policy=self.policy)))
+                readable.append(index)
+            except MediaError as error:
+                bad = Completion(text="", finish_reason=FinishReason.BAD_MEDIA, detail=str(error))
+                groups[index] = [bad] * sampling.num_completions
+        if requests:
+            outputs = self.llm.generate(requests, [self._sampling(sampling)] * len(requests), use_tqdm=False)
+            for index, output in zip(readable, outputs, strict=True):
+                groups[index] = [self._completion(output, choice) for choice in output.outputs]
+        return groups
+
+    def _request(self, prompt: Prompt, frames: PromptFrames) -> dict[str, Any]:
+        from urt_core.engines.encoding import chat_text, check_special_tokens
+
+        num_frames = [len(images) for images in frames]
+        text = chat_text(self.tokenizer, prompt, num_frames=num_frames)
+        row = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        check_special_tokens(self.tokenizer, prompt, row, num_frames=num_frames)
+        images = [image for medium in frames for image in medium]
+        request: dict[str, Any] = {"prompt_token_ids": row}
+        return request | {"multi_modal_data": {"image": images}} if images else request
+
+    def _sampling(self, sampling: SamplingParams) -> Any:
+        import vllm
+
+        return vllm.SamplingParams(
+            n=sampling.num_completions,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            max_tokens=sampling.max_tokens,
+            seed=sampling.seed,
+            logprobs=0 if sampling.logprobs else None,
+            logit_bias=dict.fromkeys(self.bad_words_ids, -100.0),
+            skip_special_tokens=True,
+        )
+
+    def _completion(self, output: Any, choice: Any) -> Completion:
+        reason = FINISH_REASONS.get(choice.finish_reason)
+        if reason is None:
+            raise EngineError(
+                f"vLLM ended a completion with {choice.finish_reason!r}; known are {sorted(FINISH_REASONS)}"
+            )
+        token_ids = tuple(choice.token_ids)
+        logprobs: tuple[float, ...] = ()
+        texts: tuple[str, ...] = ()
+        if choice.logprobs is not None:
+            chosen = [at[token] for at, token in zip(choice.logprobs, token_ids, strict=True)]
+            logprobs = tuple(entry.logprob for entry in chosen)
+            texts = tuple(self.tokenizer.decode([token]) for token in token_ids)
+        first = choice.index == 0
+        return Completion(
+            text=choice.text,
+            finish_reason=reason,
+            token_ids=token_ids,
+            logprobs=logprobs,
+            token_texts=texts,
+            usage=Usage(prompt_tokens=len(output.prompt_token_ids) if first else 0, completion_tokens=len(token_ids)),
+        )
+
+
+def forbidden_token_ids(llm: Any, tokenizer: Any) -> set[int]:
+    """As for the transformers engine: image, video and role tokens, and rows of the output layer that no token owns."""
+    config = llm.llm_engine.model_config
+    vocabulary = config.get_vocab_size()
+    declared = config.try_get_generation_config().get("eos_token_id", tokenizer.eos_token_id)
+    eos = {declared} if isinstance(declared, int) else set(declared)
+    return (set(tokenizer.all_special_ids) | set(range(len(tokenizer), vocabulary))) - eos - {tokenizer.eos_token_id}
