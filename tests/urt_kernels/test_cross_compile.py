@@ -25,9 +25,13 @@ def pointers(names: str, kind: str = "fp32") -> dict[str, str]:
 
 
 def machine_code(module: str, kernel: str, types: dict[str, str], constants: dict[str, Any], **options: int) -> Any:
+    """The compiled kernel; `pytest -s` on this file prints what docs/experiments.md tabulates."""
     from urt_kernels.cross_compile import cross_compile
 
-    return cross_compile(getattr(import_module(f"urt_kernels.{module}"), kernel), types, constants, **options)
+    code = cross_compile(getattr(import_module(f"urt_kernels.{module}"), kernel), types, constants, **options)
+    settings = {name: value for name, value in constants.items() if not name.islower()}
+    print(f"\n{module}.{kernel} {options} {settings}\n    {code}")
+    return code
 
 
 @pytest.fixture(autouse=True)

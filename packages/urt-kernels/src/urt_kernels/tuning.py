@@ -2,7 +2,7 @@
 
 A size that followed the number of tokens would change the order of summation with the batch, and with it the bits of a row.
 The sizes are chosen from register counts of code compiled for sm_90 (no spills, 128-bit loads, see the cross-compilation
-tests); `apps/bench_kernels.py --sweep` times the candidates on a GPU.
+tests); `apps/bench_kernels.py` times them on a GPU.
 """
 
 from __future__ import annotations
