@@ -21,13 +21,16 @@ def group_batch(policy, records, *, group_size: int, seed: int = 0) -> TokenBatc
     return TokenBatch(prompts=prompts, completion_ids=ids, completion_mask=mask)
 
 
+@pytest.mark.parametrize("num_prompts", [5, 1], ids=["padded prompts", "one prompt, not padded"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
-def test_log_probs_and_gradients_equal_those_of_padded_rows(policy, records, dtype, tolerance, monkeypatch):
+def test_log_probs_and_gradients_equal_those_of_padded_rows(
+    policy, records, num_prompts, dtype, tolerance, monkeypatch
+):
     policy.to(dtype)
     if dtype is torch.float64:  # transformers computes norms and rotations in float32 whatever the model's type
         monkeypatch.setattr(torch, "float32", torch.float64)
         monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
-    batch = group_batch(policy, records[:5], group_size=3)
+    batch = group_batch(policy, records[:num_prompts], group_size=3)
     weights = torch.randn(batch.completion_ids.shape, generator=torch.Generator().manual_seed(1), dtype=dtype)
     results, gradients = [], []
     for batching in Batching:
