@@ -148,8 +148,8 @@ MAKE_LARGEST = """
 import io, sys
 from PIL import Image
 for mode, image_format, size in [
-    ("RGB", "PNG", (5000, 4000)), ("RGBA", "PNG", (5000, 4000)), ("RGB", "JPEG", (5000, 4000)), ("P", "GIF", (5000, 4000)),
-    ("RGBA", "WEBP", (5000, 4000)), ("RGB", "BMP", (3300, 3300)),
+    ("RGB", "PNG", (4096, 4096)), ("RGBA", "PNG", (4096, 4096)), ("RGB", "JPEG", (4096, 4096)), ("P", "GIF", (4096, 4096)),
+    ("RGBA", "WEBP", (4096, 4096)), ("RGB", "BMP", (3300, 3300)),
 ]:
     buffer = io.BytesIO()
     Image.new(mode, size).save(buffer, image_format, method=0, lossless=True, compress_level=1)

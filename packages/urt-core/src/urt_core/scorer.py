@@ -1,5 +1,6 @@
 """`Scorer`: compare, score and rank candidates with a judge, and say plainly where it could not judge."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
@@ -124,7 +125,10 @@ class Scorer:
         votes: int | None = None,
         key: str = "pair",
     ) -> Comparison:
-        record = self.record(task=task, text=text, first=first, second=second, media=media, key=key)
+        # Reading media may wait on a disk or a network.
+        record = await asyncio.to_thread(
+            self.record, task=task, text=text, first=first, second=second, media=media, key=key
+        )
         results = [comparison async for comparison in self.acompare_batch([record], orders=orders, votes=votes)]
         return results[0]
 
@@ -283,6 +287,7 @@ class Scorer:
         key: str = "rank",
     ) -> Ranking:
         """Compare pairs of `candidates`: all of them, or `num_rounds` Swiss rounds (default: about log2 of their number)."""
+        candidates = self.prepared(candidates, task=task)
         request = partial(self._pair, task=task, text=text, candidates=candidates, media=media, key=key)
         comparisons: dict[Pair, Comparison] = {}
         for pairs in rounds(len(candidates), method, num_rounds, comparisons):
@@ -303,6 +308,7 @@ class Scorer:
         votes: int | None = None,
         key: str = "rank",
     ) -> Ranking:
+        candidates = await asyncio.to_thread(self.prepared, candidates, task=task)
         request = partial(self._pair, task=task, text=text, candidates=candidates, media=media, key=key)
         comparisons: dict[Pair, Comparison] = {}
         for pairs in rounds(len(candidates), method, num_rounds, comparisons):
@@ -322,6 +328,20 @@ class Scorer:
             media=media,
             key=f"{key}-{first}-{second}",
         )
+
+    def prepared(self, candidates: Sequence[Any], *, task: Task | str) -> list[Any]:
+        """Candidates that are compared several times, fetched and encoded once. What can't be read stays as it is, and
+        each comparison with it says why."""
+        task = Task(task)
+        if not task.is_generation:
+            return list(candidates)
+        media: list[Any] = []
+        for index, candidate in enumerate(candidates):
+            try:
+                media.append(self._media(candidate, task, f"candidate{index}"))
+            except MediaError:
+                media.append(candidate)
+        return media
 
     def _media(self, value: Any, task: Task, name: str) -> Any:
         return as_media(value, kind=task.media_kind, name=name, download=self.download, allow_paths=self.allow_paths)

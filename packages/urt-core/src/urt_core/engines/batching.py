@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from urt_core.engines import Completion, Engine, SamplingParams
+from urt_core.errors import PromptError
 from urt_core.prompts import Prompt
 
 
@@ -29,6 +30,7 @@ class BatchingEngine:
         self.concurrency = 2 * self.batch_size
         self.num_batches = 0
         self._waiting: list[Waiting] = []
+        self._alone: list[Waiting] = []
         self._worker: asyncio.Task[None] | None = None
         # One thread: models are not made for concurrent use, and the event loop must go on meanwhile.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="urt-engine")
@@ -49,7 +51,7 @@ class BatchingEngine:
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(self.max_wait_s)
-        while self._waiting:
+        while self._waiting or self._alone:
             # A caller that has gone away has cancelled its futures.
             self._waiting = [item for item in self._waiting if not item.answer.cancelled()]
             batch = self._next_batch()
@@ -60,6 +62,10 @@ class BatchingEngine:
             running = loop.run_in_executor(self._thread, self.engine.generate, prompts, sampling)
             await asyncio.wait([running])
             error = running.exception()
+            if isinstance(error, PromptError) and len(batch) > 1:
+                # One caller's prompt must not fail the others': each is asked alone next.
+                self._alone = batch + self._alone
+                continue
             for index, item in enumerate(batch):
                 if item.answer.done():
                     continue
@@ -70,6 +76,8 @@ class BatchingEngine:
 
     def _next_batch(self) -> list[Waiting]:
         """The oldest request and those after it that are sampled alike, as many as fit."""
+        if self._alone:
+            return [self._alone.pop(0)]
         if not self._waiting:
             return []
         sampling = self._waiting[0].sampling
@@ -79,5 +87,6 @@ class BatchingEngine:
         self._waiting = [item for item in self._waiting if id(item) not in taken]
         return batch
 
-    def close(self) -> None:
-        self._thread.shutdown()
+    async def aclose(self) -> None:
+        """Wait for the batch that is being computed."""
+        await asyncio.to_thread(self._thread.shutdown)

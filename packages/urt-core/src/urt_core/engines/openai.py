@@ -20,8 +20,8 @@ from urt_core.media import MediaPolicy, prompt_frames
 from urt_core.prompts import Prompt
 from urt_core.streaming import BACKGROUND
 
-# The client has moved from httpx to httpx2; the Timeout that it re-exports tells which of the two it speaks.
-HTTP: Any = import_module(openai.Timeout.__module__.split(".")[0])
+# The client has moved from httpx to httpx2; what its connection class derives from tells which of the two it speaks.
+HTTP: Any = import_module(openai.DefaultAsyncHttpxClient.__mro__[1].__module__.split(".")[0])
 
 
 class OpenAIEngine:

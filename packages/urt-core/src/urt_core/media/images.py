@@ -5,7 +5,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from urt_core.errors import MediaError
 
@@ -35,13 +35,13 @@ DECODER_ERRORS = (
 class MediaLimits:
     """What is refused before decoding.
 
-    20 megapixels are 80 MB as Pillow stores them; the worst decoder (WebP) holds three copies for a moment.
+    4096 x 4096 pixels are 67 MB as Pillow stores them; the worst decoder (WebP) holds four copies for a moment.
 
-        MediaLimits(max_file_bytes=32 * 2**20, max_image_pixels=20_000_000, max_frames=4096)
+        MediaLimits(max_file_bytes=32 * 2**20, max_image_pixels=4096 * 4096, max_frames=4096)
     """
 
     max_file_bytes: int = 32 * 2**20
-    max_image_pixels: int = 20_000_000
+    max_image_pixels: int = 4096 * 4096
     max_frames: int = 4096
 
 
@@ -63,8 +63,11 @@ def decode_image(data: bytes, *, name: str = "image", limits: MediaLimits | None
     except MediaError:
         raise
     except DECODER_ERRORS as error:
+        # Pillow's own words for an unknown format hold an address in memory; details of equal files have to be equal.
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = "unknown format" if unknown else f"{type(error).__name__}: {str(error)[:200]}"
         raise MediaError(
-            f"{name}: not a readable image ({type(error).__name__}: {str(error)[:200]}); allowed formats: {', '.join(IMAGE_FORMATS)}"
+            f"{name}: not a readable image ({reason}); allowed formats: {', '.join(IMAGE_FORMATS)}"
         ) from error
 
 
@@ -80,12 +83,15 @@ def check_size(width: int, height: int, *, name: str, limits: MediaLimits) -> No
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    image = ImageOps.exif_transpose(image)
+    # Both calls copy even where nothing changes; of a large image a copy is 67 MB.
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16") or image.mode == "I":
         # Pillow's own conversion to 8 bits clips at 255 instead of scaling.
         image = image.convert("I").point(lambda level: level * (1 / 257)).convert("L")
     if image.has_transparency_data:
-        image = image.convert("RGBA")
+        if image.mode != "RGBA":
+            image = image.convert("RGBA")
         white = Image.new("RGB", image.size, (255, 255, 255))
         white.paste(image, mask=image.getchannel("A"))
         return white

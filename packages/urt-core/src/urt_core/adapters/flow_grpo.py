@@ -1,0 +1,91 @@
+"""flow_grpo: entries for its `multi_score`.
+
+    import flow_grpo.rewards
+    from urt_core.adapters import flow_grpo as urt
+
+    flow_grpo.rewards.multi_score = urt.extend_multi_score(
+        flow_grpo.rewards.multi_score, urt_win_rate=urt.win_rate(scorer), urt_score=urt.score(scorer, contract="acs")
+    )
+    config.reward_fn = {"urt_win_rate": 1.0, "pickscore": 0.5}
+
+The win rate needs all samples of a prompt in one call: `sample.num_image_per_prompt` of them in `sample.train_batch_size`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from urt_core.adapters.failures import FailurePolicy, FailureTally, apply_policy
+from urt_core.adapters.rewards import Rewards, score_rewards, win_rate_rewards
+from urt_core.errors import ConfigError
+from urt_core.prompts import PointContract
+from urt_core.records import Task
+from urt_core.scorer import Scorer
+
+ScoreFunction = Callable[[Any, Sequence[str], Any], tuple[list[float], dict[str, Any]]]
+
+
+def win_rate(
+    scorer: Scorer, *, on_failure: FailurePolicy | str = FailurePolicy.NAN, task: Task | str = Task.IMAGE_GENERATION
+) -> ScoreFunction:
+    """Each sample's win rate among the samples of the same prompt in the call."""
+    task = Task(task)
+
+    def judge(images: Any, prompts: Sequence[str]) -> Rewards:
+        return win_rate_rewards(scorer, task=task, texts=prompts, candidates=list(images), groups=list(prompts))
+
+    return score_function(judge, name="urt_win_rate", on_failure=on_failure)
+
+
+def score(
+    scorer: Scorer,
+    *,
+    contract: PointContract | str = PointContract.THINK,
+    on_failure: FailurePolicy | str = FailurePolicy.NAN,
+    task: Task | str = Task.IMAGE_GENERATION,
+) -> ScoreFunction:
+    """Each sample's pointwise score from 0 to 1."""
+    task = Task(task)
+
+    def judge(images: Any, prompts: Sequence[str]) -> Rewards:
+        return score_rewards(scorer, task=task, texts=prompts, candidates=list(images), contract=contract)
+
+    return score_function(judge, name="urt_score", on_failure=on_failure)
+
+
+def score_function(
+    judge: Callable[[Any, Sequence[str]], Rewards], *, name: str, on_failure: FailurePolicy | str
+) -> ScoreFunction:
+    policy, tally = FailurePolicy(on_failure), FailureTally(name=name)
+
+    def scores_of(images: Any, prompts: Sequence[str], metadata: Any) -> tuple[list[float], dict[str, Any]]:
+        """`images`: NCHW float tensor in 0..1, or NHWC uint8 array (videos: one axis more)."""
+        values, statuses = judge(images, prompts)
+        tally.add(statuses)
+        return apply_policy(values, statuses, policy=policy, groups=list(prompts)), {"failure_rate": tally.rate}
+
+    return scores_of
+
+
+def extend_multi_score(multi_score: Callable[..., Any], **entries: ScoreFunction) -> Callable[..., Any]:
+    """A `multi_score(device, score_dict)` that knows `entries` beside those of flow_grpo's own, with the same results."""
+
+    def extended(device: Any, score_dict: Mapping[str, float]) -> Callable[..., Any]:
+        own = {name: weight for name, weight in score_dict.items() if name in entries}
+        others = {name: weight for name, weight in score_dict.items() if name not in entries}
+        if not score_dict:
+            raise ConfigError("reward_fn names no reward")
+        their_fn = multi_score(device, others) if others else None
+
+        def all_scores(
+            images: Any, prompts: Sequence[str], metadata: Any, only_strict: bool = True
+        ) -> tuple[dict[str, Any], dict[str, Any]]:
+            details: dict[str, Any] = their_fn(images, prompts, metadata, only_strict)[0] if their_fn else {}
+            total = details.pop("avg", None) or [0.0] * len(prompts)
+            for name, weight in own.items():
+                details[name], _ = entries[name](images, prompts, metadata)
+                total = [before + weight * value for before, value in zip(total, details[name], strict=True)]
+            return details | {"avg": total}, {}
+
+        return all_scores
+
+    return extended

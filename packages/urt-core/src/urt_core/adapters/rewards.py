@@ -1,0 +1,179 @@
+"""Samples in, rewards and statuses out: what all adapters share."""
+
+import math
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from urt_core.comparison import Comparison
+from urt_core.engines import Status
+from urt_core.errors import ConfigError
+from urt_core.points import PointRequest, PointScore
+from urt_core.prompts import PointContract
+from urt_core.ranking import Pair, rank_candidates, round_robin
+from urt_core.records import PreferenceRecord, Task
+from urt_core.scorer import Scorer
+
+
+class Rewards(NamedTuple):
+    """`values[i]` is None where `statuses[i]` is not ok."""
+
+    values: list[float | None]
+    statuses: list[Status]
+
+
+def win_rate_rewards(
+    scorer: Scorer,
+    *,
+    task: Task,
+    texts: Sequence[str],
+    candidates: Sequence[Any],
+    groups: Sequence[Hashable],
+    media: Sequence[Any] | None = None,
+) -> Rewards:
+    """The share of its group's other samples that each sample beats, ties by half (Pref-GRPO, arXiv 2508.20751).
+
+    Differs from the published code in two ways: each pair is judged in both orders (unless the scorer was built with
+    `orders="given"`), and an unreadable judgement counts for neither side instead of half a win for both.
+    """
+    games = Games(groups)
+    records = games.records(scorer, task=task, texts=texts, candidates=candidates, media=media)
+    return games.rewards(list(scorer.compare_batch(records)))
+
+
+async def awin_rate_rewards(
+    scorer: Scorer,
+    *,
+    task: Task,
+    texts: Sequence[str],
+    candidates: Sequence[Any],
+    groups: Sequence[Hashable],
+    media: Sequence[Any] | None = None,
+) -> Rewards:
+    games = Games(groups)
+    records = games.records(scorer, task=task, texts=texts, candidates=candidates, media=media)
+    return games.rewards([comparison async for comparison in scorer.acompare_batch(records)])
+
+
+class Games:
+    """All pairs of all groups in one stream, so that no batch is smaller than it could be."""
+
+    def __init__(self, groups: Sequence[Hashable]) -> None:
+        self.members: dict[Hashable, list[int]] = {}
+        for index, group in enumerate(groups):
+            self.members.setdefault(group, []).append(index)
+        alone = [group for group, indices in self.members.items() if len(indices) < 2]
+        if alone:
+            raise ConfigError(
+                f"{len(alone)} of {len(self.members)} groups hold one sample, the first is {str(alone[0])[:80]!r}; a win rate "
+                "needs at least two samples of a prompt in each call. Let the trainer pass whole groups, or use scores"
+            )
+        self.pairs = [(group, pair) for group, indices in self.members.items() for pair in round_robin(len(indices))]
+
+    def records(
+        self,
+        scorer: Scorer,
+        *,
+        task: Task,
+        texts: Sequence[str],
+        candidates: Sequence[Any],
+        media: Sequence[Any] | None,
+    ) -> Iterator[PreferenceRecord | Comparison]:
+        candidates = scorer.prepared(candidates, task=task)
+        for number, (group, pair) in enumerate(self.pairs):
+            first, second = (self.members[group][member] for member in pair)
+            yield scorer.record(
+                task=task,
+                text=texts[first],
+                first=candidates[first],
+                second=candidates[second],
+                media=media[first] if media is not None else None,
+                key=f"pair-{number}",
+            )
+
+    def rewards(self, comparisons: Sequence[Comparison]) -> Rewards:
+        num_samples = sum(map(len, self.members.values()))
+        values: list[float | None] = [None] * num_samples
+        statuses = [Status.OK] * num_samples
+        judged: dict[Hashable, dict[Pair, Comparison]] = {group: {} for group in self.members}
+        for (group, pair), comparison in zip(self.pairs, comparisons, strict=True):
+            judged[group][pair] = comparison
+        for group, indices in self.members.items():
+            rates = rank_candidates(len(indices), judged[group]).win_rates
+            for member, index in enumerate(indices):
+                if math.isnan(rates[member]):
+                    statuses[index] = next(c.status for pair, c in judged[group].items() if member in pair)
+                else:
+                    values[index] = rates[member]
+        return Rewards(values, statuses)
+
+
+def score_rewards(
+    scorer: Scorer,
+    *,
+    task: Task,
+    texts: Sequence[str],
+    candidates: Sequence[Any],
+    media: Sequence[Any] | None = None,
+    contract: PointContract | str = PointContract.THINK,
+) -> Rewards:
+    """The pointwise score of each sample, on a scale from 0 to 1."""
+    requests = point_requests(scorer, task=task, texts=texts, candidates=candidates, media=media, contract=contract)
+    return fractions(list(scorer.score_batch(requests, contract=contract)))
+
+
+async def ascore_rewards(
+    scorer: Scorer,
+    *,
+    task: Task,
+    texts: Sequence[str],
+    candidates: Sequence[Any],
+    media: Sequence[Any] | None = None,
+    contract: PointContract | str = PointContract.THINK,
+) -> Rewards:
+    requests = point_requests(scorer, task=task, texts=texts, candidates=candidates, media=media, contract=contract)
+    return fractions([score async for score in scorer.ascore_batch(requests, contract=contract)])
+
+
+def point_requests(
+    scorer: Scorer,
+    *,
+    task: Task,
+    texts: Sequence[str],
+    candidates: Sequence[Any],
+    media: Sequence[Any] | None,
+    contract: PointContract | str,
+) -> Iterator[PointRequest | PointScore]:
+    for index, (text, candidate) in enumerate(zip(texts, candidates, strict=True)):
+        medium = media[index] if media is not None else None
+        yield scorer.point_request(
+            task=task, text=text, candidate=candidate, media=medium, contract=contract, key=f"sample-{index}"
+        )
+
+
+def fractions(scores: Sequence[PointScore]) -> Rewards:
+    return Rewards([score.fraction for score in scores], [score.status for score in scores])
+
+
+def reference_rewards(
+    scorer: Scorer,
+    *,
+    task: Task,
+    texts: Sequence[str],
+    candidates: Sequence[Any],
+    references: Sequence[Any],
+    media: Sequence[Any] | None = None,
+) -> Rewards:
+    """The probability that each sample is better than its reference."""
+    records = (
+        scorer.record(
+            task=task,
+            text=texts[index],
+            first=candidates[index],
+            second=references[index],
+            media=media[index] if media is not None else None,
+            key=f"sample-{index}",
+        )
+        for index in range(len(texts))
+    )
+    comparisons = list(scorer.compare_batch(records))
+    return Rewards([c.probability_first for c in comparisons], [c.status for c in comparisons])

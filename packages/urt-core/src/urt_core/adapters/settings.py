@@ -1,0 +1,51 @@
+"""A scorer from a flat mapping, for trainers that configure rewards in YAML or through the environment."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from urt_core.errors import ConfigError
+from urt_core.scorer import Scorer
+
+ENVIRONMENT_PREFIX = "URT_"
+SCORER_SETTINGS = ("orders", "votes", "probability", "templates")
+
+
+def scorer_from_settings(settings: Mapping[str, Any]) -> Scorer:
+    """`model` alone is a judge folder or hub id that is loaded here; with `base_url` it is the name at that endpoint.
+
+    scorer_from_settings({"base_url": "http://localhost:8000/v1", "model": "judge", "dialect": "v2", "concurrency": 64})
+    scorer_from_settings({"model": "outputs/tiny/grpo/model"})
+    """
+    allowed = ("model", "base_url", "engine", "dialect", "concurrency", "batch_size", "cache", *SCORER_SETTINGS)
+    unknown = sorted(set(settings) - set(allowed))
+    if unknown or not settings.get("model"):
+        raise ConfigError(f"judge settings lack model or hold unknown {unknown}; allowed: {', '.join(allowed)}")
+    more = {name: settings[name] for name in SCORER_SETTINGS if name in settings}
+    more |= {"votes": int(more["votes"])} if "votes" in more else {}
+    if settings.get("base_url"):
+        from urt_core.engines.openai import OpenAIEngine
+
+        engine = OpenAIEngine(
+            base_url=settings["base_url"], model=settings["model"], concurrency=int(settings.get("concurrency", 32))
+        )
+        scorer = Scorer(engine=engine, dialect=settings.get("dialect", "v1"), **more)
+    else:
+        scorer = Scorer.from_pretrained(
+            settings["model"],
+            engine=settings.get("engine", "transformers"),
+            dialect=settings.get("dialect"),
+            batch_size=int(settings.get("batch_size", 64)),
+            **more,
+        )
+    return scorer.with_cache(settings["cache"]) if settings.get("cache") else scorer
+
+
+def settings_from_environment(*, without: tuple[str, ...] = ()) -> dict[str, str]:
+    """URT_MODEL=judge URT_BASE_URL=http://localhost:8000/v1 -> {"model": "judge", "base_url": "http://..."}."""
+    found = {
+        name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
+        for name, value in os.environ.items()
+        if name.startswith(ENVIRONMENT_PREFIX) and value
+    }
+    return {name: value for name, value in found.items() if name not in without}

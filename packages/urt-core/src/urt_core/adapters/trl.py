@@ -1,0 +1,93 @@
+"""TRL: a reward function for `GRPOTrainer(reward_funcs=...)`.
+
+    trainer = GRPOTrainer(model=..., reward_funcs=make_reward_func(scorer, mode="win_rate"), train_dataset=dataset, ...)
+
+The data set has a question and a medium per row (`question_column`, `media_column`), and for mode "reference" a reference
+answer. TRL leaves NaN rewards out of a sample's sum; a sample with nothing else has no advantage.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from urt_core.adapters.failures import FailurePolicy, FailureTally, apply_policy
+from urt_core.adapters.rewards import Rewards, reference_rewards, score_rewards, win_rate_rewards
+from urt_core.errors import ConfigError
+from urt_core.prompts import PointContract
+from urt_core.records import Task
+from urt_core.scorer import Scorer
+
+Mode = Literal["win_rate", "score", "reference"]
+
+
+def make_reward_func(
+    scorer: Scorer,
+    *,
+    mode: Mode = "win_rate",
+    task: Task | str = Task.IMAGE_UNDERSTANDING,
+    question_column: str = "question",
+    media_column: str = "image",
+    reference_column: str = "reference",
+    contract: PointContract | str = PointContract.THINK,
+    on_failure: FailurePolicy | str = FailurePolicy.NAN,
+) -> Callable[..., list[float]]:
+    task, policy = Task(task), FailurePolicy(on_failure)
+    tally = FailureTally(name=f"trl {mode}")
+    if task.is_generation or mode not in ("win_rate", "score", "reference"):
+        raise ConfigError(
+            f"task is {task} and mode {mode!r}; TRL trains answers, with mode 'win_rate', 'score' or 'reference'"
+        )
+
+    def reward_func(
+        prompts: Sequence[Any], completions: Sequence[Any], log_metric: Any = None, **columns: Any
+    ) -> list[float]:
+        questions, media = column(columns, question_column), column(columns, media_column)
+        answers = [text_of(completion) for completion in completions]
+        groups = group_of_each(prompts)
+        rewards: Rewards
+        if mode == "win_rate":
+            rewards = win_rate_rewards(
+                scorer, task=task, texts=questions, candidates=answers, groups=groups, media=media
+            )
+        elif mode == "score":
+            rewards = score_rewards(
+                scorer, task=task, texts=questions, candidates=answers, media=media, contract=contract
+            )
+        else:
+            references = column(columns, reference_column)
+            rewards = reference_rewards(
+                scorer, task=task, texts=questions, candidates=answers, references=references, media=media
+            )
+        tally.add(rewards.statuses)
+        if log_metric is not None:
+            log_metric("urt_failure_rate", tally.rate)
+        return apply_policy(rewards.values, rewards.statuses, policy=policy, groups=groups)
+
+    # TRL names its metrics after the function.
+    reward_func.__name__ = f"urt_{mode}"
+    return reward_func
+
+
+def column(columns: dict[str, Any], name: str) -> Sequence[Any]:
+    if name not in columns:
+        raise ConfigError(f"the data set has no column {name!r}; it has {sorted(columns)}")
+    return columns[name]
+
+
+def text_of(completion: Any) -> str:
+    """Plain data sets give strings, conversational ones lists of messages (whose content may be in parts)."""
+    if isinstance(completion, str):
+        return completion
+    content = completion[-1]["content"] if completion else ""
+    if isinstance(content, str):
+        return content
+    return "".join(part.get("text") or "" for part in content)
+
+
+def group_of_each(prompts: Sequence[Any]) -> list[int]:
+    """TRL repeats a prompt for its completions, next to each other."""
+    groups, number = [], -1
+    for index, prompt in enumerate(prompts):
+        if index == 0 or prompt != prompts[index - 1]:
+            number += 1
+        groups.append(number)
+    return groups

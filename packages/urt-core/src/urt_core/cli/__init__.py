@@ -1,0 +1,28 @@
+"""The `urt` command: compare, score, rank, serve, parse.
+
+A process exit code says how it went: 0 done, 1 an error, 2 wrong usage, 3 too many failures, 130 interrupted.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from urt_core.cli.arguments import build_parser
+from urt_core.errors import UrtError
+
+ERROR, TOO_MANY_FAILURES, INTERRUPTED = 1, 3, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = build_parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except UrtError as error:
+        print(f"urt: {error}", file=sys.stderr)
+        return ERROR
+    except KeyboardInterrupt:
+        print("urt: interrupted; the same command continues where it stopped", file=sys.stderr)
+        return INTERRUPTED
+
+
+def console_main() -> None:
+    sys.exit(main())

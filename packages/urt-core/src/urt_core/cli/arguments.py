@@ -1,0 +1,150 @@
+"""What can be typed behind `urt`. Nothing heavy is imported before a command runs."""
+
+import argparse
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from urt_core.comparison import ProbabilityMethod
+from urt_core.prompts import Dialect, PointContract
+from urt_core.records import Task
+
+EXAMPLES = """examples:
+  urt compare --model outputs/tiny/grpo/model --task image_generation --text "a red cube" --first a.png --second b.png
+  urt compare --base-url http://localhost:8000/v1 --model judge --dialect v2 --input pairs.jsonl --output results.jsonl
+  urt rank    --model outputs/tiny/grpo/model --task image_generation --text "a cat" --candidates 1.png 2.png 3.png
+  urt serve   --model outputs/tiny/grpo/model --port 8090
+  urt parse   --task image_generation judgement.txt
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="urt",
+        description="Compare, score and rank images, videos and answers with a reward model.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    compare = add_command(commands, "compare", "judge one pair, or every pair of a file")
+    add_request(compare, "first", "second")
+    add_batch(compare)
+    add_pairwise(compare)
+
+    score = add_command(commands, "score", "score one candidate, or every candidate of a file")
+    add_request(score, "candidate")
+    add_batch(score)
+    score.add_argument("--contract", choices=[*map(str, PointContract)], default="think", help="what the judge writes")
+
+    rank = add_command(commands, "rank", "rank candidates by comparing pairs of them")
+    add_request(rank)
+    rank.add_argument("--candidates", nargs="+", metavar="FILE", help="images, videos, or answers as text")
+    add_batch(rank)
+    add_pairwise(rank)
+    rank.add_argument("--method", choices=("round_robin", "swiss"), default="round_robin")
+    rank.add_argument("--num-rounds", type=int, help="of the Swiss system (default: about log2 of the candidates)")
+
+    serve = add_command(commands, "serve", "serve the judge over HTTP")
+    add_pairwise(serve)
+    add_server(serve)
+    for command in (compare, score, rank, serve):
+        add_judge(command)
+
+    parse = add_command(commands, "parse", "read judgements that a model has written")
+    parse.add_argument("files", nargs="*", metavar="FILE", help="texts; standard input where none is named")
+    parse.add_argument("--task", choices=[*map(str, Task)], required=True)
+    parse.add_argument("--dialect", choices=[*map(str, Dialect)], help="default: read either kind")
+    parse.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def add_command(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    command.set_defaults(run=lazily(name))
+    return command
+
+
+def lazily(name: str) -> Callable[[argparse.Namespace], int]:
+    return lambda options: getattr(import_module(f"urt_core.cli.{name}"), f"run_{name}")(options)
+
+
+def add_request(command: argparse.ArgumentParser, *candidates: str) -> None:
+    group = command.add_argument_group("one request")
+    group.add_argument("--task", choices=[*map(str, Task)])
+    group.add_argument("--text", help="the caption, or the question")
+    for name in candidates:
+        group.add_argument(
+            f"--{name}", nargs="+", metavar="FILE", help="image, video or its frames, or an answer's text"
+        )
+    group.add_argument("--media", nargs="+", metavar="FILE", help="what the question is about")
+    command.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    command.add_argument(
+        "--dry-run", action="store_true", help="show the first prompt and the number of calls, ask nothing"
+    )
+
+
+def add_batch(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("a file of requests")
+    group.add_argument("--input", metavar="FILE", help="JSONL, Parquet, or a folder of shards (needs urt-data)")
+    group.add_argument("--output", metavar="FILE", help="JSONL that grows line by line; the same command continues it")
+    group.add_argument(
+        "--max-failures", type=float, default=0.05, metavar="SHARE", help="exit with 3 above it (default %(default)s)"
+    )
+    group.add_argument("--no-cache", action="store_true", help="no cache of paid answers beside the output")
+
+
+def add_pairwise(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("pairs")
+    group.add_argument("--dialect", choices=[*map(str, Dialect)], help="default: what judge.json says")
+    group.add_argument("--orders", choices=("both", "given"), default="both")
+    group.add_argument("--probability", choices=[*map(str, ProbabilityMethod)], default="votes")
+    group.add_argument("--calibration", metavar="FILE", help="a map written by urt_core.calibration")
+
+
+def add_judge(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("the judge")
+    group.add_argument("--model", required=True, help="a folder or hub id; with --base-url its name there")
+    group.add_argument("--base-url", help="an OpenAI-compatible endpoint, such as http://localhost:8000/v1")
+    group.add_argument(
+        "--api-key-env",
+        default="OPENAI_API_KEY",
+        metavar="NAME",
+        help="the variable with the key (default %(default)s)",
+    )
+    group.add_argument("--engine", choices=("transformers", "vllm"), default="transformers", help="without --base-url")
+    group.add_argument("--device", help="for transformers (default: cuda where there is one)")
+    group.add_argument("--batch-size", type=int, default=64, help="completions computed together")
+    group.add_argument("--concurrency", type=int, default=16, help="requests in flight at an endpoint")
+    group.add_argument("--timeout", type=float, default=180.0, metavar="S", help="per attempt at an endpoint")
+    group.add_argument("--templates", metavar="FOLDER", help="prompt wording of your own")
+    group.add_argument("--min-pixels", type=int)
+    group.add_argument("--max-pixels", type=int)
+    group.add_argument("--num-frames", type=int)
+    group.add_argument("--allow-downloads", action="store_true", help="read http(s) addresses (public ones only)")
+
+    group = command.add_argument_group("sampling")
+    group.add_argument("--votes", type=int, default=1, help="judgements per order")
+    group.add_argument("--temperature", type=float, help="default 0, or 0.7 with several votes")
+    group.add_argument("--top-p", type=float, default=1.0)
+    group.add_argument("--max-tokens", type=int, default=1024)
+    group.add_argument("--seed", type=int)
+
+    group = command.add_argument_group("budget at an endpoint")
+    group.add_argument("--budget-tokens", type=int)
+    group.add_argument("--budget-cost", type=float, help="in the currency of the prices")
+    group.add_argument("--prompt-price", type=float, default=0.0, help="per million tokens")
+    group.add_argument("--completion-price", type=float, default=0.0, help="per million tokens")
+
+
+def add_server(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("the server")
+    group.add_argument("--host", default="127.0.0.1", help="anything but loopback needs a token (default %(default)s)")
+    group.add_argument("--port", type=int, default=8090)
+    group.add_argument("--token-env", default="URT_TOKEN", metavar="NAME", help="the variable with the bearer token")
+    group.add_argument("--max-body-mb", type=float, default=64.0)
+    group.add_argument("--max-requests", type=int, default=64, help="requests judged at a time")
+    group.add_argument("--max-queue", type=int, default=256, help="requests that may wait")
+    group.add_argument("--reward", choices=("win_rate", "score"), default="win_rate", help="what /compute returns")
+    group.add_argument("--contract", choices=[*map(str, PointContract)], default="think", help="of scores")
+    group.add_argument("--on-failure", choices=("nan", "raise", "drop", "tie"), default="nan", help="of /compute")

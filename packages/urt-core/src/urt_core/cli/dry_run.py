@@ -1,0 +1,60 @@
+"""`--dry-run`: the first prompt as it would be sent, and how many calls the whole would make."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from urt_core.asking import Question
+from urt_core.cli.inputs import Requests
+from urt_core.cli.judge import build_scorer, dialect_and_policy
+from urt_core.cli.requests import need_fields, one_request, row_fields
+from urt_core.engines.scripted import ScriptedEngine
+from urt_core.errors import DataError, MediaError
+from urt_core.media import MediaPolicy, load_frames, preprocessing_id
+from urt_core.prompts import PointContract, Prompt
+from urt_core.records import Media
+
+
+def show_first_prompt(options: argparse.Namespace, fields: Sequence[str], *, num_calls: int) -> int:
+    """`num_calls` per request."""
+    scorer = build_scorer(options, engine=ScriptedEngine(script=[], model=options.model))
+    request, count = first_request(options, fields)
+    if "candidates" in request:
+        request["first"], request["second"] = request.pop("candidates")[:2]
+    if "candidate" in request:
+        asked: Any = scorer.point_request(contract=options.contract, **request)
+        question = scorer.point_question(asked, PointContract(options.contract))
+    else:
+        asked = scorer.record(**request)
+        question = scorer.pair_question(asked)
+    if not isinstance(question, Question):
+        raise MediaError(f"the first request can't be shown: {asked.detail}")
+    _, policy = dialect_and_policy(options)
+    print(
+        f"{count:,} requests, {count * num_calls:,} completions, at most {count * num_calls * options.max_tokens:,} tokens"
+    )
+    print(f"preprocessing {preprocessing_id(policy)}\n\n{describe(question.prompts[0], policy)}")
+    return 0
+
+
+def first_request(options: argparse.Namespace, fields: Sequence[str]) -> tuple[dict[str, Any], int]:
+    if not options.input:
+        return one_request(options, fields), 1
+    requests = Requests(options.input)
+    for key, row in requests:
+        return row_fields(need_fields(row, fields, key), fields), len(requests)
+    raise DataError(f"{options.input} holds no request")
+
+
+def describe(prompt: Prompt, policy: MediaPolicy) -> str:
+    """The prompt's text with each medium as what the judge is shown of it."""
+    shown = []
+    for part in prompt.parts:
+        if isinstance(part, Media):
+            frames = load_frames(part, policy)
+            width, height = frames[0].size
+            number = f"{len(frames)} frames of " if len(frames) > 1 else ""
+            shown.append(f"[{part.kind} {part.files[0]}: {number}{width}x{height}]")
+        else:
+            shown.append(part)
+    return "".join(shown)

@@ -1,0 +1,105 @@
+"""The output of a batch: one JSON line per result, appended as it comes, and a manifest that says what they mean."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from urt_core.engines import Status
+from urt_core.errors import DataError
+
+# What a run that continues asks again. The others are answers, if not always verdicts, and may have been paid for.
+ASKED_AGAIN = (Status.TIMEOUT, Status.HTTP_ERROR, Status.BUDGET, Status.BAD_MEDIA)
+
+
+class ResultFile:
+    """Opens or continues `path`; `path.manifest.json` beside it holds the settings, which must be the same to continue.
+
+    with ResultFile("results.jsonl", settings={...}) as results:
+        if "pair-17" not in results.done: results.append(comparison.to_json())
+    """
+
+    def __init__(self, path: str | Path, *, settings: Mapping[str, Any]) -> None:
+        self.path = Path(path)
+        self.manifest_path = self.path.with_name(self.path.name + ".manifest.json")
+        self.settings = json.loads(json.dumps(settings, default=str))
+        self.statuses: dict[str, Status] = {}
+        """Key -> status of its last line."""
+
+    @property
+    def done(self) -> set[str]:
+        return {key for key, status in self.statuses.items() if status not in ASKED_AGAIN}
+
+    def __enter__(self) -> Self:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._check_settings()
+        complete = 0
+        for key, status, end in self._lines():
+            self.statuses[key] = status
+            complete = end
+        self._file = self.path.open("ab")
+        # A process that was killed can leave half a line behind.
+        self._file.truncate(complete)
+        self._file.seek(complete)
+        self._write_manifest(finished=False)
+        return self
+
+    def append(self, result: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(result, ensure_ascii=False).encode() + b"\n")
+        self._file.flush()
+        self.statuses[result["key"]] = Status(result["status"])
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._write_manifest(finished=error is None)
+
+    @property
+    def failure_rate(self) -> float:
+        failed = sum(status is not Status.OK for status in self.statuses.values())
+        return failed / len(self.statuses) if self.statuses else 0.0
+
+    def _check_settings(self) -> None:
+        if not self.path.exists():
+            return
+        try:
+            before = json.loads(self.manifest_path.read_text(encoding="utf-8"))["settings"]
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(
+                f"{self.path} exists and has no readable manifest beside it; name another --output, or remove it"
+            ) from error
+        changed = sorted(name for name in {*before, *self.settings} if before.get(name) != self.settings.get(name))
+        if changed:
+            shown = "; ".join(f"{name} was {before.get(name)!r}, is {self.settings.get(name)!r}" for name in changed)
+            raise DataError(f"{self.path} was made with other settings ({shown}); name another --output to start anew")
+
+    def _lines(self) -> Iterator[tuple[str, Status, int]]:
+        """(key, status, offset of the end) of each complete line."""
+        if not self.path.exists():
+            return
+        end = 0
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.endswith(b"\n"):
+                    return
+                end += len(line)
+                try:
+                    result = json.loads(line)
+                    yield result["key"], Status(result["status"]), end
+                except (ValueError, KeyError, TypeError) as error:
+                    raise DataError(
+                        f"{self.path}, line {number}: no result ({error}); name another --output"
+                    ) from error
+
+    def _write_manifest(self, *, finished: bool) -> None:
+        counts = Counter(map(str, self.statuses.values()))
+        manifest = {"settings": self.settings, "finished": finished, "num_results": len(self.statuses)}
+        manifest |= {"statuses": dict(sorted(counts.items())), "failure_rate": self.failure_rate}
+        partial = self.manifest_path.with_name(self.manifest_path.name + ".partial")
+        partial.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(partial, self.manifest_path)

@@ -1,0 +1,154 @@
+"""What stands before the routes: the token, the size, kind and speed of a body, and how many requests are let in."""
+
+import asyncio
+import json
+
+import pytest
+
+from urt_core.errors import ConfigError
+from urt_core.server.gate import Gate
+from urt_core.server.metrics import Metrics
+from urt_core.server.settings import ServerSettings
+
+JSON = ((b"content-type", b"application/json"),)
+
+
+class App:
+    """Answers with the body that reached it, once `go` is set."""
+
+    def __init__(self):
+        self.go = asyncio.Event()
+        self.go.set()
+        self.running = self.most_running = 0
+
+    async def __call__(self, scope, receive, send):
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        message = await receive() if scope["method"] == "POST" else {"body": b""}
+        await self.go.wait()
+        self.running -= 1
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": message["body"]})
+
+
+async def ask(gate, *chunks, method="POST", path="/v1/compare", headers=JSON, delay_s=0.0, gone=False):
+    """(status, headers, body) of a request whose body comes in `chunks`."""
+    arriving = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks[:-1]]
+    arriving += [{"type": "http.request", "body": chunk, "more_body": gone} for chunk in chunks[-1:]]
+    arriving += [{"type": "http.disconnect"}]
+    messages = iter(arriving)
+    sent = []
+
+    async def receive():
+        await asyncio.sleep(delay_s)
+        return next(messages)
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": method, "path": path, "headers": list(headers)}
+    await gate(scope, receive, send)
+    return sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"]
+
+
+def run(main, **settings):
+    async def with_gate():
+        app = App()
+        await main(Gate(app, settings=ServerSettings(**settings), metrics=Metrics()), app)
+
+    asyncio.run(with_gate())
+
+
+def test_a_body_arrives_whole():
+    async def main(gate, app):
+        assert await ask(gate, b'{"a"', b": 1}") == (200, {}, b'{"a": 1}')
+
+    run(main)
+
+
+def test_the_token():
+    async def main(gate, app):
+        for headers in ((), ((b"authorization", b"Bearer wrong"),), ((b"authorization", b"secret"),)):
+            status, answer, body = await ask(gate, b"{}", headers=(*JSON, *headers))
+            assert (status, answer[b"www-authenticate"]) == (401, b"Bearer")
+            assert b"secret" not in body
+        assert (await ask(gate, method="GET", path="/metrics", headers=()))[0] == 401
+        assert (await ask(gate, method="GET", path="/health", headers=()))[0] == 200
+        right = (b"Authorization", b"Bearer secret")
+        assert (await ask(gate, b"{}", headers=(*JSON, right)))[0] == 200
+
+    run(main, token="secret")
+
+
+@pytest.mark.parametrize(
+    ("chunks", "headers", "status"),
+    [
+        ((b"x" * 101,), JSON, 413),
+        ((b"x" * 60, b"x" * 60), JSON, 413),
+        ((b"{}",), (*JSON, (b"content-length", b"101")), 413),
+        ((b"x" * 100,), JSON, 200),
+        ((b"{}",), (*JSON, (b"content-length", b"-1")), 200),
+        ((b"a=1",), ((b"content-type", b"application/x-www-form-urlencoded"),), 415),
+        ((b"\x80\x04.",), ((b"content-type", b"application/octet-stream"),), 415),
+        ((b"{}",), (), 415),
+        ((b"{}",), ((b"content-type", b"Application/JSON; charset=utf-8"),), 200),
+    ],
+)
+def test_the_body(chunks, headers, status):
+    async def main(gate, app):
+        found, answer, body = await ask(gate, *chunks, headers=headers)
+        assert found == status
+        if status != 200:
+            assert answer[b"connection"] == b"close"
+            assert json.loads(body)["error"]
+
+    run(main, max_body_bytes=100)
+
+
+def test_a_body_that_does_not_come():
+    async def main(gate, app):
+        assert (await ask(gate, b"{", b"}", delay_s=0.2))[0] == 408
+        assert (await ask(gate, b"{", gone=True))[0] == 400
+        assert (await ask(gate, b"{}"))[0] == 200
+
+    run(main, body_timeout_s=0.1)
+
+
+def test_only_so_many_run_and_wait():
+    async def main(gate, app):
+        app.go.clear()
+        asked = [asyncio.create_task(ask(gate, b"{}")) for _ in range(6)]
+        await asyncio.sleep(0.01)
+        refused = [task.result() for task in asked if task.done()]
+        assert [(status, headers[b"retry-after"]) for status, headers, _ in refused] == [(503, b"1")]
+        health = asyncio.create_task(ask(gate, method="GET", path="/health"))
+        await asyncio.sleep(0.01)
+        app.go.set()
+        assert (await health)[0] == 200
+        assert sorted(status for status, _, _ in await asyncio.gather(*asked)) == [200] * 5 + [503]
+        assert app.most_running == 2 + 1  # and the health check, which never waits
+        text = gate.metrics.text().decode()
+        assert "urt_running_requests 0.0" in text
+        assert "urt_waiting_requests 0.0" in text
+
+    run(main, max_requests=2, max_queue=3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"host": "0.0.0.0"}, "there is no token"),
+        ({"host": "example.org"}, "there is no token"),
+        ({"max_requests": 0}, "max_requests is 0"),
+        ({"max_queue": -1}, "max_queue is -1"),
+    ],
+)
+def test_settings_that_cannot_be(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        ServerSettings(**settings)
+
+
+def test_hosts_that_need_no_token():
+    for host in ("127.0.0.1", "::1", "localhost", "127.8.9.1"):
+        assert ServerSettings(host=host).token is None
+    assert ServerSettings(host="0.0.0.0", token="secret").token == "secret"
