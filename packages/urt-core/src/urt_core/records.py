@@ -46,6 +46,10 @@ class Task(StrEnum):
             self.noun = "Answer"
             self.dimensions = ("semantic accuracy", "correctness", "clarity")
 
+    @classmethod
+    def _missing_(cls, value: object) -> None:
+        raise RecordError(f"task is {value!r}; allowed: {', '.join(repr(str(task)) for task in cls)}")
+
 
 class Preference(StrEnum):
     """Which candidate is better."""

@@ -28,7 +28,7 @@ async def stream_map(
     def start_next() -> bool:
         nonlocal started
         for index, item in remaining:
-            task = asyncio.ensure_future(_await(call(item)))
+            task = asyncio.ensure_future(_result(call, item))
             running.add(task)
             task.add_done_callback(lambda done, index=index: finished.put_nowait((index, done)))
             started += 1
@@ -53,8 +53,9 @@ async def stream_map(
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def _await(value: Awaitable[R]) -> R:
-    return await value
+async def _result(call: Callable[[T], Awaitable[R]], item: T) -> R:
+    """Calls inside the task: one that is cancelled before it starts leaves nothing behind that nobody awaits."""
+    return await call(item)
 
 
 class BackgroundLoop:

@@ -8,7 +8,7 @@ from typing import Any
 from urt_core.cli.batch import run_batch
 from urt_core.cli.display import print_comparison
 from urt_core.cli.dry_run import show_first_prompt
-from urt_core.cli.judge import build_scorer
+from urt_core.cli.judge import open_scorer
 from urt_core.cli.requests import need_fields, one_request, row_fields
 from urt_core.comparison import Comparison
 from urt_core.engines import Status
@@ -20,16 +20,16 @@ FIELDS = ("task", "text", "first", "second")
 def run_compare(options: argparse.Namespace) -> int:
     if options.dry_run:
         return show_first_prompt(options, FIELDS, num_calls=options.votes * (2 if options.orders == "both" else 1))
-    scorer = build_scorer(options)
-    if options.input:
-        return run_batch(options, scorer, compare_rows)
-    request = one_request(options, FIELDS)
-    comparison = scorer.compare(**request)
-    if options.json:
-        print(json.dumps(comparison.to_json(), ensure_ascii=False, indent=2))
-    else:
-        print_comparison(comparison, text=request["text"])
-    return 0 if comparison.status is Status.OK else 3
+    with open_scorer(options) as scorer:
+        if options.input:
+            return run_batch(options, scorer, compare_rows)
+        request = one_request(options, FIELDS)
+        comparison = scorer.compare(**request)
+        if options.json:
+            print(json.dumps(comparison.to_json(), ensure_ascii=False, indent=2))
+        else:
+            print_comparison(comparison, text=request["text"])
+        return 0 if comparison.status is Status.OK else 3
 
 
 def compare_rows(scorer: Scorer, rows: Iterator[tuple[str, dict[str, Any]]]) -> Iterator[Comparison]:

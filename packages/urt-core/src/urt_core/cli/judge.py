@@ -2,6 +2,8 @@
 
 import argparse
 import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from urt_core.calibration import Calibration
 from urt_core.engines import AsyncEngine, Engine, SamplingParams
@@ -9,6 +11,17 @@ from urt_core.errors import ConfigError
 from urt_core.media import MediaPolicy
 from urt_core.prompts import Dialect
 from urt_core.scorer import Scorer
+
+
+@contextmanager
+def open_scorer(options: argparse.Namespace) -> Iterator[Scorer]:
+    """The scorer for one command; connections to an endpoint are closed behind it."""
+    scorer = build_scorer(options)
+    try:
+        yield scorer
+    finally:
+        if isinstance(scorer.engine, AbstractContextManager):
+            scorer.engine.__exit__(None, None, None)
 
 
 def build_scorer(options: argparse.Namespace, *, engine: Engine | AsyncEngine | None = None) -> Scorer:

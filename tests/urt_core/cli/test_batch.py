@@ -1,0 +1,187 @@
+"""A file of requests: results as they come, continued without paying twice, and an exit code."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from urt_core import Media, MediaKind, Preference, PreferenceRecord, Task
+from urt_core.cli import inputs
+from urt_core.cli.progress import Progress, duration
+
+
+@pytest.fixture
+def rows(picture, tmp_path):
+    """Writes pairs of shades as JSONL; file names are relative to the file."""
+
+    def write(pairs, name="pairs.jsonl"):
+        lines = []
+        for index, shades in enumerate(pairs):
+            files = [picture(shade).rsplit("/", 1)[1] for shade in shades]
+            row = {"key": f"pair-{index}", "task": "image_generation", "text": "a car", "label": "not for the judge"}
+            lines.append(json.dumps(row | {"first": files[0], "second": files[1]}))
+        (tmp_path / name).write_text("\n".join(lines) + "\n")
+        return tmp_path / name
+
+    return write
+
+
+def results_of(path):
+    return {row["key"]: row for row in map(json.loads, path.read_text().splitlines())}
+
+
+def test_results_and_manifest(urt, rows, tmp_path):
+    output = tmp_path / "out" / "results.jsonl"
+    done = urt("compare", "--input", rows([(200, 100), (10, 20), (5, 13)]), "--output", output, "--max-failures", 0.5)
+    assert done.code == 0
+    assert done.out == ""
+    assert done.err.splitlines()[0].startswith("3/3, 1 failed, ")
+    assert done.err.splitlines()[-1] == f"3 results in {output}, 1 failed (33.33%)"
+    results = results_of(output)
+    assert {key: row["preference"] for key, row in results.items()} == {
+        "pair-0": "first",
+        "pair-1": "second",
+        "pair-2": None,
+    }
+    manifest = json.loads((tmp_path / "out" / "results.jsonl.manifest.json").read_text())
+    assert manifest["statuses"] == {"ok": 2, "parse_error": 1}
+    assert (manifest["finished"], manifest["num_results"]) == (True, 3)
+    settings = manifest["settings"]
+    assert (settings["model"], settings["dialect"], settings["orders"]) == ("judge", "v1", "both")
+    assert settings["input"].startswith("sha256:")
+
+
+def test_too_many_failures_are_exit_code_3(urt, rows, tmp_path):
+    options = ("--input", rows([(200, 100), (5, 13)]), "--output", tmp_path / "results.jsonl")
+    assert urt("compare", *options).code == 3
+    assert urt("compare", *options, "--max-failures", 0.5).code == 0
+
+
+def test_a_run_that_was_cut_off_continues_and_pays_nothing_twice(urt, rows, tmp_path, endpoint):
+    output, pairs = tmp_path / "results.jsonl", rows([(200, 100), (10, 20), (30, 40)])
+    assert urt("compare", "--input", pairs, "--output", output).code == 0
+    paid = endpoint.num_requests
+    assert paid == 6
+    lines = output.read_bytes().splitlines(keepends=True)
+    output.write_bytes(lines[0] + lines[1][: len(lines[1]) // 2])  # killed while it wrote
+    again = urt("compare", "--input", pairs, "--output", output)
+    assert again.code == 0
+    assert again.err.splitlines()[0] == "1 of 3 are done already"
+    assert len(results_of(output)) == len(output.read_text().splitlines()) == 3
+    assert endpoint.num_requests == paid  # the lost answers were in the cache
+    urt("compare", "--input", pairs, "--output", output)
+    assert len(output.read_text().splitlines()) == 3
+
+
+def test_other_settings_need_another_output(urt, rows, tmp_path):
+    output, pairs = tmp_path / "results.jsonl", rows([(200, 100)])
+    urt("compare", "--input", pairs, "--output", output)
+    other = urt("compare", "--input", pairs, "--output", output, "--orders", "given")
+    assert other.code == 1
+    assert "orders was 'both', is 'given'" in other.err
+    rows([(200, 100), (1, 2)])
+    assert "input was 'sha256:" in urt("compare", "--input", pairs, "--output", output).err
+    assert urt("compare", "--input", pairs, "--output", tmp_path / "new.jsonl", "--concurrency", 2).code == 0
+
+
+def test_a_hopeless_run_stops(urt, rows, tmp_path, endpoint):
+    done = urt("compare", "--input", rows([(5, 13)] * 70), "--output", tmp_path / "results.jsonl", "--orders", "given")
+    assert done.code == 3
+    assert "the first 50 all failed, the last with: parse_error" in done.err
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 50
+
+
+def test_scores_and_rankings_of_a_file(urt, picture, tmp_path):
+    files = [picture(shade).rsplit("/", 1)[1] for shade in (10, 30, 20)]
+    common = {"task": "image_generation", "text": "a car"}
+    (tmp_path / "s.jsonl").write_text(
+        "\n".join(json.dumps(common | {"key": f"s-{f[:2]}", "candidate": f}) for f in files)
+    )
+    done = urt("score", "--input", tmp_path / "s.jsonl", "--output", tmp_path / "so.jsonl", "--contract", "acs")
+    assert done.code == 0
+    assert {row["score"] for row in results_of(tmp_path / "so.jsonl").values()} == {4.0}
+    (tmp_path / "r.jsonl").write_text(json.dumps(common | {"key": "r", "candidates": files}))
+    assert urt("rank", "--input", tmp_path / "r.jsonl", "--output", tmp_path / "ro.jsonl").code == 0
+    assert results_of(tmp_path / "ro.jsonl")["r"]["order"] == [1, 2, 0]
+
+
+def test_parquet(urt, picture, tmp_path):
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow (urt-core[parquet])")
+    from pyarrow import parquet
+
+    images = [{"bytes": Path(picture(shade)).read_bytes(), "path": None} for shade in (200, 100)]
+    table = pyarrow.table(
+        {"task": ["image_generation"], "text": ["a car"], "first": [images[0]], "second": [images[1]]}
+    )
+    parquet.write_table(table, tmp_path / "pairs.parquet")
+    done = urt("compare", "--input", tmp_path / "pairs.parquet", "--output", tmp_path / "results.jsonl")
+    assert done.code == 0
+    [(key, result)] = results_of(tmp_path / "results.jsonl").items()
+    assert key.startswith("row-")
+    assert result["preference"] == "first"
+
+
+class Shards(list):
+    manifest_sha256 = "0" * 64
+
+
+def test_a_folder_of_shards_is_read_by_what_registers_for_it(urt, picture, tmp_path, monkeypatch):
+    def media(shade):
+        data = Path(picture(shade)).read_bytes()
+        return Media(kind=MediaKind.IMAGE, files=("a.png",), data=(data,))
+
+    record = PreferenceRecord(
+        key="shard-pair",
+        task=Task.IMAGE_GENERATION,
+        text="a car",
+        first=media(1),
+        second=media(2),
+        preference=Preference.FIRST,
+    )
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    command = ("compare", "--input", folder, "--output", tmp_path / "results.jsonl")
+    monkeypatch.setattr(inputs, "entry_points", lambda group: [])
+    assert "pip install urt-data" in urt(*command).err
+
+    class Reader:
+        def load(self):
+            return lambda path: Shards([record])
+
+    monkeypatch.setattr(inputs, "entry_points", lambda group: [Reader()] if group == "urt_core.shard_readers" else [])
+    assert urt(*command).code == 0
+    assert results_of(tmp_path / "results.jsonl")["shard-pair"]["preference"] == "second"
+
+
+ROW = '{"key": "a", "task": "image_generation", "text": "t", "first": "a.png", "second": "b.png"}'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "line 1 is not JSON"),
+        ("[]", "line 1 is a JSON list"),
+        ('{"task": "image_generation"}', "lacks text, first, second"),
+        ('{"key": "A B"}', "key is 'A B'"),
+        (f"{ROW}\n{ROW}", "rows 1 and 2 have the key 'a'"),
+        ('{"task": "audio", "text": "t", "first": "a", "second": "b"}', "'audio'"),
+    ],
+)
+def test_a_wrong_row_is_named(urt, tmp_path, text, message):
+    (tmp_path / "rows.jsonl").write_text(text)
+    done = urt("compare", "--input", tmp_path / "rows.jsonl", "--output", tmp_path / "results.jsonl")
+    assert done.code == 1
+    assert message in done.err.splitlines()[-1]
+
+
+def test_progress_on_a_terminal_is_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with Progress(total=4, done=1) as progress:
+        progress.advance(failed=True, num_tokens=10)
+        assert ", about " in progress.line
+        progress.say("note")
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 2
+    assert "2/4, 1 failed, " in printed.split("\r\x1b[2K")[-1]
+    assert [duration(seconds) for seconds in (42.4, 420, 12_600)] == ["42 s", "7 min", "3.5 h"]
