@@ -8,6 +8,8 @@
     )
     config.reward_fn = {"urt_win_rate": 1.0, "pickscore": 0.5}
 
+With the judge on another machine (`urt serve`), an entry is `urt.served(ServedJudge("http://judge:8090", token="..."))`.
+
 The win rate needs all samples of a prompt in one call: `sample.num_image_per_prompt` of them in `sample.train_batch_size`.
 """
 
@@ -16,6 +18,7 @@ from typing import Any
 
 from urt_core.adapters.failures import FailurePolicy, FailureTally, apply_policy
 from urt_core.adapters.rewards import Rewards, score_rewards, win_rate_rewards
+from urt_core.adapters.served import ServedJudge
 from urt_core.errors import ConfigError
 from urt_core.prompts import PointContract
 from urt_core.records import Task
@@ -50,6 +53,15 @@ def score(
         return score_rewards(scorer, task=task, texts=prompts, candidates=list(images), contract=contract)
 
     return score_function(judge, name="urt_score", on_failure=on_failure)
+
+
+def served(judge: ServedJudge, *, on_failure: FailurePolicy | str = FailurePolicy.NAN) -> ScoreFunction:
+    """The rewards of a judge behind `urt serve`: win rates, or scores where it was started with `--reward score`."""
+
+    def ask(images: Any, prompts: Sequence[str]) -> Rewards:
+        return judge.rewards(texts=list(prompts), candidates=list(images))
+
+    return score_function(ask, name="urt_served", on_failure=on_failure)
 
 
 def score_function(

@@ -79,6 +79,6 @@ def answer_of(query: str, prompt: str, end_tokens: Sequence[str]) -> str:
     """A query is the prompt and what followed, decoded with special tokens."""
     answer = query.removeprefix(prompt) if query.startswith(prompt) else query.rsplit("assistant\n", 1)[-1]
     answer = answer.strip()
-    for token in end_tokens:
-        answer = answer.removesuffix(token).strip()
+    while ending := next((token for token in end_tokens if answer.endswith(token)), None):
+        answer = answer.removesuffix(ending).strip()
     return answer
