@@ -137,6 +137,12 @@ def overlong_penalty(lengths: Tensor, *, limit: int, share: float) -> Tensor:
     return ((limit - buffer - lengths) / buffer).clamp(-1.0, 0.0)
 
 
+def probability_ratio_error(trainer: Float[Tensor, " N"], engine: Float[Tensor, " N"]) -> float:
+    """mean exp|difference| of the log-probs that trainer and engine give to the same tokens; 1 is agreement (NeMo-RL's
+    `token_mult_prob_error`)."""
+    return float((trainer - engine).abs().exp().mean())
+
+
 def is_truncated(completion: Completion) -> bool:
     return completion.finish_reason is FinishReason.LENGTH
 

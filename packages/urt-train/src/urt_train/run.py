@@ -9,12 +9,14 @@ from lightning.pytorch import seed_everything
 from rich.console import Console
 
 from urt_core import Dialect, JudgeSpec, Task
-from urt_core.errors import CheckpointError
+from urt_core.engines import Engine
+from urt_core.errors import CheckpointError, ConfigError
 from urt_core.judge import FILE_NAME as JUDGE_FILE
 from urt_data import PreferenceStream, ShardFolder
 from urt_train.callbacks import RolloutLog, RoundCheckpoints, StepMetrics
 from urt_train.checkpoint import STATE, export_judge, is_complete, newest_checkpoint
-from urt_train.config import Batching, GRPOConfig, Stage, TrainConfig
+from urt_train.colocated import ColocatedVLLM
+from urt_train.config import Batching, GRPOConfig, RolloutEngine, Stage, TrainConfig
 from urt_train.loader import RoundLoader, plan_rounds, rounds_of
 from urt_train.lora import add_adapters
 from urt_train.machine import make_trainer, quiet
@@ -86,7 +88,7 @@ def fit(config: TrainConfig, policy: Policy, shards: ShardFolder, *, folder: Pat
         module = GRPO(
             policy,
             stage,
-            engine=policy.engine(batch_size=stage.generation_batch_size * stage.group_size),
+            engine=rollout_engine(config, policy, stage, num_ranks=trainer.world_size),
             reference=policy.reference() if stage.kl_coef else None,
             plan=plan,
             num_steps=num_steps,
@@ -99,6 +101,18 @@ def fit(config: TrainConfig, policy: Policy, shards: ShardFolder, *, folder: Pat
         make_round = module.make_step
     loader = RoundLoader(stream, make_round, num_rounds=num_rounds, batches_per_round=plan.batches_per_round)
     trainer.fit(module, train_dataloaders=loader, ckpt_path=resume_from(config, folder), weights_only=True)
+
+
+def rollout_engine(config: TrainConfig, policy: Policy, stage: GRPOConfig, *, num_ranks: int) -> Engine:
+    """Who samples the rollouts of GRPO."""
+    if stage.engine is RolloutEngine.transformers:
+        return policy.engine(batch_size=stage.generation_batch_size * stage.group_size)
+    if num_ranks > 1:
+        raise ConfigError(
+            f"grpo.engine is vllm on {num_ranks} devices; allowed: one device, or grpo.engine=transformers on any number"
+        )
+    dtype = "bfloat16" if config.trainer.precision == "bf16-mixed" else config.model.dtype
+    return ColocatedVLLM.open(initial_model(config, config.stage), policy, stage, dtype=dtype)
 
 
 def open_policy(config: TrainConfig, *, data_manifest: str = "") -> Policy:

@@ -13,7 +13,17 @@ TrainConfig                 one experiment (a recipe)
 └── trainer: TrainerConfig · strategy · logger
 """
 
-from urt_train.config.choices import ALL_TASKS, Batching, Orders, Ratio, Schedule, Stage, Surrogate, Teacher
+from urt_train.config.choices import (
+    ALL_TASKS,
+    Batching,
+    Orders,
+    Ratio,
+    RolloutEngine,
+    Schedule,
+    Stage,
+    Surrogate,
+    Teacher,
+)
 from urt_train.config.experiment import TrainConfig, TrainerConfig
 from urt_train.config.judge import DataConfig, DistillConfig, EvaluationConfig, JudgeConfig, LoraConfig, ModelConfig
 from urt_train.config.stages import ColdStartConfig, GRPOConfig, RejectionSamplingConfig, RewardWeights, StageConfig
@@ -33,6 +43,7 @@ __all__ = [
     "Ratio",
     "RejectionSamplingConfig",
     "RewardWeights",
+    "RolloutEngine",
     "Schedule",
     "Stage",
     "StageConfig",

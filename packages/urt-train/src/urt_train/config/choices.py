@@ -32,6 +32,13 @@ class Batching(StrEnum):
     shared_prefix = auto()
 
 
+class RolloutEngine(StrEnum):
+    """Who samples: transformers over the live weights, or vLLM in the same process, which is handed them before each rollout."""
+
+    transformers = auto()
+    vllm = auto()
+
+
 class Ratio(StrEnum):
     """What the importance ratio of GRPO is taken over: each token, or a whole completion (GSPO, arXiv 2507.18071)."""
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from urt_core.errors import ConfigError
 from urt_train.config.checks import above, at_least, fail, known_tasks, no_groups, one_of, within
-from urt_train.config.choices import ALL_TASKS, Batching, Orders, Ratio, Schedule, Surrogate
+from urt_train.config.choices import ALL_TASKS, Batching, Orders, Ratio, RolloutEngine, Schedule, Surrogate
 
 
 @dataclass(kw_only=True, slots=True)
@@ -154,6 +154,10 @@ class GRPOConfig(StageConfig):
     """Nucleus of the sampling; below 1 the trainer's log-probs are no longer those of the engine."""
     generation_batch_size: int = 32
     """Prompts of one generation call on one device."""
+    engine: RolloutEngine = RolloutEngine.transformers
+    """transformers (the live weights), or vllm (in the same process, on one device; weights are handed over before each rollout)."""
+    vllm_cache_gib: float = 4.0
+    """With `engine: vllm`, memory of its key-value cache in GiB."""
     reward_weights: RewardWeights = field(default_factory=RewardWeights)
     advantages: str = "grpo"
     """Baseline and scale within a group: grpo (mean, standard deviation), dr_grpo (mean) or rloo (mean of the others)."""
@@ -211,7 +215,7 @@ class GRPOConfig(StageConfig):
             "importance_cap",
             "parity_limit",
         )
-        above(self, 0, "temperature", "top_p", "advantage_eps")
+        above(self, 0, "temperature", "top_p", "advantage_eps", "vllm_cache_gib")
         within(self, 0, 1, "top_p", "clip_low", "overlong_share")
         at_least(
             self, 0, "clip_high", "kl_coef", "overlong_penalty", "resample_rounds", "parity_every", "pair_consistency"

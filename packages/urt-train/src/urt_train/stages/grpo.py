@@ -6,7 +6,8 @@ records --render--> prompts --engine--> G completions each --parse, reward--> re
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -16,6 +17,7 @@ from urt_core import PreferenceRecord, SamplingParams, render
 from urt_core.engines import Engine
 from urt_kernels import group_advantages
 from urt_train.batching import ExperienceBatch, prompts_within, select_prompts
+from urt_train.colocated import ColocatedVLLM
 from urt_train.config import GRPOConfig, Orders
 from urt_train.difficulty import choose
 from urt_train.errors import ParityError
@@ -28,6 +30,7 @@ from urt_train.rollout import (
     Sampled,
     experience,
     micro_batches,
+    probability_ratio_error,
     replace_groups,
     rollout_sums,
     score,
@@ -78,15 +81,21 @@ class GRPO(StageModule):
             rewards = score(shown, groups, config, dialect=dialect)
         return Sampled(prompts=prompts, encoded=encoded, groups=groups, rewards=rewards)
 
+    def sample_useful(self, draw: Draw, number: int) -> Sampled:
+        """The samples of a rollout; groups without reward variance give way to others, `resample_rounds` times at most."""
+        sampled = self.sample(self.drawn(draw, number), seed=self.rollout_seed(number))
+        for attempt in range(1, self.config.resample_rounds + 1):
+            if not any_rank(bool(sampled.without_variance(self.config.group_size)), device=self.policy.device):
+                break
+            others = self.sample(self.drawn(draw, number), seed=self.rollout_seed(number, attempt))
+            sampled = replace_groups(sampled, others, group_size=self.config.group_size, encode=self.policy.encode)
+        return sampled
+
     def make_rollout(self, draw: Draw, number: int) -> list[ExperienceBatch]:
         """Micro-batches of one rollout, with everything in them that does not depend on the weights to come."""
         with self.computing():
-            sampled = self.sample(self.drawn(draw, number), seed=self.rollout_seed(number))
-            for attempt in range(1, self.config.resample_rounds + 1):
-                if not any_rank(bool(sampled.without_variance(self.config.group_size)), device=self.policy.device):
-                    break
-                others = self.sample(self.drawn(draw, number), seed=self.rollout_seed(number, attempt))
-                sampled = replace_groups(sampled, others, group_size=self.config.group_size, encode=self.policy.encode)
+            with self.engine_awake():
+                sampled = self.sample_useful(draw, number)
             self.note(sampled)
             rollout = experience(sampled, self.advantages(sampled.rewards), mask_truncated=self.config.mask_truncated)
             batches = micro_batches(rollout, num_batches=self.plan.batches_per_round, size=self.plan.batch_size)
@@ -109,6 +118,17 @@ class GRPO(StageModule):
             ratio=result.ratio_sum,
         )
         return self.step_share(result.loss)
+
+    @contextmanager
+    def engine_awake(self) -> Iterator[None]:
+        """The engine with the weights of now; one over the live weights has them anyway."""
+        if not isinstance(self.engine, ColocatedVLLM):
+            yield
+            return
+        with self.timed("hand_over"):
+            self.engine.wake(self.policy)
+        yield
+        self.engine.sleep()
 
     def note(self, sampled: Sampled) -> None:
         """Count the rollout for the metrics, and keep its first group for the reader of `rollouts.jsonl`."""
@@ -179,9 +199,12 @@ class GRPO(StageModule):
         """Engine and trainer must mean the same: the first micro-batch's log-probs, before any step, from both."""
         if not self.config.parity_every or number % self.config.parity_every:
             return
-        trainer = self.policy.token_logprobs(batch.to(self.policy.device), temperature=self.config.temperature).logprobs
-        difference = (trainer.to(batch.rollout_logprobs.device) - batch.rollout_logprobs)[batch.completion_mask].abs()
-        parity = float(difference.exp().mean())
+        trainer = batch.old_logprobs
+        if trainer is None:
+            on_device = batch.to(self.policy.device)
+            trainer = self.policy.token_logprobs(on_device, temperature=self.config.temperature).logprobs.cpu()
+        mask = batch.completion_mask
+        parity = probability_ratio_error(trainer[mask], batch.rollout_logprobs[mask])
         self.add(parity=parity)
         if not parity <= self.config.parity_limit:
             raise ParityError(
