@@ -26,6 +26,7 @@ from urt_train.config import (
 )
 from urt_train.errors import StoppedError
 from urt_train.run import run_stage
+from urt_train.stages import grpo
 
 
 @pytest.fixture
@@ -107,11 +108,28 @@ def test_fine_tuning_stages_follow_each_other(config):
     assert different > 10, "it went on from the cold start and learned"
 
 
+def earn_by_tokens(monkeypatch) -> None:
+    """A random model earns nothing, and would learn nothing: give it something that depends on what it sampled."""
+    score = grpo.score
+
+    def scored(records, groups, *arguments, **settings):
+        rewards = score(records, groups, *arguments, **settings)
+        for prompt, group in enumerate(groups):
+            for number, completion in enumerate(group):
+                rewards.values[prompt, number, 0] = sum(completion.token_ids) % 7
+        return rewards
+
+    monkeypatch.setattr(grpo, "score", scored)
+
+
 @pytest.mark.parametrize(("stage", "step"), [(Stage.cold_start, 3), (Stage.grpo, 3)])
-def test_stopped_and_resumed_is_straight(config, tmp_path, monkeypatch, stage, step):
+def test_stopped_and_resumed_is_straight(config, tmp_path, tiny_folder, monkeypatch, stage, step):
     """Stopped by SIGTERM in the middle, run again: the weights and the metrics of a straight run, bit for bit."""
+    earn_by_tokens(monkeypatch)
     config = replace(config, stage=stage)
     straight = run_stage(config)
+    before = weights(tiny_folder)
+    assert any(not torch.equal(tensor, before[name]) for name, tensor in weights(straight).items()), "it learned"
     other = elsewhere(config, tmp_path)
     with monkeypatch.context() as patch:
         stop_after(patch, step)
