@@ -48,6 +48,31 @@ def test_swapping_exchanges_candidates_and_preference_and_drops_the_completion()
     assert pair().swap().preference is None
 
 
+def test_swapping_keeps_facts_with_their_candidate() -> None:
+    """Keyed as urt-data writes votes, scores, models, soft labels and the truth of a scene."""
+    record = pair(
+        metadata={
+            "source": "hpdv3",
+            "votes": {"first": 9, "second": 2, "tie": 1},
+            "scores": {"aesthetics": {"first": 7.5, "second": 4.0}},
+            "models": {"first": "flux", "second": None},
+            "soft_label": {"first": 0.8, "second": 0.2},
+            "truth": {"asked": "cars", "first": {"seen": ["car"]}, "second": {"seen": []}},
+            "rows": [{"first": 1}],
+        }
+    )
+    assert record.swap().metadata == {
+        "source": "hpdv3",
+        "votes": {"first": 2, "second": 9, "tie": 1},
+        "scores": {"aesthetics": {"first": 4.0, "second": 7.5}},
+        "models": {"first": None, "second": "flux"},
+        "soft_label": {"first": 0.2, "second": 0.8},
+        "truth": {"asked": "cars", "first": {"seen": []}, "second": {"seen": ["car"]}},
+        "rows": [{"second": 1}],
+    }
+    assert record.swap().swap() == record
+
+
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,

@@ -133,7 +133,8 @@ class PreferenceRecord:
     completion: str | None = None
     """The judgement text to imitate, in supervised fine-tuning data."""
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """JSON facts beside the pair: source, revision, licence, votes, label origin, cause, scene truth."""
+    """JSON facts beside the pair: source, revision, licence, votes, label origin, cause, scene truth. What belongs to one
+    candidate stands under the key "first" or "second", so that `swap` can keep it with its candidate."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "task", _member(Task, self.task, "PreferenceRecord.task"))
@@ -182,9 +183,19 @@ class PreferenceRecord:
         return {name: value for name, value in fields if isinstance(value, Media)}
 
     def swap(self) -> "PreferenceRecord":
-        """The same pair shown in the other order. The completion names candidates by number, so it is dropped."""
+        """The same pair shown in the other order. The completion names candidates by number, so it is dropped.
+
+        What metadata keep for "first" and "second", at any depth (votes, scores, models, truth), changes places too.
+        """
         preference = self.preference.swap() if self.preference is not None else None
-        return replace(self, first=self.second, second=self.first, preference=preference, completion=None)
+        return replace(
+            self,
+            first=self.second,
+            second=self.first,
+            preference=preference,
+            completion=None,
+            metadata=_swapped(self.metadata),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object without media bytes; `from_json` reads it back."""
@@ -221,6 +232,16 @@ class PreferenceRecord:
             completion=value.get("completion"),
             metadata=value.get("metadata") or {},
         )
+
+
+def _swapped(value: Any) -> Any:
+    """`value` with every key "first" called "second", and the other way round."""
+    if isinstance(value, Mapping):
+        others = {"first": "second", "second": "first"}
+        return {others.get(name, name): _swapped(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_swapped(inner) for inner in value]
+    return value
 
 
 def _candidate_to_json(candidate: Candidate) -> Any:

@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from importlib import import_module
 from types import TracebackType
@@ -22,6 +23,30 @@ from urt_core.streaming import BACKGROUND
 
 # The client has moved from httpx to httpx2; what its connection class derives from tells which of the two it speaks.
 HTTP: Any = import_module(openai.DefaultAsyncHttpxClient.__mro__[1].__module__.split(".")[0])
+
+
+# A pool looks at each of its connections for each request, so that many small pools cost less than one large one.
+POOL_SIZE = 8
+
+
+class Connections:
+    """Clients of one event loop, and which of their connections are free."""
+
+    def __init__(self, sizes: Mapping[openai.AsyncOpenAI, int]) -> None:
+        self.clients = tuple(sizes)
+        self._free: asyncio.LifoQueue[openai.AsyncOpenAI] = asyncio.LifoQueue()
+        for client, size in sizes.items():
+            for _ in range(size):
+                self._free.put_nowait(client)
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[openai.AsyncOpenAI]:
+        """A client with a connection to spare, as soon as there is one."""
+        client = await self._free.get()
+        try:
+            yield client
+        finally:
+            self._free.put_nowait(client)
 
 
 class OpenAIEngine:
@@ -61,8 +86,7 @@ class OpenAIEngine:
         self.max_tokens_name, self.extra_body = max_tokens_name, dict(extra_body or {})
         # Endpoints of one's own often want none, but the client insists on a key.
         self._api_key = api_key or os.environ.get("OPENAI_API_KEY") or "none"
-        self._connections: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[openai.AsyncOpenAI, asyncio.Semaphore]]
-        self._connections = WeakKeyDictionary()
+        self._connections: WeakKeyDictionary[asyncio.AbstractEventLoop, Connections] = WeakKeyDictionary()
         self.num_attempts = 0
         """Requests sent, repetitions included."""
 
@@ -80,8 +104,8 @@ class OpenAIEngine:
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
-        client, _ = self._connections.pop(asyncio.get_running_loop(), (None, None))
-        if client is not None:
+        connections = self._connections.pop(asyncio.get_running_loop(), None)
+        for client in connections.clients if connections else ():
             await client.close()
 
     def close(self) -> None:
@@ -105,8 +129,7 @@ class OpenAIEngine:
         self.close()
 
     async def _answer(self, prompt: Prompt, sampling: SamplingParams) -> list[Completion]:
-        client, slots = self._connection()
-        async with slots:
+        async with self._connection().client() as client:
             try:
                 urls = await self._image_urls(prompt)
             except MediaError as error:
@@ -174,20 +197,26 @@ class OpenAIEngine:
         frames = await asyncio.to_thread(prompt_frames, prompt, policy=self.policy)
         return await asyncio.to_thread(image_urls, frames, image_format=self.image_format)
 
-    def _connection(self) -> tuple[openai.AsyncOpenAI, asyncio.Semaphore]:
+    def _connection(self) -> "Connections":
         """Connections belong to an event loop; callers may have several."""
         loop = asyncio.get_running_loop()
         if loop not in self._connections:
-            limits = HTTP.Limits(max_connections=self.concurrency, max_keepalive_connections=self.concurrency)
-            client = openai.AsyncOpenAI(
-                base_url=self.base_url,
-                api_key=self._api_key,
-                max_retries=0,
-                timeout=self.retry.attempt_timeout_s,
-                http_client=openai.DefaultAsyncHttpxClient(limits=limits),
-            )
-            self._connections[loop] = (client, asyncio.Semaphore(self.concurrency))
+            # Each client would read the certificates by itself.
+            tls = HTTP.create_ssl_context()
+            starts = range(0, self.concurrency, POOL_SIZE)
+            sizes = [min(POOL_SIZE, self.concurrency - start) for start in starts]
+            self._connections[loop] = Connections({self._client(size, tls): size for size in sizes})
         return self._connections[loop]
+
+    def _client(self, size: int, tls: Any) -> openai.AsyncOpenAI:
+        limits = HTTP.Limits(max_connections=size, max_keepalive_connections=size)
+        return openai.AsyncOpenAI(
+            base_url=self.base_url,
+            api_key=self._api_key,
+            max_retries=0,
+            timeout=self.retry.attempt_timeout_s,
+            http_client=openai.DefaultAsyncHttpxClient(limits=limits, verify=tls),
+        )
 
     def _redacted(self, text: str) -> str:
         """Some gateways repeat the key in their error."""

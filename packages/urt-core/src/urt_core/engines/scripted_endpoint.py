@@ -120,6 +120,8 @@ class ScriptedEndpoint:
                     break
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client went away, as clients with a deadline do
+        except asyncio.CancelledError:
+            pass  # the endpoint ends; asyncio's own callback of this task would print the cancellation as an error
         finally:
             self._connections.discard(task)
             writer.close()
