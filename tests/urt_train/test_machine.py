@@ -1,6 +1,9 @@
 """Only known third-party objects are built from a config."""
 
+from pathlib import Path
+
 import pytest
+from omegaconf import OmegaConf
 
 from urt_core.errors import ConfigError
 from urt_train.config import Stage, TrainConfig, TrainerConfig
@@ -39,3 +42,36 @@ def test_several_processes_need_a_launcher(monkeypatch):
         match=r"trainer\.devices is '2', which are 2 processes here; allowed: .*torchrun --nproc-per-node 2",
     ):
         make_trainer(config, callbacks=[], with_loggers=False)
+
+
+DEEPSPEED = sorted((Path(__file__).parents[2] / "apps" / "configs" / "strategy").glob("deepspeed_*.yaml"))
+
+
+@pytest.mark.parametrize("path", DEEPSPEED, ids=lambda path: path.stem)
+def test_deepspeed_accepts_its_settings(path):
+    """DeepSpeed's own reading of what Lightning hands it: no unknown field, the stage and places that the name says."""
+    deepspeed_config = pytest.importorskip("deepspeed.runtime.config", reason="needs deepspeed (make test installs it)")
+    strategy = OmegaConf.to_container(OmegaConf.load(path))["strategy"]
+    handed = third_party(strategy, allowed=STRATEGIES, field="strategy").config
+    read = deepspeed_config.DeepSpeedConfig({**handed, "train_micro_batch_size_per_gpu": 1})
+    zero = read.zero_config
+    assert zero.stage == int(path.stem[len("deepspeed_zero")])
+    assert not zero.model_extra, "fields that DeepSpeed does not know"
+    is_offloaded = path.stem.endswith("_offload")
+    assert (zero.offload_optimizer is not None, zero.offload_param is not None) == (is_offloaded, is_offloaded)
+    assert read.zero_force_ds_cpu_optimizer is not is_offloaded, "our optimizer is torch's AdamW"
+    assert read.zero_allow_untested_optimizer
+
+
+@pytest.mark.parametrize(
+    ("stage", "level", "message"),
+    [
+        (Stage.grpo, 3, r"strategy is DeepSpeed ZeRO-3, and rollouts .*allowed for stage=grpo: strategy=fsdp2"),
+        (Stage.cold_start, 2, r"strategy is DeepSpeed, which needs a CUDA device; allowed here: strategy=auto"),
+    ],
+)
+def test_what_deepspeed_cant_do_is_said(stage, level, message, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    settings = {"_target_": STRATEGIES[2], "config": {"zero_optimization": {"stage": level}}}
+    with pytest.raises(ConfigError, match=message):
+        make_trainer(TrainConfig(stage=stage, strategy=settings), callbacks=[], with_loggers=False)

@@ -195,6 +195,7 @@ class RoundCheckpoints(Callback):
                 seal(partial)
         if trainer.is_global_zero:
             prune(self.root, keep=self.keep)
+        trainer.strategy.barrier()  # a rank that ends now would have its launcher stop the one that still writes
         self.last_saved = trainer.global_step
         return folder
 

@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from urt_core.errors import ConfigError
-from urt_train.config import TrainConfig
+from urt_train.config import Stage, TrainConfig
 
 STRATEGIES = (
     "lightning.pytorch.strategies.DDPStrategy",
@@ -29,6 +29,7 @@ LOGGERS = (
 def make_trainer(config: TrainConfig, *, callbacks: Sequence[Callback], with_loggers: bool = True) -> Trainer:
     """One Lightning epoch is the whole run: the loader knows how many rounds there are, and resumes in the middle."""
     quiet()
+    check_strategy(config)
     if config.trainer.num_threads is not None:
         torch.set_num_threads(config.trainer.num_threads)
     devices, num_nodes = _machine(config)
@@ -56,10 +57,25 @@ def make_trainer(config: TrainConfig, *, callbacks: Sequence[Callback], with_log
     return trainer
 
 
+def check_strategy(config: TrainConfig) -> None:
+    """What a strategy can't do for a stage, said before anything is loaded."""
+    if config.stage is Stage.grpo and zero_stage(config.strategy) == 3:
+        raise ConfigError(
+            "strategy is DeepSpeed ZeRO-3, and rollouts are sampled with whole weights, which it does not give; allowed for stage=grpo:"
+            " strategy=fsdp2, deepspeed_zero2, ddp"
+        )
+    if zero_stage(config.strategy) and not torch.cuda.is_available():
+        raise ConfigError("strategy is DeepSpeed, which needs a CUDA device; allowed here: strategy=auto, ddp, fsdp2")
+
+
+def zero_stage(strategy: dict[str, Any]) -> int:
+    """0 for a strategy that is not DeepSpeed."""
+    return strategy.get("config", {}).get("zero_optimization", {}).get("stage", 0)
+
+
 def _clipping_of_deepspeed(config: TrainConfig) -> float | None:
     """DeepSpeed clips inside of its engine; everywhere else the stage does."""
-    is_deepspeed = str(config.strategy.get("_target_")).endswith(".DeepSpeedStrategy")
-    return config.stage_config.max_grad_norm or None if is_deepspeed else None
+    return config.stage_config.max_grad_norm or None if zero_stage(config.strategy) else None
 
 
 def _is_launched() -> bool:

@@ -125,6 +125,11 @@ class Policy(nn.Module):
         if any(isinstance(parameter, DTensor) for parameter in self.parameters()):
             options = StateDictOptions(full_state_dict=True, cpu_offload=True)
             state = get_model_state_dict(self.model, options=options)
+        elif partitioned := [parameter for parameter in self.parameters() if hasattr(parameter, "ds_id")]:
+            from deepspeed.zero import GatheredParameters
+
+            with GatheredParameters(partitioned):  # ZeRO-3
+                state = {name: tensor.cpu().clone() for name, tensor in self.model.state_dict().items()}
         else:
             state = self.model.state_dict()
         return folded(state, scale=self.model.urt_lora_scale) if has_adapters(self.model) else state

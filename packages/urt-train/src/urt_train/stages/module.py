@@ -54,6 +54,15 @@ class StageModule(LightningModule):
         for policy in self.frozen:
             policy.to(self.device)
 
+    def on_train_start(self) -> None:
+        weight = self.policy.model.get_output_embeddings().weight
+        if hasattr(
+            weight, "ds_id"
+        ):  # ZeRO-3 gathers what a module of its own uses; the head's kernel takes the bare weight
+            from deepspeed.zero import register_external_parameter
+
+            register_external_parameter(self, weight)
+
     def computing(self) -> AbstractContextManager[Any]:
         """The trainer's precision, for what is computed outside of a training step."""
         return self._trainer.precision_plugin.forward_context() if self._trainer is not None else nullcontext()
