@@ -1,7 +1,7 @@
 """Measure the kernels of urt_kernels against this machine's ceilings and against other implementations.
 
     python apps/bench_kernels.py                         # GPU: every operation and shape; CPU: the reference path
-    python apps/bench_kernels.py --quick                 # one shape per operation
+    python apps/bench_kernels.py --quick                 # one shape per operation; CPU: forward only
     python apps/bench_kernels.py --check-only            # gates only, no times; small shapes, any machine
     TRITON_INTERPRET=1 python apps/bench_kernels.py --check-only --impl triton   # the kernels themselves, on a CPU
 
@@ -23,7 +23,15 @@ import torch
 
 from urt_kernels.benchmark.case import Case
 from urt_kernels.benchmark.ceilings import machine_ceilings, product_ceiling
-from urt_kernels.benchmark.operations import Shape, advantages_case, head_case, logits_case, loss_case, step_case
+from urt_kernels.benchmark.operations import (
+    Shape,
+    advantages_case,
+    forward_only,
+    head_case,
+    logits_case,
+    loss_case,
+    step_case,
+)
 from urt_kernels.benchmark.report import Row, markdown, write_csv, write_plot
 from urt_kernels.benchmark.run import Limits, run_case
 
@@ -71,7 +79,7 @@ def main() -> int:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one shape per operation")
+    parser.add_argument("--quick", action="store_true", help="one shape per operation; on a CPU forward only")
     parser.add_argument(
         "--check-only", action="store_true", help="run the correctness gates on small shapes, time nothing"
     )
@@ -98,7 +106,8 @@ def cases(device: torch.device, impl: str, *, quick: bool, check_only: bool) -> 
         return
     if device.type == "cpu":
         for dtype in (torch.float32, torch.bfloat16):
-            yield logits_case(CPU, dtype, device, peaked=True, impl=impl), None
+            case = logits_case(CPU, dtype, device, peaked=True, impl=impl)
+            yield forward_only(case) if quick else case, None
         if not quick:
             yield loss_case(64, 1024, device, impl=impl), None
             yield advantages_case(512, 8, device, impl=impl), None
@@ -135,8 +144,11 @@ def line(row: Row) -> str:
     time = "" if row.median_ms is None else f"{row.median_ms:10.3f} ms {row.rate:>14}"
     share = "" if row.share is None else f"{row.share:5.0%}"
     gate = "" if row.passed is None else "passed" if row.passed else "FAILED"
+    extra = "" if row.extra_mib is None else f"{row.extra_mib:6.0f} MiB"
     error = "" if row.error is None else f"error {row.error:.1e}"
-    return f"{row.case:60} {row.mode:9} {row.implementation:32} {time} {share} {error} {gate} {row.note}".rstrip()
+    return (
+        f"{row.case:60} {row.mode:9} {row.implementation:32} {time} {share} {extra} {error} {gate} {row.note}".rstrip()
+    )
 
 
 def write(rows: list[Row], header: dict[str, str], arguments: argparse.Namespace) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -61,8 +61,6 @@ def upstream(outputs: Sequence[Tensor]) -> list[Tensor]:
 
 def logits_case(shape: Shape, dtype: torch.dtype, device: torch.device, *, peaked: bool, impl: str) -> Case:
     size = shape.num_rows * shape.vocabulary * dtype.itemsize
-    ours = partial(_our_logprobs, impl=impl)
-    eager = partial(_eager_logprobs, entropy=True)
     rows = _checked_rows(shape, device)
     optional = [
         ("torch.compile", lambda: partial(_apply, peers.compiled(_eager_values)), tuple(Mode)),
@@ -76,8 +74,14 @@ def logits_case(shape: Shape, dtype: torch.dtype, device: torch.device, *, peake
         leaves=("logits",),
         make_upstream=upstream,
         implementations=[
-            Implementation(name=f"urt {impl}", run=ours, ours=True),
-            Implementation(name="eager log_softmax + entropy", run=eager),
+            Implementation(name=f"urt {impl}", run=partial(_our_logprobs, impl=impl), ours=True),
+            Implementation(
+                name=f"urt {impl}, log-prob only",
+                run=partial(_our_logprobs, impl=impl, entropy=False),
+                ours=True,
+                modes=FORWARD_ONLY,
+            ),
+            Implementation(name="eager log_softmax + entropy", run=partial(_eager_logprobs, entropy=True)),
             Implementation(name="plain row loop (log-prob only)", run=partial(_plain_logprobs, peers.rowwise_logprobs)),
             *_available(optional),
         ],
@@ -90,6 +94,11 @@ def logits_case(shape: Shape, dtype: torch.dtype, device: torch.device, *, peake
         checked_rows=rows,
         row_inputs=("logits", "targets"),
     )
+
+
+def forward_only(case: Case) -> Case:
+    """Without the gradients, which take a CPU most of its time."""
+    return replace(case, implementations=[replace(each, modes=FORWARD_ONLY) for each in case.implementations])
 
 
 def head_case(shape: Shape, dtype: torch.dtype, device: torch.device, *, peaked: bool, impl: str) -> Case:
@@ -202,12 +211,10 @@ def advantages_case(num_groups: int, group_size: int, device: torch.device, *, i
     )
 
 
-def _our_logprobs(inputs: Inputs, *, impl: Any) -> Sequence[Tensor]:
-    result = token_logprobs(
-        inputs["logits"], inputs["targets"], temperature=TEMPERATURE, entropy=True, validate_targets=False, impl=impl
-    )
-    assert result.entropy is not None
-    return result.logprobs, result.entropy
+def _our_logprobs(inputs: Inputs, *, impl: Any, entropy: bool = True) -> Sequence[Tensor]:
+    operands = (inputs["logits"], inputs["targets"])
+    result = token_logprobs(*operands, temperature=TEMPERATURE, entropy=entropy, validate_targets=False, impl=impl)
+    return (result.logprobs,) if result.entropy is None else (result.logprobs, result.entropy)
 
 
 def _eager_logprobs(inputs: Inputs, *, entropy: bool) -> Sequence[Tensor]:

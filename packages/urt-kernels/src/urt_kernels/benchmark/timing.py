@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -26,10 +28,14 @@ class Times:
 
 
 def measure(
-    functions: Mapping[str, Callable[[], object]], *, device: torch.device, repetitions: int, warm_up: int = 3
+    functions: Mapping[str, Callable[[], object]], *, device: torch.device, repetitions: int
 ) -> dict[str, Times]:
-    """Run the functions in turns (A B C A B C ...), because clocks drift while a card warms up."""
+    """Run the functions in turns (A B C A B C ...), because clocks drift while a card warms up.
+
+    On a CPU it is processor time, summed over the threads: what else runs on the machine does not count.
+    """
     samples: dict[str, list[float]] = {name: [] for name in functions}
+    warm_up = 3 if device.type == "cuda" else 1
     flush = torch.empty(FLUSH_BYTES, dtype=torch.int8, device=device) if device.type == "cuda" else None
     for repetition in range(warm_up + repetitions):
         for name, function in functions.items():
@@ -40,9 +46,9 @@ def measure(
 
 
 def peak_extra_bytes(function: Callable[[], object], device: torch.device) -> int | None:
-    """Memory above what was allocated before, at its peak; unknown off the GPU."""
+    """Memory above what was in use before, at its peak; None on a CPU whose system does not tell."""
     if device.type != "cuda":
-        return None
+        return _peak_extra_resident(function)
     torch.cuda.synchronize(device)
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
@@ -52,11 +58,32 @@ def peak_extra_bytes(function: Callable[[], object], device: torch.device) -> in
     return torch.cuda.max_memory_allocated(device) - before
 
 
+def _peak_extra_resident(function: Callable[[], object]) -> int | None:
+    """The same of the whole process, as Linux counts it.
+
+    Blocks that the allocator kept from earlier are not seen; glibc keeps none above 32 MiB, so a copy of large logits always is.
+    """
+    forget_peak = Path("/proc/self/clear_refs")
+    if not forget_peak.exists():
+        return None
+    gc.collect()
+    forget_peak.write_text("5")
+    before = _resident_bytes("VmRSS")
+    result = function()
+    del result
+    return max(0, _resident_bytes("VmHWM") - before)
+
+
+def _resident_bytes(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+
 def _once(function: Callable[[], object], flush: torch.Tensor | None) -> float:
     if flush is None:
-        start = time.perf_counter()
+        start = time.process_time()
         function()
-        return (time.perf_counter() - start) * 1e3
+        return (time.process_time() - start) * 1e3
     flush.zero_()
     begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     begin.record()
