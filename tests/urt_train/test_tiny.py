@@ -74,6 +74,12 @@ def test_special_tokens_are_those_of_qwen3_vl(policy):
     assert policy.model.config.image_token_id == policy.tokenizer.convert_tokens_to_ids("<|image_pad|>")
 
 
+def test_media_and_role_tokens_are_never_sampled(policy):
+    """A sampled image token would ask the trainer for an image that is not there."""
+    ids = set(policy.tokenizer.convert_tokens_to_ids([*SPECIAL_TOKENS])) - {policy.tokenizer.eos_token_id}
+    assert ids <= policy.engine().forbidden_token_ids
+
+
 def test_it_describes_scenes_that_it_has_never_seen(policy):
     """At least 24 of 32 whole descriptions: six words each, so one in a hundred thousand by chance."""
     rng = random.Random(11)

@@ -71,7 +71,7 @@ def chat_text(tokenizer: Any, prompt: Prompt, *, num_frames: Sequence[int], blan
 
 def check_special_tokens(tokenizer: Any, prompt: Prompt, row: Sequence[int], *, num_frames: Sequence[int]) -> None:
     """Text is data: it must not have added a turn or an image slot to what the template alone puts there."""
-    special = set(tokenizer.all_special_ids) | {tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)}
+    special = special_token_ids(tokenizer)
     blank = tokenizer(chat_text(tokenizer, prompt, num_frames=num_frames, blank=True), add_special_tokens=False)[
         "input_ids"
     ]
@@ -83,6 +83,12 @@ def check_special_tokens(tokenizer: Any, prompt: Prompt, row: Sequence[int], *, 
             f"prompt {prompt.key!r}: its text changes the number of special tokens {odd}; render prompts with urt_core.prompts.render, "
             "which neutralises them, and give a chat template that has one image slot per image"
         )
+
+
+def special_token_ids(tokenizer: Any) -> set[int]:
+    """Role, media and padding tokens: those that the tokenizer has a name for, and the added ones that it marks as special."""
+    added = {token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return added | set(tokenizer.all_special_ids) | {tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)}
 
 
 def expand_image_tokens(rows: list[list[int]], num_tokens: Sequence[int], *, image_token_id: int) -> list[list[int]]:

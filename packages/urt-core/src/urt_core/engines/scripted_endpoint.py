@@ -43,7 +43,7 @@ class Reply:
     delay_s: float = 0.0
     """Before the first byte."""
     sent_bytes: int | None = None
-    """Only so many bytes of the body are sent, though the header promises all of them."""
+    """Only so many bytes of the body are sent, though the header promises all of them; at 0 not even the header is."""
     then: Literal["keep", "close", "reset", "hang"] = "keep"
     """What happens to the connection afterwards."""
 
@@ -143,8 +143,9 @@ class ScriptedEndpoint:
             await asyncio.sleep(reply.delay_s)
         headers = {"Content-Length": str(len(reply.body)), **reply.headers}
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        writer.write(f"HTTP/1.1 {reply.status} Scripted\r\n{head}\r\n".encode() + reply.body[: reply.sent_bytes])
-        await writer.drain()
+        if reply.sent_bytes != 0:
+            writer.write(f"HTTP/1.1 {reply.status} Scripted\r\n{head}\r\n".encode() + reply.body[: reply.sent_bytes])
+            await writer.drain()
         if reply.then == "hang":
             await self._stop.wait()
         if reply.then == "reset":

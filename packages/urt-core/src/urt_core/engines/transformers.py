@@ -10,7 +10,7 @@ from torch import Tensor
 
 from urt_core.engines import Completion, FinishReason, SamplingParams, Usage
 from urt_core.engines.decoding import Decoded, decode, uniform_numbers
-from urt_core.engines.encoding import encode_prompts
+from urt_core.engines.encoding import encode_prompts, special_token_ids
 from urt_core.errors import EngineError, MediaError
 from urt_core.media import MediaPolicy, prompt_frames
 from urt_core.prompts import Prompt
@@ -166,7 +166,7 @@ def forbidden_token_ids(module: Any, tokenizer: Any) -> frozenset[int]:
     """What may never be sampled: image, video and role tokens, and rows of the output layer that no token owns."""
     vocabulary = module.get_output_embeddings().weight.shape[0]
     unowned = set(range(len(tokenizer), vocabulary))
-    return frozenset((set(tokenizer.all_special_ids) | unowned) - eos_token_ids(module, tokenizer))
+    return frozenset((special_token_ids(tokenizer) | unowned) - eos_token_ids(module, tokenizer))
 
 
 @contextmanager

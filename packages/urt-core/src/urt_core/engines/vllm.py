@@ -122,8 +122,10 @@ class VLLMEngine:
 
 def forbidden_token_ids(llm: Any, tokenizer: Any) -> set[int]:
     """As for the transformers engine: image, video and role tokens, and rows of the output layer that no token owns."""
+    from urt_core.engines.encoding import special_token_ids
+
     config = llm.llm_engine.model_config
     vocabulary = config.get_vocab_size()
     declared = config.try_get_generation_config().get("eos_token_id", tokenizer.eos_token_id)
     eos = {declared} if isinstance(declared, int) else set(declared)
-    return (set(tokenizer.all_special_ids) | set(range(len(tokenizer), vocabulary))) - eos - {tokenizer.eos_token_id}
+    return (special_token_ids(tokenizer) | set(range(len(tokenizer), vocabulary))) - eos - {tokenizer.eos_token_id}
