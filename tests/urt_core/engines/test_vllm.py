@@ -92,9 +92,9 @@ def test_the_same_prompt_gives_the_same_judgement(in_vllm, in_transformers):
     assert [pair["status"] for pair in in_vllm["greedy"]] == [pair["status"] for pair in expected]
     for found_pair, expected_pair in zip(in_vllm["greedy"], expected, strict=True):
         for found, wanted in zip(found_pair["completions"], expected_pair["completions"], strict=True):
-            # vLLM's CPU kernels sum in another order than torch's; 3e-3 was measured on models of this size.
-            assert found.pop("logprobs") == pytest.approx(wanted.pop("logprobs"), abs=3e-3)
-            # An image slot is one token before vLLM expands it, and as many as the image has patches here.
+            # vLLM's are among the tokens that may be sampled, ours among all: a percent of the base's mass is on the others.
+            # Its CPU kernels also sum in another order than torch's, worth 3e-3 on models of this size.
+            assert found.pop("logprobs") == pytest.approx(wanted.pop("logprobs"), abs=2e-2)
             assert found == wanted
 
 

@@ -45,7 +45,7 @@ class VLLMEngine:
             settings.setdefault("enforce_eager", True)
         llm = vllm.LLM(
             model=str(path),
-            # Log-probabilities after temperature, as the trainer computes them.
+            # Log-probabilities after temperature, as the trainer computes them; but among the tokens that may be sampled.
             logprobs_mode=settings.pop("logprobs_mode", "processed_logprobs"),
             limit_mm_per_prompt={"image": max_images, "video": 0},
             mm_processor_kwargs={"size": {"shortest_edge": policy.min_pixels, "longest_edge": policy.max_pixels}},
