@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -198,3 +199,14 @@ def test_a_file_that_is_no_cache_is_refused(tmp_path):
     newer.close()
     with pytest.raises(DataError, match="version 99"):
         CompletionCache(tmp_path / "newer.sqlite")
+
+
+def test_another_working_directory_is_no_other_cache(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cache = CompletionCache("judgements.sqlite")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with ThreadPoolExecutor(1) as other_thread:  # connections are made per thread, when they are needed
+        assert other_thread.submit(len, cache).result() == 0
+    cache.close()
+    assert not list((tmp_path / "elsewhere").iterdir())

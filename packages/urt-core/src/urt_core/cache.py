@@ -52,7 +52,7 @@ class CompletionCache:
     """
 
     def __init__(self, path: str | PathLike[str], *, lease_s: float = 60.0) -> None:
-        self.path = Path(path)
+        self.path = Path(path).absolute()  # each thread opens it, whatever the working directory is by then
         self.lease_s = lease_s
         """A claim of a process that died is free again after this time; a living one renews its claims."""
         self._local = threading.local()
