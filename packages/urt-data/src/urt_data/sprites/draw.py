@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from urt_data.sprites.world import AUTHENTICITY_FLAWS, COLOURS, SHAPES, Flaw, Group, Scene
+from urt_data.sprites.world import AUTHENTICITY_FLAWS, SHAPES, Flaw, Group, Scene
 
 SHEET_FILE = Path(__file__).with_name("sheet.png")
 SHEET_SIZE = 48
@@ -27,16 +27,17 @@ RGB = {
     "blue": (45, 95, 225),
     "purple": (150, 60, 190),
 }
+OTHER_COLOUR = (40, 40, 40)  # of what a thing turns into: no thing is asked for in it
 GROUNDS = ((240, 240, 236), (228, 236, 240), (240, 232, 222))
 TINT = (255, 120, 20)
 TINT_SHARE = 0.28
 BLUR_RADIUS = 2.2
-NOISE_SCALE = 60  # standard deviation, in levels of 255
+NOISE_SHARE = 0.35  # of the pixels, which get any colour
 SHAKE = GRID // 2  # in pixels, sideways: between the places where things stand
 
 
 @functools.cache
-def sprite(shape: str, colour: str) -> Image.Image:
+def sprite(shape: str, colour: tuple[int, int, int]) -> Image.Image:
     """The shape of the sheet at drawing size, its shading kept and its hue replaced by `colour`."""
     cell = Image.open(SHEET_FILE).convert("RGBA")
     left = SHAPES.index(shape) * SHEET_SIZE
@@ -44,7 +45,7 @@ def sprite(shape: str, colour: str) -> Image.Image:
     light = pixels[..., :3] @ (0.299, 0.587, 0.114)  # Rec. 601 luma
     low, high = np.percentile(light[pixels[..., 3] > 128], (5, 95))
     shade = 0.6 + 0.4 * np.clip((light - low) / (high - low), 0, 1)
-    tinted = np.concatenate([np.multiply.outer(shade, RGB[colour]), pixels[..., 3:]], axis=-1)
+    tinted = np.concatenate([np.multiply.outer(shade, colour), pixels[..., 3:]], axis=-1)
     return Image.fromarray(tinted.astype(np.uint8)).resize((SPRITE_SIZE, SPRITE_SIZE), Image.Resampling.LANCZOS)
 
 
@@ -76,8 +77,11 @@ def _finish(canvas: Image.Image, flaw: Flaw | None, rng: random.Random) -> Image
     if flaw == Flaw.BLURRED:
         return canvas.filter(ImageFilter.GaussianBlur(BLUR_RADIUS))
     if flaw == Flaw.NOISY:
-        noise = np.random.default_rng(rng.getrandbits(32)).normal(0, NOISE_SCALE, (*canvas.size[::-1], 3))
-        return Image.fromarray((np.asarray(canvas) + noise).clip(0, 255).astype(np.uint8))
+        noise = np.random.default_rng(rng.getrandbits(32))
+        hit = noise.random(canvas.size[::-1]) < NOISE_SHARE
+        pixels = np.array(canvas)
+        pixels[hit] = noise.integers(0, 256, (int(hit.sum()), 3), dtype=np.uint8)
+        return Image.fromarray(pixels)
     if flaw == Flaw.TINTED:
         return Image.blend(canvas, Image.new("RGB", canvas.size, TINT), TINT_SHARE)
     return canvas
@@ -89,7 +93,7 @@ def draw_image(scene: Scene, *, flaws: frozenset[Flaw] = frozenset(), rng: rando
     broken = next((flaw for flaw in flaws if flaw in AUTHENTICITY_FLAWS), None)
     width, height = IMAGE_SIZE
     for side, group in enumerate(scene.groups):
-        thing = _broken(sprite(group.shape, group.colour), broken)
+        thing = _broken(sprite(group.shape, RGB[group.colour]), broken)
         room = height // group.count // GRID * GRID  # each thing of the stack has this height to itself
         for index in range(group.count):
             x = side * width // 2 + rng.randrange(0, width // 2 - thing.width + 1, GRID)
@@ -116,11 +120,10 @@ def draw_clip(scene: Scene, *, flaws: frozenset[Flaw] = frozenset(), rng: random
     broken = next((flaw for flaw in flaws if flaw in AUTHENTICITY_FLAWS), None)
     frames = [Image.new("RGB", FRAME_SIZE, ground) for _ in range(NUM_FRAMES)]
     other_shape = rng.choice([shape for shape in SHAPES if shape not in {group.shape for group in scene.groups}])
-    other_colour = rng.choice([colour for colour in COLOURS if colour not in {group.colour for group in scene.groups}])
     for side, group in enumerate(scene.groups):
         for frame, (canvas, y) in enumerate(zip(frames, _heights(group, rng), strict=True)):
             is_other = Flaw.CHANGING in flaws and frame >= NUM_FRAMES // 2
-            thing = sprite(other_shape, other_colour) if is_other else sprite(group.shape, group.colour)
+            thing = sprite(other_shape, OTHER_COLOUR) if is_other else sprite(group.shape, RGB[group.colour])
             thing = _broken(thing, broken)
             shake = SHAKE if Flaw.JITTERY in flaws and frame % 2 else 0
             canvas.paste(thing, (side * FRAME_SIZE[0] // 2 + shake, y), thing)

@@ -14,13 +14,13 @@ from urt_core.prompts import Prompt
 from urt_core.records import Media
 from urt_data.sprites.oracle import check, describe, held_against
 from urt_data.sprites.pairs import SEMANTIC_CAUSES, View, flaw_of, misread
-from urt_data.sprites.questions import ask
+from urt_data.sprites.questions import Question, ask
 from urt_data.sprites.world import Flaw, Scene, Split, sample_scene, split_of
 
 CLIP_SHARE = 0.4
 FLAW_SHARE = 0.35
 MISREAD_SHARE = 0.6
-KINDS = {"describe": 16, "check": 24, "check_both": 24, "answer": 28, "add": 8}
+KINDS = {"describe": 16, "check": 20, "check_both": 22, "answer": 16, "answer_both": 18, "add": 8}
 SCORES = (2, 3, 4, 5, 7, 8, 9)
 SUMS = 4
 """Sums in one lesson: a lesson of a single token would weigh nothing beside a description."""
@@ -76,15 +76,31 @@ def _check_both(rng: random.Random) -> Lesson:
     return _lesson(*parts, f"Check both: {asked.caption}", completion="\n".join(lines))
 
 
+def _said(question: Question, scene: Scene, rng: random.Random) -> str:
+    """A right, a wrong or a vague word."""
+    return rng.choice((question.truth, question.wrong(scene, rng), question.vague(rng)))
+
+
 def _answer(rng: random.Random) -> Lesson:
     view = _view(_asked_and_shown(rng)[1], rng)
     asked, answered = [], [f"{view.scene.left}, {view.scene.right}."]
     for _ in range(QUESTIONS):
         question = ask(view.scene, rng)
-        said = rng.choice((question.truth, question.wrong(view.scene, rng), question.vague(rng)))
+        said = _said(question, view.scene, rng)
         asked.append(f"{question.text} {question.say(said)}")
         answered.append(f"The answer is {question.truth}. {held_against(question.truth, said)}")
     return _lesson(view.draw("media", rng), " ".join(asked), completion=" ".join(answered))
+
+
+def _answer_both(rng: random.Random) -> Lesson:
+    view = _view(_asked_and_shown(rng)[1], rng)
+    question = ask(view.scene, rng)
+    asked, answered = [question.text], [f"{view.scene.left}, {view.scene.right}. The answer is {question.truth}."]
+    for number in (1, 2):
+        said = _said(question, view.scene, rng)
+        asked.append(f"Answer {number}: {question.say(said)}")
+        answered.append(f"Answer {number}, {held_against(question.truth, said)}")
+    return _lesson(view.draw("media", rng), "\n".join(asked), completion="\n".join(answered))
 
 
 def _add(rng: random.Random) -> Lesson:
@@ -102,6 +118,7 @@ _MAKERS = {
     "check": _check,
     "check_both": _check_both,
     "answer": _answer,
+    "answer_both": _answer_both,
     "add": _add,
 }
 
