@@ -1,0 +1,212 @@
+"""Kill tiny runs with SIGKILL at random moments and inside of saves, resume each, and compare with the straight run, bit for bit.
+
+python tests/urt_train/kill_runs.py <model folder> <shards> <empty folder> [--runs 50] [--seed 0]
+
+One process imports everything once; each run is a fork of it. Half of the runs are cold starts, half GRPO; of each, half are killed
+after a random time and half at a random one of the calls that make a save durable (fsync, rename).
+"""
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from urt_core import Dialect, JudgeSpec
+from urt_train.callbacks import read_rows
+from urt_train.checkpoint import is_complete
+from urt_train.config import (
+    ColdStartConfig,
+    DataConfig,
+    GRPOConfig,
+    JudgeConfig,
+    ModelConfig,
+    Stage,
+    TrainConfig,
+    TrainerConfig,
+)
+from urt_train.machine import make_trainer
+from urt_train.policy import Policy
+from urt_train.run import run_stage
+from urt_train.stages import grpo
+
+DURABLE = ("fsync", "replace")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("model", "shards", "output"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)  # a fork has no other threads
+    import_all(tiny(arguments, Stage.cold_start, "imports"))
+    straight, seconds, calls = {}, {}, {}
+    for stage in (Stage.cold_start, Stage.grpo):
+        config = tiny(arguments, stage, "straight")
+        started = time.monotonic()
+        counter = config.output_dir.parent / f"calls_{stage.value}"
+        assert wait(fork(lambda config=config, counter=counter: count_calls(config, counter))) == 0
+        seconds[stage], calls[stage] = time.monotonic() - started, int(counter.read_text())
+        straight[stage] = outcome(config)
+    same = 0
+    for number in range(arguments.runs):
+        stage = (Stage.cold_start, Stage.grpo)[number % 2]
+        rng = random.Random(f"{arguments.seed}:{number}")
+        config = tiny(arguments, stage, f"run_{number:03d}")
+        if number // 2 % 2:
+            where = kill_inside_a_save(config, rng, num_calls=calls[stage])
+        else:
+            where = kill_after_a_while(config, rng, seconds=seconds[stage])
+        saved = sorted(path for path in (config.stage_dir() / "checkpoints").glob("step_*") if path.name[5:].isdigit())
+        halves = [path.name for path in saved if not is_complete(path)]
+        code = wait(fork(lambda config=config: run_stage(config)))
+        good = code == 0 and not halves and outcome(config) == straight[stage]
+        same += good
+        newest = saved[-1].name if saved else "no checkpoint"
+        print(
+            f"{number:3d} {stage.value}: killed {where}, resumed from {newest}: {'same' if good else 'DIFFERENT'}",
+            flush=True,
+        )
+    print(f"{same} of {arguments.runs} resumed runs equal the straight run, bit for bit")
+    return int(same != arguments.runs)
+
+
+def tiny(arguments: argparse.Namespace, stage: Stage, name: str) -> TrainConfig:
+    shards = str(arguments.shards)
+    return TrainConfig(
+        recipe=name,
+        output_root=str(arguments.output),
+        stage=stage,
+        judge=JudgeConfig(min_pixels=32 * 32, max_pixels=48 * 48, num_frames=2),
+        model=ModelConfig(base=str(arguments.model), train_vision=True, train_projector=True),
+        data=DataConfig(train=shards, cold_start=shards, hard=shards),
+        trainer=TrainerConfig(accelerator="cpu", progress_bar=False, num_threads=1),
+        cold_start=ColdStartConfig(
+            max_completion_tokens=160, micro_batch_size=3, batch_size=6, learning_rate=1e-3, save_every=2, epochs=3.0
+        ),
+        grpo=GRPOConfig(
+            prompts_per_rollout=2, group_size=4, steps_per_rollout=2, micro_batch_size=2, max_completion_tokens=8,
+            max_steps=8, learning_rate=1e-3, save_every=2, initial=str(arguments.model),
+        ),
+    )  # fmt: skip
+
+
+def import_all(config: TrainConfig) -> None:
+    """What a run imports on its way (a trainer's connectors, the saving of a model), once for all forks."""
+    make_trainer(config, callbacks=[], with_loggers=False)
+    spec = JudgeSpec(
+        dialect=Dialect.V1, dimensions={}, min_pixels=1024, max_pixels=2304, num_frames=2, stage="base", base="tiny"
+    )
+    Policy.from_pretrained(config.model.base, spec=spec).model.save_pretrained(config.output_dir)
+
+
+def reward_by_tokens() -> None:
+    """A random model earns nothing, and would learn nothing: give it something that depends on what it sampled."""
+    score = grpo.score
+
+    def scored(records: Any, groups: Any, config: Any, *, dialect: Any) -> Any:
+        rewards = score(records, groups, config, dialect=dialect)
+        for prompt, group in enumerate(groups):
+            for number, completion in enumerate(group):
+                rewards.values[prompt, number, 0] = sum(completion.token_ids) % 7
+        return rewards
+
+    grpo.score = scored
+
+
+def fork(work: Callable[[], object]) -> int:
+    """Do `work` in a child, silently unless it fails; its process id."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  the child ends with it
+        reward_by_tokens()
+        work()
+        code = 0
+    except BaseException as error:
+        print(f"{type(error).__name__}: {error}", flush=True)
+        raise
+    finally:
+        os._exit(code)
+
+
+def wait(child: int) -> int:
+    """Exit status; minus the signal's number where one killed it."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def kill_after_a_while(config: TrainConfig, rng: random.Random, *, seconds: float) -> str:
+    """Draws again where the run was done before it could be killed."""
+    while True:
+        delay = rng.uniform(0, seconds)
+        child = fork(lambda: run_stage(config))
+        time.sleep(delay)
+        os.kill(child, signal.SIGKILL)
+        if wait(child) == -signal.SIGKILL:
+            return f"after {delay:.2f} s"
+        shutil.rmtree(config.output_dir)
+
+
+def kill_inside_a_save(config: TrainConfig, rng: random.Random, *, num_calls: int) -> str:
+    fatal = rng.randint(1, num_calls)
+
+    def before(call: str, number: int) -> None:
+        if number == fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert wait(fork(lambda: watched(config, before))) == -signal.SIGKILL
+    return f"before call {fatal} of {num_calls} to {' or '.join(DURABLE)}"
+
+
+def count_calls(config: TrainConfig, counter: Path) -> None:
+    numbers: list[int] = []
+    watched(config, lambda call, number: numbers.append(number))
+    counter.write_text(str(len(numbers)))
+
+
+def watched(config: TrainConfig, before: Callable[[str, int], None]) -> None:
+    """The run, with `before` called in front of each call that makes something durable."""
+    number = 0
+
+    def watch(name: str) -> None:
+        original = getattr(os, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            nonlocal number
+            number += 1
+            before(name, number)
+            return original(*args, **kwargs)
+
+        setattr(os, name, call)
+
+    for name in DURABLE:
+        watch(name)
+    run_stage(config)
+
+
+def outcome(config: TrainConfig) -> tuple[Any, ...]:
+    """All that a run leaves and that does not depend on the clock."""
+    folder = config.stage_dir()
+    rows = [
+        {name: value for name, value in row.items() if "time" not in name and "second" not in name}
+        for row in read_rows(folder / "metrics.csv")
+    ]
+    weights = {name: tensor.numpy().tobytes() for name, tensor in load_file(folder / "model/model.safetensors").items()}
+    rollouts = folder / "rollouts.jsonl"
+    return rows, weights, rollouts.read_text() if rollouts.exists() else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
