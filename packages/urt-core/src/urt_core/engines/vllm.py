@@ -66,7 +66,8 @@ class VLLMEngine:
                 bad = Completion(text="", finish_reason=FinishReason.BAD_MEDIA, detail=str(error))
                 groups[index] = [bad] * sampling.num_completions
         if requests:
-            outputs = self.llm.generate(requests, [self._sampling(sampling)] * len(requests), use_tqdm=False)
+            settings = [self._sampling(sampling, index) for index in readable]
+            outputs = self.llm.generate(requests, settings, use_tqdm=False)
             for index, output in zip(readable, outputs, strict=True):
                 groups[index] = [self._completion(output, choice) for choice in output.outputs]
         return groups
@@ -82,15 +83,18 @@ class VLLMEngine:
         request: dict[str, Any] = {"prompt_token_ids": row}
         return request | {"multi_modal_data": {"image": images}} if images else request
 
-    def _sampling(self, sampling: SamplingParams) -> Any:
+    def _sampling(self, sampling: SamplingParams, index: int) -> Any:
+        """vLLM counts a seed up over the completions of a request; here over those of all requests, so equal prompts differ."""
         import vllm
+
+        seed = None if sampling.seed is None else sampling.seed + index * sampling.num_completions
 
         return vllm.SamplingParams(
             n=sampling.num_completions,
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             max_tokens=sampling.max_tokens,
-            seed=sampling.seed,
+            seed=seed,
             logprobs=0 if sampling.logprobs else None,
             logit_bias=dict.fromkeys(self.bad_words_ids, -100.0),
             skip_special_tokens=True,
