@@ -6,12 +6,14 @@ figures compare software and not disks. Each figure is the median of `repeats` a
 
 import io
 import json
+import os
 import resource
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,9 @@ from urt_core.media import MediaPolicy, load_frames
 from urt_core.records import Media, MediaKind, Preference, PreferenceRecord, Task
 from urt_data import Check, PreferenceStream, ShardFolder, ShardWriter
 from urt_data.prepare import parse_values, prepare
+from urt_data.shards.index import MANIFEST_NAME, Manifest, sha256
+from urt_data.shards.open_shard import index_path
+from urt_data.shards.writer import shard_name
 
 NATIVE = MediaPolicy(min_pixels=1, max_pixels=2**40)
 
@@ -156,21 +161,37 @@ def decode(batch: list[PreferenceRecord]) -> list:
 
 
 def bench_resume(folder: Path, settings: dict) -> Iterator[str]:
-    """First batch of a fresh epoch and after resuming anywhere, over many tiny samples in 100 shards."""
+    """First batch of a fresh epoch and after resuming anywhere, over a million tiny samples in 100 shards."""
     count = settings["million"]
-    started = time.perf_counter()
-    with ShardWriter(folder, samples_per_shard=count // 100) as shards:
-        for record in records(count, [b"tiny"]):
-            shards.write(record)
-    yield f"wrote {count:,} tiny samples in {time.perf_counter() - started:.0f} s"
+    write_hundredfold(folder, records(count // 100, [b"tiny"]))
     rng = np.random.default_rng(0)
     for position in (0, *sorted(rng.integers(0, 3 * count, 10).tolist())):
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.process_time()
         stream = PreferenceStream(ShardFolder(folder), batch_size=32, seed=0, rank=1, world_size=2)
         state = stream.state_dict() | {"epoch": position // count, "position": position}
         stream.load_state_dict(state)
         next(iter(stream))
-        yield f"first batch at position {position:,} after {time.perf_counter() - started:.3f} s, state of {len(json.dumps(state))} bytes"
+        yield (
+            f"first batch at position {position:,} after {time.perf_counter() - started:.3f} s, "
+            f"{time.process_time() - used:.3f} s of processor time, state of {len(json.dumps(state))} bytes"
+        )
+
+
+def write_hundredfold(folder: Path, samples: Iterator[PreferenceRecord]) -> None:
+    """One shard under a hundred names: as much for a reader to look up as a hundred shards, in a hundredth of the time to write."""
+    with ShardWriter(folder, samples_per_shard=10**9) as shards:
+        for record in samples:
+            shards.write(record)
+    written = ShardFolder(folder)
+    (entry,), index = written.shards, written.index(0)
+    entries = []
+    for name in map(shard_name, range(100)):
+        if name != entry.name:
+            os.link(folder / entry.name, folder / name)
+        content = replace(index, shard=name).to_bytes()
+        index_path(folder / name).write_bytes(content)
+        entries.append(replace(entry, name=name, index_sha256=sha256(content)))
+    (folder / MANIFEST_NAME).write_bytes(Manifest(shards=tuple(entries), metadata={}).to_bytes())
 
 
 BENCHES = {"convert": bench_convert, "read": bench_read, "resume": bench_resume}
