@@ -110,3 +110,25 @@ def test_a_verdict_is_right_unreadable_or_cut_off(records):
     assert judged.readable == (True, True, False, False)
     assert judged.pass_rate == 0.25
     assert JudgedRecord.from_line(judged.to_line()) == judged
+
+
+def test_a_guess_is_not_right_where_the_table_has_to_lead_to_the_verdict(records):
+    record = next(record for record in records if record.preference is Preference.FIRST)
+    noun, dimensions = record.task.noun, record.task.dimensions
+
+    def text(first, second, totals):
+        table = "\n".join(
+            f"{i}. {d}: {noun} 1 ({first}/10) - a; {noun} 2 ({second}/10) - b" for i, d in enumerate(dimensions, 1)
+        )
+        sums = "\n".join(
+            f"{noun} {n}: {score}+{score}+{score}={total}"
+            for n, score, total in zip((1, 2), (first, second), totals, strict=True)
+        )
+        return f"<think>\n{table}\nTotal score:\n{sums}\n</think>\n<answer>{noun} 1 is better</answer>"
+
+    texts = [text(8, 7, (24, 21)), text(8, 8, (24, 24)), text(7, 8, (21, 24)), text(8, 7, (25, 21))]
+    completions = [Completion(text=written) for written in texts]
+    assert judged_record(record, completions, dialect=Dialect.V1).right == (True, True, True, True)
+    strict = judged_record(record, completions, dialect=Dialect.V1, only_consistent=True)
+    assert strict.right == (True, False, False, False)
+    assert strict.readable == (True, True, True, True)

@@ -34,6 +34,7 @@ JUDGING = (
     "judge_batch_size",
     "orders",
     "max_completion_tokens",
+    "only_consistent",
 )
 SPLITTING = ("accept_per_pair", "hard_below")
 

@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from urt_core import Completion, Dialect, Judgement, PreferenceRecord, Task
+from urt_core import Completion, Dialect, Judgement, ParseFailure, PreferenceRecord, Task
 from urt_core.errors import DataError
+from urt_core.rewards import accuracy_reward, consistency_reward
 from urt_data import ShardWriter
 from urt_train.judging import read_completion
 
@@ -30,7 +31,7 @@ class JudgedRecord:
     task: Task
     texts: tuple[str, ...]
     right: tuple[bool, ...]
-    """Whether each text's verdict is the label."""
+    """Whether each text's verdict is the label, and its table leads there where that was asked for."""
     readable: tuple[bool, ...]
 
     @property
@@ -47,13 +48,19 @@ class JudgedRecord:
         return cls(key=fields["key"], task=Task(fields["task"]), **lists)
 
 
-def judged_record(record: PreferenceRecord, completions: Sequence[Completion], *, dialect: Dialect) -> JudgedRecord:
+def judged_record(
+    record: PreferenceRecord, completions: Sequence[Completion], *, dialect: Dialect, only_consistent: bool = False
+) -> JudgedRecord:
+    def is_right(reading: Judgement | ParseFailure) -> bool:
+        follows = not only_consistent or consistency_reward(reading, record) == 1
+        return follows and accuracy_reward(reading, record) == 1
+
     readings = [read_completion(completion, task=record.task, dialect=dialect) for completion in completions]
     return JudgedRecord(
         key=record.key,
         task=record.task,
         texts=tuple(completion.text for completion in completions),
-        right=tuple(isinstance(reading, Judgement) and reading.verdict is record.preference for reading in readings),
+        right=tuple(map(is_right, readings)),
         readable=tuple(isinstance(reading, Judgement) for reading in readings),
     )
 

@@ -97,6 +97,9 @@ class RejectionSamplingConfig(StageConfig):
     """Smallest set of tokens with this probability is sampled from."""
     judge_batch_size: int = 32
     """Pairs judged in one engine call."""
+    only_consistent: bool = False
+    """Count a judgement as right only where its sums are right and its verdict follows its totals; without (the paper), half of all
+    guesses count. Of a dialect with scores."""
     accept_per_pair: int = 1
     """Right judgements of one pair that enter fine-tuning, at most; different texts only."""
     hard_below: float = 1.0

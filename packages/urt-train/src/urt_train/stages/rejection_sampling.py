@@ -53,7 +53,10 @@ class RejectionSampling(ColdStart):
         )
         engine, prompts = self.engine, [render(record, dialect) for record in batch]
         groups = self.policy.with_whole_weights(lambda: engine.generate(prompts, sampling))
-        judged = [judged_record(record, group, dialect=dialect) for record, group in zip(batch, groups, strict=True)]
+        judged = [
+            judged_record(record, group, dialect=dialect, only_consistent=self.config.only_consistent)
+            for record, group in zip(batch, groups, strict=True)
+        ]
         with self.journal.open("a", encoding="utf-8") as lines:
             lines.writelines(pair.to_line() for pair in judged)
         self.num_judged += sum(len(pair.right) for pair in judged)
