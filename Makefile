@@ -24,7 +24,7 @@ help:  ## show this list
 demo: $(VENV)/.demo-installed  ## train a tiny judge through all three stages, evaluate each, write the report
 	$(BIN)/python apps/pipeline.py $(ARGS)
 
-base: $(VENV)/.demo-installed  ## the embedded base model again, from its seed (a quarter of an hour on two cores)
+base: $(VENV)/.demo-installed  ## the embedded base model again, from its seed (half an hour on two cores)
 	$(BIN)/torchrun --nproc-per-node 2 apps/make_tiny.py recipe=tiny_base strategy=ddp trainer.devices=2 trainer.accelerator=cpu trainer.num_threads=1
 
 test: $(VENV)/.test-installed  ## run all tests on this machine's CPUs; ARGS="-k parser" passes words on to pytest
