@@ -121,3 +121,12 @@ def test_in_place_gradient_refuses_where_the_logits_are_needed():
         squares.backward()
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         result.backward()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_the_logits_are_left_as_they_were(dtype, temperature):
+    logits = torch.randn(5, 9).to(dtype)
+    before = logits.clone()
+    token_logprobs(logits, torch.arange(5), temperature=temperature)
+    assert torch.equal(logits, before)

@@ -36,7 +36,8 @@ def forward(
         # A target outside the vocabulary (where nobody checked) leaves NaN in its row.
         outside = ((target < 0) | (target >= logits.shape[-1]))[:, None]
         chosen = scaled.gather(-1, target[:, None].masked_fill(outside, 0)).masked_fill(outside, torch.nan)
-        shifted = scaled - highest
+        # Where a block had to be widened or scaled, it is our own to overwrite; fp32 logits are the caller's.
+        shifted = scaled - highest if scaled is block else scaled.sub_(highest)
         weights = shifted.clamp_(min=LOWEST).exp() if entropy else shifted.exp_()
         total = weights.sum(-1, keepdim=True)
         row_lse = highest + total.log()
