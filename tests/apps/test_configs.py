@@ -67,7 +67,7 @@ def test_an_objective_wins_over_the_recipe() -> None:
         ("cold_start.tasks=[cooking]", r"cold_start\.tasks is .*cooking.*; allowed: one or more of image_generation"),
         ("grpo.reward_weights.beauty=1", r"grpo\.reward_weights\.beauty; .*allowed: format, accuracy, consistency"),
         (
-            "grpo.reward_weights={format: 0, accuracy: 0}",
+            "grpo.reward_weights={format: 0, accuracy: 0, consistency: 0}",
             r"grpo\.reward_weights\.accuracy is 0\.0; allowed: another number",
         ),
         ("+data.counts.train.cooking=5", r"data\.counts\.train names the task 'cooking'; allowed: image_generation"),
