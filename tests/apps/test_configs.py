@@ -71,6 +71,7 @@ def test_an_objective_wins_over_the_recipe() -> None:
             r"grpo\.reward_weights\.accuracy is 0\.0; allowed: another number",
         ),
         ("+data.counts.train.cooking=5", r"data\.counts\.train names the task 'cooking'; allowed: image_generation"),
+        ("stage=STAGE", r"stage is 'STAGE'; allowed: cold_start, grpo, rejection_sampling$"),
         ("recipe=../up", r"recipe is '\.\./up'; allowed"),
         ("trainer.precision=fp8", r"trainer\.precision is 'fp8'; allowed: 32-true, bf16-mixed"),
         ("grpo.steps_per_rollout=7", r"grpo\.steps_per_rollout is 7; allowed: a divisor of grpo\.prompts_per_rollout"),

@@ -91,7 +91,9 @@ def _explain(error: Exception) -> str:
     text = f"{error} {error.__cause__ or ''}"
     if match := re.search(r"Key '([^']*)' not in '(\w+)'", text):
         return _unknown_field(match[1], owner=match[2], override=_first(r"override '([^']*)'", text))
-    if match := re.search(r"Could not find '([^']*)'.*?Available options in '([^']*)':(.*)", text, re.DOTALL):
+    if match := re.search(
+        r"Could not find '([^']*)'.*?Available options in '([^']*)':(.*?)(?:Config search path|$)", text, re.DOTALL
+    ):
         group = match[2]
         return f"{group} is {match[1].removeprefix(group + '/')!r}; allowed: {', '.join(match[3].split())}"
     name = _first(r"full_key: (\S+)", text)
