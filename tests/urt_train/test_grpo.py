@@ -76,6 +76,12 @@ def train(
     return module
 
 
+def sampler(fresh, config: GRPOConfig) -> GRPO:
+    """A module that samples and is never fitted."""
+    plan = plan_rounds(config, num_ranks=1)
+    return GRPO(fresh(), config, engine=fresh().engine(), reference=None, plan=plan, num_steps=1, seed=0)
+
+
 def by_token_count(rewards) -> torch.Tensor:
     """Advantages that differ within each group, though no random completion can be read."""
     return torch.linspace(-1, 1, rewards.values[..., 0].numel()).reshape(rewards.values.shape[:2])
@@ -204,15 +210,7 @@ def test_an_engine_of_other_weights_is_found_out(fresh, records, tiny_folder, sp
 
 def test_seeds_are_functions_of_the_rollout(fresh):
     config = settings()
-    module = GRPO(
-        fresh(),
-        config,
-        engine=fresh().engine(),
-        reference=None,
-        plan=plan_rounds(config, num_ranks=1),
-        num_steps=1,
-        seed=0,
-    )
+    module = sampler(fresh, config)
     seeds = [module.rollout_seed(number, attempt) for number in range(3) for attempt in range(2)]
     assert len(set(seeds)) == 6
     assert module.sampling(seeds[0]) == SamplingParams(
@@ -236,15 +234,7 @@ def test_groups_without_variance_are_replaced(fresh, records):
     """Dynamic sampling draws again, as often as it may; where nothing has variance the last groups stay."""
     draws = []
     config = settings(resample_rounds=2, kl_coef=0.0)
-    module = GRPO(
-        fresh(),
-        config,
-        engine=fresh().engine(),
-        reference=None,
-        plan=plan_rounds(config, num_ranks=1),
-        num_steps=1,
-        seed=0,
-    )
+    module = sampler(fresh, config)
 
     def draw():
         draws.append(len(draws))
@@ -257,15 +247,7 @@ def test_groups_without_variance_are_replaced(fresh, records):
 
 def test_of_several_candidates_the_promising_are_taken(fresh, records):
     config = settings(candidates_per_prompt=3, prompts_per_rollout=2)
-    module = GRPO(
-        fresh(),
-        config,
-        engine=fresh().engine(),
-        reference=None,
-        plan=plan_rounds(config, num_ranks=1),
-        num_steps=1,
-        seed=0,
-    )
+    module = sampler(fresh, config)
     pairs = iter([records[:2], records[2:4], records[4:6]])
     drawn = module.drawn(lambda: next(pairs), 0)
     assert len(drawn) == 2

@@ -26,6 +26,24 @@ INTERFACE: Any = import_module("flow_factory.rewards.abc")
 OWN_SETTINGS = ("on_failure", "contract")
 
 
+class ConfiguredJudge:
+    """The scorer that the YAML asks for beyond Flow-Factory's own fields, and what becomes of its failures."""
+
+    def __init__(self, config: Any, *, name: str) -> None:
+        settings: Mapping[str, Any] = getattr(config, "extra_kwargs", None) or {}
+        self.policy = FailurePolicy(settings.get("on_failure", FailurePolicy.NAN))
+        self.contract = PointContract(settings.get("contract", PointContract.THINK))
+        self.tally = FailureTally(name=f"flow_factory {name}")
+        self.scorer = scorer_from_settings({key: settings[key] for key in settings if key not in OWN_SETTINGS})
+
+    def output(self, rewards: Rewards, groups: list[str]) -> Any:
+        self.tally.add(rewards.statuses)
+        values = apply_policy(rewards.values, rewards.statuses, policy=self.policy, groups=groups)
+        return INTERFACE.RewardModelOutput(
+            rewards=torch.tensor(values, dtype=torch.float32), extra_info={"failure_rate": self.tally.rate}
+        )
+
+
 class WinRateReward(INTERFACE.GroupwiseRewardModel):
     """Win rate of each sample in its group."""
 
@@ -35,16 +53,15 @@ class WinRateReward(INTERFACE.GroupwiseRewardModel):
 
     def __init__(self, config: Any, accelerator: Any) -> None:
         super().__init__(config, accelerator)
-        settings = extra_settings(config)
-        self.policy = FailurePolicy(settings.get("on_failure", FailurePolicy.NAN))
-        self.tally = FailureTally(name=f"flow_factory {type(self).__name__}")
-        self.scorer = scorer_from_settings(judge_settings(settings))
+        self.judge = ConfiguredJudge(config, name=type(self).__name__)
 
     def __call__(self, prompt: list[str], image: Any = None, video: Any = None, **kwargs: Any) -> Any:
         candidates = list(video if self.task.is_video else image)
         groups = ["group"] * len(prompt)
-        rewards = win_rate_rewards(self.scorer, task=self.task, texts=prompt, candidates=candidates, groups=groups)
-        return output(rewards, groups, self.policy, self.tally)
+        rewards = win_rate_rewards(
+            self.judge.scorer, task=self.task, texts=prompt, candidates=candidates, groups=groups
+        )
+        return self.judge.output(rewards, groups)
 
 
 class VideoWinRateReward(WinRateReward):
@@ -61,37 +78,16 @@ class ScoreReward(INTERFACE.PointwiseRewardModel):
 
     def __init__(self, config: Any, accelerator: Any) -> None:
         super().__init__(config, accelerator)
-        settings = extra_settings(config)
-        self.policy = FailurePolicy(settings.get("on_failure", FailurePolicy.NAN))
-        self.contract = PointContract(settings.get("contract", PointContract.THINK))
-        self.tally = FailureTally(name=f"flow_factory {type(self).__name__}")
-        self.scorer = scorer_from_settings(judge_settings(settings))
+        self.judge = ConfiguredJudge(config, name=type(self).__name__)
 
     def __call__(self, prompt: list[str], image: Any = None, video: Any = None, **kwargs: Any) -> Any:
         candidates = list(video if self.task.is_video else image)
         rewards = score_rewards(
-            self.scorer, task=self.task, texts=prompt, candidates=candidates, contract=self.contract
+            self.judge.scorer, task=self.task, texts=prompt, candidates=candidates, contract=self.judge.contract
         )
-        return output(rewards, list(prompt), self.policy, self.tally)
+        return self.judge.output(rewards, list(prompt))
 
 
 class VideoScoreReward(ScoreReward):
     required_fields = ("prompt", "video")
     task = Task.VIDEO_GENERATION
-
-
-def output(rewards: Rewards, groups: list[str], policy: FailurePolicy, tally: FailureTally) -> Any:
-    tally.add(rewards.statuses)
-    values = apply_policy(rewards.values, rewards.statuses, policy=policy, groups=groups)
-    return INTERFACE.RewardModelOutput(
-        rewards=torch.tensor(values, dtype=torch.float32), extra_info={"failure_rate": tally.rate}
-    )
-
-
-def extra_settings(config: Any) -> Mapping[str, Any]:
-    """What the YAML says beyond Flow-Factory's own fields."""
-    return getattr(config, "extra_kwargs", None) or {}
-
-
-def judge_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name not in OWN_SETTINGS}
