@@ -1,18 +1,34 @@
-"""The shared-prefix row computes what the padded rows compute: log-probs, entropies and gradients of every parameter."""
+"""A packed row computes what the padded rows compute: log-probs, entropies and gradients of every parameter."""
+
+import importlib.util
+from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import scaled_dot_product_attention
 
 from urt_core import render
+from urt_core.errors import ConfigError
 from urt_train.batching import TokenBatch, pack_completions
-from urt_train.config import Batching
+from urt_train.config import Batching, LoraConfig
+from urt_train.lora import add_adapters
+from urt_train.packing import Group
+from urt_train.policy import Policy
+from urt_train.shared_prefix import block_mask_layout, group_layout, shared_prefix_attention
+
+GROUPS = (Group(5, (3, 0, 6)), Group(9, (0, 0, 0)), Group(4, (2, 1, 2)))
+# A CPU has the plain form of FlexAttention alone, and PyTorch would rather it were compiled.
+plain_flex = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 
 
-def group_batch(policy, records, *, group_size: int, seed: int = 0) -> TokenBatch:
-    """Random completions of different lengths, one of them a single token."""
+def group_batch(policy, records, *, group_size: int, seed: int = 0, lengths=None) -> TokenBatch:
+    """Random completions of different lengths, one of them a single token; a length of 0 is a completion outside the loss."""
     generator = torch.Generator().manual_seed(seed)
-    lengths = torch.randint(2, 14, (len(records), group_size), generator=generator)
-    lengths[0, 0] = 1
+    if lengths is None:
+        lengths = torch.randint(2, 14, (len(records), group_size), generator=generator)
+        lengths[0, 0] = 1
     rows = [
         [torch.randint(7, 300, (int(length),), generator=generator).tolist() for length in group] for group in lengths
     ]
@@ -21,32 +37,220 @@ def group_batch(policy, records, *, group_size: int, seed: int = 0) -> TokenBatc
     return TokenBatch(prompts=prompts, completion_ids=ids, completion_mask=mask)
 
 
-@pytest.mark.parametrize("num_prompts", [5, 1], ids=["padded prompts", "one prompt, not padded"])
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
-def test_log_probs_and_gradients_equal_those_of_padded_rows(
-    policy, records, num_prompts, dtype, tolerance, monkeypatch
-):
-    policy.to(dtype)
-    if dtype is torch.float64:  # transformers computes norms and rotations in float32 whatever the model's type
-        monkeypatch.setattr(torch, "float32", torch.float64)
-        monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
-    batch = group_batch(policy, records[:num_prompts], group_size=3)
-    weights = torch.randn(batch.completion_ids.shape, generator=torch.Generator().manual_seed(1), dtype=dtype)
-    results, gradients = [], []
+def in_float64(policy, monkeypatch) -> None:
+    """transformers computes norms and rotations in float32 whatever the model's type."""
+    policy.to(torch.float64)
+    monkeypatch.setattr(torch, "float32", torch.float64)
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+
+
+def both_layouts(policy, batch):
+    """(log-probs, entropies, gradients by name) of the padded rows and of the packed row, of one random weighting."""
+    weights = torch.randn(batch.completion_ids.shape, generator=torch.Generator().manual_seed(1))
     for batching in Batching:
         policy.batching = batching
         policy.zero_grad()
         result = policy.token_logprobs(batch, temperature=0.7, entropy=True)
         (result.logprobs * weights).sum().backward()
-        results.append(result)
-        gradients.append({name: parameter.grad.clone() for name, parameter in policy.named_parameters()})
-    padded, shared = results
+        gradients = {name: part.grad.clone() for name, part in policy.named_parameters() if part.grad is not None}
+        yield result.logprobs.detach(), result.entropy.detach(), gradients
+
+
+def assert_layouts_agree(policy, batch, *, tolerance: float) -> None:
+    (logprobs, entropies, gradients), packed = both_layouts(policy, batch)
+    torch.testing.assert_close(packed[0], logprobs, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(packed[1], entropies, rtol=tolerance, atol=tolerance)
+    assert packed[2].keys() == gradients.keys()
+    for name, gradient in gradients.items():
+        scale = gradient.abs().max().clamp(min=1.0)
+        torch.testing.assert_close(packed[2][name] / scale, gradient / scale, rtol=0, atol=tolerance, msg=name)
+
+
+@pytest.mark.parametrize("num_prompts", [5, 1], ids=["several groups", "one group"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+def test_log_probs_and_gradients_equal_those_of_padded_rows(
+    policy, records, num_prompts, dtype, tolerance, monkeypatch
+):
+    if dtype is torch.float64:
+        in_float64(policy, monkeypatch)
+    batch = group_batch(policy, records[:num_prompts], group_size=3)
+    policy.batching = Batching.padded
+    before = policy.token_logprobs(batch, temperature=0.7).logprobs
+    assert before.abs().max() > 1, "the model is not uniform, so the comparison means something"
+    assert_layouts_agree(policy, batch, tolerance=tolerance)
     policy.batching = Batching.padded
     again = policy.token_logprobs(batch, temperature=0.7).logprobs
-    assert torch.equal(again, padded.logprobs), "rows without a layout attend as before"
-    torch.testing.assert_close(shared.logprobs, padded.logprobs, rtol=tolerance, atol=tolerance)
-    torch.testing.assert_close(shared.entropy, padded.entropy, rtol=tolerance, atol=tolerance)
-    assert padded.logprobs.abs().max() > 1, "the model is not uniform, so the comparison means something"
-    for name, gradient in gradients[0].items():
-        scale = gradient.abs().max().clamp(min=1.0)
-        torch.testing.assert_close(gradients[1][name] / scale, gradient / scale, rtol=0, atol=tolerance, msg=name)
+    assert torch.equal(again, before), "rows without a layout attend as before"
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lengths=st.lists(st.lists(st.integers(0, 9), min_size=2, max_size=2), min_size=1, max_size=3))
+def test_any_lengths(policy, records, lengths):
+    """Whole groups outside the loss included: they take part in no gradient, and every rank still has one to give."""
+    assert_layouts_agree(
+        policy, group_batch(policy, records[: len(lengths)], group_size=2, lengths=lengths), tolerance=1e-5
+    )
+
+
+@pytest.mark.skipif(importlib.util.find_spec("peft") is None, reason="needs peft")
+def test_with_adapters_and_gradient_checkpointing(policy, records, monkeypatch):
+    in_float64(policy, monkeypatch)
+    policy.select_trainable(language=True, vision=True, projector=True)
+    add_adapters(policy.model, LoraConfig(rank=2, alpha=4.0))
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():  # as they start, adapters add nothing
+        for name, parameter in policy.named_parameters():
+            if "lora_B" in name:
+                parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
+    policy.train().model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    assert_layouts_agree(policy, group_batch(policy, records[:3], group_size=2), tolerance=1e-10)
+
+
+def test_qwen2_5_vl(tiny_folder, spec, records):
+    policy = tiny_qwen2_5_vl(tiny_folder, spec)
+    assert_layouts_agree(policy, group_batch(policy, records[:4], group_size=3), tolerance=1e-5)
+
+
+def test_recurrent_layers_are_refused(tiny_folder, spec):
+    from transformers import Qwen3_5Config
+
+    class Model(torch.nn.Module):
+        config = Qwen3_5Config()
+
+    with pytest.raises(ConfigError, match=r"layers of qwen3_5_text are of the kind linear_attention.*batching=padded"):
+        Policy(Model(), None, None, spec=spec, batching=Batching.shared_prefix)
+    Policy(Model(), None, None, spec=spec, batching=Batching.padded)
+
+
+def attended(layout, states):
+    query, key, value = states
+    return shared_prefix_attention(None, query, key, value, None, scaling=0.3, layout=layout)[0].transpose(1, 2)
+
+
+def masked(states):
+    """The same by the definition: for each token a row of what it may see."""
+    part = torch.tensor(
+        [
+            number
+            for group in GROUPS
+            for number, size in enumerate([group.prompt, *group.completions])
+            for _ in range(size)
+        ]
+    )
+    group = torch.tensor(
+        [number for number, group in enumerate(GROUPS) for _ in range(group.prompt + sum(group.completions))]
+    )
+    sees = [
+        [key <= query and group[key] == group[query] and part[key] in (0, part[query]) for key in range(len(part))]
+        for query in range(len(part))
+    ]
+    query, key, value = states
+    key, value = key.repeat_interleave(2, dim=1), value.repeat_interleave(2, dim=1)
+    return scaled_dot_product_attention(query, key, value, attn_mask=torch.tensor(sees), scale=0.3)
+
+
+def random_states(dtype=torch.float64, device="cpu", width=8):
+    num_tokens = sum(group.prompt + sum(group.completions) for group in GROUPS)
+    generator = torch.Generator().manual_seed(0)
+    return [
+        torch.randn(1, heads, num_tokens, width, generator=generator, dtype=dtype).to(device).requires_grad_()
+        for heads in (4, 2, 2)
+    ]
+
+
+def test_two_calls_for_each_group_see_what_they_may():
+    states = random_states()
+    seen, expected = attended(group_layout(GROUPS, device=torch.device("cpu")), states), masked(states)
+    torch.testing.assert_close(seen, expected, rtol=1e-12, atol=1e-12)
+    weights = torch.randn(seen.shape, dtype=seen.dtype, generator=torch.Generator().manual_seed(1))
+    for one, other in zip(
+        torch.autograd.grad((seen * weights).sum(), states),
+        torch.autograd.grad((expected * weights).sum(), states),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+@plain_flex
+@torch.no_grad()
+def test_the_block_mask_lets_them_see_the_same():
+    states = [part.detach() for part in random_states()]
+    torch.testing.assert_close(
+        attended(block_mask_layout(GROUPS, device=torch.device("cpu")), states), masked(states), rtol=1e-12, atol=1e-12
+    )
+
+
+@plain_flex
+@torch.no_grad()
+def test_flex_gives_the_log_probs_of_the_two_calls(policy, records):
+    batch = group_batch(policy, records[:4], group_size=3)
+    policy.batching = Batching.shared_prefix
+    expected = policy.token_logprobs(batch).logprobs
+    policy.attention = "flex"
+    torch.testing.assert_close(policy.token_logprobs(batch).logprobs, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_flex_without_a_backward_pass_says_what_to_do(policy, records):
+    policy.batching, policy.attention = Batching.shared_prefix, "flex"
+    with pytest.raises(ConfigError, match=r"no backward pass on a CPU; allowed here: model\.attention=sdpa"):
+        policy.token_logprobs(group_batch(policy, records[:1], group_size=2))
+
+
+def test_flex_refuses_attention_dropout(policy, spec):
+    policy.model.config.get_text_config().attention_dropout = 0.1
+    with pytest.raises(ConfigError, match=r"model\.attention is flex, which knows no dropout"):
+        Policy(policy.model, None, None, spec=spec, batching=Batching.shared_prefix, attention="flex")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_flex_and_two_calls_agree_forward_and_backward_on_a_gpu():
+    device = torch.device("cuda")
+    states = random_states(torch.float32, "cuda", width=16)
+    weights = torch.randn(1, 4, states[0].shape[2], 16, generator=torch.Generator().manual_seed(1)).to(device)
+    results = []
+    for layout in (group_layout(GROUPS, device=device), block_mask_layout(GROUPS, device=device)):
+        seen = attended(layout, states)
+        results.append([seen, *torch.autograd.grad((seen * weights).sum(), states)])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=5e-3, atol=5e-3)  # FlexAttention multiplies in TF32
+
+
+def tiny_qwen2_5_vl(tiny_folder: Path, spec) -> Policy:
+    """Random, with the tokenizer and the patches of the tiny Qwen3-VL; its windows of 2 x 2 merged patches cut every image."""
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+    other = Policy.from_pretrained(tiny_folder, spec=spec)
+    text = other.model.config.text_config
+    config = Qwen2_5_VLConfig(
+        text_config={
+            "vocab_size": text.vocab_size,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 1, 1]},
+        },
+        vision_config={
+            "depth": 2,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_heads": 2,
+            "patch_size": 8,
+            "window_size": 32,
+            "out_hidden_size": 32,
+            "fullatt_block_indexes": [1],
+        },
+        image_token_id=other.model.config.image_token_id,
+        video_token_id=other.model.config.video_token_id,
+        vision_start_token_id=other.model.config.vision_start_token_id,
+        vision_end_token_id=other.model.config.vision_end_token_id,
+    )
+    torch.manual_seed(0)
+    model = Qwen2_5_VLForConditionalGeneration(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim >= 2:
+                parameter.normal_(0, 0.5 / parameter[0].numel() ** 0.5 + 0.05)
+    return Policy(model, other.tokenizer, other.image_processor, spec=spec)

@@ -14,6 +14,7 @@ from lightning.pytorch import Callback, Trainer
 
 from urt_core.errors import ConfigError
 from urt_train.config import Stage, TrainConfig
+from urt_train.shared_prefix import NO_BACKWARD_ON_CPU
 
 STRATEGIES = (
     "lightning.pytorch.strategies.DDPStrategy",
@@ -30,6 +31,7 @@ def make_trainer(config: TrainConfig, *, callbacks: Sequence[Callback], with_log
     """One Lightning epoch is the whole run: the loader knows how many rounds there are, and resumes in the middle."""
     quiet()
     check_strategy(config)
+    check_attention(config)
     if config.trainer.num_threads is not None:
         torch.set_num_threads(config.trainer.num_threads)
     devices, num_nodes = _machine(config)
@@ -66,6 +68,12 @@ def check_strategy(config: TrainConfig) -> None:
         )
     if zero_stage(config.strategy) and not torch.cuda.is_available():
         raise ConfigError("strategy is DeepSpeed, which needs a CUDA device; allowed here: strategy=auto, ddp, fsdp2")
+
+
+def check_attention(config: TrainConfig) -> None:
+    """`accelerator: auto` may turn out to be a CPU."""
+    if config.model.attention == "flex" and not torch.cuda.is_available():
+        raise ConfigError(NO_BACKWARD_ON_CPU)
 
 
 def zero_stage(strategy: dict[str, Any]) -> int:

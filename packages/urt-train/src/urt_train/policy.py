@@ -6,7 +6,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,8 @@ from urt_kernels import TokenLogprobs, linear_token_logprobs
 from urt_train.batching import PROMPT_ROWS, TokenBatch, expand_prompts
 from urt_train.config import Batching
 from urt_train.lora import folded, has_adapters
-from urt_train.shared_prefix import prefix_layout, share_prefixes
+from urt_train.packing import pack_row
+from urt_train.shared_prefix import block_mask_layout, group_layout, refuse_unsupported, share_prefixes
 
 Result = TypeVar("Result")
 
@@ -44,12 +45,15 @@ class Policy(nn.Module):
         *,
         spec: JudgeSpec,
         batching: Batching = Batching.padded,
+        attention: str = "sdpa",
     ) -> None:
         super().__init__()
+        if batching is Batching.shared_prefix:
+            refuse_unsupported(cast(Any, model).config.get_text_config(), attention=attention)
         self.model: Any = model
         self.tokenizer, self.image_processor = tokenizer, image_processor
         self.spec = spec
-        self.batching = batching
+        self.batching, self.attention = batching, attention
 
     @classmethod
     def from_pretrained(
@@ -66,7 +70,10 @@ class Policy(nn.Module):
 
         try:
             model = AutoModelForImageTextToText.from_pretrained(
-                folder, dtype=getattr(torch, dtype), attn_implementation=attention, revision=revision
+                folder,
+                dtype=getattr(torch, dtype),
+                attn_implementation="sdpa" if attention == "flex" else attention,
+                revision=revision,
             )
             tokenizer = AutoTokenizer.from_pretrained(folder, revision=revision)
             image_processor = AutoImageProcessor.from_pretrained(folder, revision=revision)
@@ -75,7 +82,7 @@ class Policy(nn.Module):
             raise CheckpointError(
                 f"{folder} can't be opened as a model folder ({reason}); give another model.base"
             ) from error
-        return cls(model, tokenizer, image_processor, spec=spec, batching=batching)
+        return cls(model, tokenizer, image_processor, spec=spec, batching=batching, attention=attention)
 
     @property
     def media_policy(self) -> MediaPolicy:
@@ -105,7 +112,12 @@ class Policy(nn.Module):
     def reference(self) -> Policy:
         """A frozen copy of the policy as it is now."""
         twin = Policy(
-            copy.deepcopy(self.model), self.tokenizer, self.image_processor, spec=self.spec, batching=self.batching
+            copy.deepcopy(self.model),
+            self.tokenizer,
+            self.image_processor,
+            spec=self.spec,
+            batching=self.batching,
+            attention=self.attention,
         )
         return twin.requires_grad_(False).eval()
 
@@ -144,21 +156,22 @@ class Policy(nn.Module):
         if torch.is_autocast_enabled(hidden.device.type):  # which knows nothing of the head's kernel
             computing = torch.get_autocast_dtype(hidden.device.type)
             hidden, weight = hidden.to(computing), weight.to(computing)
-        return linear_token_logprobs(
+        mask = batch.completion_mask
+        result = linear_token_logprobs(
             hidden,
             weight,
-            batch.completion_ids,
+            batch.completion_ids[mask],
             temperature=temperature,
             entropy=entropy,
-            mask=batch.completion_mask,
             validate_targets=False,
         )
+        return TokenLogprobs(*(None if values is None else _placed(values, mask) for values in result))
 
     def completion_hidden(self, batch: TokenBatch) -> Tensor:
-        """The hidden state [P, G, C, H] that each completion token is predicted from: that of the token before it."""
+        """The hidden state [S, H] that each token of the completion mask is predicted from: that of the token before it."""
         if self.batching is Batching.shared_prefix:
-            return self._hidden_of_shared_prefix(batch)
-        return self._hidden_of_padded_rows(batch)
+            return self._hidden_of_packed_row(batch)
+        return self._hidden_of_padded_rows(batch)[batch.completion_mask]
 
     def _hidden_of_padded_rows(self, batch: TokenBatch) -> Tensor:
         """The reference layout: one row [prompt | completion] for each completion."""
@@ -179,28 +192,26 @@ class Policy(nn.Module):
         ).last_hidden_state
         return hidden[:, -length:].unflatten(0, (num_prompts, group_size))
 
-    def _hidden_of_shared_prefix(self, batch: TokenBatch) -> Tensor:
-        """One row [prompt | completion 1 | ... | completion G] for each prompt."""
-        _, group_size, length = batch.completion_ids.shape
-        prompts = batch.prompts
-        prompt_mask = prompts["attention_mask"]
-        prompt_length = prompt_mask.shape[1]
-        completion_ids = batch.completion_ids[:, :, :-1].flatten(1)
-        position_ids, next_position = prompt_positions(self.model, dict(prompts))
-        own_positions = next_position[:, None] + torch.arange(length - 1, device=next_position.device)
-        layout = prefix_layout(prompt_mask.bool(), group_size=group_size, length=length - 1, dtype=self.model.dtype)
+    def _hidden_of_packed_row(self, batch: TokenBatch) -> Tensor:
+        """One row for all prompts and completions, each prompt once and nothing padded."""
+        position_ids, next_position = prompt_positions(self.model, dict(batch.prompts))
+        row = pack_row(batch, position_ids=position_ids, next_position=next_position)
+        make_layout = block_mask_layout if self.attention == "flex" else group_layout
         share_prefixes(self.model)
         hidden = self.model.model(
-            **_images(prompts),
-            input_ids=torch.cat([prompts["input_ids"], completion_ids], dim=1),
-            mm_token_type_ids=torch.nn.functional.pad(prompts["mm_token_type_ids"], (0, completion_ids.shape[1])),
-            position_ids=_append_positions(position_ids, own_positions.repeat(1, group_size)),
+            **_images(batch.prompts),
+            input_ids=row.input_ids,
+            mm_token_type_ids=row.mm_token_type_ids,
+            position_ids=row.position_ids,
             use_cache=False,
-            layout=layout,
+            layout=make_layout(row.groups, device=row.input_ids.device),
         ).last_hidden_state
-        last_of_prompt = hidden[:, None, prompt_length - 1 : prompt_length].expand(-1, group_size, -1, -1)
-        own = hidden[:, prompt_length:].unflatten(1, (group_size, length - 1))
-        return torch.cat([last_of_prompt, own], dim=2)
+        return hidden[0].index_select(0, row.sources)
+
+
+def _placed(values: Tensor, mask: Tensor) -> Tensor:
+    """One value for each True of the mask, 0 elsewhere."""
+    return values.new_zeros(mask.shape).masked_scatter(mask, values)
 
 
 def _images(prompts: Any) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from urt_core.errors import ConfigError
 from urt_train.config.checks import at_least, one_of
-from urt_train.config.choices import Stage
+from urt_train.config.choices import Batching, Stage
 from urt_train.config.judge import DataConfig, DistillConfig, EvaluationConfig, JudgeConfig, ModelConfig
 from urt_train.config.stages import ColdStartConfig, GRPOConfig, RejectionSamplingConfig
 
@@ -78,6 +78,20 @@ class TrainConfig:
         if not self.recipe or set(self.recipe) & set("/\\ "):
             raise ConfigError(f"recipe is {self.recipe!r}; allowed: a folder name without spaces")
         at_least(self, 0, "seed")
+        if self.model.attention == "flex":
+            self._refuse_flex_where_it_cannot_serve()
+
+    def _refuse_flex_where_it_cannot_serve(self) -> None:
+        if self.grpo.batching is Batching.padded:
+            raise ConfigError(
+                "model.attention is flex, which serves rows that share their prompt, and grpo.batching is padded; allowed with padded:"
+                " sdpa, eager, flash_attention_2"
+            )
+        if self.trainer.accelerator == "cpu":
+            raise ConfigError(
+                "model.attention is flex and trainer.accelerator is cpu, where FlexAttention has no backward pass; allowed on a CPU:"
+                " sdpa, eager"
+            )
 
     @property
     def output_dir(self) -> Path:

@@ -67,7 +67,7 @@ class ModelConfig:
     dtype: str = "float32"
     """Type of the stored weights: float32 or bfloat16."""
     attention: str = "sdpa"
-    """Attention kernel: sdpa, eager, flex_attention or flash_attention_2."""
+    """Attention kernel: sdpa, eager, flash_attention_2, or flex (FlexAttention where rows share a prompt, sdpa for the rest; CUDA)."""
     train_language: bool = True
     """Train the language model (the released scripts tune mm_language_model alone)."""
     train_vision: bool = False
@@ -82,7 +82,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         one_of(self, "dtype", ["float32", "bfloat16"])
-        one_of(self, "attention", ["sdpa", "eager", "flex_attention", "flash_attention_2"])
+        one_of(self, "attention", ["sdpa", "eager", "flash_attention_2", "flex"])
 
 
 @dataclass(kw_only=True, slots=True)
