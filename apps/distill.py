@@ -31,6 +31,7 @@ def main(config: TrainConfig) -> None:
         dialect=Dialect(config.judge.dialect),
         sampling=SamplingParams(temperature=wanted.temperature, max_tokens=wanted.max_tokens, seed=config.seed),
         attempts=wanted.attempts,
+        direct_share=wanted.direct_share,
         concurrency=wanted.concurrency,
         journal=None if wanted.teacher is Teacher.oracle else folder.with_name(f"{folder.name}.answers.jsonl"),
         metadata=source.metadata | {"split": wanted.split, "made_from": source.manifest_sha256},

@@ -52,6 +52,19 @@ def run(teacher, records, folder, **options):
     return distill(records, teacher=teacher, folder=folder, **options)
 
 
+def test_a_share_of_the_kept_pairs_is_also_taught_as_a_bare_verdict(tmp_path):
+    records = [pair(number, Preference.FIRST if number % 2 else Preference.SECOND) for number in range(8)]
+    teacher = SyncTeacher(lambda prompt, sampling: RIGHT if int(prompt.key[-1]) % 2 else WRONG)
+    run(teacher, records, tmp_path / "traces", direct_share=0.25)
+    written = list(ShardFolder(tmp_path / "traces"))
+    assert len(written) == 10
+    direct = [record for record in written if record.metadata.get("dialect") == "direct"]
+    assert [(record.key, record.completion) for record in direct] == [
+        ("pair-3-direct", "Image 1 is better."),
+        ("pair-7-direct", "Image 1 is better."),
+    ]
+
+
 @pytest.mark.parametrize("make", [SyncTeacher, lambda script: ScriptedEngine(script=script)], ids=["sync", "async"])
 def test_a_trace_is_kept_only_where_the_verdict_is_the_label(tmp_path, make):
     records = [pair(0), pair(1, Preference.SECOND), pair(2), pair(3), pair(4, Preference.TIE), pair(5, None)]

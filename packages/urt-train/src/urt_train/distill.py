@@ -28,6 +28,7 @@ from urt_core import (
     render,
 )
 from urt_core.errors import DataError, EngineError
+from urt_core.prompts import verdict_text
 from urt_data.shards import ShardWriter
 from urt_train.answers import ANSWERS, AnswerJournal
 from urt_train.judging import read_completion
@@ -36,6 +37,8 @@ from urt_train.tables import Table, task_title
 
 FAILURES_TO_STOP = 20
 """Requests that fail one after the other mean a wrong key or a dead endpoint, not twenty bad pairs."""
+DIALECT = "dialect"
+"""Name, in a record's metadata, of the dialect its completion is written in, where that is not the judge's."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -58,6 +61,7 @@ def distill(
     dialect: Dialect,
     sampling: SamplingParams,
     attempts: int = 1,
+    direct_share: float = 0.0,
     batch_size: int = 64,
     concurrency: int = 16,
     journal: Path | None = None,
@@ -65,6 +69,9 @@ def distill(
     console: Console | None = None,
 ) -> dict[Task, TraceCounts]:
     """Ask `teacher` about each record, up to `attempts` times until its verdict is the label, and write the kept traces.
+
+    Of the kept pairs a share of `direct_share`, evenly spread, is written a second time with the bare verdict in the direct
+    dialect: a judge that has seen that form can be asked for it, whatever it has learned from the traces.
 
     With `journal`, each answer is on disk before it is used: a run that is started again asks only what has no answer yet.
     A failed request (timeout, HTTP error, spent budget) is no answer. `folder` appears complete or not at all.
@@ -112,17 +119,32 @@ def distill(
         "dialect": str(dialect),
         "temperature": sampling.temperature,
         "attempts": attempts,
+        "direct_share": direct_share,
         "counts": {str(task): count.to_json() for task, count in counts.items()},
     }
     try:
         with ShardWriter(folder, metadata={**(metadata or {}), "distillation": about}, overwrite=True) as shards:
-            for position in sorted(fates.traces):
-                shards.write(replace(records[position], completion=fates.traces[position]))
+            for number, position in enumerate(sorted(fates.traces)):
+                record = records[position]
+                shards.write(replace(record, completion=fates.traces[position]))
+                if int((number + 1) * direct_share) > int(number * direct_share):
+                    shards.write(direct_answer(record))
     except OSError as error:
         raise DataError(
             f"{folder} can't be written ({error.strerror or error}); free the place and run the command again"
         ) from error
     return counts
+
+
+def direct_answer(record: PreferenceRecord) -> PreferenceRecord:
+    """The label of `record` as a completion in the direct dialect."""
+    assert record.preference is not None  # an unlabelled pair has no trace either
+    return replace(
+        record,
+        key=f"{record.key[:57]}-direct",
+        completion=verdict_text(record.task, record.preference, dialect=Dialect.DIRECT),
+        metadata={**record.metadata, DIALECT: str(Dialect.DIRECT)},
+    )
 
 
 def distillation_table(counts: Mapping[Task, TraceCounts]) -> Table:

@@ -34,7 +34,7 @@ from transformers import (
 
 from urt_core import Dialect, JudgeSpec, Task, render
 from urt_data.sprites.draw import FRAME_SIZE, IMAGE_SIZE
-from urt_data.sprites.lessons import LessonStream
+from urt_data.sprites.lessons import LessonStream, Part
 from urt_data.sprites.oracle import judgement_text
 from urt_data.sprites.pairs import pairs
 from urt_data.sprites.world import COLOURS, COUNTS, MOTIONS, PLURALS, SHAPES, Flaw, Split
@@ -205,7 +205,7 @@ def save_untrained(folder: Path, *, seed: int) -> None:
 
 
 def make_base(config: TrainConfig, *, console: Console | None = None) -> Path:
-    """Train on lessons, the first `data.options.num_seeing` steps on descriptions alone; returns the model folder.
+    """Train on lessons of `data.options.part`, the first `num_seeing` steps on descriptions alone; returns the model folder.
 
     Begins with random weights, or goes on from `cold_start.initial`.
 
@@ -214,8 +214,12 @@ def make_base(config: TrainConfig, *, console: Console | None = None) -> Path:
     console = console or Console(stderr=True)
     seed_everything(config.seed, verbose=False)
     num_seeing = int(config.data.options["num_seeing"])
+    part = Part(config.data.options["part"])
     initial = config.cold_start.initial
-    inputs = {"model": folder_hash(initial) if initial else "random", "lessons": f"{num_seeing} steps of seeing"}
+    inputs = {
+        "model": folder_hash(initial) if initial else "random",
+        "lessons": f"{num_seeing} steps of seeing, then {part}",
+    }
     folder = open_run(config, inputs=inputs)
     judge = config.judge
     spec = JudgeSpec(
@@ -247,6 +251,7 @@ def make_base(config: TrainConfig, *, console: Console | None = None) -> Path:
             batch_size=plan.records_per_rank,
             num_seeing=num_seeing,
             seed=config.seed,
+            part=part,
             rank=trainer.global_rank,
             world_size=trainer.world_size,
         ),

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from urt_core.errors import ConfigError
 from urt_core.prompts import Dialect
-from urt_train.config.checks import above, at_least, known_tasks, one_of
+from urt_train.config.checks import above, at_least, known_tasks, one_of, within
 from urt_train.config.choices import ALL_TASKS, Orders, Teacher
 
 
@@ -142,6 +142,8 @@ class DistillConfig:
     """At most this many pairs of each task; the paper distils 10K and keeps about 5K."""
     attempts: int = 1
     """Traces asked for per pair; the first whose verdict is the label is kept."""
+    direct_share: float = 0.0
+    """Share of the kept pairs that are also taught as a bare verdict in the direct dialect (the paper: none, its base has it)."""
     base_url: str = "https://api.openai.com/v1"
     """Endpoint of the openai teacher."""
     model: str = "gpt-4o"
@@ -164,6 +166,7 @@ class DistillConfig:
         at_least(self, 1, "pairs_per_task", "attempts", "max_tokens", "concurrency", "retries")
         at_least(self, 0, "temperature")
         above(self, 0, "timeout")
+        within(self, 0, 1, "direct_share")
 
 
 @dataclass(kw_only=True, slots=True)

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from urt_core import Prompt, render
+from urt_core import Dialect, Prompt, render
 from urt_train.batching import SFTBatch, encode_completions, prompts_within, select_prompts, sft_batches
 from urt_train.config import ColdStartConfig, RejectionSamplingConfig
+from urt_train.distill import DIALECT
 from urt_train.loader import Draw, RoundPlan
 from urt_train.losses import sft_loss
 from urt_train.policy import Policy
@@ -39,7 +40,8 @@ class ColdStart(StageModule):
     def make_step(self, draw: Draw, number: int) -> list[SFTBatch]:
         """Micro-batches of one optimizer step."""
         records = draw()
-        prompts = [render(record, self.policy.spec.dialect) for record in records]
+        own = self.policy.spec.dialect
+        prompts = [render(record, Dialect(record.metadata.get(DIALECT, own))) for record in records]
         return self.micro_batches(prompts, [record.completion or "" for record in records])
 
     def micro_batches(self, prompts: Sequence[Prompt], targets: Sequence[str]) -> list[SFTBatch]:
