@@ -3,6 +3,8 @@
 import asyncio
 import io
 import math
+from collections.abc import Generator
+from typing import cast
 
 import pytest
 from PIL import Image
@@ -11,6 +13,7 @@ from urt_core import Dialect, Preference, PreferenceRecord, SamplingParams, Stat
 from urt_core.engines import Completion, FinishReason, Usage
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.errors import ConfigError, RecordError
+from urt_core.records import MediaKind
 from urt_core.scorer import Scorer
 
 
@@ -32,8 +35,9 @@ def judgement(winner, first=(7, 7, 7), second=(5, 5, 5)):
     return f"<think>\n{think}\n</think>\n<answer>Image {winner} is better</answer>"
 
 
-def shade_of(media):
-    return Image.open(io.BytesIO(media.data[0])).getpixel((0, 0))[0]
+def shade_of(media) -> int:
+    """The red of the first pixel."""
+    return Image.open(io.BytesIO(media.data[0])).tobytes()[0]
 
 
 def brighter_wins(prompt, index):
@@ -178,7 +182,7 @@ def records(count):
 def media_of(index):
     from urt_core.media import as_media
 
-    return as_media(picture(index % 256), kind="image")
+    return as_media(picture(index % 256), kind=MediaKind.IMAGE)
 
 
 class SlowEngine:
@@ -222,7 +226,7 @@ def test_leaving_a_batch_early_stops_asking():
     scorer = Scorer(engine=engine)
     results = scorer.compare_batch(records(2000))
     assert next(results).key == "pair-0"
-    results.close()
+    cast("Generator[object]", results).close()
     assert engine.started < 300
 
 

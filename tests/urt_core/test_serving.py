@@ -44,7 +44,7 @@ def judge(request):
     images = [Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))) for url in urls]
     if len(images) == 1:
         return chat_reply("Alignment Score (1-5): 4\nCoherence Score (1-5): 4\nStyle Score (1-5): 4")
-    red = [image.getpixel((0, 0))[0] for image in images]
+    red = [image.tobytes()[0] for image in images]  # of the first pixel
     first, second = (9, 4) if red[0] > red[1] else (4, 9)
     return chat_reply(JUDGEMENT.format(first, second, first + 15, second + 15, 1 if first > second else 2))
 

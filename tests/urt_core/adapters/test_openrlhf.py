@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -42,7 +43,8 @@ def test_failures(scorer, path):
     for label in ("{", "[]", '{"question": "q"}'):
         with pytest.raises(ConfigError, match="label"):
             make_reward_func(scorer)([PROMPT], [PROMPT], [label])
-    for settings in ({"on_failure": "drop"}, {"task": "video_generation"}, {"mode": "win_rate"}):
+    unfit: list[dict[str, Any]] = [{"on_failure": "drop"}, {"task": "video_generation"}, {"mode": "win_rate"}]
+    for settings in unfit:
         with pytest.raises(ConfigError):
             make_reward_func(scorer, **settings)
 

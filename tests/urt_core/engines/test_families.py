@@ -1,6 +1,7 @@
 """Every supported model family samples with a shared prompt what a plain forward pass says."""
 
 import io
+from typing import Any
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ PROMPTS = [
 ]
 
 
-def shared(tokenizer):
+def shared(tokenizer) -> dict[str, Any]:
     names = {
         "image_token_id": "<|image_pad|>",
         "video_token_id": "<|video_pad|>",

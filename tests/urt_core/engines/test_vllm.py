@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from urt_core import Dialect, Engine, Media, MediaKind, PreferenceRecord, SamplingParams, Scorer, Task
+from urt_core.comparison import Orders
 from urt_core.engines.transformers import TransformersEngine
 from urt_core.media import MediaPolicy
 
@@ -56,7 +57,8 @@ def records() -> list[PreferenceRecord]:
 def answers(engine: Engine) -> dict[str, list[dict[str, Any]]]:
     """What a judge writes, greedily in both orders and sampled in one, as JSON."""
     found = {}
-    for name, sampling, orders in (("greedy", GREEDY, "both"), ("sampled", SAMPLED, "given")):
+    ways: list[tuple[str, SamplingParams, Orders]] = [("greedy", GREEDY, "both"), ("sampled", SAMPLED, "given")]
+    for name, sampling, orders in ways:
         scorer = Scorer(engine=engine, dialect=Dialect.V1, sampling=sampling, votes=sampling.num_completions)
         comparisons = scorer.compare_batch(records(), orders=orders)
         found[name] = [

@@ -2,12 +2,14 @@
 
 import socket
 import threading
+from typing import Any
 
 import pytest
 
 from urt_core.errors import MediaError
 from urt_core.media import as_media
 from urt_core.media.download import Downloader, is_public
+from urt_core.records import MediaKind
 
 PUBLIC = "93.184.216.34"
 
@@ -20,8 +22,8 @@ class Network:
         self.names = names or {}
         self.connected = []
 
-    def resolve(self, host, port):
-        found = self.names.get(host, host)
+    def resolve(self, host, port) -> list[str]:
+        found: Any = self.names.get(host, host)
         if callable(found):
             return found()
         if isinstance(found, list):
@@ -233,7 +235,7 @@ def test_a_host_list_narrows_further():
 def test_as_media_downloads_only_when_told_to():
     network = Network([ok(b"GIF89a")], names=NAMES)
     download = Downloader(resolve=network.resolve, connect=network.connect)
-    assert as_media("http://example.com/a.gif", kind="image", download=download).data == (b"GIF89a",)
+    assert as_media("http://example.com/a.gif", kind=MediaKind.IMAGE, download=download).data == (b"GIF89a",)
 
 
 def test_public_addresses():

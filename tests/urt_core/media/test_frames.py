@@ -1,6 +1,7 @@
 """Frames: which ones, how large, and the same for every form of input."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +56,8 @@ def test_scaled_images_have_the_promised_number_of_pixels(width, height, least, 
         def resize(self, size, method):
             sizes.append(size)
 
-    fit_pixels(Sized(), policy)
+    image: Any = Sized()
+    fit_pixels(image, policy)
     if least <= width * height <= least + more:
         assert not sizes
         return
@@ -96,14 +98,14 @@ def array(dtype=np.uint8):
     ],
 )
 def test_arrays_tensors_and_pictures_become_the_same_pixels(value):
-    [frame] = load_frames(as_media(value, kind="image"), ANY_SIZE)
+    [frame] = load_frames(as_media(value, kind=MediaKind.IMAGE), ANY_SIZE)
     np.testing.assert_array_equal(np.asarray(frame), array())
 
 
 def test_greyscale_and_alpha_arrays():
-    [frame] = load_frames(as_media(np.full((5, 4), 77, np.uint8), kind="image"), ANY_SIZE)
+    [frame] = load_frames(as_media(np.full((5, 4), 77, np.uint8), kind=MediaKind.IMAGE), ANY_SIZE)
     assert (frame.size, frame.getpixel((0, 0))) == ((4, 5), (77, 77, 77))
-    [frame] = load_frames(as_media(np.zeros((5, 4, 4), np.uint8), kind="image"), ANY_SIZE)
+    [frame] = load_frames(as_media(np.zeros((5, 4, 4), np.uint8), kind=MediaKind.IMAGE), ANY_SIZE)
     assert frame.getpixel((0, 0)) == (255, 255, 255)
 
 
@@ -130,7 +132,7 @@ def test_greyscale_and_alpha_arrays():
 )
 def test_what_is_no_image_is_refused(value, message):
     with pytest.raises(MediaError, match=message):
-        as_media(value, kind="image")
+        as_media(value, kind=MediaKind.IMAGE)
 
 
 def test_bytes_paths_and_data_uris(tmp_path):
@@ -146,35 +148,35 @@ def test_bytes_paths_and_data_uris(tmp_path):
         f"data:image/png;base64,{base64.b64encode(png('red')).decode()}",
         Media(kind=MediaKind.IMAGE, files=("x",), data=(png("red"),)),
     ]
-    media = [as_media(form, kind="image") for form in forms]
+    media = [as_media(form, kind=MediaKind.IMAGE) for form in forms]
     assert {load_frames(m, ANY_SIZE)[0].getpixel((0, 0)) for m in media} == {(255, 0, 0)}
     assert len({media_digest(m) for m in media}) == 1
     with pytest.raises(MediaError, match="cannot be read"):
-        load_frames(as_media(tmp_path / "missing.png", kind="image"), ANY_SIZE)
+        load_frames(as_media(tmp_path / "missing.png", kind=MediaKind.IMAGE), ANY_SIZE)
     with pytest.raises(MediaError, match="max_file_bytes"):
-        load_frames(as_media(tmp_path / "a.png", kind="image"), ANY_SIZE, limits=MediaLimits(max_file_bytes=5))
+        load_frames(as_media(tmp_path / "a.png", kind=MediaKind.IMAGE), ANY_SIZE, limits=MediaLimits(max_file_bytes=5))
 
 
 def test_a_server_reads_no_files(tmp_path):
     for value in ("/etc/passwd", tmp_path, "file:///etc/passwd", Media(kind=MediaKind.IMAGE, files=("/etc/passwd",))):
         with pytest.raises(MediaError):
-            as_media(value, kind="image", allow_paths=False)
+            as_media(value, kind=MediaKind.IMAGE, allow_paths=False)
     with pytest.raises(MediaError):
-        as_media(["/etc/passwd"], kind="video", allow_paths=False)
+        as_media(["/etc/passwd"], kind=MediaKind.VIDEO, allow_paths=False)
 
 
 def test_frame_lists_are_videos():
     colours = [(index * 10, 0, 0) for index in range(20)]
-    media = as_media([png(colour) for colour in colours], kind="video", name="first")
+    media = as_media([png(colour) for colour in colours], kind=MediaKind.VIDEO, name="first")
     assert media.files[:2] == ("first.f00.png"[:-4] + ".bin", "first.f01.bin")
     frames = load_frames(media, MediaPolicy(min_pixels=1, num_frames=3))
     assert [frame.getpixel((0, 0)) for frame in frames] == [(0, 0, 0), (100, 0, 0), (190, 0, 0)]
     tensor = torch.zeros(5, 3, 8, 8)
-    assert len(load_frames(as_media(tensor, kind="video"), ANY_SIZE)) == 5
+    assert len(load_frames(as_media(tensor, kind=MediaKind.VIDEO), ANY_SIZE)) == 5
     with pytest.raises(MediaError, match="non-empty list"):
-        as_media([], kind="video")
+        as_media([], kind=MediaKind.VIDEO)
     with pytest.raises(MediaError, match="max_frames"):
-        as_media([png("red")] * 5, kind="video", limits=MediaLimits(max_frames=4))
+        as_media([png("red")] * 5, kind=MediaKind.VIDEO, limits=MediaLimits(max_frames=4))
 
 
 def test_only_the_chosen_frames_are_decoded():

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zlib
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -47,9 +48,9 @@ def test_exif_orientation_is_applied():
     image.paste((255, 0, 0), (0, 0, 8, 8))
     turned = decode_image(encode(image, "JPEG", exif=exif, quality=100, subsampling=0))
     assert turned.size == (24, 40)
-    red, _, _ = turned.getpixel((20, 3))
-    assert red > 200
-    assert turned.getpixel((3, 3))[0] < 50
+    red = np.asarray(turned)[:, :, 0]
+    assert red[3, 20] > 200
+    assert red[3, 3] < 50
 
 
 def test_transparency_lies_on_white():
@@ -70,7 +71,7 @@ def test_sixteen_bits_are_scaled_and_not_clipped():
 
 
 def test_cmyk_greyscale_and_one_bit():
-    assert decode_image(encode(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG")).getpixel((4, 4))[0] > 200
+    assert decode_image(encode(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG")).tobytes()[0] > 200
     assert decode_image(encode(Image.new("L", (1, 1), 77), "PNG")).getpixel((0, 0)) == (77, 77, 77)
     assert decode_image(encode(Image.new("1", (1, 1), 1), "PNG")).getpixel((0, 0)) == (255, 255, 255)
 
@@ -79,7 +80,7 @@ def test_of_an_animation_the_first_frame():
     frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
     for image_format in ("GIF", "WEBP"):
         options = {"save_all": True, "append_images": frames[1:], "lossless": True}
-        red, green, blue = decode_image(encode(frames[0], image_format, **options)).getpixel((0, 0))
+        red, green, blue = decode_image(encode(frames[0], image_format, **options)).tobytes()[:3]
         assert red > 250
         assert green < 5
         assert blue < 5

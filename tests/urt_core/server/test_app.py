@@ -26,7 +26,8 @@ def picture(shade: int) -> str:
 
 
 def shade_of(media) -> int:
-    return Image.open(io.BytesIO(media.data[0])).getpixel((0, 0))[0]
+    """The red of the first pixel."""
+    return Image.open(io.BytesIO(media.data[0])).tobytes()[0]
 
 
 def judge(prompt, index):

@@ -3,9 +3,9 @@
 import base64
 import io
 
-import openai
 import pytest
 from fastapi.testclient import TestClient
+from openai.types.chat import ChatCompletion
 from PIL import Image
 
 from urt_core import Completion, FinishReason, Scorer, Usage
@@ -41,7 +41,7 @@ def test_the_official_client_reads_the_answer():
         usage=Usage(prompt_tokens=7, completion_tokens=2),
     )
     engine, reply = ask([answer, answer], n=2, logprobs=True, model="anything", stop=["x"], max_tokens=5)
-    completion = openai.types.chat.ChatCompletion.model_validate(reply.json(), strict=True)
+    completion = ChatCompletion.model_validate(reply.json(), strict=True)
     assert [choice.message.content for choice in completion.choices] == ["Image 1", "Image 1"]
     assert completion.choices[0].finish_reason == "stop"
     assert completion.choices[0].logprobs.content[1].logprob == -0.25

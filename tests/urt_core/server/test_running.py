@@ -37,16 +37,17 @@ class Server:
         )
         self.log = []
         assert self.process.stderr is not None
-        for line in self.process.stderr:
+        self.stderr = self.process.stderr
+        for line in self.stderr:
             self.log.append(line)
             if found := STARTED.search(line):
                 self.url = found[1]
                 break
         else:
-            self.process.stderr.close()
+            self.stderr.close()
             raise AssertionError("".join(self.log))
         # Read on, so that the server never waits for a full pipe.
-        self.reader = threading.Thread(target=lambda: self.log.extend(self.process.stderr))
+        self.reader = threading.Thread(target=lambda: self.log.extend(self.stderr))
         self.reader.start()
 
     def __enter__(self):
@@ -56,7 +57,7 @@ class Server:
         self.process.kill()
         self.process.wait()
         self.reader.join()
-        self.process.stderr.close()
+        self.stderr.close()
 
     def post(self, path: str, body, **headers: str):
         request = urllib.request.Request(

@@ -10,7 +10,7 @@ URT_BASE_URL, URT_DIALECT, URT_MODE, URT_TASK, URT_ON_FAILURE.
 """
 
 import functools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Literal
 
 from urt_core.adapters.failures import FailurePolicy, FailureTally, apply_policy, policy_without_group
@@ -23,7 +23,7 @@ from urt_core.records import Task
 from urt_core.scorer import Scorer
 
 Mode = Literal["score", "reference"]
-ComputeScore = Callable[..., Awaitable[dict[str, Any]]]
+ComputeScore = Callable[..., Coroutine[Any, Any, dict[str, Any]]]
 
 
 def make_compute_score(

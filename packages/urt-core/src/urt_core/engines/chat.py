@@ -121,12 +121,13 @@ def read_logprobs(choice: dict[str, Any]) -> tuple[tuple[str, ...], tuple[float,
 
 
 def read_usage(value: dict[str, Any]) -> Usage:
-    usage = value.get("usage") or {}
-    counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")] if isinstance(usage, dict) else []
-    if len(counts) != 2 or not all(isinstance(count, int) and count >= 0 for count in counts):
-        # Some gateways leave it out. Four characters a token keeps a budget meaningful.
-        return Usage(completion_tokens=len(json.dumps(value.get("choices"))) // 4)
-    return Usage(prompt_tokens=counts[0], completion_tokens=counts[1])
+    usage = value.get("usage")
+    if isinstance(usage, dict):
+        prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        if isinstance(prompt, int) and isinstance(completion, int) and min(prompt, completion) >= 0:
+            return Usage(prompt_tokens=prompt, completion_tokens=completion)
+    # Some gateways leave it out. Four characters a token keeps a budget meaningful.
+    return Usage(completion_tokens=len(json.dumps(value.get("choices"))) // 4)
 
 
 def is_same_model(answered: Any, asked: str) -> bool:

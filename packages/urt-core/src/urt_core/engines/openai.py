@@ -81,7 +81,8 @@ class OpenAIEngine:
             raise ConfigError(f"image_format is {image_format!r}; allowed: 'png', 'jpeg'")
         self.base_url, self.served_model, self.revision = base_url, model, revision
         self.policy, self.concurrency = policy or MediaPolicy(), concurrency
-        self.retry, self.budget, self.image_format = retry or RetryPolicy(), budget, image_format
+        self.retry, self.budget = retry or RetryPolicy(), budget
+        self.image_format: ImageFormat = image_format
         self.accepted_models = tuple(accepted_models) if accepted_models is not None else (model,)
         self.max_tokens_name, self.extra_body = max_tokens_name, dict(extra_body or {})
         # Endpoints of one's own often want none, but the client insists on a key.

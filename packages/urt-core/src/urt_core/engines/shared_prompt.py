@@ -7,7 +7,7 @@ the ordinary softmax over both parts.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -107,7 +107,7 @@ class SharedPromptCache:
                 layers[index] = SharedPromptLayer(layer, self.rows, prompt_mask)
             elif type(layer) is LinearAttentionLayer:
                 # Recurrent states (Qwen3.5) do not grow: each row simply gets its own.
-                layer.reorder_cache(self.rows.prompt)
+                layer.reorder_cache(cast("torch.LongTensor", self.rows.prompt))
             else:
                 raise EngineError(
                     f"cache layer {type(layer).__name__} is not supported; allowed are full and linear attention (Qwen2.5-VL, Qwen3-VL, Qwen3.5)"

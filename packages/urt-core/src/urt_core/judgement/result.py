@@ -70,7 +70,8 @@ class ParseFailure:
     It is no verdict, tie or score, and nothing in this project turns it into one.
     """
 
-    kind: FailureKind
+    kind: FailureKind | str
+    """The parser's reason; of a completion that never came, the status of the engine."""
     excerpt: str = ""
     """The end of the text that shows why, at most 160 characters."""
 
