@@ -63,6 +63,7 @@ def test_an_objective_wins_over_the_recipe() -> None:
         ("stage=warm_start", r"stage is 'warm_start'; allowed: cold_start, grpo, rejection_sampling"),
         ("model=huge", r"model is 'huge'; allowed: .*tiny"),
         ("grpo.batching=packed", r"grpo\.batching is 'packed'; allowed: padded, shared_prefix"),
+        ("model.attention=flex_attention", r"model\.attention is 'flex_attention'; allowed: sdpa, .*flex$"),
         ("judge.dialect=v3", r"judge\.dialect is 'v3'; allowed: v1, v2, direct"),
         ("cold_start.tasks=[cooking]", r"cold_start\.tasks is .*cooking.*; allowed: one or more of image_generation"),
         ("grpo.reward_weights.beauty=1", r"grpo\.reward_weights\.beauty; .*allowed: format, accuracy, consistency"),
@@ -83,6 +84,19 @@ def test_a_mistake_names_field_and_allowed_values(override: str, message: str) -
     with pytest.raises(ConfigError, match=message) as caught:
         compose(CONFIGS, [override])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("beside", "message"),
+    [
+        ("grpo.batching=padded", r"grpo\.batching is padded; allowed with padded: sdpa, eager, flash_attention_2"),
+        ("trainer.accelerator=cpu", r"FlexAttention has no backward pass; allowed on a CPU: sdpa, eager"),
+        ("recipe=qwen3_5_9b", r"grpo\.batching is padded"),
+    ],
+)
+def test_flex_is_refused_where_it_cannot_serve(beside: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        compose(CONFIGS, [beside, "model.attention=flex"])
 
 
 def test_every_field_is_documented():

@@ -30,7 +30,12 @@ from urt_core.errors import ConfigError
 from urt_train.packing import Group
 
 ATTENTION_NAME = "urt_shared_prefix"
-NO_BACKWARD_ON_CPU = "model.attention is flex and there is no CUDA device: FlexAttention has no backward pass on a CPU; allowed here: model.attention=sdpa"
+NO_BACKWARD_ON_CPU = (
+    "model.attention is flex and there is no CUDA device: FlexAttention has no backward pass on a CPU;"
+    " allowed here: model.attention=sdpa"
+)
+PROMPT = 0
+"""Number of the prompt among the parts of its group; its completions follow."""
 
 
 class GroupAttention(NamedTuple):
@@ -46,9 +51,6 @@ class GroupAttention(NamedTuple):
     mask: Bool[Tensor, "C TC"]
     """What a completion's tokens see of [prompt | own]; causal, so what is padding is seen by padding alone."""
 
-
-PROMPT = 0
-"""Number of the prompt among the parts of its group; its completions follow."""
 
 RowLayout = tuple[GroupAttention, ...] | BlockMask
 
@@ -141,8 +143,8 @@ def refuse_unsupported(config: Any, *, attention: str) -> None:
     """What a packed row can't do for the text model of this config, said before any work."""
     if others := sorted(set(getattr(config, "layer_types", None) or ()) - {"full_attention"}):
         raise ConfigError(
-            f"grpo.batching is shared_prefix, and layers of {config.model_type} are of the kind {', '.join(others)}, which a row of several"
-            " completions would carry from one to the next; allowed: grpo.batching=padded"
+            f"grpo.batching is shared_prefix, and layers of {config.model_type} are of the kind {', '.join(others)}: what they carry"
+            " along a row would pass from one completion to the next; allowed: grpo.batching=padded"
         )
     if attention == "flex" and getattr(config, "attention_dropout", 0.0):
         raise ConfigError(
