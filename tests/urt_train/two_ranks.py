@@ -49,7 +49,7 @@ def main(folder: str, spec: str, batch_file: str, strategy: str, output: str) ->
     config = TrainConfig(strategy=STRATEGIES[strategy], trainer=TrainerConfig(accelerator="cpu"))
     trainer = make_trainer(config, callbacks=[], with_loggers=False)
     settings = GRPOConfig(
-        prompts_per_rollout=4, group_size=2, micro_batch_size=2, kl_coef=0.1, max_completion_tokens=10
+        prompts_per_rollout=4, group_size=2, micro_batch_size=4, kl_coef=0.1, max_completion_tokens=10
     )
     plan = plan_rounds(settings, num_ranks=trainer.world_size)
     module = Recorded(
@@ -63,8 +63,10 @@ def main(folder: str, spec: str, batch_file: str, strategy: str, output: str) ->
             return plan.batches_per_round
 
         def __iter__(self):
-            first = trainer.global_rank * plan.batches_per_round
-            batches = [whole.select([row]).trimmed() for row in range(first, first + plan.batches_per_round)]
+            size = plan.batch_size // settings.group_size  # prompts in a row
+            first = trainer.global_rank * plan.batches_per_round * size
+            starts = range(first, first + plan.batches_per_round * size, size)
+            batches = [whole.select(range(start, start + size)).trimmed() for start in starts]
             yield from module.with_divisors([module.with_frozen_logprobs(batch) for batch in batches])
 
     trainer.fit(module, train_dataloaders=Loader())
