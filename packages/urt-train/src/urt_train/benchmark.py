@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
 from urt_core import Dialect, JudgeSpec, Task
@@ -64,6 +65,8 @@ class Setting:
     text_tokens: int
     completion_tokens: int
     num_prompts: int = 1
+    ragged: bool = False
+    """Lengths of texts and completions drawn from a third of theirs to the whole, as in a real rollout; otherwise all are equal."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,45 +93,64 @@ def random_model(size: str, *, device: str, dtype: torch.dtype, seed: int = 0) -
 
 
 def make_rollout(model: Any, setting: Setting, *, seed: int = 0) -> ExperienceBatch:
-    """Prompts of two random images and random text, completions of one length, advantages that differ."""
+    """Prompts of two random images and random text, completions, advantages that differ."""
     generator = torch.Generator().manual_seed(seed)
     vision = model.config.vision_config
     side = setting.pixels // vision.patch_size
     image = [VISION_START, *[IMAGE] * (side // vision.spatial_merge_size) ** 2, VISION_END]
+    shape = (setting.num_prompts, setting.group_size, setting.completion_tokens)
+    text_lengths = _lengths(setting.text_tokens, shape[:1], setting, generator)
     rows = [
-        [*image, *image, *torch.randint(FIRST_TEXT, 1000, (setting.text_tokens,), generator=generator).tolist()]
-        for _ in range(setting.num_prompts)
+        torch.tensor([*image, *image, *torch.randint(FIRST_TEXT, 1000, (length,), generator=generator).tolist()])
+        for length in text_lengths.tolist()
     ]
-    ids = torch.tensor(rows)
+    ids = pad_sequence(rows, batch_first=True, padding_side="left")
+    completion_lengths = _lengths(setting.completion_tokens, shape[:2], setting, generator)
+    completion_mask = torch.arange(setting.completion_tokens) < completion_lengths[..., None]
     num_images = 2 * setting.num_prompts
     patch_width = 3 * vision.temporal_patch_size * vision.patch_size**2
-    shape = (setting.num_prompts, setting.group_size, setting.completion_tokens)
     return ExperienceBatch(
         prompts={
             "input_ids": ids,
-            "attention_mask": torch.ones_like(ids),
+            "attention_mask": (ids != 0).long(),
             "mm_token_type_ids": (ids == IMAGE).long(),
             "pixel_values": torch.randn(num_images * side * side, patch_width, generator=generator),
             "image_grid_thw": torch.tensor([[1, side, side]] * num_images),
         },
         completion_ids=torch.randint(FIRST_TEXT, 1000, shape, generator=generator),
-        completion_mask=torch.ones(shape, dtype=torch.bool),
+        completion_mask=completion_mask,
         advantages=torch.randn(shape[:2], generator=generator),
         rollout_logprobs=torch.zeros(shape),
-        num_tokens=float(math.prod(shape)),
+        num_tokens=float(completion_mask.sum()),
         num_sequences=float(math.prod(shape[:2])),
-    )
+    ).trimmed()
+
+
+def _lengths(longest: int, shape: tuple[int, ...], setting: Setting, generator: torch.Generator) -> Tensor:
+    if not setting.ragged:
+        return torch.full(shape, longest)
+    return torch.randint(longest // 3, longest + 1, shape, generator=generator)
+
+
+def share_of_padding(rollout: ExperienceBatch) -> float:
+    """Of the tokens that rows of [prompt | completion], each as long as the longest, hold for this rollout."""
+    _, group_size, length = rollout.completion_mask.shape
+    prompts = rollout.prompts["attention_mask"]
+    real = group_size * prompts.sum() + rollout.completion_mask.sum()
+    return 1 - float(real) / (prompts.shape[0] * group_size * (prompts.shape[1] + length))
 
 
 def our_update(
-    model: Any, reference: Any, rollout: ExperienceBatch, batching: Batching
+    model: Any, reference: Any, rollout: ExperienceBatch, batching: Batching, *, attention: str = "sdpa"
 ) -> Callable[[], tuple[Tensor, float]]:
     """One update of ours: reference pass, policy pass with entropy, loss, backward pass, step."""
     spec = JudgeSpec(
         dialect=Dialect.V1, dimensions={task: task.dimensions for task in Task}, min_pixels=1, max_pixels=1, num_frames=1,
         stage="benchmark", base="random",
     )  # fmt: skip
-    policy, frozen = (Policy(part, None, None, spec=spec, batching=batching) for part in (model, reference))
+    policy, frozen = (
+        Policy(part, None, None, spec=spec, batching=batching, attention=attention) for part in (model, reference)
+    )
     config = GRPOConfig(kl_coef=0.04)
     optimizer = torch.optim.AdamW(policy.parameters(), lr=0.0)
 
