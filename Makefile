@@ -17,7 +17,6 @@ BIN := $(VENV)/bin
 # not in fresh ones made by pip: DeepSpeed's build would fetch a second torch there.
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation
 PINS := constraints.txt requirements.txt $(wildcard packages/*/pyproject.toml)
-TWO_CORES := strategy=ddp trainer.devices=2 trainer.accelerator=cpu trainer.num_threads=1
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -25,9 +24,11 @@ help:  ## show this list
 demo: $(VENV)/.demo-installed  ## train a tiny judge through all three stages, evaluate each, write the report
 	$(BIN)/python apps/pipeline.py $(ARGS)
 
-base: $(VENV)/.demo-installed  ## the embedded base model again, from its seed (45 minutes on two cores)
-	$(BIN)/torchrun --nproc-per-node 2 apps/make_tiny.py recipe=tiny_base $(TWO_CORES)
-	$(BIN)/torchrun --nproc-per-node 2 apps/make_tiny.py recipe=tiny_reading $(TWO_CORES)
+base: $(VENV)/.demo-installed  ## the embedded base model again, from its seed (an hour on two cores)
+	for recipe in tiny_base tiny_reading tiny_unasked; do \
+	  $(BIN)/torchrun --nproc-per-node 2 apps/make_tiny.py recipe=$$recipe strategy=ddp trainer.devices=2 \
+	    trainer.accelerator=cpu trainer.num_threads=1 || exit 1; \
+	done
 
 test: $(VENV)/.test-installed  ## run all tests on this machine's CPUs; ARGS="-k parser" passes words on to pytest
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)

@@ -1,7 +1,7 @@
 """Make the embedded base model again from its seed: `make base`.
 
-Its two parts are recipe=tiny_base, from random weights, and recipe=tiny_reading, which goes on from there. The result lies in
-outputs/tiny_reading/cold_start/model; the committed copy of it is assets/tiny.
+Its three parts are recipe=tiny_base, from random weights, then tiny_reading and tiny_unasked, each from where the one before it
+ended. The result lies in outputs/tiny_unasked/cold_start/model; the committed copy of it is assets/tiny.
 """
 
 from pathlib import Path
