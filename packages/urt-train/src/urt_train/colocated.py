@@ -7,20 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from urt_core import Completion, Prompt, SamplingParams
 from urt_core.engines import Engine
-from urt_core.engines.transformers import evaluation_mode
 from urt_core.engines.vllm import VLLMEngine
-from urt_train.batching import TokenBatch, pack_completions
 from urt_train.config import GRPOConfig
-from urt_train.errors import ParityError
+from urt_train.hand_over import CANARY, CANARY_SAMPLING, check_canary
 from urt_train.policy import Policy
-from urt_train.rollout import probability_ratio_error
-
-CANARY = Prompt(parts=("Which of the two images is better?",))
-CANARY_SAMPLING = SamplingParams(max_tokens=8, logprobs=True)
 
 
 class ColocatedVLLM:
@@ -65,7 +58,8 @@ class ColocatedVLLM:
         self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(policy.whole_state().items())})
         self.llm.llm_engine.reset_encoder_cache()
         self.llm.reset_prefix_cache()
-        self.check_canary(policy)
+        [[answer]] = self.engine.generate([CANARY], CANARY_SAMPLING)
+        check_canary(policy, {"vLLM": answer}, limit=self.parity_limit)
 
     def generate(self, prompts: Sequence[Prompt], sampling: SamplingParams) -> list[list[Completion]]:
         return self.engine.generate(prompts, sampling)
@@ -74,17 +68,3 @@ class ColocatedVLLM:
         """Level 1: the weights wait in main memory. Level 2 drops them, and what is not handed over again stays lost."""
         if self.can_sleep:
             self.llm.sleep(level=1)
-
-    def check_canary(self, policy: Policy) -> None:
-        """A short greedy answer must have the log-probs that the policy gives it: weights that got lost or stale show here at once."""
-        [[answer]] = self.engine.generate([CANARY], CANARY_SAMPLING)
-        ids, mask = pack_completions([[answer.token_ids]])
-        batch = TokenBatch(prompts=policy.encode([CANARY]), completion_ids=ids, completion_mask=mask)
-        with torch.no_grad(), evaluation_mode(policy):
-            trainer: Tensor = policy.token_logprobs(batch.to(policy.device)).logprobs[0, 0].cpu()
-        error = probability_ratio_error(trainer, torch.tensor(answer.logprobs))
-        if not error <= self.parity_limit:
-            raise ParityError(
-                f"after handing over the weights, vLLM and the policy disagree on a fixed prompt: mean exp|difference| of its log-probs"
-                f" is {error:.4f}, allowed is {self.parity_limit} (grpo.parity_limit). Sample with grpo.engine=transformers meanwhile"
-            )

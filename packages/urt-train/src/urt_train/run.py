@@ -24,12 +24,16 @@ from urt_train.order import initial_model, model_folder
 from urt_train.policy import Policy
 from urt_train.pool import judge_pool
 from urt_train.run_folder import folder_hash, open_run
+from urt_train.served import ServedVLLM
 from urt_train.stages.cold_start import ColdStart
 from urt_train.stages.grpo import GRPO
 from urt_train.stages.rejection_sampling import RejectionSampling
 
 TITLES = {Stage.cold_start: "cold start", Stage.rejection_sampling: "rejection sampling", Stage.grpo: "GRPO"}
 SHARDS = {Stage.cold_start: "cold_start", Stage.rejection_sampling: "accepted", Stage.grpo: "hard"}
+
+SERVED_WEIGHTS = "served_weights"
+"""Folder of a stage through which vLLM servers get weights."""
 
 
 def run_stage(config: TrainConfig, *, console: Console | None = None) -> Path:
@@ -107,11 +111,14 @@ def rollout_engine(config: TrainConfig, policy: Policy, stage: GRPOConfig, *, nu
     """Who samples the rollouts of GRPO."""
     if stage.engine is RolloutEngine.transformers:
         return policy.engine(batch_size=stage.generation_batch_size * stage.group_size)
+    dtype = "bfloat16" if config.trainer.precision == "bf16-mixed" else config.model.dtype
+    if stage.engine is RolloutEngine.vllm_server:
+        return ServedVLLM.open(policy, stage, folder=config.stage_dir() / SERVED_WEIGHTS, dtype=dtype)
     if num_ranks > 1:
         raise ConfigError(
-            f"grpo.engine is vllm on {num_ranks} devices; allowed: one device, or grpo.engine=transformers on any number"
+            f"grpo.engine is vllm on {num_ranks} devices; allowed: one device, or on any number grpo.engine=transformers or"
+            " vllm_server"
         )
-    dtype = "bfloat16" if config.trainer.precision == "bf16-mixed" else config.model.dtype
     return ColocatedVLLM.open(initial_model(config, config.stage), policy, stage, dtype=dtype)
 
 

@@ -19,7 +19,15 @@ from urt_core.errors import ConfigError
 from urt_train.config import TrainConfig
 from urt_train.ranks import started_first
 
-FREE_TO_CHANGE = ("save_every", "keep_checkpoints", "generation_batch_size", "judge_batch_size")
+FREE_TO_CHANGE = (
+    "save_every",
+    "keep_checkpoints",
+    "generation_batch_size",
+    "judge_batch_size",
+    "vllm_servers",
+    "vllm_timeout_s",
+    "weight_transfer",
+)
 """Fields of a stage that do not change what it computes."""
 PACKAGES = (
     "urt-core",

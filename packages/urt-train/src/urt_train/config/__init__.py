@@ -23,6 +23,7 @@ from urt_train.config.choices import (
     Stage,
     Surrogate,
     Teacher,
+    WeightTransfer,
 )
 from urt_train.config.experiment import TrainConfig, TrainerConfig
 from urt_train.config.judge import DataConfig, DistillConfig, EvaluationConfig, JudgeConfig, LoraConfig, ModelConfig
@@ -51,4 +52,5 @@ __all__ = [
     "Teacher",
     "TrainConfig",
     "TrainerConfig",
+    "WeightTransfer",
 ]

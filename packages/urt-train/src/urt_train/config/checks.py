@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import Any
+from urllib.parse import urlsplit
 
 from urt_core.errors import ConfigError
 from urt_train.config.choices import ALL_TASKS, Orders
@@ -48,3 +49,20 @@ def known_tasks(config: Any) -> None:
 def no_groups(config: Any) -> None:
     if config.orders is Orders.both:
         fail(config, "orders", "given, random")
+
+
+def server_addresses(config: Any, name: str) -> None:
+    """Scheme, host and port alone: paths are the client's business, and a password would be logged."""
+    addresses = getattr(config, name)
+    if len(set(addresses)) < len(addresses) or not all(map(_is_server_address, addresses)):
+        fail(config, name, "different addresses such as http://gpu-1:8000, without user, path or query")
+
+
+def _is_server_address(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        return False
+    bare = f"{parts.scheme}://{parts.netloc}"
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc and address == bare

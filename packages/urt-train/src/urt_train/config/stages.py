@@ -6,8 +6,26 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from urt_core.errors import ConfigError
-from urt_train.config.checks import above, at_least, fail, known_tasks, no_groups, one_of, within
-from urt_train.config.choices import ALL_TASKS, Batching, Orders, Ratio, RolloutEngine, Schedule, Surrogate
+from urt_train.config.checks import (
+    above,
+    at_least,
+    fail,
+    known_tasks,
+    no_groups,
+    one_of,
+    server_addresses,
+    within,
+)
+from urt_train.config.choices import (
+    ALL_TASKS,
+    Batching,
+    Orders,
+    Ratio,
+    RolloutEngine,
+    Schedule,
+    Surrogate,
+    WeightTransfer,
+)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -156,11 +174,18 @@ class GRPOConfig(StageConfig):
     top_p: float = 1.0
     """Nucleus of the sampling; below 1 the trainer's log-probs are no longer those of the engine."""
     generation_batch_size: int = 32
-    """Prompts of one generation call on one device."""
+    """Prompts of one generation call on one device; with `engine: vllm_server`, groups in flight on one server."""
     engine: RolloutEngine = RolloutEngine.transformers
-    """transformers (the live weights), or vllm (in the same process, on one device; weights are handed over before each rollout)."""
+    """transformers (the live weights), vllm (in the same process, on one device) or vllm_server (over HTTP); the last two are handed the
+    weights before each rollout."""
     vllm_cache_gib: float = 4.0
     """With `engine: vllm`, memory of its key-value cache in GiB."""
+    vllm_servers: list[str] = field(default_factory=list)
+    """With `engine: vllm_server`, their addresses, such as http://gpu-1:8000; an API key comes from the environment (VLLM_API_KEY)."""
+    vllm_timeout_s: float = 600.0
+    """With `engine: vllm_server`, the longest wait for one answer (a group of completions, or new weights) before a server counts as lost."""
+    weight_transfer: WeightTransfer = WeightTransfer.folder
+    """With `engine: vllm_server`, how the weights travel: folder (written once, reloaded by each server under the same path) or nccl (CUDA)."""
     reward_weights: RewardWeights = field(default_factory=RewardWeights)
     advantages: str = "grpo"
     """Baseline and scale within a group: grpo (mean, standard deviation), dr_grpo (mean) or rloo (mean of the others)."""
@@ -218,7 +243,7 @@ class GRPOConfig(StageConfig):
             "importance_cap",
             "parity_limit",
         )
-        above(self, 0, "temperature", "top_p", "advantage_eps", "vllm_cache_gib")
+        above(self, 0, "temperature", "top_p", "advantage_eps", "vllm_cache_gib", "vllm_timeout_s")
         within(self, 0, 1, "top_p", "clip_low", "overlong_share")
         at_least(
             self, 0, "clip_high", "kl_coef", "overlong_penalty", "resample_rounds", "parity_every", "pair_consistency"
@@ -226,6 +251,13 @@ class GRPOConfig(StageConfig):
         one_of(self, "advantages", ["grpo", "dr_grpo", "rloo"])
         one_of(self, "aggregation", ["grpo", "dapo", "dr_grpo"])
         one_of(self, "kl", ["k1", "k2", "k3"])
+        server_addresses(self, "vllm_servers")
+        if self.engine is RolloutEngine.vllm_server and not self.vllm_servers:
+            fail(
+                self,
+                "vllm_servers",
+                "one or more addresses with grpo.engine=vllm_server, such as [http://localhost:8000]",
+            )
         if self.prompts_per_rollout % self.steps_per_rollout:
             raise ConfigError(
                 f"grpo.steps_per_rollout is {self.steps_per_rollout}; allowed: a divisor of grpo.prompts_per_rollout"

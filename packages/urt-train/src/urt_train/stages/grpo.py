@@ -13,14 +13,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from urt_core import PreferenceRecord, SamplingParams, render
+from urt_core import Completion, PreferenceRecord, Prompt, SamplingParams, render
 from urt_core.engines import Engine
 from urt_kernels import group_advantages
 from urt_train.batching import ExperienceBatch, prompts_within, select_prompts
-from urt_train.colocated import ColocatedVLLM
 from urt_train.config import GRPOConfig, Orders
 from urt_train.difficulty import choose
 from urt_train.errors import ParityError
+from urt_train.hand_over import EngineCopy
 from urt_train.loader import Draw, RoundPlan
 from urt_train.losses import grpo_objective
 from urt_train.policy import Policy
@@ -76,10 +76,16 @@ class GRPO(StageModule):
                 select_prompts(encoded, fits),
             )
         with self.timed("generate"):
-            groups = self.policy.with_whole_weights(lambda: self.engine.generate(prompts, self.sampling(seed)))
+            groups = self.generate(prompts, self.sampling(seed))
         with self.timed("data"):
             rewards = score(shown, groups, config, dialect=dialect)
         return Sampled(prompts=prompts, encoded=encoded, groups=groups, rewards=rewards)
+
+    def generate(self, prompts: Sequence[Prompt], sampling: SamplingParams) -> list[list[Completion]]:
+        """An engine over the live weights needs them whole; a copy has its own."""
+        if isinstance(self.engine, EngineCopy):
+            return self.engine.generate(prompts, sampling)
+        return self.policy.with_whole_weights(lambda: self.engine.generate(prompts, sampling))
 
     def sample_useful(self, draw: Draw, number: int) -> Sampled:
         """The samples of a rollout; groups without reward variance give way to others, `resample_rounds` times at most."""
@@ -122,7 +128,7 @@ class GRPO(StageModule):
     @contextmanager
     def engine_awake(self) -> Iterator[None]:
         """The engine with the weights of now; one over the live weights has them anyway."""
-        if not isinstance(self.engine, ColocatedVLLM):
+        if not isinstance(self.engine, EngineCopy):
             yield
             return
         with self.timed("hand_over"):
