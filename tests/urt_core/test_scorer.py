@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 from PIL import Image
 
-from urt_core import Dialect, Preference, PreferenceRecord, SamplingParams, Status, Task
+from urt_core import Dialect, Judgement, Preference, PreferenceRecord, SamplingParams, Status, Task
 from urt_core.engines import Completion, FinishReason, Usage
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.errors import ConfigError, RecordError
@@ -66,7 +66,8 @@ def test_agreeing_orders_give_a_preference_with_scores_in_the_records_order():
         "authenticity": (9, 4),
     }
     assert [vote.order for vote in comparison.votes] == ["given", "swapped"]
-    assert [j.verdict for j in comparison.judgements] == [Preference.FIRST, Preference.SECOND]
+    verdicts = [j.verdict for j in comparison.judgements if isinstance(j, Judgement)]
+    assert verdicts == [Preference.FIRST, Preference.SECOND]
 
 
 def test_a_judge_that_always_names_the_first_is_a_tie_and_inconsistent():

@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+from typing import Any
 
 import pytest
 
@@ -78,7 +79,8 @@ def test_inside_a_real_trainer(scorer, medium, tmp_path):
     from datasets import Dataset
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
-    from trl import GRPOConfig, GRPOTrainer
+    from trl.trainer.grpo_config import GRPOConfig
+    from trl.trainer.grpo_trainer import GRPOTrainer
 
     words = ["<pad>", "<eos>", *"abcdefghijklmnopqrstuvwxyz"]
     letters = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<pad>"))
@@ -102,9 +104,10 @@ def test_inside_a_real_trainer(scorer, medium, tmp_path):
         {"prompt": text, "question": "what?", "picture": str(tmp_path / "a.png")} for text in ("ab", "cd", "ef", "gh")
     ]
     before = {name: value.clone() for name, value in model.named_parameters()}
+    reward_func: Any = make_reward_func(scorer, media_column="picture")  # TRL wants a list that may hold None
     trainer = GRPOTrainer(
         model=model,
-        reward_funcs=make_reward_func(scorer, media_column="picture"),
+        reward_funcs=reward_func,
         args=GRPOConfig(
             output_dir=str(tmp_path / "out"),
             max_steps=2,

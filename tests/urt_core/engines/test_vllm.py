@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from urt_core import Dialect, Engine, Media, MediaKind, PreferenceRecord, SamplingParams, Scorer, Task
-from urt_core.comparison import Orders
 from urt_core.engines.transformers import TransformersEngine
 from urt_core.media import MediaPolicy
+from urt_core.scorer import Orders
 
 pytestmark = [
     pytest.mark.slow,

@@ -15,7 +15,7 @@ from urt_core.prompts import PointContract
 IMAGE, VIDEO = Task.IMAGE_GENERATION, Task.VIDEO_GENERATION
 
 
-def kind_of(result: object) -> FailureKind:
+def kind_of(result: object) -> FailureKind | str:
     assert isinstance(result, ParseFailure), result
     return result.kind
 

@@ -19,11 +19,11 @@ class Network:
 
     def __init__(self, answers=(), names=None):
         self.answers = list(answers)
-        self.names = names or {}
+        self.names: dict[str, Any] = names or {}
         self.connected = []
 
     def resolve(self, host, port) -> list[str]:
-        found: Any = self.names.get(host, host)
+        found = self.names.get(host, host)
         if callable(found):
             return found()
         if isinstance(found, list):

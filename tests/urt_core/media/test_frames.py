@@ -78,7 +78,7 @@ def test_policy_is_checked_and_named():
     assert preprocessing_id(MediaPolicy()) == "rgb-white-bicubic-3136-262144-uniform8"
 
 
-def array(dtype=np.uint8):
+def array(dtype: Any = np.uint8) -> np.ndarray:
     values = np.arange(5 * 6 * 3, dtype=np.uint8).reshape(5, 6, 3)
     return values if dtype is np.uint8 else (values / 255).astype(dtype)
 

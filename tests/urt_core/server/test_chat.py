@@ -44,7 +44,11 @@ def test_the_official_client_reads_the_answer():
     completion = ChatCompletion.model_validate(reply.json(), strict=True)
     assert [choice.message.content for choice in completion.choices] == ["Image 1", "Image 1"]
     assert completion.choices[0].finish_reason == "stop"
-    assert completion.choices[0].logprobs.content[1].logprob == -0.25
+    logprobs = completion.choices[0].logprobs
+    assert logprobs is not None
+    assert logprobs.content is not None
+    assert logprobs.content[1].logprob == -0.25
+    assert completion.usage is not None
     assert (completion.usage.prompt_tokens, completion.usage.total_tokens) == (14, 18)
     assert [part if isinstance(part, str) else str(part.kind) for part in engine.prompts[0].parts] == [
         "image",
