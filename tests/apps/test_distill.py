@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from urt_core import Task, parse_judgement
+from urt_core import Judgement, Task, parse_judgement
 from urt_core.errors import ConfigError
 from urt_data import ShardFolder, ShardWriter
 from urt_data.sprites import Split, pairs
@@ -41,7 +41,8 @@ def test_the_oracle_is_always_right_and_every_task_is_counted(tmp_path, override
     assert traces.metadata["licence"] == "Apache-2.0"
     assert traces.metadata["made_from"] == ShardFolder(tmp_path / "tiny" / "data" / "train").manifest_sha256
     for record in traces:
-        judgement = parse_judgement(record.completion, task=record.task)
+        judgement = parse_judgement(record.completion or "", task=record.task)
+        assert isinstance(judgement, Judgement)
         assert judgement.verdict is record.preference
         assert judgement.sums_consistent
         assert judgement.answer_matches_totals

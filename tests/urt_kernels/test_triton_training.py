@@ -8,6 +8,7 @@ import torch
 
 from tests.urt_train import conftest as tiny
 from urt_kernels import group_advantages, grpo_loss, linear_token_logprobs
+from urt_kernels.dispatch import Impl
 from urt_train.config import GRPOConfig, TrainConfig, TrainerConfig
 from urt_train.loader import plan_rounds
 from urt_train.machine import make_trainer
@@ -36,7 +37,7 @@ class Recorded(GRPO):
         return loss
 
 
-def trained(folder: Any, spec: Any, records: Any, impl: str, monkeypatch: pytest.MonkeyPatch) -> Recorded:
+def trained(folder: Any, spec: Any, records: Any, impl: Impl, monkeypatch: pytest.MonkeyPatch) -> Recorded:
     """Two rollouts of two optimizer steps each, every kernel of the loss head computed by `impl`."""
     monkeypatch.setattr("urt_train.policy.linear_token_logprobs", partial(linear_token_logprobs, impl=impl))
     monkeypatch.setattr("urt_train.losses.grpo_loss", partial(grpo_loss, impl=impl))

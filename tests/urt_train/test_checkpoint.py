@@ -3,9 +3,13 @@
 import errno
 import json
 import os
+import re
+import traceback
 
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch.distributed.checkpoint.api import CheckpointException
 
 from urt_core import JudgeSpec, render
 from urt_core.errors import CheckpointError
@@ -63,11 +67,78 @@ def test_an_error_inside_leaves_the_old_folder(tmp_path):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with pytest.raises(
-        CheckpointError, match=r"model can't be written \(No space left on device\); what was there before"
+        CheckpointError,
+        match=r"model can't be written \(No space left on device\); what was there before is intact\. Make room in ",
     ):
         write_on_a_full_disk()
     assert (folder / "weights").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_a_disk_that_fills_at_any_call_leaves_the_last_checkpoint(tmp_path, monkeypatch, number):
+    """The n-th call that makes a save durable fails for want of space; there are six (three syncs, two renames, one more sync)."""
+    kept = write_checkpoint(tmp_path, 5)
+    again = write_checkpoint(tmp_path, 6)  # is replaced, which takes two renames
+    calls = 0
+
+    def failing(original):
+        def call(*arguments, **settings):
+            nonlocal calls
+            calls += 1
+            if calls == number:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return original(*arguments, **settings)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("fsync", "replace"):
+            patch.setattr(os, name, failing(getattr(os, name)))
+        with pytest.raises(CheckpointError, match="No space left on device"):
+            write_checkpoint(tmp_path, 6, content="newer")
+    assert calls >= number
+    assert is_complete(kept)
+    assert is_complete(again)
+    assert not partial_folder(again).exists()
+    write_checkpoint(tmp_path, 6, content="newest")
+    assert newest_checkpoint(tmp_path) == again
+    assert (again / "state.ckpt").read_text() == "newest"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [kept.name, again.name]
+
+
+def sharded_writer(folder):
+    full = OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    raise CheckpointException("write", {1: (full, traceback.extract_stack())})
+
+
+WRITERS = {
+    "safetensors": lambda folder: save_file({"a": torch.zeros(4096)}, folder / "model.safetensors"),
+    "torch.save": lambda folder: torch.save(torch.zeros(4096), folder / "state.pt"),
+    "sharded": sharded_writer,
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_every_library_that_writes_may_meet_a_full_disk(tmp_path, writer):
+    """Files of this process may not grow beyond 2 kB: a real error of the kernel, also for writers in C++ and Rust."""
+    resource = pytest.importorskip("resource", reason="needs POSIX limits")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    message = ""
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2048, hard))
+        try:
+            with whole_folder(tmp_path / "model") as partial:
+                WRITERS[writer](partial)
+        except CheckpointError as error:
+            message = str(error)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert re.search(
+        r"model can't be written \(.+\); what was there before is intact\. Make room in \S+, then", message
+    )
+    assert "\n" not in message
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_killed_between_the_renames_the_old_folder_comes_back(tmp_path):

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -22,7 +23,7 @@ QUIET = Console(file=io.StringIO())
 def pair(number: int, label: Preference | None = Preference.FIRST, *, cause: str = "count", task=Task.IMAGE_GENERATION):
     if task is Task.IMAGE_UNDERSTANDING:
         picture = Media(kind=MediaKind.IMAGE, files=("media.png",), data=(b"",))
-        shown = {"first": "Two.", "second": "Three.", "media": picture}
+        shown: dict[str, Any] = {"first": "Two.", "second": "Three.", "media": picture}
     else:
         picture = Media(kind=MediaKind.IMAGE, files=("first.png",), data=(b"",))
         shown = {"first": picture, "second": Media(kind=MediaKind.IMAGE, files=("second.png",), data=(b"",))}
@@ -227,7 +228,8 @@ def test_stage_table_has_a_column_per_stage_and_a_dash_where_nothing_was_measure
 def test_every_table_fits_a_terminal_of_80_columns():
     """No cell is cut: rich would mark that with an ellipsis."""
     result = run(lambda prompt, index: judgement(1), [pair(n, cause="a long cause, in words") for n in range(100)])
-    stages = dict.fromkeys(("base", "cold_start", "rejection_sampling", "grpo"), result)
+    names: list[str] = ["base", "cold_start", "rejection_sampling", "grpo"]
+    stages = dict.fromkeys(names, result)
     screen = Console(file=io.StringIO(), width=80)
     print_tables(
         [

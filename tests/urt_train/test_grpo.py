@@ -26,7 +26,8 @@ class Recorded(GRPO):
         self.gradients: list[torch.Tensor] = []
 
     def configure_gradient_clipping(self, optimizer, *args, **kwargs) -> None:
-        self.gradients.append(torch.cat([parameter.grad.flatten().clone() for parameter in self.policy.parameters()]))
+        gradients = [parameter.grad for parameter in self.policy.parameters()]
+        self.gradients.append(torch.cat([gradient.flatten() for gradient in gradients if gradient is not None]))
         super().configure_gradient_clipping(optimizer, *args, **kwargs)
 
 
@@ -58,7 +59,12 @@ def train(
     )
     if reward is not None:
         earned = module.advantages
-        module.advantages = lambda rewards: reward(rewards) if earned(rewards) is not None else None
+
+        def advantages(rewards):
+            earned(rewards)  # counts the groups
+            return reward(rewards)
+
+        module.advantages = advantages
     trainer = make_trainer(machine, callbacks=[], with_loggers=False)
     trainer.accumulate_grad_batches = plan.batches_per_step
 

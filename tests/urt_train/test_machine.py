@@ -1,6 +1,7 @@
 """Only known third-party objects are built from a config."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
@@ -51,7 +52,7 @@ DEEPSPEED = sorted((Path(__file__).parents[2] / "apps" / "configs" / "strategy")
 def test_deepspeed_accepts_its_settings(path):
     """DeepSpeed's own reading of what Lightning hands it: no unknown field, the stage and places that the name says."""
     deepspeed_config = pytest.importorskip("deepspeed.runtime.config", reason="needs deepspeed (make test installs it)")
-    strategy = OmegaConf.to_container(OmegaConf.load(path))["strategy"]
+    strategy: Any = OmegaConf.to_container(OmegaConf.load(path).strategy)
     handed = third_party(strategy, allowed=STRATEGIES, field="strategy").config
     read = deepspeed_config.DeepSpeedConfig({**handed, "train_micro_batch_size_per_gpu": 1})
     zero = read.zero_config

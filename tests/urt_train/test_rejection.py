@@ -82,7 +82,7 @@ def test_nothing_to_split_is_an_error_and_writes_nothing(tmp_path, records, righ
     with pytest.raises(DataError, match=message):
         write_shards(
             pairs,
-            dict.fromkeys,
+            {record.key: record for record in records}.__getitem__,
             accepted=tmp_path / "a",
             hard=tmp_path / "h",
             accept_per_pair=1,

@@ -9,7 +9,7 @@ import pytest
 
 from urt_core import Preference, Task
 from urt_core.media import MediaPolicy, load_frames
-from urt_core.records import Media
+from urt_core.records import Media, MediaKind
 from urt_data.sprites import Split, build_split, pairs
 from urt_data.sprites.draw import FRAME_SIZE, IMAGE_SIZE, NUM_FRAMES
 from urt_data.sprites.pairs import View, misread
@@ -79,8 +79,12 @@ def test_a_misread_scene_differs_in_one_word(cause):
 
 
 def test_media_have_the_sizes_that_the_tiny_judge_sees():
-    (image,) = load_frames(next(pairs(Task.IMAGE_GENERATION, 1, split=Split.TRAIN, seed=0)).first, POLICY)
-    frames = load_frames(next(pairs(Task.VIDEO_GENERATION, 1, split=Split.TRAIN, seed=0)).first, POLICY)
+    picture, clip = (
+        next(pairs(task, 1, split=Split.TRAIN, seed=0)).first for task in (Task.IMAGE_GENERATION, Task.VIDEO_GENERATION)
+    )
+    assert isinstance(picture, Media)
+    assert isinstance(clip, Media)
+    (image,), frames = load_frames(picture, POLICY), load_frames(clip, POLICY)
     assert image.size == IMAGE_SIZE
     assert [frame.size for frame in frames] == [FRAME_SIZE] * NUM_FRAMES
 
@@ -102,7 +106,7 @@ def digest(number: int = 3) -> str:
         for media in (record.first, record.second, record.media):
             for data in media.data if isinstance(media, Media) else ():
                 # Compression may differ between zlib builds; pixels may not.
-                image_kind = type(media)(kind="image", files=("x.png",), data=(data,))
+                image_kind = Media(kind=MediaKind.IMAGE, files=("x.png",), data=(data,))
                 total.update(load_frames(image_kind, POLICY)[0].tobytes())
     return total.hexdigest()
 

@@ -93,8 +93,17 @@ class FusedTile:
 
 def fused_forward(vocabulary: int) -> FusedTile:
     """16 splits: 1024 tokens already give 128 programs, and the partial statistics of a token take 192 bytes."""
-    num_splits = min(16, -(-vocabulary // 256))
+    num_splits = min(16, cover(vocabulary, 256))
     return FusedTile(rows=128, columns=256, inner=64, num_splits=num_splits, num_warps=8, num_stages=3)
+
+
+def cover(length: int, size: int) -> int:
+    """How many blocks of `size` cover `length`.
+
+    >>> cover(9, 4)
+    3
+    """
+    return -(-length // size)
 
 
 def _power_of_two(number: int) -> int:

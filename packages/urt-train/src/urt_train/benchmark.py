@@ -83,13 +83,14 @@ class Timing:
 def random_model(size: str, *, device: str, dtype: torch.dtype, seed: int = 0) -> Any:
     """A randomly initialised Qwen3-VL of a published or a tiny shape."""
     torch.manual_seed(seed)
-    config = Qwen3VLConfig(
+    config: Any = Qwen3VLConfig(
         **SIZES[size], image_token_id=IMAGE, video_token_id=4, vision_start_token_id=VISION_START,
         vision_end_token_id=VISION_END, tie_word_embeddings=True,
     )  # fmt: skip
     config.text_config.tie_word_embeddings = True
     with torch.device(device):
-        return Qwen3VLForConditionalGeneration(config).to(dtype).train()
+        model: Any = Qwen3VLForConditionalGeneration(config)
+        return model.to(dtype).train()
 
 
 def make_rollout(model: Any, setting: Setting, *, seed: int = 0) -> ExperienceBatch:

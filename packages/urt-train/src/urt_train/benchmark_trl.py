@@ -63,7 +63,7 @@ def open_trainer(trainer_class: Any, model: Any, reference: Any, *, num_completi
     from datasets import Dataset
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
-    from trl import GRPOConfig
+    from trl.trainer.grpo_config import GRPOConfig
     from trl.trainer.utils import add_fused_lm_head
 
     words = {f"<{number}>": number for number in range(1024)}

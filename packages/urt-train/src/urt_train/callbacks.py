@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-import os
 import random
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from urt_train.checkpoint import STATE, checkpoint_folder, partial_folder, prune
 from urt_train.errors import StoppedError
 from urt_train.progress import progress_bar
 from urt_train.ranks import all_sum, any_rank, world
+from urt_train.writing import append, whole_lines, write_whole
 
 SECONDS_BETWEEN_LINES = 30.0
 """Where a bar can't be drawn over, such as the log file of a cluster."""
@@ -99,29 +100,28 @@ class StepMetrics(Callback):
         if not set(row) <= set(self.columns):
             self._rewrite()
             return
-        with self.path.open("a", encoding="utf-8", newline="") as file:
-            csv.DictWriter(file, self.columns).writerow(row)
+        append(self.path, _csv([row], columns=self.columns))
 
     def _rewrite(self) -> None:
         """A column that appears late (or a resumed run) needs the whole file again."""
         self.columns = ["step", *sorted({name for row in self.rows for name in row} - {"step"})]
-        partial = self.path.with_suffix(".partial")
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, self.columns)
-            writer.writeheader()
-            writer.writerows(self.rows)
-        os.replace(partial, self.path)
+        names = {column: column for column in self.columns}
+        write_whole(self.path, _csv([names, *self.rows], columns=self.columns))
 
     def teardown(self, trainer: Trainer, module: Any, stage: str) -> None:
         if self.progress is not None:
             self.progress.stop()
 
 
+def _csv(rows: Iterable[Mapping[str, Any]], *, columns: Sequence[str]) -> str:
+    text = io.StringIO()
+    csv.DictWriter(text, columns).writerows(rows)
+    return text.getvalue()
+
+
 def read_rows(path: Path) -> list[dict[str, float]]:
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [{name: float(cell) for name, cell in row.items() if name and cell} for row in csv.DictReader(file)]
+    rows = csv.DictReader(whole_lines(path))
+    return [{name: float(cell) for name, cell in row.items() if name and cell} for row in rows]
 
 
 class RolloutLog(Callback):
@@ -132,10 +132,8 @@ class RolloutLog(Callback):
 
     def on_train_start(self, trainer: Trainer, module: Any) -> None:
         if trainer.is_global_zero and self.path.exists():
-            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-            whole = [line for line in lines if line.endswith("\n")]
-            kept = [line for line in whole if json.loads(line)["step"] <= trainer.global_step]
-            self.path.write_text("".join(kept), encoding="utf-8")
+            lines = whole_lines(self.path)
+            write_whole(self.path, "".join(line for line in lines if json.loads(line)["step"] <= trainer.global_step))
 
     def on_train_batch_start(self, trainer: Trainer, module: Any, batch: Any, batch_idx: int) -> None:
         examples, module.examples = module.examples, []
@@ -143,8 +141,7 @@ class RolloutLog(Callback):
             lines = [
                 json.dumps({"step": trainer.global_step + 1, **example}, ensure_ascii=False) for example in examples
             ]
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write("\n".join(lines) + "\n")
+            append(self.path, "\n".join(lines) + "\n")
 
 
 class RoundCheckpoints(Callback):
@@ -218,7 +215,9 @@ class RoundCheckpoints(Callback):
 
 def random_state() -> dict[str, Any]:
     """All generators of this process, as plain values and tensors."""
-    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    numpy_state = np.random.get_state(legacy=True)
+    assert isinstance(numpy_state, tuple), "asked for in its legacy form"
+    name, keys, position, has_gauss, cached = numpy_state
     version, internal, gauss = random.getstate()
     return {
         "python": [version, list(internal), gauss],

@@ -14,6 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+from torch.distributed.checkpoint.api import CheckpointException
+
 from urt_core.errors import CheckpointError
 from urt_train.policy import Policy
 from urt_train.ranks import wait_for_all, world
@@ -40,11 +43,31 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         os.replace(partial, folder)
         _sync_folder(folder.parent)
         shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
+    except (*WRITE_ERRORS, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not _is_of_torch_writer(error):
+            raise
         shutil.rmtree(partial, ignore_errors=True)
+        if old.exists() and not folder.exists():
+            os.replace(old, folder)
         raise CheckpointError(
-            f"{folder} can't be written ({error.strerror or error}); what was there before is intact"
+            f"{folder} can't be written ({_reason(error)}); what was there before is intact. Make room in {folder.parent}, then the"
+            " same command goes on"
         ) from error
+
+
+WRITE_ERRORS = (OSError, SafetensorError, CheckpointException)
+"""What Python, safetensors and torch's sharded checkpoints raise on a full disk."""
+
+
+def _is_of_torch_writer(error: RuntimeError) -> bool:
+    """torch.save to a path names the source line of its zip writer, and no type of its own."""
+    return "inline_container" in str(error) or "PytorchStreamWriter" in str(error)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, CheckpointException):
+        return "; ".join(sorted({_reason(failure) for failure, _ in error.failures.values()}))
+    return getattr(error, "strerror", None) or str(error).splitlines()[0]
 
 
 def partial_folder(folder: Path) -> Path:

@@ -8,6 +8,7 @@ UrtError
 └── TrainError             training can't start or go on
     ├── MissingStageError  what an earlier stage should have written is not there; names the command that writes it
     ├── NonFiniteError     a loss or gradient is NaN or infinite; raised before the optimizer step
+    ├── LostRankError      another process of the run is gone or hangs
     └── ParityError        engine and trainer give different log-probs to the same tokens
 """
 
@@ -41,6 +42,10 @@ class NonFiniteError(TrainError, ArithmeticError):
 
 class ParityError(TrainError):
     """Engine and trainer give different log-probs to the same tokens."""
+
+
+class LostRankError(TrainError):
+    """Another process of the run is gone or hangs."""
 
 
 class StoppedError(TrainError):

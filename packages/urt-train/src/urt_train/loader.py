@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from urt_core import PreferenceRecord
 from urt_core.errors import ConfigError, DataError
@@ -20,8 +20,6 @@ from urt_train.config import ColdStartConfig, GRPOConfig, Orders, RejectionSampl
 
 Draw = Callable[[], list[PreferenceRecord]]
 """The next records of the stream."""
-MakeRound = Callable[[Draw, int], Sequence[TokenBatch]]
-"""(draw, number of the round) -> its micro-batches."""
 
 
 class Sealed:
@@ -31,11 +29,31 @@ class Sealed:
         self.batch = batch
 
 
-class RoundLoader:
-    """RoundLoader(stream, make_round, num_rounds=60, batches_per_round=4)"""
+Item = TypeVar("Item")
+
+
+@runtime_checkable
+class Stream(Protocol[Item]):
+    """What a loader draws from: an epoch for each iteration, and a position that can be saved."""
+
+    def __iter__(self) -> Iterator[list[Item]]: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any], /) -> None: ...
+
+
+class RoundLoader(Generic[Item]):
+    """RoundLoader(stream, make_round, num_rounds=60, batches_per_round=4)
+
+    `make_round(draw, number of the round)` gives its micro-batches.
+    """
 
     def __init__(
-        self, stream: PreferenceStream, make_round: MakeRound, *, num_rounds: int, batches_per_round: int
+        self,
+        stream: Stream[Item],
+        make_round: Callable[[Callable[[], list[Item]], int], Sequence[TokenBatch]],
+        *,
+        num_rounds: int,
+        batches_per_round: int,
     ) -> None:
         self.stream, self.make_round = stream, make_round
         self.num_rounds, self.batches_per_round = num_rounds, batches_per_round
@@ -67,7 +85,7 @@ def rounds_of(stream: PreferenceStream, *, epochs: float, max_rounds: int | None
     return rounds if max_rounds is None else min(rounds, max_rounds)
 
 
-def _endless(stream: PreferenceStream) -> Iterator[list[PreferenceRecord]]:
+def _endless(stream: Stream[Item]) -> Iterator[list[Item]]:
     while True:
         yield from stream
 

@@ -25,7 +25,10 @@ def add_adapters(model: Any, config: LoraConfig) -> None:
     decoder = model.get_decoder()
     decoder.requires_grad_(False)
     settings = peft.LoraConfig(
-        r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=list(config.targets)
+        r=config.rank,
+        lora_alpha=config.alpha,  # pyright: ignore[reportArgumentType]  declared whole, used as a factor
+        lora_dropout=config.dropout,
+        target_modules=list(config.targets),
     )
     try:
         peft.inject_adapter_in_model(settings, decoder, adapter_name=ADAPTER)

@@ -6,6 +6,7 @@ import logging
 import os
 import warnings
 from collections.abc import Sequence
+from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
@@ -40,7 +41,7 @@ def make_trainer(config: TrainConfig, *, callbacks: Sequence[Callback], with_log
         devices=devices,
         num_nodes=num_nodes,
         precision=config.trainer.precision,  # pyright: ignore[reportArgumentType]  checked by the config
-        strategy=third_party(sized(config), allowed=STRATEGIES, field="strategy") if config.strategy else "auto",
+        strategy=make_strategy(config),
         logger=make_loggers(config) if with_loggers else False,
         callbacks=list(callbacks),
         gradient_clip_val=_clipping_of_deepspeed(config),
@@ -84,6 +85,21 @@ def zero_stage(strategy: dict[str, Any]) -> int:
 def _clipping_of_deepspeed(config: TrainConfig) -> float | None:
     """DeepSpeed clips inside of its engine; everywhere else the stage does."""
     return config.stage_config.max_grad_norm or None if zero_stage(config.strategy) else None
+
+
+def make_strategy(config: TrainConfig) -> Any:
+    """The strategy of the config, in which no process waits for another for longer than `trainer.timeout_s`."""
+    settings = sized(config)
+    if not settings:
+        if _num_launched() == 1:
+            return "auto"
+        settings = {"_target_": STRATEGIES[0]}  # what Lightning takes for several processes too
+    patience = {"timeout": timedelta(seconds=config.trainer.timeout_s)}
+    return third_party({**patience, **settings}, allowed=STRATEGIES, field="strategy")
+
+
+def _num_launched() -> int:
+    return int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", "1")))
 
 
 def _is_launched() -> bool:

@@ -136,9 +136,9 @@ class Policy(nn.Module):
         """The model's weights under their Hugging Face names: gathered from all ranks where sharded, adapters folded in."""
         if any(isinstance(parameter, DTensor) for parameter in self.parameters()):
             options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-            state = get_model_state_dict(self.model, options=options)
+            state: dict[str, Any] = get_model_state_dict(self.model, options=options)
         elif partitioned := [parameter for parameter in self.parameters() if hasattr(parameter, "ds_id")]:
-            from deepspeed.zero import GatheredParameters
+            from deepspeed.runtime.zero import GatheredParameters
 
             with GatheredParameters(partitioned):  # ZeRO-3
                 state = {name: tensor.cpu().clone() for name, tensor in self.model.state_dict().items()}
@@ -165,7 +165,12 @@ class Policy(nn.Module):
             entropy=entropy,
             validate_targets=False,
         )
-        return TokenLogprobs(*(None if values is None else _placed(values, mask) for values in result))
+        return TokenLogprobs(
+            logprobs=_placed(result.logprobs, mask),
+            entropy=None if result.entropy is None else _placed(result.entropy, mask),
+            top1=_placed(result.top1, mask),
+            lse=_placed(result.lse, mask),
+        )
 
     def completion_hidden(self, batch: TokenBatch) -> Tensor:
         """The hidden state [S, H] that each token of the completion mask is predicted from: that of the token before it."""

@@ -123,7 +123,7 @@ class Shares(Sequence[list[PreferenceRecord]]):
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __getitem__(self, position: Any) -> Any:
+    def __getitem__(self, position: int) -> list[PreferenceRecord]:
         if position >= len(self):
             raise IndexError(position)
         return [self.record(key) for key in self.batches[position]]

@@ -43,7 +43,7 @@ def program(config_dir: Path, *, config_name: str = "train") -> Callable[[Run], 
     def decorate(run: Run) -> Callable[..., None]:
         @hydra.main(version_base="1.3", config_path=str(config_dir.resolve()), config_name=config_name)
         def from_command_line(composed: Any) -> None:
-            _exit_on_error(lambda: run(checked(composed)))
+            exit_on_error(lambda: run(checked(composed)))
 
         @wraps(run)
         def main(config: TrainConfig | None = None) -> None:
@@ -55,7 +55,7 @@ def program(config_dir: Path, *, config_name: str = "train") -> Callable[[Run], 
                 return
             overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
             if len(overrides) == len(sys.argv) - 1:  # flags such as --help and --info are Hydra's own business
-                _exit_on_error(lambda: compose(config_dir, overrides, config_name=config_name))
+                exit_on_error(lambda: compose(config_dir, overrides, config_name=config_name))
             from_command_line()
 
         return main
@@ -129,7 +129,7 @@ def _schemas(schema: type) -> dict[str, type]:
     return found
 
 
-def _exit_on_error(run: Callable[[], object]) -> None:
+def exit_on_error(run: Callable[[], object]) -> None:
     """A UrtError is the user's to mend: one line, exit 2 for a config and 1 for the rest. Any other error is ours: a traceback."""
     try:
         run()
@@ -141,5 +141,9 @@ def _exit_on_error(run: Callable[[], object]) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise
-        print(f"error: {error.strerror}: {error.filename or 'a file of the run'}", file=sys.stderr)
+        remedy = "make it writable" if error.errno in (errno.EROFS, errno.EACCES) else "make room"
+        print(
+            f"error: {error.strerror}: {error.filename or 'a file of the run'}; {remedy}, or set output_root",
+            file=sys.stderr,
+        )
         sys.exit(EXIT_FAILURE)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import distributed
+
+from urt_train.errors import LostRankError
 
 
 def world() -> tuple[int, int]:
@@ -34,6 +37,24 @@ def any_rank(flag: bool, *, device: torch.device) -> bool:
 def wait_for_all() -> None:
     if world()[1] > 1:
         distributed.barrier()
+
+
+@contextmanager
+def all_answering(timeout_s: float) -> Iterator[None]:
+    """Turns the failure of a collective call, whichever of them it is, into an error that says what it means.
+
+    gloo raises plain RuntimeErrors, which their texts tell apart. NCCL's watchdog ends the process by itself after the same time.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        is_collective = isinstance(error, distributed.DistError) or "gloo/transport" in str(error)
+        if world()[1] == 1 or not is_collective:
+            raise
+        raise LostRankError(
+            f"a process of the run is gone or did not answer within {timeout_s:g} s (trainer.timeout_s); the last checkpoint is good:"
+            " look at the log of the other processes, then the same command goes on"
+        ) from error
 
 
 def started_first() -> bool:

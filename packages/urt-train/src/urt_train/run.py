@@ -16,13 +16,14 @@ from urt_data import PreferenceStream, ShardFolder
 from urt_train.callbacks import RolloutLog, RoundCheckpoints, StepMetrics
 from urt_train.checkpoint import STATE, export_judge, is_complete, newest_checkpoint
 from urt_train.colocated import ColocatedVLLM
-from urt_train.config import Batching, GRPOConfig, RolloutEngine, Stage, TrainConfig
+from urt_train.config import Batching, GRPOConfig, RejectionSamplingConfig, RolloutEngine, Stage, TrainConfig
 from urt_train.loader import RoundLoader, plan_rounds, rounds_of
 from urt_train.lora import add_adapters
 from urt_train.machine import make_trainer, quiet
 from urt_train.order import initial_model, model_folder
 from urt_train.policy import Policy
 from urt_train.pool import judge_pool
+from urt_train.ranks import all_answering
 from urt_train.run_folder import folder_hash, open_run
 from urt_train.served import ServedVLLM
 from urt_train.stages.cold_start import ColdStart
@@ -100,11 +101,14 @@ def fit(config: TrainConfig, policy: Policy, shards: ShardFolder, *, folder: Pat
         )
         make_round = module.make_rollout
     else:
-        kind = ColdStart if config.stage is Stage.cold_start else RejectionSampling
-        module = kind(policy, stage, plan=plan, num_steps=num_steps)
+        if isinstance(stage, RejectionSamplingConfig):
+            module = RejectionSampling(policy, stage, plan=plan, num_steps=num_steps)
+        else:
+            module = ColdStart(policy, stage, plan=plan, num_steps=num_steps)
         make_round = module.make_step
     loader = RoundLoader(stream, make_round, num_rounds=num_rounds, batches_per_round=plan.batches_per_round)
-    trainer.fit(module, train_dataloaders=loader, ckpt_path=resume_from(config, folder), weights_only=True)
+    with all_answering(config.trainer.timeout_s):
+        trainer.fit(module, train_dataloaders=loader, ckpt_path=resume_from(config, folder), weights_only=True)
 
 
 def rollout_engine(config: TrainConfig, policy: Policy, stage: GRPOConfig, *, num_ranks: int) -> Engine:

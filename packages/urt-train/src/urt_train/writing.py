@@ -1,7 +1,8 @@
-"""Text files that are there completely or not at all."""
+"""Text files that are there completely or not at all, and files that grow by whole lines."""
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -20,6 +21,28 @@ def write_whole(path: Path, text: str) -> None:
         os.replace(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise DataError(
-            f"{path} can't be written ({error.strerror or error}); free the place and run the command again"
-        ) from error
+        raise _cannot_write(path, error) from error
+
+
+def append(path: Path, text: str) -> None:
+    """Add whole lines to a file that grows with a run; after an error its last line may be half."""
+    try:
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def whole_lines(path: Path) -> list[str]:
+    """The lines of such a file, without a half one that a kill or a full disk left at the end."""
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1].decode("utf-8")
+    return list(io.StringIO(whole, newline="\n"))  # str.splitlines would also cut at characters inside of a line
+
+
+def _cannot_write(path: Path, error: OSError) -> DataError:
+    return DataError(
+        f"{path} can't be written ({error.strerror or error}); make room in {path.parent}, then the same command goes on"
+    )

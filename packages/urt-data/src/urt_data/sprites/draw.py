@@ -59,7 +59,7 @@ def _broken(thing: Image.Image, flaw: Flaw | None) -> Image.Image:
         return torn
     if flaw == Flaw.DOUBLED:
         ghost = thing.copy()
-        ghost.putalpha(thing.getchannel("A").point(lambda a: a // 2))
+        ghost.putalpha(thing.getchannel("A").point(_half))
         doubled = Image.new("RGBA", (size + 7, size))
         doubled.alpha_composite(ghost, (7, 0))
         doubled.alpha_composite(ghost, (7, 0))
@@ -128,8 +128,16 @@ def draw_clip(scene: Scene, *, flaws: frozenset[Flaw] = frozenset(), rng: random
             shake = SHAKE if Flaw.JITTERY in flaws and frame % 2 else 0
             canvas.paste(thing, (side * FRAME_SIZE[0] // 2 + shake, y), thing)
     if Flaw.FLICKERING in flaws:
-        frames = [frame.point(lambda value: value // 3) if i % 2 else frame for i, frame in enumerate(frames)]
+        frames = [frame.point(_third) if i % 2 else frame for i, frame in enumerate(frames)]
     return frames
+
+
+def _half(level: int) -> int:
+    return level // 2
+
+
+def _third(level: int) -> int:
+    return level // 3
 
 
 def encode_png(image: Image.Image) -> bytes:

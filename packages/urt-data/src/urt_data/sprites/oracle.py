@@ -6,7 +6,7 @@ are fixed: what is as asked scores high, and each kind of error has its own loss
 
 from collections.abc import Iterable, Sequence
 
-from urt_core import Completion, Dialect, PreferenceRecord, SamplingParams
+from urt_core import Completion, Dialect, FinishReason, PreferenceRecord, SamplingParams
 from urt_core.errors import EngineError
 from urt_core.prompts import Prompt, verdict_text
 from urt_data.sprites.pairs import View
@@ -136,4 +136,4 @@ class OracleTeacher:
                 f"the oracle knows no truth for the prompt with key {prompt.key!r}; it judges rendered sprites pairs only, "
                 "use teacher=openai for other data"
             )
-        return Completion(text=judgement_text(record, prompt.dialect), finish_reason="stop")
+        return Completion(text=judgement_text(record, prompt.dialect), finish_reason=FinishReason.STOP)

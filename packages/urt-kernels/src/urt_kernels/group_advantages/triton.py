@@ -45,7 +45,7 @@ def forward(
                 NUM_COMPONENTS=rewards.shape[1],
                 BLOCK=BLOCK,
                 BATCH_BLOCK=BATCH_BLOCK,
-                num_warps=2,
+                num_warps=2,  # pyright: ignore[reportCallIssue]  an option of the launch
             )
     return advantages, degenerate, mean, std, num_rewards
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from urt_kernels.dispatch import on_device
 from urt_kernels.grpo_loss.reference import LOG_RATIO_CLAMP
 from urt_kernels.grpo_loss.result import GRPOSettings
+from urt_kernels.tuning import cover
 
 BLOCK = 1024
 LOG_RATIO_LIMIT = tl.constexpr(LOG_RATIO_CLAMP)
@@ -35,7 +36,7 @@ def forward(
     settings: GRPOSettings,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     num_sequences, num_columns = policy.shape
-    num_blocks = max(1, triton.cdiv(num_columns, BLOCK))
+    num_blocks = max(1, cover(num_columns, BLOCK))
     num_programs = max(1, num_sequences * num_blocks)
     gradient = torch.empty(policy.shape, dtype=torch.float32, device=policy.device)
     loss, scale, metrics = gradient.new_empty(()), gradient.new_empty(()), gradient.new_empty(NUM_SUMS.value - 1)
@@ -77,7 +78,7 @@ def forward(
             AGGREGATION=settings.aggregation,
             BLOCK=BLOCK,
             NUM_COLUMNS=NUM_COLUMNS,
-            num_warps=4,
+            num_warps=4,  # pyright: ignore[reportCallIssue]  an option of the launch
         )
     return loss, gradient, scale, metrics
 

@@ -21,7 +21,7 @@ from urt_kernels.linear_logprobs.chunks import padded, spans
 from urt_kernels.linear_logprobs.products import add_product, product
 from urt_kernels.linear_logprobs.triton import statistics_kernel
 from urt_kernels.token_logprobs.triton import INVERSE_LN_2, LOG2_E
-from urt_kernels.tuning import backward_blocks, chunked_forward, statistics_blocks
+from urt_kernels.tuning import backward_blocks, chunked_forward, cover, statistics_blocks
 
 
 def forward(
@@ -45,9 +45,9 @@ def forward(
     sum_bias = lse.new_zeros(vocabulary if needs_bias else 0)
     workspace = lse.new_empty(plan.rows * plan.columns)
     exponentials = hidden.new_empty(plan.rows if any(needs) and num_rows else 0, vocabulary)
-    maxima = lse.new_empty(triton.cdiv(vocabulary, plan.columns), plan.rows)
+    maxima = lse.new_empty(cover(vocabulary, plan.columns), plan.rows)
     blocks, tiles = statistics_blocks(plan.columns), backward_blocks(plan.columns)
-    num_tiles = triton.cdiv(vocabulary, tiles.block)
+    num_tiles = cover(vocabulary, tiles.block)
     targets = targets.contiguous()
     with on_device(hidden):
         for rows in spans(num_rows, plan.rows):
@@ -78,7 +78,7 @@ def forward(
                     WITH_BIAS=bias is not None,
                     KEEP=any(needs),
                     BLOCK=blocks.block,
-                    num_warps=blocks.num_warps,
+                    num_warps=blocks.num_warps,  # pyright: ignore[reportCallIssue]  an option of the launch
                 )
             if not any(needs):
                 continue
@@ -96,7 +96,7 @@ def forward(
                 num_tiles,
                 1.0 / temperature,
                 BLOCK=tiles.block,
-                num_warps=tiles.num_warps,
+                num_warps=tiles.num_warps,  # pyright: ignore[reportCallIssue]  an option of the launch
             )
             if needs_hidden:
                 grad_chunk = lse.new_empty(plan.rows, hidden.shape[1])

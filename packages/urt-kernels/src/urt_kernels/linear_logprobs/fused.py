@@ -17,7 +17,7 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 
 from urt_kernels.dispatch import on_device
 from urt_kernels.token_logprobs.triton import IGNORE, LN_2, LOG2_E, LOWEST
-from urt_kernels.tuning import fused_forward
+from urt_kernels.tuning import cover, fused_forward
 
 # Token tiles that share a vocabulary tile while it is in the L2 cache.
 GROUP = 32
@@ -45,9 +45,9 @@ def forward(
     targets = targets.contiguous()
     partials = lse.new_empty(3, tile.num_splits, num_rows)
     # The target is in one part of the vocabulary alone, whose program stores its logit here.
-    num_tiles = triton.cdiv(vocabulary, tile.columns)
+    num_tiles = cover(vocabulary, tile.columns)
     with on_device(hidden):
-        fused_kernel[(triton.cdiv(num_rows, tile.rows) * tile.num_splits,)](
+        fused_kernel[(cover(num_rows, tile.rows) * tile.num_splits,)](
             TensorDescriptor.from_tensor(hidden, [tile.rows, tile.inner]),
             TensorDescriptor.from_tensor(weight, [tile.columns, tile.inner]),
             bias,
@@ -58,7 +58,7 @@ def forward(
             vocabulary,
             hidden.shape[1],
             tile.num_splits,
-            triton.cdiv(num_tiles, tile.num_splits),
+            cover(num_tiles, tile.num_splits),
             LOG2_E / temperature,
             WITH_ENTROPY=entropy,
             WITH_BIAS=bias is not None,
@@ -66,10 +66,10 @@ def forward(
             COLUMNS=tile.columns,
             INNER=tile.inner,
             GROUP=GROUP,
-            num_warps=tile.num_warps,
-            num_stages=tile.num_stages,
+            num_warps=tile.num_warps,  # pyright: ignore[reportCallIssue]  an option of the launch
+            num_stages=tile.num_stages,  # pyright: ignore[reportCallIssue]  an option of the launch
         )
-        merge_kernel[(triton.cdiv(num_rows, MERGE_ROWS),)](
+        merge_kernel[(cover(num_rows, MERGE_ROWS),)](
             partials,
             targets,
             logprobs,
@@ -81,7 +81,7 @@ def forward(
             tile.num_splits,
             WITH_ENTROPY=entropy,
             ROWS=MERGE_ROWS,
-            num_warps=4,
+            num_warps=4,  # pyright: ignore[reportCallIssue]  an option of the launch
         )
     return logprobs, entropies, top1, lse
 

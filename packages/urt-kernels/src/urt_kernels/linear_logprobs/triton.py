@@ -16,7 +16,7 @@ from urt_kernels.dispatch import on_device
 from urt_kernels.linear_logprobs.chunks import padded, spans
 from urt_kernels.linear_logprobs.products import add_product, product
 from urt_kernels.token_logprobs.triton import IGNORE, LN_2, LOG2_E, LOWEST, logits_gradient, merge_block
-from urt_kernels.tuning import backward_blocks, chunked_backward, chunked_forward, statistics_blocks
+from urt_kernels.tuning import backward_blocks, chunked_backward, chunked_forward, cover, statistics_blocks
 
 
 def forward(
@@ -59,7 +59,7 @@ def forward(
                     WITH_BIAS=bias is not None,
                     KEEP=False,
                     BLOCK=blocks.block,
-                    num_warps=blocks.num_warps,
+                    num_warps=blocks.num_warps,  # pyright: ignore[reportCallIssue]  an option of the launch
                 )
     return logprobs, entropies, top1, lse
 
@@ -82,7 +82,7 @@ def backward(
     num_rows, vocabulary = len(hidden), len(weight)
     plan = chunked_backward(vocabulary)
     # A gradient need not have the same bits in every batch: a small one is not padded to a whole chunk.
-    height = min(plan.rows, triton.cdiv(max(1, num_rows), 128) * 128)
+    height = min(plan.rows, cover(max(1, num_rows), 128) * 128)
     grad_hidden = hidden.new_empty(hidden.shape if needs_hidden else 0)
     sum_weight = lse.new_zeros(weight.shape if needs_weight else 0)
     sum_bias = lse.new_zeros(vocabulary if needs_bias else 0)
@@ -92,7 +92,8 @@ def backward(
         logits_space if hidden.dtype == torch.float32 else torch.empty_like(logits_space, dtype=hidden.dtype)
     )
     blocks = backward_blocks(plan.columns)
-    upstream = [None if grad is None else grad.contiguous() for grad in (grad_logprobs, grad_entropy, grad_lse)]
+    grad_logprobs, grad_lse = grad_logprobs.contiguous(), grad_lse.contiguous()
+    grad_entropy = None if grad_entropy is None else grad_entropy.contiguous()
     with on_device(hidden):
         for rows in spans(num_rows, height):
             chunk = padded(hidden[rows], height)
@@ -102,12 +103,14 @@ def backward(
                 logits = logits_space[: height * width].view(-1, width)
                 gradient = gradient_space[: height * width].view(-1, width)
                 product(chunk, weight[columns].T, out=logits)
-                num_blocks = triton.cdiv(width, blocks.block)
+                num_blocks = cover(width, blocks.block)
                 gradient_kernel[(height * num_blocks,)](
                     logits,
                     None if bias is None else bias[columns],
                     targets[rows],
-                    *(None if grad is None else grad[rows] for grad in upstream),
+                    grad_logprobs[rows],
+                    None if grad_entropy is None else grad_entropy[rows],
+                    grad_lse[rows],
                     entropies[rows] if grad_entropy is not None else None,
                     lse[rows],
                     gradient,
@@ -119,7 +122,7 @@ def backward(
                     WITH_ENTROPY=grad_entropy is not None,
                     WITH_BIAS=bias is not None,
                     BLOCK=blocks.block,
-                    num_warps=blocks.num_warps,
+                    num_warps=blocks.num_warps,  # pyright: ignore[reportCallIssue]  an option of the launch
                 )
                 if needs_hidden:
                     add_product(grad_chunk, gradient, weight[columns])

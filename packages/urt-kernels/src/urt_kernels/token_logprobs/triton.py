@@ -15,7 +15,7 @@ from torch import Tensor
 from urt_kernels.dispatch import on_device
 from urt_kernels.rows import row_layout
 from urt_kernels.token_logprobs.result import IGNORE_TARGET
-from urt_kernels.tuning import backward_blocks, forward_blocks
+from urt_kernels.tuning import backward_blocks, cover, forward_blocks
 
 LOG2_E = 1.4426950408889634
 LN_2 = tl.constexpr(0.6931471805599453)
@@ -51,7 +51,7 @@ def forward(
                 LOG2_E / temperature,
                 WITH_ENTROPY=entropy,
                 BLOCK=blocks.block,
-                num_warps=blocks.num_warps,
+                num_warps=blocks.num_warps,  # pyright: ignore[reportCallIssue]  an option of the launch
             )
     return logprobs, entropies, top1, lse
 
@@ -78,7 +78,7 @@ def backward(
         backward(grad_logprobs, grad_entropy, grad_lse, copy, targets, entropies, lse, temperature, copy)
         out.copy_(copy)
         return
-    num_blocks = triton.cdiv(vocabulary, blocks.block)
+    num_blocks = cover(vocabulary, blocks.block)
     with on_device(logits):
         backward_kernel[(targets.numel() * num_blocks,)](
             grad_logprobs.contiguous(),
@@ -96,7 +96,7 @@ def backward(
             1.0 / temperature,
             WITH_ENTROPY=grad_entropy is not None,
             BLOCK=blocks.block,
-            num_warps=blocks.num_warps,
+            num_warps=blocks.num_warps,  # pyright: ignore[reportCallIssue]  an option of the launch
         )
 
 

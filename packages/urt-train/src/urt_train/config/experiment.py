@@ -28,6 +28,8 @@ class TrainerConfig:
     """32-true, or bf16-mixed: computes in bfloat16, keeps weights and optimizer in float32, where small updates are not rounded away."""
     num_threads: int | None = None
     """CPU threads of one process; null leaves it to torch."""
+    timeout_s: float = 1800.0
+    """Seconds that processes wait for one of them before the run ends with an error; the slowest rollout and save have to fit in."""
     log_every: int = 1
     """Optimizer steps between two lines of metrics."""
     progress_bar: bool = True
@@ -36,7 +38,7 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         one_of(self, "accelerator", ["auto", "cpu", "gpu"])
         one_of(self, "precision", ["32-true", "bf16-mixed"])
-        at_least(self, 1, "num_nodes", "num_threads", "log_every")
+        at_least(self, 1, "num_nodes", "num_threads", "timeout_s", "log_every")
         if self.devices != "auto" and not (self.devices.isdigit() and int(self.devices) > 0):
             raise ConfigError(f"trainer.devices is {self.devices!r}; allowed: auto, or a number above 0")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -24,7 +25,7 @@ from urt_train.policy import Policy
 from urt_train.sharding import shard
 
 
-class StageModule(LightningModule):
+class StageModule(LightningModule, ABC):
     def __init__(self, policy: Policy, config: StageConfig, *, num_steps: int) -> None:
         super().__init__()
         self.policy = policy
@@ -59,7 +60,7 @@ class StageModule(LightningModule):
         if hasattr(
             weight, "ds_id"
         ):  # ZeRO-3 gathers what a module of its own uses; the head's kernel takes the bare weight
-            from deepspeed.zero import register_external_parameter
+            from deepspeed.runtime.zero import register_external_parameter
 
             register_external_parameter(self, weight)
 
@@ -72,7 +73,7 @@ class StageModule(LightningModule):
         if not torch.isfinite(loss):
             raise NonFiniteError(
                 f"the loss is {loss.item()} in optimizer step {self.global_step + 1}; nothing was updated. The last checkpoint is"
-                " good: go on from it with a lower learning_rate or max_grad_norm"
+                f" good; if the same command comes here again, start anew: ckpt_path=null and a lower {self.config.path}.learning_rate"
             )
         return loss * self.trainer.accumulate_grad_batches * self.trainer.world_size
 
@@ -86,9 +87,9 @@ class StageModule(LightningModule):
         yield
         self.add(**{f"time/{phase}": time.perf_counter() - start})
 
+    @abstractmethod
     def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
         """What the sums of one optimizer step, added up over the ranks, say."""
-        raise NotImplementedError
 
     def configure_optimizers(self) -> Any:
         matrices = [parameter for parameter in self.parameters() if parameter.requires_grad and parameter.dim() > 1]
@@ -126,7 +127,8 @@ class StageModule(LightningModule):
         if not math.isfinite(self.grad_norm):
             raise NonFiniteError(
                 f"the gradient's norm is {self.grad_norm} in optimizer step {self.global_step + 1}; nothing was updated. The last"
-                " checkpoint is good: go on from it with a lower learning_rate"
+                " checkpoint is good; if the same command comes here again, start anew: ckpt_path=null and a lower"
+                f" {self.config.path}.learning_rate"
             )
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:

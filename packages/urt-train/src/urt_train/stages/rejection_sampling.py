@@ -13,6 +13,7 @@ from urt_train.policy import Policy
 from urt_train.ranks import derived_seed
 from urt_train.rejection import JudgedRecord, judged_record
 from urt_train.stages.cold_start import ColdStart
+from urt_train.writing import append, whole_lines, write_whole
 
 
 class RejectionSampling(ColdStart):
@@ -57,8 +58,7 @@ class RejectionSampling(ColdStart):
             judged_record(record, group, dialect=dialect, only_consistent=self.config.only_consistent)
             for record, group in zip(batch, groups, strict=True)
         ]
-        with self.journal.open("a", encoding="utf-8") as lines:
-            lines.writelines(pair.to_line() for pair in judged)
+        append(self.journal, "".join(pair.to_line() for pair in judged))
         self.num_judged += sum(len(pair.right) for pair in judged)
         self.num_right += sum(sum(pair.right) for pair in judged)
         return len(judged)
@@ -73,8 +73,7 @@ def read_journal(path: Path) -> dict[str, JudgedRecord]:
     """What is judged so far, by key; a half line at the end was being written when a run was killed."""
     if not path.exists():
         return {}
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    pairs = [JudgedRecord.from_line(line) for line in lines if line.endswith("\n")]
-    if lines and not lines[-1].endswith("\n"):
-        path.write_text("".join(lines[:-1]), encoding="utf-8")
-    return {pair.key: pair for pair in pairs}
+    lines = whole_lines(path)
+    if len("".join(lines).encode()) < path.stat().st_size:
+        write_whole(path, "".join(lines))
+    return {pair.key: pair for pair in map(JudgedRecord.from_line, lines)}
