@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from urt_core import Judgement, Task, parse_judgement
+from urt_core import Judgement, Preference, Task, parse_judgement
 from urt_core.errors import ConfigError
 from urt_data import ShardFolder, ShardWriter
 from urt_data.sprites import Split, pairs
@@ -40,7 +40,11 @@ def test_the_oracle_is_always_right_and_every_task_is_counted(tmp_path, override
     assert traces.metadata["distillation"]["counts"] == {"image_generation": kept, "video_understanding": kept}
     assert traces.metadata["licence"] == "Apache-2.0"
     assert traces.metadata["made_from"] == ShardFolder(tmp_path / "tiny" / "data" / "train").manifest_sha256
-    for record in traces:
+    *written, direct = traces
+    assert direct.completion == f"Answer {1 if direct.preference is Preference.FIRST else 2} is better."
+    bare = [record for record in written if record.metadata.get("dialect") == "direct"]
+    assert len(bare) == 1, "the recipe shows a bare verdict beside every fourth trace"
+    for record in (record for record in written if record not in bare):
         judgement = parse_judgement(record.completion or "", task=record.task)
         assert isinstance(judgement, Judgement)
         assert judgement.verdict is record.preference
@@ -55,7 +59,7 @@ def test_twice_is_the_same_to_the_byte(tmp_path, overrides, main):
     before = manifest.read_bytes()
     main(config)
     assert manifest.read_bytes() == before
-    assert json.loads(before)["num_samples"] == 24
+    assert json.loads(before)["num_samples"] == 24 + 6, "traces, and bare verdicts beside a quarter of them"
 
 
 def test_a_remote_teacher_without_a_key_is_one_clear_line(overrides, main, monkeypatch):
