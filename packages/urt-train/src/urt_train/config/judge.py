@@ -76,8 +76,6 @@ class ModelConfig:
     """Train what maps vision features to the language model (the merger in Qwen, the projector in LLaVA)."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass to save memory."""
-    compile: bool = False
-    """Run the model through torch.compile."""
     lora: LoraConfig = field(default_factory=LoraConfig)
 
     def __post_init__(self) -> None:
