@@ -27,7 +27,7 @@ class Network:
         if callable(found):
             return found()
         if isinstance(found, list):
-            return found
+            return list(map(str, found))
         # The resolver of the C library reads decimal, octal, hexadecimal and short forms of an address.
         return sorted({str(info[4][0]) for info in socket.getaddrinfo(found, port, flags=socket.AI_NUMERICHOST)})
 
