@@ -24,10 +24,10 @@ class Network:
 
     def resolve(self, host, port) -> list[str]:
         found = self.names.get(host, host)
-        if callable(found):
-            return found()
         if isinstance(found, list):
             return list(map(str, found))
+        if not isinstance(found, str):
+            return found()
         # The resolver of the C library reads decimal, octal, hexadecimal and short forms of an address.
         return sorted({str(info[4][0]) for info in socket.getaddrinfo(found, port, flags=socket.AI_NUMERICHOST)})
 
