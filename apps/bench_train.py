@@ -1,17 +1,20 @@
-"""Time the update phase of GRPO in each layout and in TRL: python apps/bench_train.py [device=cpu] [pixels=128] [group_size=8] ...
+"""Time a step of GRPO by phase, in each layout and in TRL: python apps/bench_train.py [device=cpu] [pixels=128] [group_size=8] ...
 
     python apps/bench_train.py                                       tiny model, CPU, two images of 128, 256 and 512 pixels
-    python apps/bench_train.py device=cuda model=qwen3_vl_2b         one GPU, two images of 384, 512 and 1024 pixels
+    python apps/bench_train.py pixels=384 group_size=16              one setting
+    python apps/bench_train.py device=cuda model=qwen3_vl_2b         one GPU, two images of 384, 512 and 1024 pixels, G = 4, 8, 16
     python apps/bench_train.py device=cuda model=qwen3_vl_2b peak_tflops=989     adds model FLOP utilisation
     python apps/bench_train.py prompts=4 ragged=true                 four groups, texts and completions of different lengths
+    python apps/bench_train.py generate=false                        the update phase alone
 
-One line per setting: seconds of an update (median of interleaved runs; on a CPU seconds of computing, so that other work beside it
-does not count), ratios, peak memory, and how far log-probs and loss are
-from the padded layout's. With CUDA the shared prefix runs through FlexAttention too. Installs nothing; a peer that is missing is named.
+One row per contender: seconds by phase (medians of interleaved runs; on a CPU seconds of computing, so that other work beside it does
+not count), how much longer its update phase (log-prob passes, loss, backward pass, step) takes than the shared prefix's, completion
+tokens and groups that pass through all measured phases in a second, the memory that the update phase adds at its peak, and how far log-probs
+are from the padded layout's. With CUDA the shared prefix runs through FlexAttention too. Installs nothing; a peer that is missing is
+named. Not here: handing weights to an engine (`time/hand_over` in the metrics of a run with engine=vllm).
 """
 
 import sys
-from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
@@ -19,17 +22,10 @@ import torch
 
 from urt_core.errors import UrtError
 from urt_data.prepare import parse_values
-from urt_train.benchmark import (
-    SIZES,
-    Setting,
-    Timing,
-    make_rollout,
-    model_flops,
-    our_update,
-    random_model,
-    share_of_padding,
-    time_interleaved,
-)
+from urt_train.benchmark.model import SIZES, model_flops, random_model
+from urt_train.benchmark.ours import OurStep
+from urt_train.benchmark.rollout import Pictures, Setting, make_rollout, share_of_padding
+from urt_train.benchmark.timing import Step, Timing, time_interleaved
 from urt_train.config import Batching
 from urt_train.errors import TrainError
 
@@ -43,10 +39,16 @@ DEFAULTS = {
     "repeats": 3,
     "prompts": 1,
     "ragged": False,
+    "generate": True,
     "trl": True,
     "peak_tflops": 0,
     "threads": 0,
 }
+COLUMNS = (
+    "pixels", "G", "layout", "data s", "generate s", "log-probs s", "update s", "update phase, x shared",
+    "tokens/s", "groups/s", "MB added", "log-probs off by", "padding", "MFU",
+)  # fmt: skip
+NOT_MEASURED = "not measured"
 
 
 def main(arguments: list[str]) -> None:
@@ -63,75 +65,95 @@ def main(arguments: list[str]) -> None:
         settings["model"], device=settings["device"], dtype=torch.float32 if is_cpu else torch.bfloat16
     )
     reference = deepcopy(model).requires_grad_(False).eval()
-    peer = open_trl(model) if settings["trl"] else None
-    names = [*map(str, Batching), *([] if is_cpu else ["flex"]), *(["trl"] if callable(peer) else [])]
+    peer = open_trl() if settings["trl"] else "trl=false"
     print(f"{settings['model']} on {settings['device']}, {sum(p.numel() for p in model.parameters()):,} parameters")
     if isinstance(peer, str):
         print(f"without TRL: {peer}")
-    columns = [
-        "pixels",
-        "G",
-        *(f"{name} s" for name in names),
-        "faster than padded",
-        "than TRL",
-        "MB padded / shared",
-        "error",
-        "padding",
-    ]
-    print("| " + " | ".join([*columns, "MFU"]) + " |\n|" + " ---: |" * (len(columns) + 1))
-    for pixels in [settings["pixels"]] if settings["pixels"] else ([128, 256, 512] if is_cpu else [384, 512, 1024]):
-        for group_size in [settings["group_size"]] if settings["group_size"] else ([8] if is_cpu else [4, 8, 16]):
-            setting = Setting(
-                pixels=pixels,
-                group_size=group_size,
-                text_tokens=settings["text"],
-                completion_tokens=settings["completion"] or (128 if is_cpu else 450),
-                num_prompts=settings["prompts"],
-                ragged=settings["ragged"],
+    print("| " + " | ".join(COLUMNS) + " |\n|" + " ---: |" * len(COLUMNS))
+    # Lengths that were drawn are not what sampling to a fixed length would cost.
+    phases = ["data", "generate"] if settings["generate"] and not settings["ragged"] else ["data"]
+    for setting in all_settings(settings, is_cpu=is_cpu):
+        rollout = make_rollout(model, setting).to(torch.device(settings["device"]))
+        pictures = Pictures(model, setting)
+        steps: dict[str, Step] = {
+            str(batching): OurStep(model, reference, rollout, pictures, batching=batching) for batching in Batching
+        }
+        if not is_cpu:
+            steps["shared_prefix, flex"] = OurStep(
+                model, reference, rollout, pictures, batching=Batching.shared_prefix, attention="flex"
             )
-            rollout = make_rollout(model, setting).to(torch.device(settings["device"]))
-            updates = {str(batching): our_update(model, reference, rollout, batching) for batching in Batching}
-            if not is_cpu:
-                updates["flex"] = our_update(model, reference, rollout, Batching.shared_prefix, attention="flex")
-            if callable(peer):
-                updates["trl"] = peer(reference, rollout)
-            timings = time_interleaved(updates, repeats=settings["repeats"], device=settings["device"])
-            padding = share_of_padding(rollout)
-            print(row(model, setting, timings, padding=padding, peak_tflops=settings["peak_tflops"]), flush=True)
+        if not isinstance(peer, str):
+            from urt_train.benchmark.trl import TRLStep
+
+            steps["TRL"] = TRLStep(peer, model, reference, rollout, pictures)
+        timings = time_interleaved(steps, phases=phases, repeats=settings["repeats"], device=settings["device"])
+        padding = share_of_padding(rollout)
+        for name in timings:
+            flops = model_flops(model, setting, is_shared=name.startswith(Batching.shared_prefix))
+            peak = 0.0 if setting.ragged else settings["peak_tflops"] * 1e12
+            num_tokens = int(rollout.completion_mask.sum())
+            print(
+                row(setting, name, timings, num_tokens=num_tokens, padding=padding, flops=flops, peak=peak), flush=True
+            )
 
 
-def row(model: Any, setting: Setting, timings: dict[str, Timing], *, padding: float, peak_tflops: int) -> str:
-    padded, shared, trl = timings["padded"], timings["shared_prefix"], timings.get("trl")
-    inside = padded.logprobs != 0  # outside of the completions TRL has log-probs of the padding
-    error = max(float((timing.logprobs - padded.logprobs)[inside].abs().max()) for timing in timings.values())
-    share = (
-        model_flops(model, setting, Batching.shared_prefix) / shared.seconds / (peak_tflops * 1e12)
-        if peak_tflops and not setting.ragged
-        else None
-    )
+def all_settings(settings: dict[str, Any], *, is_cpu: bool) -> list[Setting]:
+    sizes = [settings["pixels"]] if settings["pixels"] else ([128, 256, 512] if is_cpu else [384, 512, 1024])
+    groups = [settings["group_size"]] if settings["group_size"] else ([8] if is_cpu else [4, 8, 16])
+    return [
+        Setting(
+            pixels=pixels,
+            group_size=group_size,
+            text_tokens=settings["text"],
+            completion_tokens=settings["completion"] or (128 if is_cpu else 450),
+            num_prompts=settings["prompts"],
+            ragged=settings["ragged"],
+        )
+        for pixels in sizes
+        for group_size in groups
+    ]
+
+
+def row(
+    setting: Setting,
+    name: str,
+    timings: dict[str, Timing],
+    *,
+    num_tokens: int,
+    padding: float,
+    flops: float,
+    peak: float,
+) -> str:
+    timing, padded, shared = timings[name], timings[Batching.padded], timings[Batching.shared_prefix]
+    inside = padded.outcome.logprobs != 0  # outside of the completions TRL has log-probs of the padding
+    error = float((timing.outcome.logprobs - padded.outcome.logprobs)[inside].abs().max())
+    whole = sum(timing.seconds.values())
     cells = [
-        str(setting.pixels),
-        str(setting.group_size),
-        *(f"{timing.seconds:.3f}" for timing in timings.values()),
-        f"{padded.seconds / shared.seconds:.2f}x",
-        f"{trl.seconds / shared.seconds:.2f}x" if trl else "not measured",
-        f"{padded.peak_bytes / 1e6:,.0f} / {shared.peak_bytes / 1e6:,.0f}",
+        setting.pixels,
+        setting.group_size,
+        name,
+        *(
+            f"{timing.seconds[phase]:.3f}" if phase in timing.seconds else NOT_MEASURED
+            for phase in ("data", "generate", "logprobs", "update")
+        ),
+        f"{timing.update_phase / shared.update_phase:.2f}",
+        f"{num_tokens / whole:,.0f}",
+        f"{setting.num_prompts / whole:.2f}",
+        f"{timing.peak_bytes / 1e6:,.0f}",
         f"{error:.1e}",
         f"{padding:.0%}",
-        f"{share:.1%}" if share is not None else "not measured",
+        f"{flops / timing.update_phase / peak:.1%}" if peak else NOT_MEASURED,
     ]
-    return "| " + " | ".join(cells) + " |"
+    return "| " + " | ".join(map(str, cells)) + " |"
 
 
-def open_trl(model: Any) -> Callable[..., Any] | str:
-    """TRL's own GRPOTrainer around the same model, or why there is none."""
+def open_trl() -> Any:
+    """TRL's GRPOTrainer, or why there is none."""
     try:
         from trl.trainer.grpo_trainer import GRPOTrainer
     except ImportError as error:
         return f"{error}; pip install trl"
-    from urt_train.benchmark_trl import trl_update
-
-    return lambda reference, rollout: trl_update(GRPOTrainer, model, reference, rollout)
+    return GRPOTrainer
 
 
 if __name__ == "__main__":

@@ -21,13 +21,16 @@ def rows(output: str) -> list[dict[str, str]]:
     return [dict(zip(table[0], line, strict=True)) for line in table[2:]]
 
 
-def test_layouts_agree_and_are_timed():
+def test_layouts_agree_and_are_timed_by_phase():
     run = bench(*SMALL, "trl=false")
     assert run.returncode == 0, run.stderr
-    [row] = rows(run.stdout)
-    assert (row["pixels"], row["G"], row["than TRL"], row["MFU"]) == ("32", "2", "not measured", "not measured")
-    assert float(row["padded s"]) > 0
-    assert float(row["error"]) < 1e-5
+    padded, shared = rows(run.stdout)
+    assert [row["layout"] for row in (padded, shared)] == ["padded", "shared_prefix"]
+    for row in (padded, shared):
+        assert (row["pixels"], row["G"], row["MFU"]) == ("32", "2", "not measured")
+        assert all(float(row[phase]) > 0 for phase in ("data s", "generate s", "log-probs s", "update s"))
+        assert float(row["log-probs off by"]) < 1e-5
+    assert float(shared["update phase, x shared"]) == 1.0
 
 
 @pytest.mark.slow
@@ -35,9 +38,17 @@ def test_layouts_agree_and_are_timed():
 def test_trl_agrees_too():
     run = bench(*SMALL)
     assert run.returncode == 0, run.stderr
-    [row] = rows(run.stdout)
-    assert float(row["trl s"]) > 0
-    assert float(row["error"]) < 1e-5
+    trl = rows(run.stdout)[-1]
+    assert trl["layout"] == "TRL"
+    assert float(trl["generate s"]) > 0
+    assert float(trl["update s"]) > 0
+    assert float(trl["log-probs off by"]) < 1e-5
+
+
+def test_of_lengths_that_were_drawn_sampling_is_not_timed():
+    run = bench(*SMALL, "trl=false", "ragged=true", "prompts=2")
+    assert run.returncode == 0, run.stderr
+    assert {row["generate s"] for row in rows(run.stdout)} == {"not measured"}
 
 
 def test_a_wrong_setting_is_named():

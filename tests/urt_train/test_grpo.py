@@ -1,5 +1,6 @@
 """The GRPO stage through Lightning's own loop: cuts of a rollout do not change the gradient, the same seed gives the same losses."""
 
+import importlib.util
 import math
 from dataclasses import replace
 from functools import partial
@@ -9,9 +10,10 @@ import torch
 
 from urt_core import SamplingParams, render
 from urt_train.batching import ExperienceBatch
-from urt_train.config import Batching, GRPOConfig, Orders, TrainConfig, TrainerConfig
+from urt_train.config import Batching, GRPOConfig, LoraConfig, Orders, TrainConfig, TrainerConfig
 from urt_train.errors import NonFiniteError, ParityError
 from urt_train.loader import plan_rounds
+from urt_train.lora import add_adapters
 from urt_train.machine import make_trainer
 from urt_train.policy import Policy
 from urt_train.stages.grpo import GRPO
@@ -258,3 +260,25 @@ def test_of_several_candidates_the_promising_are_taken(fresh, records):
     drawn = module.drawn(lambda: next(pairs), 0)
     assert len(drawn) == 2
     assert {record.key for record in drawn} <= {record.key for record in records[:6]}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("peft") is None, reason="needs peft")
+@pytest.mark.parametrize("batching", list(Batching))
+def test_dropout_of_adapters_is_off_where_nothing_learns(fresh, records, batching):
+    """The rollout's log-probs again, and those of the reference, which is the same policy without its adapters."""
+    policy = fresh()
+    policy.select_trainable(language=True, vision=False, projector=False)
+    add_adapters(policy.model, LoraConfig(rank=2, dropout=0.5))
+    seen = []
+    config = settings(kl_coef=0.1, importance_cap=2.0, batching=batching, parity_every=1)
+    module = train(
+        policy, records, config, num_rollouts=2, reward=by_token_count, edit=lambda batch: seen.append(batch) or batch
+    )
+    first, second = seen
+    for batch in seen:
+        engine, again = batch.rollout_logprobs[batch.completion_mask], batch.old_logprobs[batch.completion_mask]
+        torch.testing.assert_close(again, engine, rtol=0, atol=1e-4)
+    torch.testing.assert_close(first.reference_logprobs, first.old_logprobs, rtol=0, atol=1e-6)
+    moved = (second.reference_logprobs - second.old_logprobs)[second.completion_mask].abs().max()
+    assert moved > 1e-4, "after a step the policy is no longer its reference"
+    assert not module.frozen, "nothing was copied"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -40,21 +41,43 @@ def add_adapters(model: Any, config: LoraConfig) -> None:
     model.urt_lora_scale = config.alpha / config.rank
 
 
-def folded(state: Mapping[str, Tensor], *, scale: float) -> dict[str, Tensor]:
-    """Weights under their own names, W + scale * B A in float32, without a trace of adapters."""
-    plain: dict[str, Tensor] = {}
+def folded(
+    state: Mapping[str, Tensor], *, scale: float, whole: Callable[[Tensor], Tensor] = lambda tensor: tensor
+) -> Iterator[tuple[str, Tensor]]:
+    """Weights under their own names, W + scale * B A in float32, without a trace of adapters; `whole` gathers what is sharded."""
     for name, tensor in state.items():
         if ".lora_" in name:
             continue
-        stem = name.replace(".base_layer.", ".")
         parent, _, kind = name.rpartition(".base_layer.")
-        down = state.get(f"{parent}.lora_A.{ADAPTER}.weight") if parent and kind == "weight" else None
-        if down is not None:
-            update = state[f"{parent}.lora_B.{ADAPTER}.weight"].float() @ down.float()
-            tensor = (tensor.float() + scale * update).to(tensor.dtype)
-        plain[stem] = tensor
-    return plain
+        weight = whole(tensor)
+        if (down := state.get(f"{parent}.lora_A.{ADAPTER}.weight")) is not None and kind == "weight":
+            update = whole(state[f"{parent}.lora_B.{ADAPTER}.weight"]).float() @ whole(down).float()
+            weight = (weight.float() + scale * update).to(weight.dtype)
+        yield name.replace(".base_layer.", "."), weight
 
 
 def has_adapters(model: torch.nn.Module) -> bool:
     return hasattr(model, "urt_lora_scale")
+
+
+def is_adapted_alone(model: torch.nn.Module) -> bool:
+    """Whether adapters are all that learns, so that without them the model is what it was before training."""
+    return has_adapters(model) and all(
+        ".lora_" in name for name, parameter in model.named_parameters() if parameter.requires_grad
+    )
+
+
+@contextmanager
+def without_adapters(model: torch.nn.Module) -> Iterator[None]:
+    """Adapters count for nothing meanwhile. By their scale: peft's own switch also takes away `requires_grad`, which FSDP2 reads
+    when it first gathers a parameter."""
+    from peft.tuners.lora import LoraLayer
+
+    layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
+    for layer in layers:
+        layer.set_scale(ADAPTER, 0.0)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.set_scale(ADAPTER, 1.0)

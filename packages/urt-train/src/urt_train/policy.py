@@ -4,14 +4,13 @@ engine over its live weights."""
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-from torch.distributed.tensor import DTensor
 
 from urt_core import JudgeSpec, Prompt
 from urt_core.engines.decoding import prompt_positions
@@ -22,9 +21,11 @@ from urt_core.media import MediaPolicy
 from urt_kernels import TokenLogprobs, linear_token_logprobs
 from urt_train.batching import PROMPT_ROWS, TokenBatch, expand_prompts
 from urt_train.config import Batching
-from urt_train.lora import folded, has_adapters
+from urt_train.lora import has_adapters, is_adapted_alone, without_adapters
 from urt_train.packing import pack_row
+from urt_train.ranks import world
 from urt_train.shared_prefix import block_mask_layout, group_layout, refuse_unsupported, share_prefixes
+from urt_train.weights import whole_weights
 
 Result = TypeVar("Result")
 
@@ -110,7 +111,9 @@ class Policy(nn.Module):
         )
 
     def reference(self) -> Policy:
-        """A frozen copy of the policy as it is now."""
+        """The policy as it is now, for `reference_logprobs`: itself where adapters are all that learns, else a frozen copy."""
+        if is_adapted_alone(self.model):
+            return self
         twin = Policy(
             copy.deepcopy(self.model),
             self.tokenizer,
@@ -132,19 +135,14 @@ class Policy(nn.Module):
         for part in projectors:
             part.requires_grad_(projector)
 
-    def whole_state(self) -> dict[str, Tensor]:
-        """The model's weights under their Hugging Face names: gathered from all ranks where sharded, adapters folded in."""
-        if any(isinstance(parameter, DTensor) for parameter in self.parameters()):
-            options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-            state: dict[str, Any] = get_model_state_dict(self.model, options=options)
-        elif partitioned := [parameter for parameter in self.parameters() if hasattr(parameter, "ds_id")]:
-            from deepspeed.runtime.zero import GatheredParameters
+    def whole_weights(self) -> Iterator[tuple[str, Tensor]]:
+        """The model's weights under their Hugging Face names, adapters folded in, one at a time. Every rank takes part."""
+        return whole_weights(self.model)
 
-            with GatheredParameters(partitioned):  # ZeRO-3
-                state = {name: tensor.cpu().clone() for name, tensor in self.model.state_dict().items()}
-        else:
-            state = self.model.state_dict()
-        return folded(state, scale=self.model.urt_lora_scale) if has_adapters(self.model) else state
+    def whole_state(self) -> dict[str, Tensor]:
+        """All of these on the first rank, in main memory; nothing on the others. Every rank takes part."""
+        is_first = world()[0] == 0
+        return {name: tensor.cpu() for name, tensor in self.whole_weights() if is_first}
 
     def with_whole_weights(self, run: Callable[[], Result]) -> Result:
         """Run something that calls parts of the model as it likes, such as an engine; `strategies.shard` makes it work sharded."""
@@ -171,6 +169,11 @@ class Policy(nn.Module):
             top1=_placed(result.top1, mask),
             lse=_placed(result.lse, mask),
         )
+
+    def reference_logprobs(self, batch: TokenBatch, *, temperature: float = 1.0) -> Tensor:
+        """Log-probs [P, G, C] as `token_logprobs` gives them, without adapters where there are some."""
+        with without_adapters(self.model) if has_adapters(self.model) else nullcontext():
+            return self.token_logprobs(batch, temperature=temperature).logprobs
 
     def completion_hidden(self, batch: TokenBatch) -> Tensor:
         """The hidden state [S, H] that each token of the completion mask is predicted from: that of the token before it."""

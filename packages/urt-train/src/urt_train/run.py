@@ -10,7 +10,7 @@ from rich.console import Console
 
 from urt_core import Dialect, JudgeSpec, Task
 from urt_core.engines import Engine
-from urt_core.errors import CheckpointError, ConfigError
+from urt_core.errors import CheckpointError
 from urt_core.judge import FILE_NAME as JUDGE_FILE
 from urt_data import PreferenceStream, ShardFolder
 from urt_train.callbacks import RolloutLog, RoundCheckpoints, StepMetrics
@@ -93,7 +93,7 @@ def fit(config: TrainConfig, policy: Policy, shards: ShardFolder, *, folder: Pat
         module = GRPO(
             policy,
             stage,
-            engine=rollout_engine(config, policy, stage, num_ranks=trainer.world_size),
+            engine=rollout_engine(config, policy, stage),
             reference=policy.reference() if stage.kl_coef else None,
             plan=plan,
             num_steps=num_steps,
@@ -111,19 +111,14 @@ def fit(config: TrainConfig, policy: Policy, shards: ShardFolder, *, folder: Pat
         trainer.fit(module, train_dataloaders=loader, ckpt_path=resume_from(config, folder), weights_only=True)
 
 
-def rollout_engine(config: TrainConfig, policy: Policy, stage: GRPOConfig, *, num_ranks: int) -> Engine:
+def rollout_engine(config: TrainConfig, policy: Policy, stage: GRPOConfig) -> Engine:
     """Who samples the rollouts of GRPO."""
     if stage.engine is RolloutEngine.transformers:
         return policy.engine(batch_size=stage.generation_batch_size * stage.group_size)
     dtype = "bfloat16" if config.trainer.precision == "bf16-mixed" else config.model.dtype
     if stage.engine is RolloutEngine.vllm_server:
         return ServedVLLM.open(policy, stage, folder=config.stage_dir() / SERVED_WEIGHTS, dtype=dtype)
-    if num_ranks > 1:
-        raise ConfigError(
-            f"grpo.engine is vllm on {num_ranks} devices; allowed: one device, or on any number grpo.engine=transformers or"
-            " vllm_server"
-        )
-    return ColocatedVLLM.open(initial_model(config, config.stage), policy, stage, dtype=dtype)
+    return ColocatedVLLM.of(initial_model(config, config.stage), policy, stage, dtype=dtype)
 
 
 def open_policy(config: TrainConfig, *, data_manifest: str = "") -> Policy:

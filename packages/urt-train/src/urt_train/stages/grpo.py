@@ -15,6 +15,7 @@ from torch import Tensor
 
 from urt_core import Completion, PreferenceRecord, Prompt, SamplingParams, render
 from urt_core.engines import Engine
+from urt_core.engines.transformers import evaluation_mode
 from urt_kernels import group_advantages
 from urt_train.batching import ExperienceBatch, prompts_within, select_prompts
 from urt_train.config import GRPOConfig, Orders
@@ -57,7 +58,8 @@ class GRPO(StageModule):
     ) -> None:
         super().__init__(policy, config, num_steps=num_steps)
         self.engine = engine
-        self.frozen = () if reference is None else (reference,)
+        self.references = () if reference is None else (reference,)
+        self.frozen = () if reference is policy else self.references  # adapters' reference is the policy without them
         self.plan = plan
         self.seed = seed
 
@@ -105,7 +107,7 @@ class GRPO(StageModule):
             self.note(sampled)
             rollout = experience(sampled, self.advantages(sampled.rewards), mask_truncated=self.config.mask_truncated)
             batches = micro_batches(rollout, num_batches=self.plan.batches_per_round, size=self.plan.batch_size)
-            with self.timed("logprobs"):
+            with self.timed("logprobs"), evaluation_mode(self.policy):
                 batches = [self.with_frozen_logprobs(batch) for batch in batches]
                 self.check_parity(batches[0], number)
         return self.with_divisors(batches)
@@ -192,9 +194,9 @@ class GRPO(StageModule):
         """Log-probs that no later step changes: the reference policy's, and the trainer's own where the engine's do not do."""
         temperature = self.config.temperature
         on_device = batch.to(self.policy.device)
-        if self.frozen:
-            reference = self.frozen[0].token_logprobs(on_device, temperature=temperature).logprobs
-            batch = replace(batch, reference_logprobs=reference.to(batch.rollout_logprobs.device))
+        if self.references:
+            logprobs = self.references[0].reference_logprobs(on_device, temperature=temperature)
+            batch = replace(batch, reference_logprobs=logprobs.to(batch.rollout_logprobs.device))
         if self.config.importance_cap is not None:
             old = self.policy.token_logprobs(on_device, temperature=temperature).logprobs
             batch = replace(batch, old_logprobs=old.to(batch.rollout_logprobs.device))
