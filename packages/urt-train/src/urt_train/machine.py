@@ -51,6 +51,7 @@ def make_trainer(config: TrainConfig, *, callbacks: Sequence[Callback], with_log
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        log_every_n_steps=1,  # else it warns of runs with fewer steps; metrics are logged by our callback
     )
     if trainer.world_size > 1 and not _is_launched():
         raise ConfigError(
