@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from urt_core import render
-from urt_core.errors import DataError
 from urt_train.batching import (
     SFTBatch,
     encode_completions,
@@ -17,6 +16,7 @@ from urt_train.batching import (
     prompts_within,
     select_prompts,
     sft_batches,
+    shortest_prompts,
 )
 
 
@@ -100,8 +100,11 @@ def test_long_prompts_are_left_out_in_whole_pairs(encoded):
     assert prompts_within(whole, limit) == [row for row, length in enumerate(lengths) if length <= limit]
     together = prompts_within(whole, limit, together=2)
     assert all((row ^ 1) in together for row in together)
-    with pytest.raises(DataError, match=r"12 prompts of \d+ to \d+ tokens: none is within max_prompt_tokens \(3\)"):
-        prompts_within(whole, 3)
+    assert prompts_within(whole, 3) == []
+    assert shortest_prompts(whole) == [lengths.index(min(lengths))]
+    pairs = [max(lengths[row : row + 2]) for row in range(0, 12, 2)]
+    first = 2 * pairs.index(min(pairs))
+    assert shortest_prompts(whole, together=2) == [first, first + 1]
 
 
 def test_moving_keeps_everything(encoded):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from urt_core import SamplingParams, render
+from urt_core.errors import DataError
 from urt_train.batching import ExperienceBatch
 from urt_train.config import Batching, GRPOConfig, LoraConfig, Orders, TrainConfig, TrainerConfig
 from urt_train.errors import NonFiniteError, ParityError
@@ -236,6 +237,36 @@ def test_long_prompts_leave_empty_micro_batches(fresh, records):
     assert module.metrics(module.sums)["left_out"] == 1.0
     assert [bool(batch.completion_mask.any()) for batch in batches] == [True, False]
     assert batches[0].num_sequences == 4.0
+
+
+def test_where_nothing_fits_the_rank_goes_on_outside_of_the_loss(fresh, records, monkeypatch):
+    """The end of an epoch may leave one rank with a prompt that is too long; the others wait for it in their collective calls."""
+    monkeypatch.setattr("urt_train.stages.module.any_rank", lambda flag, *, device: True)  # another rank has some
+    batches: list[ExperienceBatch] = []
+    config = settings(max_prompt_tokens=3, kl_coef=0.1, parity_every=1)
+    module = train(fresh(), records, config, edit=lambda batch: batches.append(batch) or batch)
+    (batch,) = batches
+    assert batch.completion_ids.shape[:2] == (1, 4)
+    assert not batch.completion_mask.any()
+    assert module.metrics(module.sums)["left_out"] == 2.0
+    assert module.gradients[0].abs().max() == 0.0
+
+
+def test_limits_that_leave_nothing_are_named(fresh, records):
+    module = sampler(fresh, settings(max_prompt_tokens=3))
+    with pytest.raises(
+        DataError, match=r"none is within grpo\.max_prompt_tokens \(3\) and max_completion_tokens \(10\)"
+    ):
+        module.make_rollout(lambda: records[:2], 0)
+
+
+def test_a_batch_of_truncated_completions_is_no_disagreement(fresh, records):
+    """With `mask_truncated` there may be nothing left to compare."""
+    config = settings(mask_truncated=True, parity_every=1, max_completion_tokens=2, kl_coef=0.0)
+    module = sampler(fresh, config)
+    (batch,) = module.make_rollout(lambda: records[:2], 0)
+    assert not batch.completion_mask.any()
+    assert module.sums["parity"] == 1.0
 
 
 def test_groups_without_variance_are_replaced(fresh, records):

@@ -55,6 +55,16 @@ def test_only_adapters_learn_and_export_folds_them_in(policy, records, spec, tmp
 
 
 @needs_peft
+def test_an_untied_head_does_not_learn_beside_the_adapters(policy):
+    head = policy.model.get_output_embeddings()
+    head.weight = torch.nn.Parameter(head.weight.detach().clone())  # tied to the embedding in the model of the tests
+    policy.select_trainable(language=True, vision=False, projector=False)
+    add_adapters(policy.model, LoraConfig(rank=2))
+    assert not head.weight.requires_grad
+    assert policy.reference() is policy
+
+
+@needs_peft
 def test_layers_that_are_not_there_are_named(policy):
     with pytest.raises(ConfigError, match=r"model\.lora\.targets are \['sideways'\]"):
         add_adapters(policy.model, LoraConfig(rank=2, targets=["sideways"]))

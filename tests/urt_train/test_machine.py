@@ -67,7 +67,8 @@ def test_deepspeed_accepts_its_settings(path):
 @pytest.mark.parametrize(
     ("stage", "level", "message"),
     [
-        (Stage.grpo, 3, r"strategy is DeepSpeed ZeRO-3, and rollouts .*allowed for stage=grpo: strategy=fsdp2"),
+        (Stage.grpo, 3, r"DeepSpeed ZeRO-3, and stage=grpo samples with whole weights.*allowed: strategy=fsdp2"),
+        (Stage.rejection_sampling, 3, r"ZeRO-3, and stage=rejection_sampling samples with whole weights"),
         (Stage.cold_start, 2, r"strategy is DeepSpeed, which needs a CUDA device; allowed here: strategy=auto"),
     ],
 )

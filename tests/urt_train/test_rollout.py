@@ -6,6 +6,7 @@ import torch
 from urt_core import Completion, Dialect, Preference, Prompt, render
 from urt_core.engines import FinishReason
 from urt_train.config import GRPOConfig, Orders, RewardWeights
+from urt_train.loader import RoundPlan
 from urt_train.rollout import (
     Rewards,
     Sampled,
@@ -116,7 +117,8 @@ def test_cut_rollouts_keep_every_token_with_its_advantage(policy, records, num_b
     ]
     advantages = torch.arange(12.0).reshape(3, 4)
     rollout = experience(sampled(prompts, groups), advantages, mask_truncated=False)
-    batches = micro_batches(rollout, num_batches=num_batches, size=size)
+    plan = RoundPlan(records_per_rank=3, batch_size=size, batches_per_round=num_batches, steps_per_round=1)
+    batches = micro_batches(rollout, plan=plan)
     assert len(batches) == num_batches
     found = {}
     for batch in batches:
@@ -178,3 +180,13 @@ def test_groups_with_variance_take_the_place_of_those_without(per_group):
     assert [group[0].text for group in joined.groups] == [prompt.text for prompt in joined.prompts]
     assert joined.without_variance(4) == [3]
     assert int(joined.encoded["encoded"]) == 4 * per_group
+
+
+def test_of_a_short_rollout_every_step_gets_its_share(policy, records):
+    """Three prompts where there is room for eight, four steps on them: one step is empty, not three."""
+    prompts = policy.encode([render(record, Dialect.V1) for record in records[:3]])
+    rollout = experience(sampled(prompts, [[completion("")] * 2] * 3), torch.ones(3, 2), mask_truncated=False)
+    plan = RoundPlan(records_per_rank=8, batch_size=2, batches_per_round=8, steps_per_round=4)
+    batches = micro_batches(rollout, plan=plan)
+    in_steps = [[bool(batch.completion_mask.any()) for batch in batches[step * 2 : step * 2 + 2]] for step in range(4)]
+    assert in_steps == [[False, False], [True, False], [True, False], [True, False]]

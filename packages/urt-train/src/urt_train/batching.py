@@ -15,8 +15,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
-from urt_core.errors import DataError
-
 Batch = TypeVar("Batch", bound="TokenBatch")
 PROMPT_ROWS = ("input_ids", "attention_mask", "mm_token_type_ids")
 """Tensors of `encode_prompts` with one row per prompt; `pixel_values` and `image_grid_thw` run over all images of the batch."""
@@ -163,15 +161,17 @@ def encode_completions(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
 
 
 def prompts_within(prompts: Mapping[str, Tensor], max_tokens: int, *, together: int = 1) -> list[int]:
-    """Rows of at most `max_tokens`; `together` neighbours stay or go as one. None left is an error."""
+    """Rows of at most `max_tokens`; `together` neighbours stay or go as one."""
     lengths = prompts["attention_mask"].sum(-1)
     fits = (lengths.unflatten(0, (-1, together)) <= max_tokens).all(-1).repeat_interleave(together)
-    if not fits.any():
-        raise DataError(
-            f"{len(lengths)} prompts of {int(lengths.min())} to {int(lengths.max())} tokens: none is within max_prompt_tokens"
-            f" ({max_tokens}); raise it, or lower judge.max_pixels or judge.num_frames"
-        )
     return fits.nonzero()[:, 0].tolist()
+
+
+def shortest_prompts(prompts: Mapping[str, Tensor], *, together: int = 1) -> list[int]:
+    """The shortest `together` neighbours: where none fits, a rank computes these outside of the loss, in step with the others."""
+    lengths = prompts["attention_mask"].sum(-1).unflatten(0, (-1, together)).amax(-1)
+    first = int(lengths.argmin()) * together
+    return list(range(first, first + together))
 
 
 def sft_batches(

@@ -16,7 +16,7 @@ ADAPTER = "default"
 
 
 def add_adapters(model: Any, config: LoraConfig) -> None:
-    """Adapters on the language model's linear layers; they learn, what they are added to does not."""
+    """Adapters on the language model's linear layers; they learn, the language model and its head do not."""
     try:
         import peft
     except ImportError as error:
@@ -25,6 +25,7 @@ def add_adapters(model: Any, config: LoraConfig) -> None:
         ) from error
     decoder = model.get_decoder()
     decoder.requires_grad_(False)
+    model.get_output_embeddings().requires_grad_(False)
     settings = peft.LoraConfig(
         r=config.rank,
         lora_alpha=config.alpha,  # pyright: ignore[reportArgumentType]  declared whole, used as a factor

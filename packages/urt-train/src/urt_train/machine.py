@@ -63,9 +63,11 @@ def make_trainer(config: TrainConfig, *, callbacks: Sequence[Callback], with_log
 
 def check_strategy(config: TrainConfig) -> None:
     """What a strategy can't do for a stage, said before anything is loaded."""
-    if config.stage is Stage.grpo and zero_stage(config.strategy) == 3:
+    is_judged = bool(config.data.accepted and config.data.hard)
+    samples = config.stage is Stage.grpo or (config.stage is Stage.rejection_sampling and not is_judged)
+    if samples and zero_stage(config.strategy) == 3:
         raise ConfigError(
-            "strategy is DeepSpeed ZeRO-3, and rollouts are sampled with whole weights, which it does not give; allowed for stage=grpo:"
+            f"strategy is DeepSpeed ZeRO-3, and stage={config.stage.value} samples with whole weights, which it does not give; allowed:"
             " strategy=fsdp2, deepspeed_zero2, ddp"
         )
     if zero_stage(config.strategy) and not torch.cuda.is_available():

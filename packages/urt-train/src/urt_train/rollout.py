@@ -10,10 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from urt_core import Completion, Dialect, PreferenceRecord, Prompt, judge_reward
+from urt_core import Completion, Dialect, PreferenceRecord, Prompt, SamplingParams, judge_reward
 from urt_core.engines import FinishReason
 from urt_train.batching import ExperienceBatch, pack_completions, pack_values
 from urt_train.config import GRPOConfig, Orders
+from urt_train.loader import RoundPlan
 from urt_train.ranks import derived_seed
 
 
@@ -165,11 +166,13 @@ def experience(sampled: Sampled, advantages: Float[Tensor, "P G"], *, mask_trunc
     )
 
 
-def micro_batches(rollout: ExperienceBatch, *, num_batches: int, size: int) -> list[ExperienceBatch]:
-    """Cut a rollout into `num_batches` of `size` completions each: whole groups, or equal parts of one group.
+def micro_batches(rollout: ExperienceBatch, *, plan: RoundPlan) -> list[ExperienceBatch]:
+    """Cut a rollout into the plan's micro-batches: whole groups, or equal parts of one group.
 
-    Where the rollout is short (the end of an epoch, prompts left out), the last batches have an empty mask.
+    Where the rollout is short (the end of an epoch, prompts left out), each optimizer step gets its share of what there is and ends
+    with batches of an empty mask.
     """
+    size = plan.batch_size
     num_prompts, group_size, _ = rollout.completion_ids.shape
     per_batch, step = max(1, size // group_size), min(size, group_size)
     parts: list[ExperienceBatch] = []
@@ -177,13 +180,23 @@ def micro_batches(rollout: ExperienceBatch, *, num_batches: int, size: int) -> l
         part = rollout.select(range(first, min(first + per_batch, num_prompts)))
         parts += [part.completions(start, start + step).trimmed() for start in range(0, group_size, step)]
     empty = replace(parts[-1], completion_mask=torch.zeros_like(parts[-1].completion_mask)).trimmed()
-    return parts + [empty] * (num_batches - len(parts))
+    steps = range(plan.steps_per_round)
+    dealt = [parts[len(parts) * step // len(steps) : len(parts) * (step + 1) // len(steps)] for step in steps]
+    return [batch for own in dealt for batch in own + [empty] * (plan.batches_per_step - len(own))]
 
 
 def _right_in_both_orders(accuracy: Float[Tensor, "P G"]) -> Float[Tensor, "P G"]:
     """1 for a right completion whose partner of the same number in the other order is right too."""
     pairs = accuracy.unflatten(0, (-1, 2))
     return pairs.prod(1, keepdim=True).expand_as(pairs).flatten(0, 1)
+
+
+def no_completions(num_prompts: int, sampling: SamplingParams) -> list[list[Completion]]:
+    """Groups that take part in no loss: what a rank has where all its prompts are too long."""
+    return [
+        [Completion(text="", finish_reason=FinishReason.LENGTH) for _ in range(sampling.num_completions)]
+        for _ in range(num_prompts)
+    ]
 
 
 def rollout_sums(sampled: Sampled) -> dict[str, float]:

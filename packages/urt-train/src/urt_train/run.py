@@ -48,7 +48,8 @@ def run_stage(config: TrainConfig, *, console: Console | None = None) -> Path:
     shards = ShardFolder(config.data_dir(SHARDS[config.stage]))
     folder = open_run(config, inputs={"model": model_hash, "data": shards.manifest_sha256})
     model = model_folder(config, config.stage)
-    if (model / JUDGE_FILE).exists():
+    # Anew, the first rank removes it while others are still looking.
+    if config.ckpt_path is not None and (model / JUDGE_FILE).exists():
         console.print(f"{model} is there, made with these settings; ckpt_path=null trains it anew", soft_wrap=True)
         return model
     policy = open_policy(config, data_manifest=shards.manifest_sha256)

@@ -8,7 +8,14 @@ from dataclasses import replace
 from torch import Tensor
 
 from urt_core import Dialect, Prompt, render
-from urt_train.batching import SFTBatch, encode_completions, prompts_within, select_prompts, sft_batches
+from urt_train.batching import (
+    SFTBatch,
+    encode_completions,
+    prompts_within,
+    select_prompts,
+    sft_batches,
+    shortest_prompts,
+)
 from urt_train.config import ColdStartConfig, RejectionSamplingConfig
 from urt_train.distill import DIALECT
 from urt_train.loader import Draw, RoundPlan
@@ -54,10 +61,11 @@ class ColdStart(StageModule):
                 for row in prompts_within(encoded, self.config.max_prompt_tokens)
                 if 1 < len(completions[row]) <= self.config.max_completion_tokens
             ]
-            self.add(num_left_out=len(prompts) - len(fits))
+            self.note_left_out(encoded["attention_mask"].sum(-1), num_kept=len(fits))
+            rows = fits or shortest_prompts(encoded)
             batches = sft_batches(
-                select_prompts(encoded, fits),
-                [completions[row] for row in fits],
+                select_prompts(encoded, rows),
+                [completions[row] if fits else [] for row in rows],
                 num_batches=self.plan.batches_per_round,
                 size=self.plan.batch_size,
             )

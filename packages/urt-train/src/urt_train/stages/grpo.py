@@ -17,7 +17,7 @@ from urt_core import Completion, PreferenceRecord, Prompt, SamplingParams, rende
 from urt_core.engines import Engine
 from urt_core.engines.transformers import evaluation_mode
 from urt_kernels import group_advantages
-from urt_train.batching import ExperienceBatch, prompts_within, select_prompts
+from urt_train.batching import ExperienceBatch, prompts_within, select_prompts, shortest_prompts
 from urt_train.config import GRPOConfig, Orders
 from urt_train.difficulty import choose
 from urt_train.errors import ParityError
@@ -31,7 +31,7 @@ from urt_train.rollout import (
     Sampled,
     experience,
     micro_batches,
-    probability_ratio_error,
+    no_completions,
     replace_groups,
     rollout_sums,
     score,
@@ -71,14 +71,16 @@ class GRPO(StageModule):
             prompts = [render(record, dialect) for record in shown]
             encoded = self.policy.encode(prompts)
             fits = prompts_within(encoded, config.max_prompt_tokens, together=self.prompts_per_group)
-            self.add(num_left_out=len(prompts) - len(fits))
+            self.note_left_out(encoded["attention_mask"].sum(-1), num_kept=len(fits))
+            rows = fits or shortest_prompts(encoded, together=self.prompts_per_group)
             shown, prompts, encoded = (
-                [shown[row] for row in fits],
-                [prompts[row] for row in fits],
-                select_prompts(encoded, fits),
+                [shown[row] for row in rows],
+                [prompts[row] for row in rows],
+                select_prompts(encoded, rows),
             )
         with self.timed("generate"):
-            groups = self.generate(prompts, self.sampling(seed))
+            sampling = self.sampling(seed)
+            groups = self.generate(prompts if fits else [], sampling) or no_completions(len(prompts), sampling)
         with self.timed("data"):
             rewards = score(shown, groups, config, dialect=dialect)
         return Sampled(prompts=prompts, encoded=encoded, groups=groups, rewards=rewards)
@@ -106,7 +108,7 @@ class GRPO(StageModule):
                 sampled = self.sample_useful(draw, number)
             self.note(sampled)
             rollout = experience(sampled, self.advantages(sampled.rewards), mask_truncated=self.config.mask_truncated)
-            batches = micro_batches(rollout, num_batches=self.plan.batches_per_round, size=self.plan.batch_size)
+            batches = micro_batches(rollout, plan=self.plan)
             with self.timed("logprobs"), evaluation_mode(self.policy):
                 batches = [self.with_frozen_logprobs(batch) for batch in batches]
                 self.check_parity(batches[0], number)
@@ -212,7 +214,10 @@ class GRPO(StageModule):
             on_device = batch.to(self.policy.device)
             trainer = self.policy.token_logprobs(on_device, temperature=self.config.temperature).logprobs.cpu()
         mask = batch.completion_mask
-        parity = probability_ratio_error(trainer[mask], batch.rollout_logprobs[mask])
+        errors = (trainer - batch.rollout_logprobs)[mask].abs().exp()
+        # Over all ranks, so that all go on or none does. Where nothing was left in the loss, there is nothing to compare.
+        total, num_tokens = all_sum([float(errors.sum()), float(mask.sum())], device=self.policy.device)
+        parity = total / num_tokens if num_tokens else 1.0
         self.add(parity=parity)
         if not parity <= self.config.parity_limit:
             raise ParityError(

@@ -17,11 +17,13 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
+from urt_core.errors import DataError
 from urt_train.batching import TokenBatch
 from urt_train.config import Schedule, StageConfig
 from urt_train.errors import NonFiniteError
 from urt_train.loader import Sealed
 from urt_train.policy import Policy
+from urt_train.ranks import any_rank
 from urt_train.sharding import shard
 
 
@@ -37,6 +39,8 @@ class StageModule(LightningModule, ABC):
         self.frozen: tuple[Policy, ...] = ()
         """Policies that do not learn. In a tuple, because a module would be saved and wrapped with the policy."""
         self.is_sharded = False
+        self.has_kept = False
+        """Whether any pair was short enough so far, on any rank."""
         self.examples: list[dict[str, Any]] = []
         """Sampled completions that nobody has written down yet."""
 
@@ -75,11 +79,25 @@ class StageModule(LightningModule, ABC):
                 f"the loss is {loss.item()} in optimizer step {self.global_step + 1}; nothing was updated. The last checkpoint is"
                 f" good; if the same command comes here again, start anew: ckpt_path=null and a lower {self.config.path}.learning_rate"
             )
-        return loss * self.trainer.accumulate_grad_batches * self.trainer.world_size
+        accumulated = self.trainer.accumulate_grad_batches
+        if self.trainer.strategy.handles_gradient_accumulation:
+            accumulated *= accumulated  # DeepSpeed divides by it once more
+        return loss * accumulated * self.trainer.world_size
 
     def add(self, **sums: Tensor | float) -> None:
         for name, value in sums.items():
             self.sums[name] = self.sums.get(name, 0.0) + (float(value.detach()) if isinstance(value, Tensor) else value)
+
+    def note_left_out(self, lengths: Tensor, *, num_kept: int) -> None:
+        """Count what is too long. An end of an epoch may leave a rank with nothing; if no rank ever kept any, the limits are wrong."""
+        self.add(num_left_out=len(lengths) - num_kept)
+        self.has_kept |= any_rank(num_kept > 0, device=self.policy.device)
+        if not self.has_kept:
+            raise DataError(
+                f"of {len(lengths)} pairs with prompts of {int(lengths.min())} to {int(lengths.max())} tokens none is within"
+                f" {self.config.path}.max_prompt_tokens ({self.config.max_prompt_tokens}) and max_completion_tokens"
+                f" ({self.config.max_completion_tokens}); raise them, or lower judge.max_pixels or judge.num_frames"
+            )
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
