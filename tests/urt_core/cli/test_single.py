@@ -1,11 +1,15 @@
 """One request: what a person reads in a terminal of 80 columns, and the exit code."""
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
+from urt_core import Dialect, JudgeSpec
+
+V2 = "You are a careful and impartial judge."
 PAIR = ("--task", "image_generation", "--text", "a [red] car in the snow")
 
 COMPARISON = """\
@@ -93,6 +97,33 @@ def test_a_dry_run_shows_the_prompt_and_asks_nothing(urt, picture, endpoint):
     assert done.out.startswith("1 requests, 6 completions, at most 6,144 tokens\npreprocessing rgb-white-")
     assert f"Image 1:[image {picture(10)}: 56x56]\nImage 2:[image {picture(20)}: 56x56]" in done.out
     assert "Caption: a [red] car in the snow" in done.out
+    assert endpoint.num_requests == 0
+
+
+@pytest.mark.parametrize("command", ["compare", "rank"])
+def test_a_judge_behind_an_endpoint_is_asked_as_its_folder_says(urt, picture, tmp_path, endpoint, command):
+    """`vllm serve <folder>` names the model like the folder."""
+    JudgeSpec(
+        dialect=Dialect.V2, dimensions={}, min_pixels=784, max_pixels=784, num_frames=2, stage="grpo", base="base"
+    ).save(tmp_path)
+    pair = (picture(10), picture(20))
+    shown = ("--candidates", *pair) if command == "rank" else ("--first", pair[0], "--second", pair[1])
+    served = ("--base-url", endpoint.base_url, "--model", tmp_path)
+    done = urt(command, *served, *PAIR, *shown, "--dry-run", judge=False)
+    assert done.code == 0, done.err
+    assert "preprocessing rgb-white-bicubic-784-784-uniform2" in done.out
+    assert V2 in done.out
+    other = urt(command, *served, *PAIR, *shown, "--dialect", "v1", "--max-pixels", 3136, "--dry-run", judge=False)
+    assert V2 not in other.out
+    assert "784-3136" in other.out
+
+
+@pytest.mark.parametrize("command", ["compare", "rank", "serve"])
+def test_a_judge_behind_an_endpoint_that_has_no_folder_needs_a_dialect(urt, endpoint, command):
+    done = urt(command, "--base-url", endpoint.base_url, "--model", "judge", judge=False)
+    assert done.code == 1
+    assert done.err.count("\n") == 1
+    assert re.match(r"urt: judge is no folder with judge\.json.*\(--dialect\): v1 .*, v2 .* or direct", done.err)
     assert endpoint.num_requests == 0
 
 

@@ -1,8 +1,9 @@
-"""Folder or hub id -> engine, dialect and media policy of a judge."""
+"""Folder, hub id or name at an endpoint -> engine, dialect and media policy of a judge."""
 
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from urt_core.engines import Engine
 from urt_core.errors import CheckpointError, ConfigError
@@ -21,8 +22,8 @@ def load_spec(
         return Dialect(dialect or spec.dialect), policy or shown
     if dialect is None:
         raise CheckpointError(
-            f"{path_or_id} holds no {FILE_NAME}, so how it was trained to be asked is not known; name its dialect: "
-            "Dialect.V1 (UnifiedReward-Think-7b, -qwen-7b), Dialect.V2 (-qwen3vl, -qwen35) or Dialect.DIRECT"
+            f"{path_or_id} is no folder with {FILE_NAME}, so how it was trained to be asked is not known; give its dialect (--dialect): "
+            "v1 (UnifiedReward-Think-7b, -qwen-7b), v2 (-qwen3vl, -qwen35) or direct"
         )
     return Dialect(dialect), policy or MediaPolicy()
 
@@ -34,7 +35,14 @@ def load_engine(
     policy: MediaPolicy,
     batch_size: int = 64,
     device: str | None = None,
+    base_url: str | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Engine:
+    """With `base_url` an endpoint that serves the judge under this name; `options` are those of `OpenAIEngine`."""
+    if base_url:
+        from urt_core.engines.openai import OpenAIEngine
+
+        return OpenAIEngine(base_url=base_url, model=str(path_or_id), policy=policy, **(options or {}))
     if kind == "transformers":
         from urt_core.engines.transformers import TransformersEngine
 

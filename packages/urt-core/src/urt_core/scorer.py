@@ -1,7 +1,7 @@
 """`Scorer`: compare, score and rank candidates with a judge, and say plainly where it could not judge."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -29,9 +29,12 @@ Orders = Literal["both", "given"]
 class Scorer:
     """A judge, asked about pairs and single candidates.
 
-    scorer = Scorer.from_pretrained("outputs/tiny/grpo/model")
-    scorer = Scorer(engine=OpenAIEngine(base_url="http://localhost:8000/v1", model="judge"), dialect=Dialect.V2)
-    comparison = scorer.compare(task=Task.IMAGE_GENERATION, text="a red cube", first="a.png", second="b.png")
+        scorer = Scorer.from_pretrained("outputs/tiny/grpo/model")
+        scorer = Scorer(engine=OpenAIEngine(base_url="http://localhost:8000/v1", model="judge"), dialect=Dialect.V2)
+        comparison = scorer.compare(task=Task.IMAGE_GENERATION, text="a red cube", first="a.png", second="b.png")
+
+    An engine does not say how its judge was trained to be asked. `from_pretrained` finds it in `judge.json`; `Scorer(engine=...)` asks in
+    `dialect`, the one-line-per-dimension v1 where none is given.
     """
 
     def __init__(
@@ -68,16 +71,27 @@ class Scorer:
         policy: MediaPolicy | None = None,
         batch_size: int = 64,
         device: str | None = None,
+        base_url: str | None = None,
+        engine_options: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> "Scorer":
         """A judge folder written by urt (`judge.json` says how it is asked), or any Qwen-VL judge with a given `dialect`.
 
-        `settings` are those of `Scorer`.
+        With `base_url` the judge is asked at that OpenAI-compatible endpoint, which serves it under the same name (`vllm serve <folder>`
+        does); `engine_options` are then those of `OpenAIEngine`. `settings` are those of `Scorer`.
         """
         from urt_core.pretrained import load_engine, load_spec
 
         asked, shown = load_spec(path_or_id, dialect=dialect, policy=policy)
-        loaded = load_engine(path_or_id, kind=engine, policy=shown, batch_size=batch_size, device=device)
+        loaded = load_engine(
+            path_or_id,
+            kind=engine,
+            policy=shown,
+            batch_size=batch_size,
+            device=device,
+            base_url=base_url,
+            options=engine_options,
+        )
         return cls(engine=loaded, dialect=asked, **settings)
 
     def with_cache(self, cache: "CompletionCache | str | PathLike[str]") -> "Scorer":

@@ -12,7 +12,8 @@ SCORER_SETTINGS = ("orders", "votes", "probability", "templates")
 
 
 def scorer_from_settings(settings: Mapping[str, Any]) -> Scorer:
-    """`model` alone is a judge folder or hub id that is loaded here; with `base_url` it is the name at that endpoint.
+    """`model` alone is a judge folder or hub id that is loaded here; with `base_url` it is the name at that endpoint. A folder's
+    `judge.json` says how it is asked, here or there; without one, `dialect` must.
 
     scorer_from_settings({"base_url": "http://localhost:8000/v1", "model": "judge", "dialect": "v2", "concurrency": 64})
     scorer_from_settings({"model": "outputs/tiny/grpo/model"})
@@ -23,21 +24,16 @@ def scorer_from_settings(settings: Mapping[str, Any]) -> Scorer:
         raise ConfigError(f"judge settings lack model or hold unknown {unknown}; allowed: {', '.join(allowed)}")
     more = {name: settings[name] for name in SCORER_SETTINGS if name in settings}
     more |= {"votes": int(more["votes"])} if "votes" in more else {}
-    if settings.get("base_url"):
-        from urt_core.engines.openai import OpenAIEngine
-
-        engine = OpenAIEngine(
-            base_url=settings["base_url"], model=settings["model"], concurrency=int(settings.get("concurrency", 32))
-        )
-        scorer = Scorer(engine=engine, dialect=settings.get("dialect", "v1"), **more)
-    else:
-        scorer = Scorer.from_pretrained(
-            settings["model"],
-            engine=settings.get("engine", "transformers"),
-            dialect=settings.get("dialect"),
-            batch_size=int(settings.get("batch_size", 64)),
-            **more,
-        )
+    base_url = settings.get("base_url")
+    scorer = Scorer.from_pretrained(
+        settings["model"],
+        base_url=base_url,
+        engine=settings.get("engine", "transformers"),
+        dialect=settings.get("dialect"),
+        batch_size=int(settings.get("batch_size", 64)),
+        engine_options={"concurrency": int(settings.get("concurrency", 32))} if base_url else None,
+        **more,
+    )
     return scorer.with_cache(settings["cache"]) if settings.get("cache") else scorer
 
 

@@ -96,7 +96,9 @@ def add_batch(command: argparse.ArgumentParser) -> None:
 
 def add_pairwise(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("pairs")
-    group.add_argument("--dialect", choices=[*map(str, Dialect)], help="default: what judge.json says")
+    group.add_argument(
+        "--dialect", choices=[*map(str, Dialect)], help="default: as in judge.json, where --model is a folder with one"
+    )
     group.add_argument("--orders", choices=("both", "given"), default="both")
     group.add_argument("--probability", choices=[*map(str, ProbabilityMethod)], default="votes")
     group.add_argument("--calibration", metavar="FILE", help="a map written by urt_core.calibration")
@@ -118,9 +120,9 @@ def add_judge(command: argparse.ArgumentParser) -> None:
     group.add_argument("--concurrency", type=int, default=16, help="requests in flight at an endpoint")
     group.add_argument("--timeout", type=float, default=180.0, metavar="S", help="per attempt at an endpoint")
     group.add_argument("--templates", metavar="FOLDER", help="prompt wording of your own")
-    group.add_argument("--min-pixels", type=int)
-    group.add_argument("--max-pixels", type=int)
-    group.add_argument("--num-frames", type=int)
+    group.add_argument("--min-pixels", type=int, help="of each image or frame (default: as in judge.json)")
+    group.add_argument("--max-pixels", type=int, help="of each image or frame (default: as in judge.json)")
+    group.add_argument("--num-frames", type=int, help="of each video (default: as in judge.json)")
     group.add_argument("--allow-downloads", action="store_true", help="read http(s) addresses (public ones only)")
 
     group = command.add_argument_group("sampling")

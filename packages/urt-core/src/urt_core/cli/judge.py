@@ -53,10 +53,8 @@ def build_scorer(options: argparse.Namespace, *, engine: Engine | AsyncEngine | 
 def dialect_and_policy(options: argparse.Namespace) -> tuple[Dialect, MediaPolicy]:
     from urt_core.pretrained import load_spec
 
-    # Scoring single candidates has a contract and no dialect; for endpoints there is no judge.json to ask.
-    asked = getattr(options, "dialect", None)
-    if asked is None and (options.base_url or not hasattr(options, "dialect")):
-        asked = Dialect.V1
+    # Scoring single candidates has a contract and no dialect.
+    asked = getattr(options, "dialect", Dialect.V1)
     dialect, policy = load_spec(options.model, dialect=asked, policy=None)
     shown = MediaPolicy(
         min_pixels=options.min_pixels or min(policy.min_pixels, options.max_pixels or policy.min_pixels),
@@ -67,9 +65,9 @@ def dialect_and_policy(options: argparse.Namespace) -> tuple[Dialect, MediaPolic
 
 
 def build_engine(options: argparse.Namespace, policy: MediaPolicy) -> Engine:
-    if not options.base_url:
-        from urt_core.pretrained import load_engine
+    from urt_core.pretrained import load_engine
 
+    if not options.base_url:
         if options.budget_tokens or options.budget_cost:
             raise ConfigError(
                 "--budget-tokens and --budget-cost are for endpoints; a local judge costs nothing per token"
@@ -78,7 +76,6 @@ def build_engine(options: argparse.Namespace, policy: MediaPolicy) -> Engine:
             options.model, kind=options.engine, policy=policy, batch_size=options.batch_size, device=options.device
         )
     from urt_core.engines.budget import Budget
-    from urt_core.engines.openai import OpenAIEngine
     from urt_core.engines.retrying import RetryPolicy
 
     budget = None
@@ -89,12 +86,10 @@ def build_engine(options: argparse.Namespace, policy: MediaPolicy) -> Engine:
             prompt_price=options.prompt_price,
             completion_price=options.completion_price,
         )
-    return OpenAIEngine(
-        base_url=options.base_url,
-        model=options.model,
-        api_key=os.environ.get(options.api_key_env),
-        policy=policy,
-        concurrency=options.concurrency,
-        retry=RetryPolicy(attempt_timeout_s=options.timeout),
-        budget=budget,
-    )
+    settings = {
+        "api_key": os.environ.get(options.api_key_env),
+        "concurrency": options.concurrency,
+        "retry": RetryPolicy(attempt_timeout_s=options.timeout),
+        "budget": budget,
+    }
+    return load_engine(options.model, kind=options.engine, policy=policy, base_url=options.base_url, options=settings)
