@@ -10,7 +10,7 @@ from urt_core.engines.scripted import ScriptedEngine
 from urt_core.errors import ConfigError
 from urt_data import ShardFolder, ShardWriter
 from urt_train.config import JudgeConfig, ModelConfig, RejectionSamplingConfig, Stage, TrainConfig, TrainerConfig
-from urt_train.pool import judge_pool
+from urt_train.pool import judge_pool, judging_table
 from urt_train.stages.rejection_sampling import read_journal
 
 
@@ -66,6 +66,37 @@ def test_the_pool_becomes_two_shards(config, policy, records):
     assert accepted.metadata["counts"]["image_generation"] == {
         "pairs": 3, "judgements": 6, "right": 3, "unreadable": 0, "accepted": 3, "hard": 3,
     }  # fmt: skip
+
+
+def test_ties_and_unlabelled_pairs_are_counted_and_never_asked_about(config, policy, records):
+    labels = {0: Preference.TIE, 4: None, 5: Preference.TIE}
+    with ShardWriter(config.data_dir("train"), overwrite=True) as shards:
+        for number, record in enumerate(records):
+            shards.write(replace(record, preference=labels.get(number, record.preference)))
+    console, engine = Console(record=True, quiet=True, width=160), scripted(records)
+    judge(config, policy, engine, console=console)
+    assert {prompt.key for prompt in engine.prompts} == {record.key for record in records} - {
+        *("pair-000", "pair-004", "pair-005")
+    }
+    accepted, hard = ShardFolder(config.data_dir("accepted")), ShardFolder(config.data_dir("hard"))
+    assert len(accepted) == len(hard) == 9
+    assert all(record.preference in (Preference.FIRST, Preference.SECOND) for record in [*accepted, *hard])
+    left_out = {"image_generation": {"label is a tie": 1, "no label": 1}, "video_generation": {"label is a tie": 1}}
+    assert accepted.metadata["left_out"] == hard.metadata["left_out"] == left_out
+    assert accepted.metadata["counts"]["image_generation"]["pairs"] == 1
+    judge(config, policy, scripted(records, fail_after=0))
+
+
+def test_the_table_shows_what_was_left_out_and_why():
+    counts = {"image_generation": {"pairs": 2, "judgements": 4, "right": 3, "unreadable": 0, "accepted": 2, "hard": 1}}
+    left_out = {"image_generation": {"no label": 7}, "video_generation": {"label is a tie": 5}}
+    table = judging_table(counts, left_out)
+    assert table.columns[-3:] == ("hard", "left out: label is a tie", "left out: no label")
+    assert table.rows == (
+        ("Image generation", "2", "4", "3", "0", "2", "1", "0", "7"),
+        ("Video generation", "0", "0", "0", "0", "0", "0", "5", "0"),
+    )
+    assert judging_table(counts, {}).columns[-1] == "hard"
 
 
 def test_a_judged_pool_is_not_judged_again(config, policy, records):

@@ -18,10 +18,11 @@ from urt_data import ShardFolder
 from urt_train.config import Orders, TrainConfig
 from urt_train.machine import make_trainer
 from urt_train.policy import Policy
+from urt_train.pool_pairs import pool_pairs
 from urt_train.progress import progress_bar
 from urt_train.ranks import derived_seed
 from urt_train.rejection import write_shards
-from urt_train.selection import SelectedRecords, select_tasks
+from urt_train.selection import SelectedRecords
 from urt_train.stages.rejection_sampling import RejectionSampling, read_journal
 from urt_train.tables import Table, task_title
 
@@ -58,8 +59,9 @@ def judge_pool(
         )
     progress = JudgingProgress(console if config.trainer.progress_bar else None)
     trainer = make_trainer(config, callbacks=[progress], with_loggers=False)
+    chosen = pool_pairs(source, tasks=stage.tasks, per_task=stage.pool_per_task)
     pool = PoolBatches(
-        select_tasks(source, tasks=stage.tasks, per_task=stage.pool_per_task),
+        chosen.pairs,
         size=stage.judge_batch_size,
         swap_seed=config.seed if stage.orders is Orders.random else None,
     )
@@ -86,9 +88,9 @@ def judge_pool(
             hard=hard,
             accept_per_pair=stage.accept_per_pair,
             hard_below=stage.hard_below,
-            about=about,
+            about={**about, "left_out": chosen.left_out},
         )
-        console.print(judging_table(counts).console())
+        console.print(judging_table(counts, chosen.left_out).console())
     trainer.strategy.barrier()
 
 
@@ -150,13 +152,20 @@ class JudgingProgress(Callback):
             self.bar.stop()
 
 
-def judging_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
+def judging_table(counts: Mapping[str, Mapping[str, int]], left_out: Mapping[str, Mapping[str, int]]) -> Table:
+    """What became of the pairs that were judged, and behind it how many were not judged, and why."""
     columns = ("pairs", "judgements", "right", "unreadable", "accepted", "hard")
+    reasons = sorted({reason for of_task in left_out.values() for reason in of_task})
     return Table(
         title="The pool, judged",
-        columns=("task", *columns),
+        columns=("task", *columns, *(f"left out: {reason}" for reason in reasons)),
         rows=tuple(
-            (task_title(Task(task)), *(f"{of_task[name]:,}" for name in columns)) for task, of_task in counts.items()
+            (
+                task_title(Task(task)),
+                *(f"{counts.get(task, {}).get(name, 0):,}" for name in columns),
+                *(f"{left_out.get(task, {}).get(reason, 0):,}" for reason in reasons),
+            )
+            for task in sorted({*counts, *left_out})
         ),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from urt_core import PreferenceRecord, Task
@@ -38,8 +38,14 @@ class SelectedRecords(Sequence[PreferenceRecord]):
         )
 
 
-def select_tasks(source: ShardFolder, *, tasks: Iterable[str], per_task: int | None = None) -> SelectedRecords:
-    """The first `per_task` records of each of `tasks` (all of them where it is None), in the order of the folder."""
+def select_tasks(
+    source: ShardFolder,
+    *,
+    tasks: Iterable[str],
+    per_task: int | None = None,
+    where: Callable[[int, int], bool] = lambda shard, row: True,
+) -> SelectedRecords:
+    """The first `per_task` records of each of `tasks` (all of them where it is None) that pass `where`, in the order of the folder."""
     wanted = set(map(str, tasks))
     taken: Counter[str] = Counter()
     places = []
@@ -47,10 +53,10 @@ def select_tasks(source: ShardFolder, *, tasks: Iterable[str], per_task: int | N
         index = source.index(shard)
         for row, number in enumerate(index.tasks):
             task = index.task_names[number]
-            if task in wanted and (per_task is None or taken[task] < per_task):
+            if task in wanted and (per_task is None or taken[task] < per_task) and where(shard, row):
                 taken[task] += 1
                 places.append((shard, row))
-    if not places:
+    if not wanted & set(source.manifest["tasks"]):
         present = ", ".join(source.manifest["tasks"]) or "nothing"
         raise DataError(f"{source.folder} holds no record of {', '.join(sorted(wanted))}; it holds: {present}")
     return SelectedRecords(source, places)
