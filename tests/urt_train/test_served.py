@@ -282,6 +282,13 @@ def test_a_server_lost_during_the_hand_over_is_left_out(engine, fakes, policy, p
     assert fakes[1].num_groups == before
 
 
+def test_ranks_share_what_a_server_samples_at_a_time(engine, policy, config, monkeypatch):
+    monkeypatch.setattr("urt_train.served.world", lambda: (0, 2))
+    monkeypatch.setattr("urt_train.served.all_sum", lambda values, *, device: [2 * value for value in values])
+    engine.wake(policy)
+    assert engine.pool.in_flight == max(1, config.generation_batch_size // 2)
+
+
 def test_when_none_is_left_the_error_names_all_of_them_and_what_to_do(engine, fakes, prompts, addresses):
     fakes[0].fault = lambda path, request: Reply(sent_bytes=0, then="reset") if path == CHAT else None
     fakes[1].fault = lambda path, request: reply({"error": "no memory"}, status=500) if path == CHAT else None

@@ -43,7 +43,8 @@ def pool(listeners):
 
 def test_servers_are_told_to_reload_a_folder_in_the_type_they_compute_in(policy, pool, listeners, tmp_path):
     folder = tmp_path / "weights"
-    FolderChannel(folder, dtype=torch.bfloat16).send(policy, policy.whole_state(), pool)
+    channel = FolderChannel(folder, dtype=torch.bfloat16)
+    channel.send(policy, policy.whole_state(dtype=channel.dtype), pool)
     told = ("/collective_rpc", {"method": "reload_weights", "kwargs": {"weights_path": str(folder)}})
     assert [listener.heard for listener in listeners] == [[told], [told]]
     written = load_file(folder / "model.safetensors")

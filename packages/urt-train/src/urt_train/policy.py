@@ -139,10 +139,14 @@ class Policy(nn.Module):
         """The model's weights under their Hugging Face names, adapters folded in, one at a time. Every rank takes part."""
         return whole_weights(self.model)
 
-    def whole_state(self) -> dict[str, Tensor]:
-        """All of these on the first rank, in main memory; nothing on the others. Every rank takes part."""
+    def whole_state(self, *, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+        """All of these on the first rank, in main memory and of one type if given; nothing on the others. Every rank takes part."""
         is_first = world()[0] == 0
-        return {name: tensor.cpu() for name, tensor in self.whole_weights() if is_first}
+        return {
+            name: tensor.to("cpu", dtype if tensor.is_floating_point() else None)
+            for name, tensor in self.whole_weights()
+            if is_first
+        }
 
     def with_whole_weights(self, run: Callable[[], Result]) -> Result:
         """Run something that calls parts of the model as it likes, such as an engine; `strategies.shard` makes it work sharded."""

@@ -40,6 +40,8 @@ class ServedVLLM:
         self.pool, self.channel, self.parity_limit = pool, channel, parity_limit
         self.tokenizer, self.image_processor = policy.tokenizer, policy.image_processor
         self.media_policy = policy.media_policy
+        self.in_flight = pool.in_flight
+        """Groups that one server samples at a time, over all ranks."""
         self.model = "vLLM at " + ", ".join(map(str, pool.servers))
         forbidden = policy.engine().forbidden_token_ids
         self.settings: dict[str, Any] = {
@@ -72,13 +74,15 @@ class ServedVLLM:
 
     def wake(self, policy: Policy) -> None:
         """Hand the policy's weights to every healthy server and let each answer a canary. Every rank of the policy takes part."""
-        weights = policy.whole_state()
+        weights = policy.whole_state(dtype=self.channel.dtype)
+        self.pool.in_flight = max(1, self.in_flight // world()[1])
         self.pool.revive()
         if world()[0] == 0:
             self.pool.on_each(lambda server: server.pause())
             self.channel.send(policy, weights, self.pool)
             self.pool.on_each(lambda server: server.forget_and_resume())
         wait_for_all()
+        self._agree(policy)  # a server that the first rank has lost is still paused
         answers = self.pool.on_each(lambda server: self._complete(server, CANARY, CANARY_SAMPLING))
         self._agree(policy)
         check_canary(policy, {str(server): answers[server][0] for server in self.pool.usable}, limit=self.parity_limit)

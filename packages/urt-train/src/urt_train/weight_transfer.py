@@ -27,8 +27,11 @@ from urt_train.servers import ServerPool, VLLMServer
 
 @runtime_checkable
 class WeightChannel(Protocol):
+    dtype: torch.dtype
+    """What the servers compute in."""
+
     def send(self, policy: Policy, weights: Mapping[str, Tensor], pool: ServerPool) -> None:
-        """Give the weights to the usable servers of the pool, which are paused. The first rank alone calls this."""
+        """Give weights of that type to the usable servers of the pool, which are paused. The first rank alone calls this."""
         ...
 
 
@@ -50,7 +53,7 @@ class FolderChannel:
 
     def send(self, policy: Policy, weights: Mapping[str, Tensor], pool: ServerPool) -> None:
         with whole_folder(self.folder) as partial:
-            policy.model.save_pretrained(partial, state_dict=_of_dtype(weights, self.dtype))
+            policy.model.save_pretrained(partial, state_dict=weights)
         body = {"method": "reload_weights", "kwargs": {"weights_path": str(self.folder)}}
         pool.on_each(lambda server: server.call("POST", "/collective_rpc", body=body))
 
@@ -73,8 +76,9 @@ class NCCLChannel:
             self._open(pool)
         if self.sender is None:
             return
-        self.source.weights = _of_dtype(weights, self.dtype)
+        self.source.weights = weights
         self.sender.send_weights()
+        self.source.weights = {}
 
     def _open(self, pool: ServerPool) -> None:
         from vllm.distributed.weight_transfer import WeightTransferTrainerFactory
@@ -158,6 +162,3 @@ def weight_source() -> Any:
 
     return WholeWeights()
 
-
-def _of_dtype(weights: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    return {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
