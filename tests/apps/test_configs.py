@@ -100,7 +100,6 @@ def test_a_mistake_names_field_and_allowed_values(override: str, message: str) -
     [
         ("grpo.batching=padded", r"grpo\.batching is padded; allowed with padded: sdpa, eager, flash_attention_2"),
         ("trainer.accelerator=cpu", r"FlexAttention has no backward pass; allowed on a CPU: sdpa, eager"),
-        ("recipe=qwen3_5_9b", r"grpo\.batching is padded"),
     ],
 )
 def test_flex_is_refused_where_it_cannot_serve(beside: str, message: str) -> None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,61 +10,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import scaled_dot_product_attention
 
-from urt_core import render
+from tests.urt_train.layouts import assert_layouts_agree, group_batch, in_float64
 from urt_core.errors import ConfigError
-from urt_train.batching import TokenBatch, pack_completions
 from urt_train.config import Batching, LoraConfig
 from urt_train.lora import add_adapters
-from urt_train.packing import Group
+from urt_train.packing import Group, row_layout
 from urt_train.policy import Policy
-from urt_train.shared_prefix import block_mask_layout, group_layout, shared_prefix_attention
+from urt_train.shared_prefix import block_mask_layout, shared_prefix_attention
 
 GROUPS = (Group(5, (3, 0, 6)), Group(9, (0, 0, 0)), Group(4, (2, 1, 2)))
 # A CPU has the plain form of FlexAttention alone, and PyTorch would rather it were compiled.
 plain_flex = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
-
-
-def group_batch(policy, records, *, group_size: int, seed: int = 0, lengths=None) -> TokenBatch:
-    """Random completions of different lengths, one of them a single token; a length of 0 is a completion outside the loss."""
-    generator = torch.Generator().manual_seed(seed)
-    if lengths is None:
-        lengths = torch.randint(2, 14, (len(records), group_size), generator=generator)
-        lengths[0, 0] = 1
-    rows = [
-        [torch.randint(7, 300, (int(length),), generator=generator).tolist() for length in group] for group in lengths
-    ]
-    ids, mask = pack_completions(rows)
-    prompts = policy.encode([render(record, policy.spec.dialect) for record in records])
-    return TokenBatch(prompts=prompts, completion_ids=ids, completion_mask=mask)
-
-
-def in_float64(policy, monkeypatch) -> None:
-    """transformers computes norms and rotations in float32 whatever the model's type."""
-    policy.to(torch.float64)
-    monkeypatch.setattr(torch, "float32", torch.float64)
-    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
-
-
-def both_layouts(policy, batch):
-    """(log-probs, entropies, gradients by name) of the padded rows and of the packed row, of one random weighting."""
-    weights = torch.randn(batch.completion_ids.shape, generator=torch.Generator().manual_seed(1))
-    for batching in Batching:
-        policy.batching = batching
-        policy.zero_grad()
-        result = policy.token_logprobs(batch, temperature=0.7, entropy=True)
-        (result.logprobs * weights).sum().backward()
-        gradients = {name: part.grad.clone() for name, part in policy.named_parameters() if part.grad is not None}
-        yield result.logprobs.detach(), result.entropy.detach(), gradients
-
-
-def assert_layouts_agree(policy, batch, *, tolerance: float) -> None:
-    (logprobs, entropies, gradients), packed = both_layouts(policy, batch)
-    torch.testing.assert_close(packed[0], logprobs, rtol=tolerance, atol=tolerance)
-    torch.testing.assert_close(packed[1], entropies, rtol=tolerance, atol=tolerance)
-    assert packed[2].keys() == gradients.keys()
-    for name, gradient in gradients.items():
-        scale = gradient.abs().max().clamp(min=1.0)
-        torch.testing.assert_close(packed[2][name] / scale, gradient / scale, rtol=0, atol=tolerance, msg=name)
 
 
 @pytest.mark.parametrize("num_prompts", [5, 1], ids=["several groups", "one group"])
@@ -111,15 +68,28 @@ def test_qwen2_5_vl(tiny_folder, spec, records):
     assert_layouts_agree(policy, group_batch(policy, records[:4], group_size=3), tolerance=1e-5)
 
 
-def test_recurrent_layers_are_refused(tiny_folder, spec):
-    from transformers import Qwen3_5Config
+def test_layers_of_another_kind_are_refused(spec):
+    from transformers import Qwen3_5TextConfig
 
     class Model(torch.nn.Module):
-        config = Qwen3_5Config()
+        def __init__(self, config) -> None:
+            super().__init__()
+            self.config = config
 
-    with pytest.raises(ConfigError, match=r"layers of qwen3_5_text are of the kind linear_attention.*batching=padded"):
-        Policy(Model(), None, None, spec=spec, batching=Batching.shared_prefix)
-    Policy(Model(), None, None, spec=spec, batching=Batching.padded)
+    def check(*layer_types: str, model_type: str = "qwen3_5_text", batching: Batching = Batching.shared_prefix) -> None:
+        config: Any = Qwen3_5TextConfig(num_hidden_layers=len(layer_types), layer_types=list(layer_types))
+        config.model_type = model_type
+        Policy(Model(config), None, None, spec=spec, batching=batching)
+
+    check("linear_attention", "full_attention")
+    message = (
+        r"qwen3_5_text knows layers of the kind full_attention, linear_attention, .*kind sliding_attention.*=padded"
+    )
+    with pytest.raises(ConfigError, match=message):
+        check("linear_attention", "sliding_attention")
+    check("linear_attention", "sliding_attention", batching=Batching.padded)
+    with pytest.raises(ConfigError, match=r"other knows layers of the kind full_attention, .*kind linear_attention"):
+        check("linear_attention", "full_attention", model_type="other")
 
 
 def attended(layout, states):
@@ -160,7 +130,7 @@ def random_states(dtype=torch.float64, device="cpu", width=8):
 
 def test_two_calls_for_each_group_see_what_they_may():
     states = random_states()
-    seen, expected = attended(group_layout(GROUPS, device=torch.device("cpu")), states), masked(states)
+    seen, expected = attended(row_layout(GROUPS, device=torch.device("cpu")), states), masked(states)
     torch.testing.assert_close(seen, expected, rtol=1e-12, atol=1e-12)
     weights = torch.randn(seen.shape, dtype=seen.dtype, generator=torch.Generator().manual_seed(1))
     for one, other in zip(
@@ -209,7 +179,7 @@ def test_flex_and_two_calls_agree_forward_and_backward_on_a_gpu():
     states = random_states(torch.float32, "cuda", width=16)
     weights = torch.randn(1, 4, states[0].shape[2], 16, generator=torch.Generator().manual_seed(1)).to(device)
     results = []
-    for layout in (group_layout(GROUPS, device=device), block_mask_layout(GROUPS, device=device)):
+    for layout in (row_layout(GROUPS, device=device), block_mask_layout(GROUPS, device=device)):
         seen = attended(layout, states)
         results.append([seen, *torch.autograd.grad((seen * weights).sum(), states)])
     for one, other in zip(*results, strict=True):

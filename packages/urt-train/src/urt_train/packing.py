@@ -3,17 +3,19 @@
     [prompt 1 | c 1.1 | ... | c 1.G | prompt 2 | c 2.1 | ... ]
 
 Embedding, norms, projections and MLP then work on real tokens alone. A token keeps the position it has in a row of its own (a
-completion's go on where its prompt ends), images stand in the order of their prompts, and attention (`shared_prefix`) keeps the
-groups apart.
+completion's go on where its prompt ends), and images stand in the order of their prompts. What mixes tokens keeps the groups apart:
+attention (`shared_prefix`) and recurrent layers (`recurrent`), by the layout of the row.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
 from torch.nn.functional import pad
 
 from urt_train.batching import TokenBatch
@@ -67,4 +69,59 @@ def pack_row(
             for prompt, lengths in zip(prompt_mask.sum(-1).tolist(), own_mask.sum(-1).tolist(), strict=True)
         ),
         sources=before[mask],
+    )
+
+
+class GroupLayout(NamedTuple):
+    """Where a group stands in the row: GroupLayout(num_prompt=300, num_own=352, cells=[G, C], own=[352], mask=[C, 300 + C])"""
+
+    num_prompt: int
+    num_own: int
+    """Tokens of all completions together."""
+    cells: Int[Tensor, "G C"]
+    """Which own token stands in each cell of the completions side by side; in the padding behind a completion, any."""
+    own: Int[Tensor, " R"]
+    """The cell of each own token."""
+    mask: Bool[Tensor, "C TC"]
+    """What a completion's tokens see of [prompt | own]; causal, so what is padding is seen by padding alone."""
+
+    def side_by_side(self, own: Tensor) -> Tensor:
+        """[R, ...] of the completions' tokens end to end -> [G, C, ...]"""
+        return own.index_select(0, self.cells.flatten()).unflatten(0, self.cells.shape)
+
+    def end_to_end(self, cells: Tensor) -> Tensor:
+        """The way back, without what is padding."""
+        return cells.flatten(0, 1).index_select(0, self.own)
+
+
+class RowLayout(NamedTuple):
+    """What the layers of a model are told of a packed row: RowLayout(groups=(GroupLayout(...), ...))"""
+
+    groups: tuple[GroupLayout, ...]
+    block_mask: BlockMask | None = None
+    """What each token of the row attends to, for FlexAttention; without it, attention goes by the groups."""
+
+    def parts(self, *tokens: Tensor) -> Iterator[tuple[GroupLayout, tuple[Tensor, ...], tuple[Tensor, ...]]]:
+        """Tensors [N, ...] of the row -> for each group those of its prompt and those of its completions, end to end."""
+        sizes = [size for group in self.groups for size in (group.num_prompt, group.num_own)]
+        split = zip(*(tensor.split(sizes) for tensor in tokens), strict=True)
+        return zip(self.groups, split, split, strict=True)
+
+
+def row_layout(groups: Sequence[Group], *, device: torch.device) -> RowLayout:
+    return RowLayout(groups=tuple(_group_layout(group, device) for group in groups))
+
+
+def _group_layout(group: Group, device: torch.device) -> GroupLayout:
+    lengths = torch.tensor(group.completions)
+    longest = int(lengths.max())
+    within = torch.arange(longest) < lengths[:, None]
+    first = (lengths.cumsum(0) - lengths)[:, None]
+    cells = torch.where(within, first + torch.arange(longest), 0)
+    return GroupLayout(
+        num_prompt=group.prompt,
+        num_own=int(lengths.sum()),
+        cells=cells.to(device),
+        own=within.flatten().nonzero()[:, 0].to(device),
+        mask=torch.ones(longest, group.prompt + longest, dtype=torch.bool, device=device).tril(group.prompt),
     )

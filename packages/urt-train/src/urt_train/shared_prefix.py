@@ -7,19 +7,18 @@ up to the order of floating-point sums. Two forms:
   PrefixGrouper, arXiv 2506.05433, here for images, M-RoPE and several groups of any length in one row);
 - one FlexAttention call with a block mask over the whole row (PyTorch's FlexAttention, arXiv 2412.05496), for CUDA.
 
-It takes a transformer whose layers mix tokens by attention alone (Qwen2.5-VL, Qwen3-VL), not recurrent layers (Qwen3.5).
+What layers without attention do with a packed row is told in `recurrent`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Int
 from torch import Tensor
-from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
@@ -27,7 +26,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.qwen3_vl.modeling_qwen3_vl import eager_attention_forward
 
 from urt_core.errors import ConfigError
-from urt_train.packing import Group
+from urt_train.packing import Group, GroupLayout, RowLayout, row_layout
+from urt_train.recurrent import RECURRENT_LAYERS, continue_from_prompts
 
 ATTENTION_NAME = "urt_shared_prefix"
 NO_BACKWARD_ON_CPU = (
@@ -38,30 +38,8 @@ PROMPT = 0
 """Number of the prompt among the parts of its group; its completions follow."""
 
 
-class GroupAttention(NamedTuple):
-    """One group of the row: GroupAttention(num_prompt=300, num_own=352, cells=[G, C], own=[352], mask=[C, 300 + C])"""
-
-    num_prompt: int
-    num_own: int
-    """Tokens of all completions together."""
-    cells: Int[Tensor, "G C"]
-    """Which own token stands in each cell of the completions side by side; in the padding behind a completion, any."""
-    own: Int[Tensor, " R"]
-    """The cell of each own token."""
-    mask: Bool[Tensor, "C TC"]
-    """What a completion's tokens see of [prompt | own]; causal, so what is padding is seen by padding alone."""
-
-
-RowLayout = tuple[GroupAttention, ...] | BlockMask
-
-
-def group_layout(groups: Sequence[Group], *, device: torch.device) -> RowLayout:
-    """The layout of the two-call form."""
-    return tuple(_group_attention(group, device) for group in groups)
-
-
 def block_mask_layout(groups: Sequence[Group], *, device: torch.device) -> RowLayout:
-    """The layout of the FlexAttention form: a token sees what precedes it in its group, of its prompt and its own completion."""
+    """The layout with FlexAttention: a token sees what precedes it in its group, of its prompt and its own completion."""
     if device.type == "cpu" and torch.is_grad_enabled():
         raise ConfigError(NO_BACKWARD_ON_CPU)
     lengths = [[group.prompt, *group.completions] for group in groups]
@@ -69,7 +47,7 @@ def block_mask_layout(groups: Sequence[Group], *, device: torch.device) -> RowLa
     part = torch.cat([torch.arange(len(row)).repeat_interleave(torch.tensor(row)) for row in lengths]).to(device)
 
     # Compiled, it never holds the mask of all pairs of tokens.
-    return create_block_mask(
+    block_mask = create_block_mask(
         lambda _batch, _head, query, key: (
             (query >= key) & (number[query] == number[key]) & ((part[key] == PROMPT) | (part[key] == part[query]))
         ),
@@ -80,6 +58,7 @@ def block_mask_layout(groups: Sequence[Group], *, device: torch.device) -> RowLa
         device=str(device),
         _compile=device.type == "cuda",
     )
+    return row_layout(groups, device=device)._replace(block_mask=block_mask)
 
 
 def shared_prefix_attention(
@@ -95,20 +74,18 @@ def shared_prefix_attention(
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """query [1, heads, N, width], key and value with the heads of the keys -> [1, N, heads, width]."""
-    if isinstance(layout, BlockMask):
+    if layout.block_mask is not None:
         kernel = _flex_attention(query.device.type)
-        return kernel(query, key, value, block_mask=layout, scale=scaling, enable_gqa=True).transpose(1, 2), None
+        seen = kernel(query, key, value, block_mask=layout.block_mask, scale=scaling, enable_gqa=True)
+        return seen.transpose(1, 2), None
     repeats = query.shape[1] // key.shape[1]
     key, value = key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)
-    sizes = [size for group in layout for size in (group.num_prompt, group.num_own)]
-    parts = [iter(states[0].transpose(0, 1).split(sizes)) for states in (query, key, value)]
-    seen = []
-    for group in layout:
-        prompt, own = zip(*((next(part), next(part)) for part in parts), strict=True)
-        seen.append(_over_itself(*prompt, scale=scaling, dropout_p=dropout))
+    parts = []
+    for group, prompt, own in layout.parts(*(states[0].transpose(0, 1) for states in (query, key, value))):
+        parts.append(_over_itself(*prompt, scale=scaling, dropout_p=dropout))
         if group.num_own:
-            seen.append(_behind_prompt(*prompt[1:], *own, group=group, scale=scaling, dropout_p=dropout))
-    return torch.cat(seen)[None], None
+            parts.append(_behind_prompt(*prompt[1:], *own, group=group, scale=scaling, dropout_p=dropout))
+    return torch.cat(parts)[None], None
 
 
 def _over_itself(query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
@@ -118,33 +95,31 @@ def _over_itself(query: Tensor, key: Tensor, value: Tensor, **options: Any) -> T
 
 
 def _behind_prompt(
-    prompt_key: Tensor, prompt_value: Tensor, query: Tensor, key: Tensor, value: Tensor, *, group: GroupAttention, **options: Any
+    prompt_key: Tensor, prompt_value: Tensor, query: Tensor, key: Tensor, value: Tensor, *, group: GroupLayout, **options: Any
 ) -> Tensor:  # fmt: skip
     """[R, heads, width] of a group's completions -> the same: side by side [G, C], each with the prompt's keys in front."""
-    num_completions, longest = group.cells.shape
-
-    def side_by_side(own: Tensor) -> Tensor:
-        return own.index_select(0, group.cells.flatten()).unflatten(0, (num_completions, longest))
 
     def with_prompt(prompt: Tensor, own: Tensor) -> Tensor:
-        return torch.cat([prompt.expand(num_completions, -1, -1, -1), side_by_side(own)], dim=1).transpose(1, 2)
+        shared = prompt.expand(len(group.cells), -1, -1, -1)
+        return torch.cat([shared, group.side_by_side(own)], dim=1).transpose(1, 2)
 
     seen = scaled_dot_product_attention(
-        side_by_side(query).transpose(1, 2),
+        group.side_by_side(query).transpose(1, 2),
         with_prompt(prompt_key, key),
         with_prompt(prompt_value, value),
         attn_mask=group.mask,
         **options,
     )
-    return seen.transpose(1, 2).flatten(0, 1).index_select(0, group.own)
+    return group.end_to_end(seen.transpose(1, 2))
 
 
 def refuse_unsupported(config: Any, *, attention: str) -> None:
     """What a packed row can't do for the text model of this config, said before any work."""
-    if others := sorted(set(getattr(config, "layer_types", None) or ()) - {"full_attention"}):
+    known = {"full_attention", "linear_attention"} if config.model_type in RECURRENT_LAYERS else {"full_attention"}
+    if others := sorted(set(getattr(config, "layer_types", None) or ()) - known):
         raise ConfigError(
-            f"grpo.batching is shared_prefix, and layers of {config.model_type} are of the kind {', '.join(others)}: what they carry"
-            " along a row would pass from one completion to the next; allowed: grpo.batching=padded"
+            f"grpo.batching is shared_prefix, which in {config.model_type} knows layers of the kind {', '.join(sorted(known))}, and"
+            f" some are of the kind {', '.join(others)}: they would mix the completions of a row; allowed: grpo.batching=padded"
         )
     if attention == "flex" and getattr(config, "attention_dropout", 0.0):
         raise ConfigError(
@@ -154,13 +129,13 @@ def refuse_unsupported(config: Any, *, attention: str) -> None:
 
 
 def share_prefixes(model: Any) -> None:
-    """Let the text decoder of `model` attend by the layout it is given, and as before where it is given none.
+    """Let the text decoder of `model` mix tokens by the layout it is given, and as before where it is given none.
 
     It stays so: gradient checkpointing computes a layer again in the backward pass, long after the forward pass has returned.
     """
-    for config in {
-        id(part.config): part.config for part in model.get_decoder().modules() if hasattr(part, "config")
-    }.values():
+    decoder = model.get_decoder()
+    continue_from_prompts(decoder)
+    for config in {id(part.config): part.config for part in decoder.modules() if hasattr(part, "config")}.values():
         if not config._attn_implementation.startswith(ATTENTION_NAME):
             config._attn_implementation = _registered(config._attn_implementation)
 
@@ -178,21 +153,6 @@ def _registered(base: str) -> str:
     AttentionInterface.register(name, attention)
     AttentionMaskInterface.register(name, ALL_MASK_ATTENTION_FUNCTIONS[base])
     return name
-
-
-def _group_attention(group: Group, device: torch.device) -> GroupAttention:
-    lengths = torch.tensor(group.completions)
-    longest = int(lengths.max())
-    within = torch.arange(longest) < lengths[:, None]
-    first = (lengths.cumsum(0) - lengths)[:, None]
-    cells = torch.where(within, first + torch.arange(longest), 0)
-    return GroupAttention(
-        num_prompt=group.prompt,
-        num_own=int(lengths.sum()),
-        cells=cells.to(device),
-        own=within.flatten().nonzero()[:, 0].to(device),
-        mask=torch.ones(longest, group.prompt + longest, dtype=torch.bool, device=device).tril(group.prompt),
-    )
 
 
 @cache
