@@ -8,10 +8,19 @@ import pytest
 import torch
 
 from urt_core import render
+from urt_data import ShardWriter
 from urt_train.batching import pack_completions
 from urt_train.ranks import all_sum, any_rank, derived_seed, world
+from urt_train.stages.rejection_sampling import read_journal
 
 SCRIPT = Path(__file__).with_name("two_ranks.py")
+
+
+def launch(script: Path, *arguments: object, num_ranks: int) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(num_ranks), "--master-port", "0"]
+    command += ["--standalone", str(script), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 @pytest.fixture(scope="module")
@@ -45,18 +54,7 @@ def run_ranks(tmp_path_factory, tiny_folder, spec, batch_file):
 
     def run(strategy: str, num_ranks: int) -> dict:
         output = folder / f"{strategy}.pt"
-        command = [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--nproc-per-node",
-            str(num_ranks),
-            "--master-port",
-            "0",
-        ]
-        command += ["--standalone", str(SCRIPT), str(tiny_folder), str(folder), str(batch_file), strategy, str(output)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-        assert done.returncode == 0, done.stderr[-3000:]
+        launch(SCRIPT, tiny_folder, folder, batch_file, strategy, output, num_ranks=num_ranks)
         return torch.load(output, weights_only=True)
 
     return run
@@ -77,6 +75,19 @@ def test_two_ranks_give_the_gradient_of_one(run_ranks, one_process, strategy):
     for name, gradient in one_process["gradients"].items():
         torch.testing.assert_close(two["gradients"][name] / scale, gradient / scale, rtol=0, atol=3e-6, msg=name)
     assert two["weights"].keys() == one_process["weights"].keys(), "gathered under their own names"
+
+
+@pytest.mark.slow
+def test_ranks_with_different_shares_of_the_pool_wait_for_nobody(tmp_path, tiny_folder, spec, records):
+    """Sharded weights are gathered by all ranks together, and of five batches one rank has three."""
+    spec.save(tmp_path)
+    with ShardWriter(tmp_path / "pool") as shards:
+        for record in records[:9]:
+            shards.write(record)
+    launch(SCRIPT.with_name("two_ranks_judge.py"), tiny_folder, tmp_path, tmp_path / "pool", tmp_path, num_ranks=2)
+    judged = [read_journal(tmp_path / f"rank_{rank}.jsonl") for rank in range(2)]
+    assert sorted(map(len, judged)) in ([4, 5], [3, 6])
+    assert {key for share in judged for key in share} == {record.key for record in records[:9]}
 
 
 def test_alone_the_sums_are_ones_own():

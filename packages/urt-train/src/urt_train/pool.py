@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback
 from rich.console import Console
 
 from urt_core import PreferenceRecord, Task
@@ -21,9 +21,9 @@ from urt_train.policy import Policy
 from urt_train.pool_pairs import pool_pairs
 from urt_train.progress import progress_bar
 from urt_train.ranks import derived_seed
-from urt_train.rejection import write_shards
+from urt_train.rejection import JudgedRecord, write_shards
 from urt_train.selection import SelectedRecords
-from urt_train.stages.rejection_sampling import RejectionSampling, read_journal
+from urt_train.stages.rejection_sampling import RejectionSampling, drop_half_line, read_journal
 from urt_train.tables import Table, task_title
 
 JUDGING = (
@@ -57,8 +57,7 @@ def judge_pool(
             f"{accepted} was made by another model or with other settings; keep these, choose another output_root, or judge anew"
             " with ckpt_path=null"
         )
-    progress = JudgingProgress(console if config.trainer.progress_bar else None)
-    trainer = make_trainer(config, callbacks=[progress], with_loggers=False)
+    trainer = make_trainer(config, callbacks=[], with_loggers=False)
     chosen = pool_pairs(source, tasks=stage.tasks, per_task=stage.pool_per_task)
     pool = PoolBatches(
         chosen.pairs,
@@ -67,20 +66,22 @@ def judge_pool(
     )
     journals = config.output_dir / "rejection_sampling" / "judged" / identity[:16]
     journals.mkdir(parents=True, exist_ok=True)
-    known = {key: pair for path in sorted(journals.glob("*.jsonl")) for key, pair in read_journal(path).items()}
-    share = pool.unjudged(known.keys(), rank=trainer.global_rank, num_ranks=trainer.world_size)
-    module = RejectionSampling(
-        policy,
-        stage,
-        engine=engine or policy.engine(batch_size=stage.judge_batch_size * stage.num_samples),
-        journal=journals / f"rank_{trainer.global_rank}.jsonl",
-        seed=config.seed,
-    )
-    progress.total = len(share)
-    trainer.predict(module, dataloaders=share, return_predictions=False)
+    own = journals / f"rank_{trainer.global_rank}.jsonl"
+    drop_half_line(own)
+    share = pool.unjudged(_known(journals).keys(), rank=trainer.global_rank, num_ranks=trainer.world_size)
+    with judging_bar(console if config.trainer.progress_bar and trainer.is_global_zero else None, share) as advance:
+        module = RejectionSampling(
+            policy,
+            stage,
+            engine=engine or policy.engine(batch_size=stage.judge_batch_size * stage.num_samples),
+            journal=own,
+            after_batch=advance,
+            seed=config.seed,
+        )
+        trainer.predict(module, dataloaders=share, return_predictions=False)
     trainer.strategy.barrier()
     if trainer.is_global_zero:
-        known = {key: pair for path in sorted(journals.glob("*.jsonl")) for key, pair in read_journal(path).items()}
+        known = _known(journals)
         counts = write_shards(
             [known[key] for key in pool.keys],
             pool.record,
@@ -108,48 +109,41 @@ class PoolBatches:
         swaps = self.swap_seed is not None and derived_seed(self.swap_seed, "order", key) % 2
         return record.swap() if swaps else record
 
-    def unjudged(self, judged: Collection[str], *, rank: int, num_ranks: int) -> Shares:
+    def unjudged(self, judged: Collection[str], *, rank: int, num_ranks: int) -> Share:
         """The batches of one rank that hold a pair not yet judged."""
         borders = range(0, len(self.keys), self.size)
         batches = [self.keys[start : start + self.size] for start in borders]
         left = [batch for batch in batches[rank::num_ranks] if not set(batch) <= set(judged)]
-        return Shares(left, self.record)
+        return Share(left, self.record)
 
 
-class Shares(Sequence[list[PreferenceRecord]]):
-    """Batches of records, read when they are asked for."""
+class Share:
+    """What one rank judges, as a data loader with one item: its batches of records, read when they are asked for."""
 
     def __init__(self, batches: Sequence[Sequence[str]], record: Callable[[str], PreferenceRecord]) -> None:
         self.batches, self.record = batches, record
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return 1
 
-    def __getitem__(self, position: int) -> list[PreferenceRecord]:
-        if position >= len(self):
-            raise IndexError(position)
-        return [self.record(key) for key in self.batches[position]]
+    def __iter__(self) -> Iterator[Iterator[list[PreferenceRecord]]]:
+        yield ([self.record(key) for key in batch] for batch in self.batches)
 
 
-class JudgingProgress(Callback):
-    """A bar over the batches of this rank."""
+@contextmanager
+def judging_bar(console: Console | None, share: Share) -> Iterator[Callable[[str], None]]:
+    """A bar over the batches of a share; what it gives is to be called with a note after each of them."""
+    if console is None:
+        yield lambda note: None
+        return
+    with progress_bar(console) as bar:
+        task = bar.add_task("rejection sampling: judging", total=len(share.batches), note="")
+        yield lambda note: bar.update(task, advance=1, note=note)
 
-    def __init__(self, console: Console | None) -> None:
-        self.bar = progress_bar(console) if console is not None else None
-        self.total = 0
 
-    def on_predict_start(self, trainer: Any, module: Any) -> None:
-        if self.bar is not None and trainer.is_global_zero:
-            self.bar.start()
-            self.task = self.bar.add_task("rejection sampling: judging", total=self.total, note="")
-
-    def on_predict_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, *args: Any) -> None:
-        if self.bar is not None and trainer.is_global_zero:
-            self.bar.update(self.task, advance=1, note=module.note)
-
-    def teardown(self, trainer: Any, module: Any, stage: str) -> None:
-        if self.bar is not None:
-            self.bar.stop()
+def _known(journals: Path) -> dict[str, JudgedRecord]:
+    """What any rank has judged, in this run or an earlier one."""
+    return {key: pair for path in sorted(journals.glob("*.jsonl")) for key, pair in read_journal(path).items()}
 
 
 def judging_table(counts: Mapping[str, Mapping[str, int]], left_out: Mapping[str, Mapping[str, int]]) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from urt_core import PreferenceRecord, SamplingParams, render
@@ -33,14 +33,19 @@ class RejectionSampling(ColdStart):
         num_steps: int = 0,
         engine: Engine | None = None,
         journal: Path | None = None,
+        after_batch: Callable[[str], None] = lambda note: None,
         seed: int = 0,
     ) -> None:
         super().__init__(policy, config, plan=plan or plan_rounds(config, num_ranks=1), num_steps=num_steps)
-        self.engine, self.journal, self.seed = engine, journal, seed
+        self.engine, self.journal, self.after_batch, self.seed = engine, journal, after_batch, seed
         self.num_judged = self.num_right = 0
 
-    def predict_step(self, batch: Sequence[PreferenceRecord], batch_idx: int) -> int:
-        """Judge some pairs of the pool; their lines are in the journal before the next batch begins. Returns how many they are."""
+    def predict_step(self, batch: Iterable[Sequence[PreferenceRecord]], batch_idx: int) -> int:
+        """Judge this rank's share of the pool, however many batches it has: all ranks gather sharded weights in one call."""
+        return self.policy.with_whole_weights(lambda: sum(map(self.judge, batch)))
+
+    def judge(self, batch: Sequence[PreferenceRecord]) -> int:
+        """Judge some pairs; their lines are in the journal before the next batch begins. Returns how many they are."""
         assert self.engine is not None
         assert self.journal is not None
         dialect = self.policy.spec.dialect
@@ -52,8 +57,7 @@ class RejectionSampling(ColdStart):
             # A function of the pairs: a run that goes on after a kill judges the rest as a straight one does.
             seed=derived_seed(self.seed, "pool", *(record.key for record in batch)),
         )
-        engine, prompts = self.engine, [render(record, dialect) for record in batch]
-        groups = self.policy.with_whole_weights(lambda: engine.generate(prompts, sampling))
+        groups = self.engine.generate([render(record, dialect) for record in batch], sampling)
         judged = [
             judged_record(record, group, dialect=dialect, only_consistent=self.config.only_consistent)
             for record, group in zip(batch, groups, strict=True)
@@ -61,19 +65,16 @@ class RejectionSampling(ColdStart):
         append(self.journal, "".join(pair.to_line() for pair in judged))
         self.num_judged += sum(len(pair.right) for pair in judged)
         self.num_right += sum(sum(pair.right) for pair in judged)
+        self.after_batch(f"right {self.num_right / max(1, self.num_judged):.1%}")
         return len(judged)
 
-    @property
-    def note(self) -> str:
-        """For the progress bar."""
-        return f"right {self.num_right / max(1, self.num_judged):.1%}"
+
+def drop_half_line(path: Path) -> None:
+    """A half line at the end was being written when a run was killed; only the rank that writes the journal may mend it."""
+    if path.exists() and len(whole := "".join(whole_lines(path)).encode()) < path.stat().st_size:
+        write_whole(path, whole.decode())
 
 
 def read_journal(path: Path) -> dict[str, JudgedRecord]:
-    """What is judged so far, by key; a half line at the end was being written when a run was killed."""
-    if not path.exists():
-        return {}
-    lines = whole_lines(path)
-    if len("".join(lines).encode()) < path.stat().st_size:
-        write_whole(path, "".join(lines))
-    return {pair.key: pair for pair in map(JudgedRecord.from_line, lines)}
+    """What is judged so far, by key."""
+    return {pair.key: pair for pair in map(JudgedRecord.from_line, whole_lines(path))} if path.exists() else {}

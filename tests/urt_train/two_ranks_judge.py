@@ -1,0 +1,35 @@
+"""Run by torchrun from test_ranks.py: judge a pool of five batches with sharded weights, three on one rank and two on the other.
+
+torchrun --nproc-per-node 2 two_ranks_judge.py <model folder> <judge.json folder> <shards> <journals>
+"""
+
+import sys
+from pathlib import Path
+
+from two_ranks import STRATEGIES
+
+from urt_core import JudgeSpec
+from urt_data import ShardFolder
+from urt_train.config import RejectionSamplingConfig, TrainConfig, TrainerConfig
+from urt_train.machine import make_trainer
+from urt_train.policy import Policy
+from urt_train.pool import PoolBatches
+from urt_train.selection import select_tasks
+from urt_train.stages.rejection_sampling import RejectionSampling
+
+
+def main(folder: str, spec: str, shards: str, journals: str) -> None:
+    config = TrainConfig(strategy=STRATEGIES["fsdp2"], trainer=TrainerConfig(accelerator="cpu"))
+    trainer = make_trainer(config, callbacks=[], with_loggers=False)
+    policy = Policy.from_pretrained(folder, spec=JudgeSpec.load(spec))
+    settings = RejectionSamplingConfig(max_completion_tokens=4, num_samples=1)
+    pool = PoolBatches(select_tasks(ShardFolder(shards), tasks=settings.tasks), size=2, swap_seed=None)
+    journal = Path(journals) / f"rank_{trainer.global_rank}.jsonl"
+    module = RejectionSampling(policy, settings, engine=policy.engine(), journal=journal)
+    share = pool.unjudged((), rank=trainer.global_rank, num_ranks=trainer.world_size)
+    trainer.predict(module, dataloaders=share, return_predictions=False)
+    trainer.strategy.barrier()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
