@@ -17,6 +17,7 @@ SPEC = JudgeSpec(
     base="tiny",
     data_manifest="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     urt_version="0.1.0",
+    max_completion_tokens=2048,
 )
 
 
@@ -62,6 +63,14 @@ def test_a_file_with_another_field_is_refused(tmp_path: Path) -> None:
         JudgeSpec.load(tmp_path)
 
 
+def test_a_file_of_before_the_length_was_written_down_loads(tmp_path: Path) -> None:
+    path = SPEC.save(tmp_path)
+    older = json.loads(path.read_text())
+    del older["max_completion_tokens"]
+    path.write_text(json.dumps(older))
+    assert JudgeSpec.load(tmp_path) == replace(SPEC, max_completion_tokens=None)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -69,6 +78,7 @@ def test_a_file_with_another_field_is_refused(tmp_path: Path) -> None:
         ({"min_pixels": 0}, ["min_pixels"]),
         ({"max_pixels": 100}, ["min_pixels <= max_pixels"]),
         ({"num_frames": 0}, ["num_frames", "at least 1"]),
+        ({"max_completion_tokens": 0}, ["max_completion_tokens", "at least 1"]),
     ],
 )
 def test_impossible_values_are_refused(changes: dict, words: list[str]) -> None:

@@ -99,6 +99,7 @@ def test_fine_tuning_stages_follow_each_other(config):
     accepted = run_stage(replace(config, stage=Stage.rejection_sampling))
     spec = JudgeSpec.load(accepted)
     assert (spec.stage, spec.dialect, spec.num_frames) == ("rejection_sampling", "v1", 2)
+    assert spec.max_completion_tokens == config.evaluation.max_completion_tokens, "served as it is measured"
     rows = read_rows(cold.parent / "metrics.csv")
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert rows[-1]["loss"] < rows[0]["loss"] - 0.3, "the trace is learned"

@@ -28,11 +28,19 @@ def test_an_endpoint(tmp_path):
 
 def test_an_endpoint_that_serves_a_folder_of_urt_is_asked_as_its_judge_json_says(tmp_path):
     JudgeSpec(
-        dialect=Dialect.V2, dimensions={}, min_pixels=784, max_pixels=3136, num_frames=2, stage="grpo", base="base"
+        dialect=Dialect.V2,
+        dimensions={},
+        min_pixels=784,
+        max_pixels=3136,
+        num_frames=2,
+        stage="grpo",
+        base="base",
+        max_completion_tokens=2048,
     ).save(tmp_path)
     scorer = scorer_from_settings({"base_url": "http://localhost:8000/v1", "model": str(tmp_path)})
     assert isinstance(scorer.engine, OpenAIEngine)
     assert (scorer.dialect, scorer.engine.served_model, scorer.engine.concurrency) == ("v2", str(tmp_path), 32)
+    assert scorer.sampling.max_tokens == 2048
     assert scorer.engine.policy == MediaPolicy(min_pixels=784, max_pixels=3136, num_frames=2)
 
 

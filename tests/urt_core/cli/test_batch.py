@@ -49,6 +49,7 @@ def test_results_and_manifest(urt, rows, tmp_path):
     assert (manifest["finished"], manifest["num_results"]) == (True, 3)
     settings = manifest["settings"]
     assert (settings["model"], settings["dialect"], settings["orders"]) == ("judge", "v1", "both")
+    assert settings["max_tokens"] == 1024
     assert settings["input"].startswith("sha256:")
 
 

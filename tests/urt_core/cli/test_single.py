@@ -104,18 +104,42 @@ def test_a_dry_run_shows_the_prompt_and_asks_nothing(urt, picture, endpoint):
 def test_a_judge_behind_an_endpoint_is_asked_as_its_folder_says(urt, picture, tmp_path, endpoint, command):
     """`vllm serve <folder>` names the model like the folder."""
     JudgeSpec(
-        dialect=Dialect.V2, dimensions={}, min_pixels=784, max_pixels=784, num_frames=2, stage="grpo", base="base"
+        dialect=Dialect.V2,
+        dimensions={},
+        min_pixels=784,
+        max_pixels=784,
+        num_frames=2,
+        stage="grpo",
+        base="base",
+        max_completion_tokens=2048,
     ).save(tmp_path)
     pair = (picture(10), picture(20))
     shown = ("--candidates", *pair) if command == "rank" else ("--first", pair[0], "--second", pair[1])
     served = ("--base-url", endpoint.base_url, "--model", tmp_path)
     done = urt(command, *served, *PAIR, *shown, "--dry-run", judge=False)
     assert done.code == 0, done.err
-    assert "preprocessing rgb-white-bicubic-784-784-uniform2" in done.out
+    assert done.out.startswith(
+        "1 requests, 2 completions, at most 4,096 tokens\npreprocessing rgb-white-bicubic-784-784-uniform2\n"
+    )
     assert V2 in done.out
-    other = urt(command, *served, *PAIR, *shown, "--dialect", "v1", "--max-pixels", 3136, "--dry-run", judge=False)
+    other = urt(
+        command,
+        *served,
+        *PAIR,
+        *shown,
+        "--dialect",
+        "v1",
+        "--max-pixels",
+        3136,
+        "--max-tokens",
+        100,
+        "--dry-run",
+        judge=False,
+    )
     assert V2 not in other.out
-    assert "784-3136" in other.out
+    assert other.out.startswith(
+        "1 requests, 2 completions, at most 200 tokens\npreprocessing rgb-white-bicubic-784-3136-uniform2\n"
+    )
 
 
 @pytest.mark.parametrize("command", ["compare", "rank", "serve"])

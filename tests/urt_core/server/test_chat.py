@@ -11,6 +11,7 @@ from PIL import Image
 from urt_core import Completion, FinishReason, Scorer, Usage
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.server import create_app
+from urt_core.server.chat import ChatRequest
 
 
 def picture() -> str:
@@ -54,6 +55,15 @@ def test_the_official_client_reads_the_answer():
         "image",
         "Which is better?",
     ]
+
+
+def test_a_client_that_names_no_length_gets_the_judges():
+    request = {"messages": [{"role": "user", "content": "?"}]}
+    lengths = [
+        ChatRequest.model_validate(request | sent).sampling(max_tokens=2048).max_tokens
+        for sent in ({}, {"max_tokens": 5})
+    ]
+    assert lengths == [2048, 5]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ class JudgeSpec:
 
     JudgeSpec(dialect=Dialect.V1, dimensions={"image_generation": ("semantic consistency", "aesthetics", "authenticity")},
               min_pixels=4096, max_pixels=147456, num_frames=8, stage="grpo", base="Qwen/Qwen3-VL-8B-Instruct",
-              data_manifest="9f86d0...", urt_version="0.1.0")
+              data_manifest="9f86d0...", urt_version="0.1.0", max_completion_tokens=2048)
     """
 
     dialect: Dialect
@@ -37,6 +37,8 @@ class JudgeSpec:
     data_manifest: str = ""
     """sha256 of the manifest of the training data."""
     urt_version: str = ""
+    max_completion_tokens: int | None = None
+    """The longest judgement it was measured with; None in folders of before this was written down."""
 
     def __post_init__(self) -> None:
         try:
@@ -50,6 +52,8 @@ class JudgeSpec:
             raise ConfigError(f"pixels are {self.min_pixels} to {self.max_pixels}; need 0 < min_pixels <= max_pixels")
         if self.num_frames < 1:
             raise ConfigError(f"num_frames is {self.num_frames}; it must be at least 1")
+        if self.max_completion_tokens is not None and self.max_completion_tokens < 1:
+            raise ConfigError(f"max_completion_tokens is {self.max_completion_tokens}; it must be at least 1, or null")
 
     def save(self, folder: str | PathLike[str]) -> Path:
         """Writes `judge.json` into an existing folder, whole or not at all."""
@@ -69,7 +73,7 @@ class JudgeSpec:
         except ValueError as error:
             raise CheckpointError(f"{path} is not JSON ({error}); export the judge again") from error
         names = {item.name for item in fields(cls)}
-        optional = {"data_manifest", "urt_version"}
+        optional = {"data_manifest", "urt_version", "max_completion_tokens"}
         if not isinstance(value, dict) or not names - optional <= value.keys() <= names:
             raise CheckpointError(f"{path} must be an object with the fields {', '.join(sorted(names))}")
         return cls(**value)

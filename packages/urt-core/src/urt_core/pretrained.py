@@ -1,4 +1,4 @@
-"""Folder, hub id or name at an endpoint -> engine, dialect and media policy of a judge."""
+"""Folder, hub id or name at an endpoint -> engine of a judge, and how it is asked."""
 
 from collections.abc import Mapping
 from os import PathLike
@@ -14,18 +14,18 @@ from urt_core.prompts import Dialect
 
 def load_spec(
     path_or_id: str | PathLike[str], *, dialect: Dialect | str | None, policy: MediaPolicy | None
-) -> tuple[Dialect, MediaPolicy]:
-    """What the caller says; for the rest, what `judge.json` says."""
+) -> tuple[Dialect, MediaPolicy, int | None]:
+    """Dialect, media policy and longest judgement in tokens: what the caller says; for the rest, what `judge.json` says, if anything."""
     if (Path(path_or_id) / FILE_NAME).is_file():
         spec = JudgeSpec.load(path_or_id)
         shown = MediaPolicy(min_pixels=spec.min_pixels, max_pixels=spec.max_pixels, num_frames=spec.num_frames)
-        return Dialect(dialect or spec.dialect), policy or shown
+        return Dialect(dialect or spec.dialect), policy or shown, spec.max_completion_tokens
     if dialect is None:
         raise CheckpointError(
             f"{path_or_id} is no folder with {FILE_NAME}, so how it was trained to be asked is not known; give its dialect (--dialect): "
             "v1 (UnifiedReward-Think-7b, -qwen-7b), v2 (-qwen3vl, -qwen35) or direct"
         )
-    return Dialect(dialect), policy or MediaPolicy()
+    return Dialect(dialect), policy or MediaPolicy(), None
 
 
 def load_engine(

@@ -55,7 +55,7 @@ class Scorer:
         self.orders = asked_orders(orders)
         self.probability, self.calibration = ProbabilityMethod(probability), calibration
         self.templates, self.download, self.allow_paths = templates, download, allow_paths
-        sampling = sampling or SamplingParams(temperature=0.0 if votes == 1 else 0.7)
+        sampling = sampling or default_sampling(votes)
         if self.probability is ProbabilityMethod.LOGPROB:
             sampling = replace(sampling, logprobs=True)
         self.sampling = with_votes(sampling, votes)
@@ -78,11 +78,12 @@ class Scorer:
         """A judge folder written by urt (`judge.json` says how it is asked), or any Qwen-VL judge with a given `dialect`.
 
         With `base_url` the judge is asked at that OpenAI-compatible endpoint, which serves it under the same name (`vllm serve <folder>`
-        does); `engine_options` are then those of `OpenAIEngine`. `settings` are those of `Scorer`.
+        does); `engine_options` are then those of `OpenAIEngine`. `settings` are those of `Scorer`; without `sampling` among them, judgements
+        may be as long as `judge.json` says.
         """
         from urt_core.pretrained import load_engine, load_spec
 
-        asked, shown = load_spec(path_or_id, dialect=dialect, policy=policy)
+        asked, shown, max_tokens = load_spec(path_or_id, dialect=dialect, policy=policy)
         loaded = load_engine(
             path_or_id,
             kind=engine,
@@ -92,6 +93,7 @@ class Scorer:
             base_url=base_url,
             options=engine_options,
         )
+        settings.setdefault("sampling", default_sampling(settings.get("votes", 1), max_tokens=max_tokens))
         return cls(engine=loaded, dialect=asked, **settings)
 
     def with_cache(self, cache: "CompletionCache | str | PathLike[str]") -> "Scorer":
@@ -369,6 +371,12 @@ def asked_orders(orders: Orders) -> tuple[Order, ...]:
     if orders not in ("both", "given"):
         raise ConfigError(f"orders is {orders!r}; allowed: 'both', 'given'")
     return (Order.GIVEN, Order.SWAPPED) if orders == "both" else (Order.GIVEN,)
+
+
+def default_sampling(votes: int, *, max_tokens: int | None = None) -> SamplingParams:
+    """Greedy; but several votes have to differ."""
+    sampling = SamplingParams(temperature=0.0 if votes == 1 else 0.7)
+    return sampling if max_tokens is None else replace(sampling, max_tokens=max_tokens)
 
 
 def with_votes(sampling: SamplingParams, votes: int | None) -> SamplingParams:

@@ -137,6 +137,7 @@ def open_policy(config: TrainConfig, *, data_manifest: str = "") -> Policy:
         base=config.model.base,
         data_manifest=data_manifest,
         urt_version=version("urt-core"),
+        max_completion_tokens=config.evaluation.max_completion_tokens,
     )
     _refuse_other_judge(initial, spec)
     policy = Policy.from_pretrained(

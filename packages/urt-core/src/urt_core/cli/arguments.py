@@ -129,7 +129,7 @@ def add_judge(command: argparse.ArgumentParser) -> None:
     group.add_argument("--votes", type=int, default=1, help="judgements per order")
     group.add_argument("--temperature", type=float, help="default 0, or 0.7 with several votes")
     group.add_argument("--top-p", type=float, default=1.0)
-    group.add_argument("--max-tokens", type=int, default=1024)
+    group.add_argument("--max-tokens", type=int, help="of a judgement (default: as in judge.json, or 1024)")
     group.add_argument("--seed", type=int)
 
     group = command.add_argument_group("budget at an endpoint")

@@ -47,6 +47,8 @@ def run_batch(
     requests = Requests(options.input)
     settings = {name: value for name, value in vars(options).items() if name not in WITHOUT_EFFECT}
     settings |= {"input": requests.fingerprint(), "urt_version": __version__, "model_identity": scorer.engine.model}
+    # What judge.json said, where no option did.
+    settings |= {"dialect": scorer.dialect, "max_tokens": scorer.sampling.max_tokens}
     policy = getattr(scorer.engine, "policy", None)
     settings["preprocessing"] = preprocessing_id(policy) if policy else ""
     if not options.no_cache:

@@ -6,7 +6,7 @@ from typing import Any
 
 from urt_core.asking import Question
 from urt_core.cli.inputs import Requests
-from urt_core.cli.judge import build_scorer, dialect_and_policy
+from urt_core.cli.judge import build_scorer, how_to_ask
 from urt_core.cli.requests import need_fields, one_request, row_fields
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.errors import DataError, MediaError
@@ -29,10 +29,10 @@ def show_first_prompt(options: argparse.Namespace, fields: Sequence[str], *, num
         question = scorer.pair_question(asked)
     if not isinstance(question, Question):
         raise MediaError(f"the first request can't be shown: {asked.detail}")
-    _, policy = dialect_and_policy(options)
-    print(
-        f"{count:,} requests, {count * num_calls:,} completions, at most {count * num_calls * options.max_tokens:,} tokens"
-    )
+    _, policy, _ = how_to_ask(options)
+    num_completions = count * num_calls
+    num_tokens = num_completions * scorer.sampling.max_tokens
+    print(f"{count:,} requests, {num_completions:,} completions, at most {num_tokens:,} tokens")
     print(f"preprocessing {preprocessing_id(policy)}\n\n{describe(question.prompts[0], policy)}")
     return 0
 

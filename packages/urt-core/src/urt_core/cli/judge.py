@@ -4,13 +4,14 @@ import argparse
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 
 from urt_core.calibration import Calibration
-from urt_core.engines import AsyncEngine, Engine, SamplingParams
+from urt_core.engines import AsyncEngine, Engine
 from urt_core.errors import ConfigError
 from urt_core.media import MediaPolicy
 from urt_core.prompts import Dialect
-from urt_core.scorer import Scorer
+from urt_core.scorer import Scorer, default_sampling
 
 
 @contextmanager
@@ -26,16 +27,15 @@ def open_scorer(options: argparse.Namespace) -> Iterator[Scorer]:
 
 def build_scorer(options: argparse.Namespace, *, engine: Engine | AsyncEngine | None = None) -> Scorer:
     """`engine` stands in for the one the options describe: a dry run has none."""
-    dialect, policy = dialect_and_policy(options)
+    dialect, policy, max_tokens = how_to_ask(options)
     download = None
     if options.allow_downloads:
         from urt_core.media.download import Downloader
 
         download = Downloader()
-    temperature = options.temperature if options.temperature is not None else (0.7 if options.votes > 1 else 0.0)
-    sampling = SamplingParams(
-        temperature=temperature, top_p=options.top_p, max_tokens=options.max_tokens, seed=options.seed
-    )
+    sampling = replace(default_sampling(options.votes, max_tokens=max_tokens), top_p=options.top_p, seed=options.seed)
+    if options.temperature is not None:
+        sampling = replace(sampling, temperature=options.temperature)
     calibration = getattr(options, "calibration", None)
     return Scorer(
         engine=engine or build_engine(options, policy),
@@ -50,18 +50,19 @@ def build_scorer(options: argparse.Namespace, *, engine: Engine | AsyncEngine | 
     )
 
 
-def dialect_and_policy(options: argparse.Namespace) -> tuple[Dialect, MediaPolicy]:
+def how_to_ask(options: argparse.Namespace) -> tuple[Dialect, MediaPolicy, int | None]:
+    """What was typed; for the rest, what `judge.json` says."""
     from urt_core.pretrained import load_spec
 
     # Scoring single candidates has a contract and no dialect.
     asked = getattr(options, "dialect", Dialect.V1)
-    dialect, policy = load_spec(options.model, dialect=asked, policy=None)
+    dialect, policy, max_tokens = load_spec(options.model, dialect=asked, policy=None)
     shown = MediaPolicy(
         min_pixels=options.min_pixels or min(policy.min_pixels, options.max_pixels or policy.min_pixels),
         max_pixels=options.max_pixels or max(policy.max_pixels, options.min_pixels or policy.max_pixels),
         num_frames=options.num_frames or policy.num_frames,
     )
-    return dialect, shown
+    return dialect, shown, options.max_tokens if options.max_tokens is not None else max_tokens
 
 
 def build_engine(options: argparse.Namespace, policy: MediaPolicy) -> Engine:

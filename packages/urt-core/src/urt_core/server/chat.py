@@ -65,12 +65,12 @@ class ChatRequest(BaseModel):
     logprobs: bool = False
     stream: Literal[False] = False
 
-    @property
-    def sampling(self) -> SamplingParams:
+    def sampling(self, *, max_tokens: int) -> SamplingParams:
+        """`max_tokens` where the client sends none."""
         return SamplingParams(
             temperature=self.temperature,
             top_p=self.top_p,
-            max_tokens=self.max_completion_tokens or self.max_tokens or SamplingParams().max_tokens,
+            max_tokens=self.max_completion_tokens or self.max_tokens or max_tokens,
             seed=self.seed,
             num_completions=self.n,
             logprobs=self.logprobs,
@@ -83,7 +83,8 @@ async def chat_completion(scorer: Scorer, request: ChatRequest) -> JSONResponse:
     except MediaError as error:
         return failure(FinishReason.BAD_MEDIA, str(error))
     assert isinstance(scorer.engine, AsyncEngine)
-    [completions] = await scorer.engine.agenerate([prompt], request.sampling)
+    sampling = request.sampling(max_tokens=scorer.sampling.max_tokens)
+    [completions] = await scorer.engine.agenerate([prompt], sampling)
     for completion in completions:
         if completion.finish_reason in FAILURES:
             return failure(completion.finish_reason, completion.detail)
