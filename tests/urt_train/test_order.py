@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from urt_train.config import DataConfig, GRPOConfig, Stage, TrainConfig
+from urt_train.config import DataConfig, GRPOConfig, RejectionSamplingConfig, Stage, TrainConfig
 from urt_train.errors import MissingStageError
 from urt_train.order import initial_model, missing_steps, run_missing, steps
 
@@ -56,6 +56,21 @@ def test_a_recipe_stops_with_the_command_to_run(tmp_path):
     config = config_in(tmp_path / "new", data=DataConfig(source="shards"))
     with pytest.raises(MissingStageError, match=r"say where they are: data\.train=<folder of shards>"):
         run_missing(config, "grpo")
+
+
+def test_the_pool_is_the_split_that_is_named_for_it_else_train(tmp_path):
+    def judged_by(**settings) -> Path:
+        return next(step for step in steps(config_in(tmp_path, **settings)) if step.name == "rejection_sampling").needs[
+            0
+        ]
+
+    data = tmp_path / "r" / "data"
+    assert judged_by() == data / "train" / "manifest.json"
+    assert judged_by(data=DataConfig(pool="mine")) == Path("mine/manifest.json")
+    of_split = RejectionSamplingConfig(split="pool")
+    assert judged_by(rejection_sampling=of_split) == data / "pool" / "manifest.json"
+    train = RejectionSamplingConfig(split="train")
+    assert judged_by(rejection_sampling=train, data=DataConfig(pool="mine")) == data / "train" / "manifest.json"
 
 
 def test_the_demo_runs_what_is_missing(tmp_path, capsys):

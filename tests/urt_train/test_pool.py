@@ -11,7 +11,7 @@ from urt_core.errors import ConfigError
 from urt_data import ShardFolder, ShardWriter
 from urt_train.config import JudgeConfig, ModelConfig, RejectionSamplingConfig, Stage, TrainConfig, TrainerConfig
 from urt_train.pool import judge_pool, judging_table
-from urt_train.stages.rejection_sampling import read_journal
+from urt_train.stages.rejection_sampling import drop_half_line, read_journal
 
 
 @pytest.fixture
@@ -87,6 +87,26 @@ def test_ties_and_unlabelled_pairs_are_counted_and_never_asked_about(config, pol
     judge(config, policy, scripted(records, fail_after=0))
 
 
+def test_pairs_with_a_trace_are_not_judged_where_the_split_is_the_teachers(config, policy, records):
+    made_from = ShardFolder(config.data_dir("train")).manifest_sha256
+    with ShardWriter(config.data_dir("cold_start"), metadata={"made_from": made_from}) as shards:
+        for record in records[:4]:
+            shards.write(record)
+    engine = scripted(records)
+    judge(config, policy, engine)
+    assert {prompt.key for prompt in engine.prompts} == {record.key for record in records[4:]}
+    assert ShardFolder(config.data_dir("hard")).metadata["left_out"]["video_generation"] == {"has a trace": 1}
+
+
+def test_the_pool_of_its_own_is_judged(config, policy, records, tmp_path):
+    with ShardWriter(tmp_path / "pool") as shards:
+        for record in records[6:]:
+            shards.write(record)
+    config.data.pool = str(tmp_path / "pool")
+    judge(config, policy, scripted(records))
+    assert {record.key for record in ShardFolder(config.data_dir("hard"))} == {record.key for record in records[6:]}
+
+
 def test_the_table_shows_what_was_left_out_and_why():
     counts = {"image_generation": {"pairs": 2, "judgements": 4, "right": 3, "unreadable": 0, "accepted": 2, "hard": 1}}
     left_out = {"image_generation": {"no label": 7}, "video_generation": {"label is a tie": 5}}
@@ -124,6 +144,9 @@ def test_half_a_line_is_dropped(config, policy, records, tmp_path):
     (journal,) = (config.output_dir / "rejection_sampling" / "judged").glob("*/rank_0.jsonl")
     text = journal.read_text()
     journal.write_text(text[:-20])
+    assert len(read_journal(journal)) == 11
+    assert not journal.read_text().endswith("\n"), "another rank may be writing it"
+    drop_half_line(journal)
     assert len(read_journal(journal)) == 11
     assert journal.read_text().endswith("\n")
 

@@ -7,7 +7,8 @@ import pytest
 from urt_core import Preference
 from urt_core.errors import DataError
 from urt_data import ShardFolder, ShardWriter
-from urt_train.pool_pairs import pool_pairs
+from urt_train.distill import direct_answer
+from urt_train.pool_pairs import pool_pairs, traces_of
 
 TASKS = ["image_generation", "video_generation", "image_understanding", "video_understanding"]
 
@@ -24,15 +25,33 @@ def keys_of(pairs) -> list[int]:
     return [int(record.key.removeprefix("pair-")) for record in pairs]
 
 
+def traces_in(folder, records, *, made_from: ShardFolder) -> ShardFolder | None:
+    with ShardWriter(folder, metadata={"made_from": made_from.manifest_sha256}) as shards:
+        for record in records:
+            shards.write(record)
+            shards.write(direct_answer(record))
+    return traces_of(made_from, folder)
+
+
 def test_ties_unlabelled_and_traced_pairs_are_left_out_and_counted(tmp_path, records):
-    source = shards_of(tmp_path, records, {0: Preference.TIE, 4: Preference.TIE, 5: None})
-    chosen = pool_pairs(source, tasks=TASKS, per_task=None, traced={"pair-003", "pair-004", "elsewhere"})
+    source = shards_of(tmp_path / "train", records, {0: Preference.TIE, 4: Preference.TIE, 5: None})
+    traces = traces_in(tmp_path / "cold_start", records[3:5], made_from=source)
+    chosen = pool_pairs(source, tasks=TASKS, per_task=None, traces=traces)
     assert keys_of(chosen.pairs) == [1, 2, 6, 7, 8, 9, 10, 11]
     assert chosen.left_out == {
         "image_generation": {"has a trace": 1, "label is a tie": 1},
         "video_generation": {"no label": 1},
         "video_understanding": {"has a trace": 1},
     }
+
+
+def test_traces_of_other_data_say_nothing_about_these_pairs(tmp_path, records):
+    source = shards_of(tmp_path / "pool", records, {})
+    assert traces_of(source, tmp_path / "nowhere") is None
+    other = shards_of(tmp_path / "train", records[:6], {})
+    traces_in(tmp_path / "cold_start", records[:2], made_from=other)
+    assert traces_of(source, tmp_path / "cold_start") is None
+    assert len(traces_of(other, tmp_path / "cold_start") or ()) == 4
 
 
 def test_the_limit_counts_what_is_taken(tmp_path, records):
@@ -56,8 +75,9 @@ def test_only_shards_with_such_labels_are_read(tmp_path, records, monkeypatch):
 
 
 def test_nothing_to_judge_says_why(tmp_path, records):
-    source = shards_of(tmp_path, records, {0: Preference.TIE, 4: None})
+    source = shards_of(tmp_path / "train", records, {0: Preference.TIE, 4: None})
+    traces = traces_in(tmp_path / "cold_start", records[8:9], made_from=source)
     with pytest.raises(
         DataError, match=r"holds no pair to judge \(.*label is a tie: 1.*\); name other pairs with data\.pool="
     ):
-        pool_pairs(source, tasks=["image_generation"], per_task=None, traced={"pair-008"})
+        pool_pairs(source, tasks=["image_generation"], per_task=None, traces=traces)

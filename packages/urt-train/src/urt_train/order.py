@@ -57,7 +57,9 @@ def steps(config: TrainConfig) -> list[Step]:
             program="prepare_data",
             arguments=(f"data={config.data.source}",),
             needs=(),
-            writes=tuple(shards(split) for split in config.data.counts or ("train",)),
+            writes=tuple(
+                shards(split) for split in config.data.counts or {config.distill.split: {}, config.pool_split: {}}
+            ),
         ),
         Step(
             name="distill",
@@ -78,7 +80,7 @@ def steps(config: TrainConfig) -> list[Step]:
             program="train",
             arguments=("stage=rejection_sampling",),
             needs=(
-                shards(config.rejection_sampling.split),
+                shards(config.pool_split),
                 *start(Stage.rejection_sampling, Stage.cold_start),
                 *((shards("cold_start"),) if config.rejection_sampling.replay else ()),
             ),

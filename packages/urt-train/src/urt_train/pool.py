@@ -18,7 +18,7 @@ from urt_data import ShardFolder
 from urt_train.config import Orders, TrainConfig
 from urt_train.machine import make_trainer
 from urt_train.policy import Policy
-from urt_train.pool_pairs import pool_pairs
+from urt_train.pool_pairs import pool_pairs, traces_of
 from urt_train.progress import progress_bar
 from urt_train.ranks import derived_seed
 from urt_train.rejection import JudgedRecord, write_shards
@@ -46,9 +46,11 @@ def judge_pool(
     """Judge what is not judged yet and write both shards; nothing to do where they were made with this model and these settings."""
     stage = config.rejection_sampling
     accepted, hard = config.data_dir("accepted"), config.data_dir("hard")
-    source = ShardFolder(config.data_dir(stage.split))
+    source = ShardFolder(config.data_dir(config.pool_split))
+    traces = traces_of(source, config.data_dir("cold_start"))
     settings = {name: getattr(stage, name) for name in JUDGING}
-    identity = _identity(settings, model_hash, source.manifest_sha256, policy.spec.dialect, config.seed)
+    made_from = [source.manifest_sha256, policy.spec.dialect, config.seed]
+    identity = _identity(settings, model_hash, *made_from, *([] if traces is None else [traces.manifest_sha256]))
     about = {"judged": identity, **{name: getattr(stage, name) for name in SPLITTING}}
     if _made_so(accepted, about) and _made_so(hard, about):
         return
@@ -58,7 +60,7 @@ def judge_pool(
             " with ckpt_path=null"
         )
     trainer = make_trainer(config, callbacks=[], with_loggers=False)
-    chosen = pool_pairs(source, tasks=stage.tasks, per_task=stage.pool_per_task)
+    chosen = pool_pairs(source, tasks=stage.tasks, per_task=stage.pool_per_task, traces=traces)
     pool = PoolBatches(
         chosen.pairs,
         size=stage.judge_batch_size,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from urt_core import Preference
 from urt_core.errors import DataError
@@ -25,13 +26,22 @@ class PoolPairs:
     """Per task, what was passed over on the way to the last pair that was taken."""
 
 
-def pool_pairs(
-    source: ShardFolder, *, tasks: Iterable[str], per_task: int | None, traced: Collection[str] = ()
-) -> PoolPairs:
-    """The first `per_task` pairs of each of `tasks` that can be judged; `traced` are keys of pairs whose right judgement it has seen.
+def traces_of(source: ShardFolder, cold_start: Path) -> ShardFolder | None:
+    """The traces, where a teacher wrote them about pairs of this very data."""
+    if not (cold_start / "manifest.json").exists():
+        return None
+    traces = ShardFolder(cold_start)
+    return traces if traces.metadata.get("made_from") == source.manifest_sha256 else None
 
-    Labels are read only in shards whose manifest counts ties or unlabelled pairs.
+
+def pool_pairs(
+    source: ShardFolder, *, tasks: Iterable[str], per_task: int | None, traces: ShardFolder | None = None
+) -> PoolPairs:
+    """The first `per_task` pairs of each of `tasks` that can be judged and of which the judge has seen no right judgement.
+
+    A trace has the key of its pair. Labels are read only in shards whose manifest counts ties or unlabelled pairs.
     """
+    traced = {key for shard in range(len(traces.shards)) for key in traces.index(shard).keys} if traces else set()
     left_out: dict[str, Counter[str]] = defaultdict(Counter)
     undecided = [any(entry.preferences.get(label) for label in ("tie", "unlabelled")) for entry in source.shards]
 

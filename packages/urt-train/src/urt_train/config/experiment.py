@@ -107,10 +107,15 @@ class TrainConfig:
             Stage.grpo: self.grpo,
         }[self.stage]
 
+    @property
+    def pool_split(self) -> str:
+        """The split that rejection sampling judges."""
+        return self.rejection_sampling.split or ("pool" if self.data.pool else "train")
+
     def stage_dir(self, stage: Stage | None = None) -> Path:
         return self.output_dir / (stage or self.stage).value
 
     def data_dir(self, split: str) -> Path:
-        """Shards of a split: train, validation, test, ..., and cold_start, accepted, hard, which the stages write."""
+        """Shards of a split: train, pool, validation, test, ..., and cold_start, accepted, hard, which the stages write."""
         folder = self.data.folder(split)
         return Path(folder) if folder else self.output_dir / "data" / split

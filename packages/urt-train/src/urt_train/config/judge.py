@@ -91,7 +91,9 @@ class DataConfig:
     source: str = "sprites"
     """Name of the source that apps/prepare_data.py reads; shards: nothing to prepare, the folders are there."""
     train: str | None = None
-    """Labelled pairs: the teacher's and the judge's pool."""
+    """Labelled pairs: the teacher's, and the judge's own too where there is no pool."""
+    pool: str | None = None
+    """Labelled pairs that the judge judges in rejection sampling; null takes train, as the paper does, less the pairs that have a trace."""
     validation: str | None = None
     """Held-out pairs to choose settings by."""
     test: str | None = None
@@ -122,7 +124,7 @@ class DataConfig:
         return getattr(self, split) if split in _SPLITS else self.others.get(split)
 
 
-_SPLITS = ("train", "validation", "test", "cold_start", "accepted", "hard")
+_SPLITS = ("train", "pool", "validation", "test", "cold_start", "accepted", "hard")
 
 
 @dataclass(kw_only=True, slots=True)

@@ -103,8 +103,8 @@ class RejectionSamplingConfig(StageConfig):
     path: ClassVar[str] = "rejection_sampling"
     batch_size: int = 128
     """Sequences per optimizer step, over all devices."""
-    split: str = "train"
-    """Split to judge: the pool."""
+    split: str | None = None
+    """Split to judge; null takes pool where `data.pool` names its folder, else train."""
     pool_per_task: int | None = None
     """At most this many pairs of each task; null judges them all (105K in the paper)."""
     num_samples: int = 1
