@@ -15,9 +15,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
+from urt_core.engines.image_slots import family_of
+
 Batch = TypeVar("Batch", bound="TokenBatch")
 PROMPT_ROWS = ("input_ids", "attention_mask", "mm_token_type_ids")
-"""Tensors of `encode_prompts` with one row per prompt; `pixel_values` and `image_grid_thw` run over all images of the batch."""
+"""Tensors of `encode_prompts` with one row of tokens per prompt; the others are those of the images, which the model's family knows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,44 +116,26 @@ def pack_values(rows: Sequence[Sequence[Sequence[float]]], *, length: int) -> Fl
 
 def expand_prompts(prompts: Mapping[str, Tensor], group_size: int) -> dict[str, Tensor]:
     """Each prompt, with its images, `group_size` times in a row: what a layout without sharing computes."""
-    expanded = {name: prompts[name].repeat_interleave(group_size, dim=0) for name in PROMPT_ROWS if name in prompts}
-    if "pixel_values" in prompts:
-        order = torch.cat([images.repeat(group_size) for images in images_of_prompts(prompts)])
-        patches = prompts["image_grid_thw"].prod(-1).tolist()
-        pixels = torch.split(prompts["pixel_values"], patches)
-        expanded["pixel_values"] = torch.cat([pixels[image] for image in order.tolist()])
-        expanded["image_grid_thw"] = prompts["image_grid_thw"][order.to(prompts["image_grid_thw"].device)]
-    return expanded
+    return select_prompts(prompts, [row for row in range(len(prompts["input_ids"])) for _ in range(group_size)])
 
 
 def select_prompts(prompts: Mapping[str, Tensor], chosen: Sequence[int]) -> dict[str, Tensor]:
-    """Some prompts of a batch with their images."""
+    """Some prompts of a batch with their images; a prompt may be chosen more than once."""
     rows = torch.tensor(chosen, dtype=torch.long)
     selected = {name: prompts[name][rows] for name in PROMPT_ROWS if name in prompts}
-    if "pixel_values" in prompts:
-        images = images_of_prompts(prompts)
-        order = [int(image) for prompt in chosen for image in images[prompt]]
-        if order:
-            pixels = torch.split(prompts["pixel_values"], prompts["image_grid_thw"].prod(-1).tolist())
-            selected["pixel_values"] = torch.cat([pixels[image] for image in order])
-            selected["image_grid_thw"] = prompts["image_grid_thw"][order]
+    if (family := family_of(prompts)) is not None:
+        own = images_of_prompts(prompts)
+        images = [int(image) for prompt in chosen for image in own[prompt]]
+        if images:
+            selected |= family.take(prompts, images=images, chosen=chosen)
     return selected
 
 
 def images_of_prompts(prompts: Mapping[str, Tensor]) -> list[Tensor]:
-    """Which images of the batch belong to each prompt. All images are merged alike, so shares of patches are shares of tokens."""
-    tokens = prompts["mm_token_type_ids"].bool().sum(-1).tolist()
-    patches = prompts["image_grid_thw"].prod(-1)
-    patches_per_token = int(patches.sum()) // max(1, sum(tokens))
-    image_tokens = (patches // max(1, patches_per_token)).tolist()
-    images, image = [], 0
-    for wanted in tokens:
-        first = image
-        while wanted > 0:
-            wanted -= image_tokens[image]
-            image += 1
-        images.append(torch.arange(first, image))
-    return images
+    """Which images of the batch belong to each prompt."""
+    family = family_of(prompts)
+    numbers = [0] * len(prompts["input_ids"]) if family is None else family.num_images(prompts)
+    return list(torch.arange(sum(numbers)).split(numbers))
 
 
 def encode_completions(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from urt_core import JudgeSpec, Prompt
 from urt_core.engines.decoding import prompt_positions
 from urt_core.engines.encoding import encode_prompts
+from urt_core.engines.image_slots import ImageSlots, image_slots
+from urt_core.engines.processing import load_processing
 from urt_core.engines.transformers import TransformersEngine
 from urt_core.errors import CheckpointError
 from urt_core.media import MediaPolicy
@@ -67,17 +69,16 @@ class Policy(nn.Module):
         revision: str | None = None,
         batching: Batching = Batching.padded,
     ) -> Policy:
-        from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
+        from transformers import AutoModelForImageTextToText
 
         try:
+            tokenizer, image_processor = load_processing(folder, revision=revision)
             model = AutoModelForImageTextToText.from_pretrained(
                 folder,
                 dtype=getattr(torch, dtype),
                 attn_implementation="sdpa" if attention == "flex" else attention,
                 revision=revision,
             )
-            tokenizer = AutoTokenizer.from_pretrained(folder, revision=revision)
-            image_processor = AutoImageProcessor.from_pretrained(folder, revision=revision)
         except (OSError, ValueError, ImportError) as error:
             reason = str(error).strip().splitlines()[0]
             raise CheckpointError(
@@ -92,12 +93,17 @@ class Policy(nn.Module):
         )
 
     @property
+    def slots(self) -> ImageSlots:
+        """How prompts of this model's family hold images."""
+        return image_slots(self.model.config)
+
+    @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
     def encode(self, prompts: Sequence[Prompt]) -> dict[str, Tensor]:
         """The engine's own encoding, left-padded."""
-        return encode_prompts(self.tokenizer, self.image_processor, prompts, policy=self.media_policy)
+        return encode_prompts(self.tokenizer, self.image_processor, prompts, policy=self.media_policy, slots=self.slots)
 
     def engine(self, *, batch_size: int = 64) -> TransformersEngine:
         """An engine over the live weights; `batch_size` counts completions decoded together."""
@@ -129,7 +135,7 @@ class Policy(nn.Module):
         base = self.model.model
         tower = getattr(base, "visual", None) or base.vision_tower
         mergers = [part for name, part in tower.named_children() if "merger" in name]
-        projectors = mergers or [base.multi_modal_projector]
+        projectors = mergers or [base.multi_modal_projector, base.image_newline]
         self.model.requires_grad_(language)
         tower.requires_grad_(vision)
         for part in projectors:

@@ -1,7 +1,7 @@
-"""Prompts -> the tensors of a Qwen-VL model. Trainer and engine share this function, so they can't disagree about a token.
+"""Prompts -> the tensors of a vision-language model. Trainer and engine share this function, so they can't disagree about a token.
 
 The composed `Processor` of Qwen-VL needs torchvision; tokenizer and image processor alone do not. A video travels as its frames, each
-frame one image, as in the original project.
+frame one image, as in the original project. What differs between model families is the business of `image_slots`.
 """
 
 from collections import Counter
@@ -11,12 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from urt_core.engines.image_slots import FAMILIES, ImageSlots, QwenVLSlots
 from urt_core.errors import PromptError
 from urt_core.media import MediaPolicy, PromptFrames, prompt_frames
 from urt_core.prompts import Prompt
 from urt_core.records import Media
 
-IMAGE_TOKEN = "<|image_pad|>"
+IMAGE_TOKEN = QwenVLSlots.token
+IMAGE_TOKENS = frozenset(family.token for family in FAMILIES.values())
 
 
 def encode_prompts(
@@ -25,33 +27,36 @@ def encode_prompts(
     prompts: Sequence[Prompt],
     *,
     policy: MediaPolicy,
+    slots: ImageSlots | None = None,
     padding_side: str = "left",
     frames: Sequence[PromptFrames] | None = None,
 ) -> dict[str, Tensor]:
-    """`input_ids`, `attention_mask`, `mm_token_type_ids` [P, T] and, where there are media, `pixel_values` and
-    `image_grid_thw`. `frames` are those of `prompt_frames`, if the caller has decoded them already.
+    """`input_ids`, `attention_mask`, `mm_token_type_ids` [P, T] and, where there are media, the tensors of their images.
 
-    `mm_token_type_ids` is 1 at image tokens: without it recent Qwen models refuse images, because M-RoPE positions can't
-    be computed.
+    `slots` are those of the model (`image_slots(module.config)`), Qwen-VL's where not given; `frames` are those of `prompt_frames`,
+    if the caller has decoded them already. `mm_token_type_ids` is 1 at image tokens: without it recent Qwen models refuse images,
+    because M-RoPE positions can't be computed; other families do not mind it.
     """
+    slots = slots or QwenVLSlots(None)
     frames = frames if frames is not None else [prompt_frames(prompt, policy=policy) for prompt in prompts]
-    texts = [
-        chat_text(tokenizer, prompt, num_frames=[len(images) for images in media])
-        for prompt, media in zip(prompts, frames, strict=True)
-    ]
+    num_frames = [[len(images) for images in media] for media in frames]
+    texts = [chat_text(tokenizer, prompt, num_frames=own) for prompt, own in zip(prompts, num_frames, strict=True)]
     rows: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    for prompt, row, media in zip(prompts, rows, frames, strict=True):
-        check_special_tokens(tokenizer, prompt, row, num_frames=[len(images) for images in media])
+    image_token_id = tokenizer.convert_tokens_to_ids(slots.token)
+    for prompt, row, own in zip(prompts, rows, num_frames, strict=True):
+        check_special_tokens(tokenizer, prompt, row, num_frames=own)
+        if row.count(image_token_id) != sum(own):
+            raise PromptError(
+                f"prompt {prompt.key!r} has {row.count(image_token_id)} image slots {slots.token} for {sum(own)} images or frames; give a"
+                " tokenizer whose chat template writes one for each"
+            )
 
-    images = [image for media in frames for images in media for image in images]
-    batch: dict[str, Tensor] = {}
-    if images:
-        size = {"shortest_edge": policy.min_pixels, "longest_edge": policy.max_pixels}
-        pixels = image_processor(images=images, size=size, return_tensors="pt")
-        batch = {"pixel_values": pixels["pixel_values"], "image_grid_thw": pixels["image_grid_thw"]}
-        num_tokens = (batch["image_grid_thw"].prod(-1) // image_processor.merge_size**2).tolist()
-        rows = expand_image_tokens(rows, num_tokens, image_token_id=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN))
-    return pad_rows(tokenizer, rows, padding_side) | batch
+    tensors: dict[str, Tensor] = {}
+    if any(map(sum, num_frames)):
+        images = [[image for medium in media for image in medium] for media in frames]
+        tensors, num_tokens = slots.encode(image_processor, images, policy=policy)
+        rows = expand_image_tokens(rows, num_tokens, image_token_id=image_token_id)
+    return pad_rows(tokenizer, rows, padding_side, image_token_id=image_token_id) | tensors
 
 
 def chat_text(tokenizer: Any, prompt: Prompt, *, num_frames: Sequence[int], blank: bool = False) -> str:
@@ -87,8 +92,9 @@ def check_special_tokens(tokenizer: Any, prompt: Prompt, row: Sequence[int], *, 
 
 def special_token_ids(tokenizer: Any) -> set[int]:
     """Role, media and padding tokens: those that the tokenizer has a name for, and the added ones that it marks as special."""
-    added = {token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special}
-    return added | set(tokenizer.all_special_ids) | {tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)}
+    added = tokenizer.added_tokens_decoder.items()
+    marked = {token_id for token_id, token in added if token.special or token.content in IMAGE_TOKENS}
+    return marked | set(tokenizer.all_special_ids)
 
 
 def expand_image_tokens(rows: list[list[int]], num_tokens: Sequence[int], *, image_token_id: int) -> list[list[int]]:
@@ -103,7 +109,9 @@ def expand_image_tokens(rows: list[list[int]], num_tokens: Sequence[int], *, ima
     return expanded
 
 
-def pad_rows(tokenizer: Any, rows: Sequence[Sequence[int]], padding_side: str) -> dict[str, Tensor]:
+def pad_rows(
+    tokenizer: Any, rows: Sequence[Sequence[int]], padding_side: str, *, image_token_id: int
+) -> dict[str, Tensor]:
     if padding_side not in ("left", "right"):
         raise PromptError(f"padding_side is {padding_side!r}, allowed are 'left' (generation) and 'right' (training)")
     length = max(len(row) for row in rows)
@@ -113,5 +121,5 @@ def pad_rows(tokenizer: Any, rows: Sequence[Sequence[int]], padding_side: str) -
         columns = slice(length - len(row), length) if padding_side == "left" else slice(0, len(row))
         input_ids[index, columns] = torch.tensor(row, dtype=torch.long)
         attention_mask[index, columns] = 1
-    is_image = (input_ids == tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)) & attention_mask.bool()
+    is_image = (input_ids == image_token_id) & attention_mask.bool()
     return {"input_ids": input_ids, "attention_mask": attention_mask, "mm_token_type_ids": is_image.long()}

@@ -1,4 +1,5 @@
-"""Judging with a Hugging Face model in this process: Qwen2.5-VL, Qwen3-VL and Qwen3.5, on CPU or GPU, frozen or being trained."""
+"""Judging with a Hugging Face model in this process: Qwen2.5-VL, Qwen3-VL, Qwen3.5 and LLaVA-OneVision, on CPU or GPU, frozen or being
+trained."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from torch import Tensor
 from urt_core.engines import Completion, FinishReason, SamplingParams, Usage
 from urt_core.engines.decoding import Decoded, decode, uniform_numbers
 from urt_core.engines.encoding import encode_prompts, special_token_ids
+from urt_core.engines.image_slots import image_slots
+from urt_core.engines.processing import load_processing
 from urt_core.errors import EngineError, MediaError
 from urt_core.media import MediaPolicy, prompt_frames
 from urt_core.prompts import Prompt
@@ -40,6 +43,7 @@ class TransformersEngine:
     ) -> None:
         if batch_size < 1:
             raise EngineError(f"batch_size is {batch_size}, must be at least 1")
+        self.slots = image_slots(module.config)
         self.module, self.tokenizer, self.image_processor = module, tokenizer, image_processor
         self.policy, self.batch_size = policy, batch_size
         self.model = model or module.config.name_or_path or type(module).__name__
@@ -57,12 +61,11 @@ class TransformersEngine:
         dtype: str = "auto",
         device: str | None = None,
     ) -> "TransformersEngine":
-        from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
+        from transformers import AutoModelForImageTextToText
 
+        tokenizer, image_processor = load_processing(path)
         module: Any = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype)
         module = module.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        tokenizer = AutoTokenizer.from_pretrained(path)
-        image_processor = AutoImageProcessor.from_pretrained(path)
         return cls(module, tokenizer, image_processor, policy=policy, batch_size=batch_size, model=str(path))
 
     def generate(self, prompts: Sequence[Prompt], sampling: SamplingParams) -> list[list[Completion]]:
@@ -91,6 +94,7 @@ class TransformersEngine:
                         self.image_processor,
                         [prompts[index] for index in readable],
                         policy=self.policy,
+                        slots=self.slots,
                         frames=frames,
                     )
                     groups = self._generate_batch(batch, readable, sampling, seed)
