@@ -10,6 +10,7 @@ TrainConfig                 one experiment (a recipe)
 ├── distill: DistillConfig  the teacher's traces
 ├── cold_start: ColdStartConfig · rejection_sampling: RejectionSamplingConfig · grpo: GRPOConfig   (each a StageConfig)
 ├── evaluation: EvaluationConfig
+├── dry_run: DryRunConfig    the machine and the lengths that apps/dry_run.py computes for
 └── trainer: TrainerConfig · strategy · logger
 """
 
@@ -25,6 +26,7 @@ from urt_train.config.choices import (
     Teacher,
     WeightTransfer,
 )
+from urt_train.config.dry_run import DryRunConfig
 from urt_train.config.experiment import TrainConfig, TrainerConfig
 from urt_train.config.judge import DataConfig, DistillConfig, EvaluationConfig, JudgeConfig, LoraConfig, ModelConfig
 from urt_train.config.stages import ColdStartConfig, GRPOConfig, RejectionSamplingConfig, RewardWeights, StageConfig
@@ -35,6 +37,7 @@ __all__ = [
     "ColdStartConfig",
     "DataConfig",
     "DistillConfig",
+    "DryRunConfig",
     "EvaluationConfig",
     "GRPOConfig",
     "JudgeConfig",

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 from urt_core.errors import ConfigError
 from urt_train.config.checks import at_least, one_of
-from urt_train.config.choices import Batching, Stage
+from urt_train.config.choices import Batching, Stage, Teacher
+from urt_train.config.dry_run import DryRunConfig
 from urt_train.config.judge import DataConfig, DistillConfig, EvaluationConfig, JudgeConfig, ModelConfig
 from urt_train.config.stages import ColdStartConfig, GRPOConfig, RejectionSamplingConfig
 
@@ -70,6 +71,7 @@ class TrainConfig:
     rejection_sampling: RejectionSamplingConfig = field(default_factory=RejectionSamplingConfig)
     grpo: GRPOConfig = field(default_factory=GRPOConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    dry_run: DryRunConfig = field(default_factory=DryRunConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     strategy: dict[str, Any] = field(default_factory=dict)
     """Lightning strategy as `_target_` and arguments; empty is Lightning's choice."""
@@ -82,6 +84,11 @@ class TrainConfig:
         at_least(self, 0, "seed")
         if self.model.attention == "flex":
             self._refuse_flex_where_it_cannot_serve()
+        if self.data.source == "shards" and self.distill.teacher is Teacher.oracle:
+            raise ConfigError(
+                "data.source is shards (own pairs) and distill.teacher is oracle, which knows the sprites alone; choose a recipe for own"
+                " pairs, such as recipe=qwen3_vl_8b or recipe=qwen3_vl_2b_lora_24gb, or another teacher: teacher=openai"
+            )
 
     def _refuse_flex_where_it_cannot_serve(self) -> None:
         if self.grpo.batching is Batching.padded:
