@@ -15,10 +15,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from tests.urt_train.kill_runs import import_all, outcome, tiny
+from urt_train import run
 from urt_train.callbacks import StepMetrics
 from urt_train.checkpoint import is_complete
 from urt_train.config import Stage, TrainConfig
@@ -44,26 +46,26 @@ def main() -> None:
 
 
 def full_disk(arguments: argparse.Namespace) -> None:
-    """One run of six steps whose disk is full three times: writing a metric, a checkpoint, the judge. Saved every two steps."""
+    """One run of six steps whose disk is full four times: writing a metric, two checkpoints, the judge. Saved every two steps."""
     straight, config = (tiny(arguments, Stage.cold_start, name) for name in ("straight", "full"))
     assert ended(start(straight))[0] == 0
-    metrics = config.stage_dir() / "metrics.csv"
-    faults: list[tuple[Path, int, Callable[[], int], list[str]]] = [
-        (metrics, 1, lambda: metrics.stat().st_size + 9, []),  # the second row fits by its first nine bytes
-        (config.stage_dir() / "checkpoints" / "step_00000004", 3, lambda: 50_000, ["step_00000002"]),
-        (config.stage_dir() / "model", 6, lambda: 50_000, ["step_00000004"]),
+    metrics, checkpoints = config.stage_dir() / "metrics.csv", config.stage_dir() / "checkpoints"
+    faults: list[tuple[Path, Callable[[], None], list[str]]] = [
+        # The second row fits by its first nine bytes.
+        (metrics, lambda: after_step(1, lambda _: fill(metrics.stat().st_size + 9)), []),
+        (checkpoints / "step_00000004", lambda: after_step(3, lambda _: fill(50_000)), ["step_00000002"]),
+        (checkpoints / "step_00000006", lambda: after_step(5, lambda _: fill(50_000)), ["step_00000004"]),
+        (config.stage_dir() / "model", lambda: before_export(lambda: fill(50_000)), ["step_00000006"]),
     ]
-    for place, step, limit, saved in faults:
-        code, said = ended(
-            start(config, before=lambda step=step, limit=limit: after_step(step, lambda _: fill(limit())))
-        )
+    for place, before, saved in faults:
+        code, said = ended(start(config, before=before))
         assert code == 1, said
         assert re.fullmatch(
             rf"error: {place} can't be written \(.+\).*[Mm]ake room in .*the same command goes on\n", said
-        )
+        ), said
         check_checkpoints(config, saved)
     assert ended(start(config))[0] == 0
-    assert outcome(config) == outcome(straight), "resumed three times, it is the straight run, bit for bit"
+    assert outcome(config) == outcome(straight), "resumed four times, it is the straight run, bit for bit"
 
 
 def hung_rank(arguments: argparse.Namespace) -> None:
@@ -141,6 +143,16 @@ def ended(process: Process) -> tuple[int, str]:
     """Exit status (minus the signal's number) and what it said."""
     code = os.waitstatus_to_exitcode(os.waitpid(process[0], 0)[1])
     return code, process[1].read_text()
+
+
+def before_export(do: Callable[[], object]) -> None:
+    export = run.export_judge
+
+    def exported(*args: Any, **kwargs: Any) -> Any:
+        do()
+        return export(*args, **kwargs)
+
+    run.export_judge = exported
 
 
 def after_step(step: int, act: Callable[[StageModule], object]) -> None:

@@ -173,10 +173,10 @@ class RoundCheckpoints(Callback):
             return
         stop = any_rank(self.signal_number is not None, device=module.device)
         due = self.every and trainer.global_step - self.last_saved >= self.every
-        is_last = trainer.global_step >= module.num_steps
-        if (due and not is_last) or stop:
+        is_last = trainer.global_step >= module.num_steps  # kept too, in case the export of the model fails
+        if due or is_last or stop:
             saved = self.save(trainer)
-            if stop:
+            if stop and not is_last:
                 raise StoppedError(
                     f"stopped after step {trainer.global_step} of {module.num_steps}, saved in {saved}; the same command goes on",
                     signal_number=self.signal_number or signal.SIGTERM,

@@ -161,4 +161,3 @@ def weight_source() -> Any:
                 yield name, tensor.to("cuda").contiguous()
 
     return WholeWeights()
-
