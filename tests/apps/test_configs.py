@@ -18,7 +18,8 @@ OPTIONS = sorted(
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes(option: str) -> None:
-    assert isinstance(compose(CONFIGS, [option]), TrainConfig)
+    beside = ["teacher=openai"] if option == "data=shards" else []
+    assert isinstance(compose(CONFIGS, [option, *beside]), TrainConfig)
 
 
 @pytest.mark.parametrize("recipe", sorted(path.stem for path in (CONFIGS / "recipe").glob("*.yaml")))
@@ -58,6 +59,10 @@ def test_an_objective_wins_over_the_recipe() -> None:
         ("colour=red", r"there is no field colour; .*allowed: recipe, "),
         ("grpo.group_size=many", r"grpo\.group_size is 'many'; allowed: a whole number"),
         ("grpo.group_size=1", r"grpo\.group_size is 1; allowed: 2 or more"),
+        (
+            "data=shards",
+            r"data\.source is shards .*oracle.*; choose a recipe for own pairs, such as recipe=qwen3_vl_8b",
+        ),
         ("grpo.engine=vllm_server", r"grpo\.vllm_servers is \[\]; allowed: one or more addresses"),
         (
             "grpo.vllm_servers=['gpu-1:8000']",

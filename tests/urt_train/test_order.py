@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from urt_train.config import DataConfig, GRPOConfig, RejectionSamplingConfig, Stage, TrainConfig
+from urt_train.config import DataConfig, DistillConfig, GRPOConfig, RejectionSamplingConfig, Stage, Teacher, TrainConfig
 from urt_train.errors import MissingStageError
 from urt_train.order import initial_model, missing_steps, run_missing, steps
 
@@ -53,7 +53,9 @@ def test_a_recipe_stops_with_the_command_to_run(tmp_path):
         match=r"which cold_start writes; run it first: python apps/train\.py recipe=r stage=cold_start",
     ):
         run_missing(config, "rejection_sampling")
-    config = config_in(tmp_path / "new", data=DataConfig(source="shards"))
+    config = config_in(
+        tmp_path / "new", data=DataConfig(source="shards"), distill=DistillConfig(teacher=Teacher.openai)
+    )
     with pytest.raises(MissingStageError, match=r"say where they are: data\.train=<folder of shards>"):
         run_missing(config, "grpo")
 
