@@ -2,16 +2,18 @@
 
 import errno
 import json
+import math
 import os
 import re
 import traceback
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch.distributed.checkpoint.api import CheckpointException
 
-from urt_core import JudgeSpec, render
+from urt_core import JudgeSpec, SamplingParams, Scorer, render
+from urt_core.engines.transformers import TransformersEngine
 from urt_core.errors import CheckpointError
 from urt_train.checkpoint import (
     checkpoint_folder,
@@ -23,6 +25,7 @@ from urt_train.checkpoint import (
     seal,
     whole_folder,
 )
+from urt_train.policy import Policy
 from urt_train.shared_prefix import share_prefixes
 
 
@@ -166,6 +169,28 @@ def test_seal_lists_every_file(tmp_path):
     assert is_complete(tmp_path)
     (tmp_path / "shards" / "rank_0").unlink()
     assert not is_complete(tmp_path)
+
+
+def test_a_judge_is_exported_in_the_type_that_it_is_served_in(policy, records, tmp_path):
+    whole = export_judge(policy, tmp_path / "whole")
+    folder = export_judge(policy, tmp_path / "model", dtype="bfloat16")
+    assert {parameter.dtype for parameter in policy.model.parameters()} == {torch.float32}, (
+        "training would go on as before"
+    )
+    live, stored = policy.model.state_dict(), load_file(folder / "model.safetensors")
+    assert stored.keys() == load_file(whole / "model.safetensors").keys(), "a tied weight is stored once"
+    for name, tensor in stored.items():
+        assert torch.equal(tensor, live[name].bfloat16()), name
+
+    scorer = Scorer.from_pretrained(folder, sampling=SamplingParams(max_tokens=8, logprobs=True))
+    assert isinstance(scorer.engine, TransformersEngine)
+    assert {parameter.dtype for parameter in scorer.engine.module.parameters()} == {torch.bfloat16}
+    [comparison] = scorer.compare_batch(records[:1])
+    assert all(math.isfinite(logprob) for vote in comparison.votes for logprob in vote.completion.logprobs)
+
+    next_stage = Policy.from_pretrained(folder, spec=policy.spec, dtype="float32")
+    for name, tensor in next_stage.model.state_dict().items():
+        assert torch.equal(tensor, live[name].bfloat16().float()), name
 
 
 def test_an_exported_judge_opens_and_judges_alike(policy, records, tmp_path):

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from urt_core import Dialect, JudgeSpec, Task
 from urt_core.engines import Engine
+from urt_core.engines.image_slots import require_vllm
 from urt_core.errors import CheckpointError
 from urt_core.judge import FILE_NAME as JUDGE_FILE
 from urt_data import PreferenceStream, ShardFolder
@@ -54,7 +55,7 @@ def run_stage(config: TrainConfig, *, console: Console | None = None) -> Path:
         return model
     policy = open_policy(config, data_manifest=shards.manifest_sha256)
     fit(config, policy, shards, folder=folder, console=console)
-    export_judge(policy, model)
+    export_judge(policy, model, dtype=served_dtype(config))
     console.print(f"{TITLES[config.stage]}: {model}", soft_wrap=True)
     return model
 
@@ -116,10 +117,16 @@ def rollout_engine(config: TrainConfig, policy: Policy, stage: GRPOConfig) -> En
     """Who samples the rollouts of GRPO."""
     if stage.engine is RolloutEngine.transformers:
         return policy.engine(batch_size=stage.generation_batch_size * stage.group_size)
-    dtype = "bfloat16" if config.trainer.precision == "bf16-mixed" else config.model.dtype
+    require_vllm(policy.slots)
+    dtype = served_dtype(config)
     if stage.engine is RolloutEngine.vllm_server:
         return ServedVLLM.open(policy, stage, folder=config.stage_dir() / SERVED_WEIGHTS, dtype=dtype)
     return ColocatedVLLM.of(initial_model(config, config.stage), policy, stage, dtype=dtype)
+
+
+def served_dtype(config: TrainConfig) -> str:
+    """The type that the run computes in, so the one that a judge was trained to be served in: of rollouts by vLLM and of the export."""
+    return "bfloat16" if config.trainer.precision == "bf16-mixed" else config.model.dtype
 
 
 def open_policy(config: TrainConfig, *, data_manifest: str = "") -> Policy:
