@@ -9,8 +9,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from tests.urt_train.layouts import assert_layouts_agree, group_batch, in_float64
+from urt_core import SamplingParams, render
 from urt_core.errors import ConfigError
 from urt_train.config import Batching, LoraConfig
 from urt_train.lora import add_adapters
@@ -38,6 +42,27 @@ def test_log_probs_and_gradients_equal_those_of_padded_rows(
     policy.batching = Batching.padded
     again = policy.token_logprobs(batch, temperature=0.7).logprobs
     assert torch.equal(again, before), "rows without a layout attend as before"
+
+
+def test_rows_without_a_layout_find_the_attention_under_its_own_name(policy, records):
+    """Flash attention looks its kernel up by the name in the config, in the prefill of the engine too."""
+    names: list[str] = []
+
+    def named(module: Any, *states: Any, **kwargs: Any) -> Any:
+        names.append(module.config._attn_implementation)
+        return ALL_ATTENTION_FUNCTIONS["sdpa"](module, *states, **kwargs)
+
+    AttentionInterface.register("looks_itself_up", named)
+    AttentionMaskInterface.register("looks_itself_up", ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
+    policy.model.get_decoder().config._attn_implementation = "looks_itself_up"
+    batch = group_batch(policy, records[:1], group_size=2)
+    for batching in (Batching.shared_prefix, Batching.padded):
+        policy.batching = batching
+        policy.token_logprobs(batch)
+    prompts = [render(records[0], policy.spec.dialect)]
+    policy.engine().generate(prompts, SamplingParams(max_tokens=3, num_completions=2))
+    assert len(names) >= 2, "padded rows and the prefill; packed rows and decoding have attention of their own"
+    assert set(names) == {"looks_itself_up"}
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

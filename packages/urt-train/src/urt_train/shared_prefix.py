@@ -146,9 +146,13 @@ def _registered(base: str) -> str:
     ordinary = ALL_ATTENTION_FUNCTIONS.get_interface(base, eager_attention_forward)
 
     def attention(module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **kwargs: Any) -> Any:
-        if kwargs.get("layout") is None:
+        if kwargs.get("layout") is not None:
+            return shared_prefix_attention(module, query, key, value, mask, **kwargs)
+        module.config._attn_implementation = base  # flash attention looks its kernel up by this name
+        try:
             return ordinary(module, query, key, value, mask, **kwargs)
-        return shared_prefix_attention(module, query, key, value, mask, **kwargs)
+        finally:
+            module.config._attn_implementation = name
 
     AttentionInterface.register(name, attention)
     AttentionMaskInterface.register(name, ALL_MASK_ATTENTION_FUNCTIONS[base])
