@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from urt_core import JudgeSpec
 from urt_core.errors import CheckpointError, ConfigError
-from urt_data import ShardWriter
+from urt_data import PreferenceStream, ShardFolder, ShardWriter
 from urt_train.callbacks import StepMetrics, read_rows
 from urt_train.config import (
     ColdStartConfig,
@@ -25,7 +25,7 @@ from urt_train.config import (
     TrainerConfig,
 )
 from urt_train.errors import StoppedError
-from urt_train.run import run_stage
+from urt_train.run import run_stage, training_data
 from urt_train.stages import grpo
 
 
@@ -107,6 +107,25 @@ def test_fine_tuning_stages_follow_each_other(config):
     assert all(row["time/step"] > 0 and row["grad_norm"] > 0 for row in rows)
     different = sum(not torch.equal(tensor, weights(accepted)[name]) for name, tensor in weights(cold).items())
     assert different > 10, "it went on from the cold start and learned"
+
+
+@pytest.mark.parametrize(("replay", "num_traces"), [(0.0, 0), (0.5, 4), (2.0, 16)])
+def test_traces_of_the_cold_start_are_mixed_into_fine_tuning(config, records, replay, num_traces):
+    """A share of the eight accepted judgements; the other stages know nothing of it."""
+    for split, chosen in (("accepted", records[:8]), ("cold_start", records[8:])):
+        with ShardWriter(config.data_dir(split), overwrite=True) as shards:
+            for record in chosen:
+                shards.write(record)
+    config = replace(
+        config, stage=Stage.rejection_sampling, rejection_sampling=replace(config.rejection_sampling, replay=replay)
+    )
+    data = training_data(config, ShardFolder(config.data_dir("accepted")))
+    epoch = [record.key for batch in PreferenceStream(data, batch_size=1, seed=0) for record in batch]
+    assert sorted(key for key in epoch if key in {record.key for record in records[:8]}) == sorted(
+        record.key for record in records[:8]
+    )
+    assert len(epoch) == 8 + num_traces
+    assert training_data(replace(config, stage=Stage.grpo), ShardFolder(config.data_dir("hard"))).manifest_sha256
 
 
 def earn_by_tokens(monkeypatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,9 +14,9 @@ from urt_core.engines import Engine
 from urt_core.engines.image_slots import require_vllm
 from urt_core.errors import CheckpointError
 from urt_core.judge import FILE_NAME as JUDGE_FILE
-from urt_data import PreferenceStream, ShardFolder
+from urt_data import Mixture, MixtureItem, PreferenceStream, ShardFolder
 from urt_train.callbacks import RolloutLog, RoundCheckpoints, StepMetrics
-from urt_train.checkpoint import STATE, export_judge, is_complete, newest_checkpoint
+from urt_train.checkpoint import PROCESSES, STATE, export_judge, is_complete, newest_checkpoint
 from urt_train.colocated import ColocatedVLLM
 from urt_train.config import Batching, GRPOConfig, RejectionSamplingConfig, RolloutEngine, Stage, TrainConfig
 from urt_train.loader import RoundLoader, plan_rounds, rounds_of
@@ -47,17 +48,32 @@ def run_stage(config: TrainConfig, *, console: Console | None = None) -> Path:
     if config.stage is Stage.rejection_sampling and not (config.data.accepted and config.data.hard):
         sample_pool(config, console=console)
     shards = ShardFolder(config.data_dir(SHARDS[config.stage]))
-    folder = open_run(config, inputs={"model": model_hash, "data": shards.manifest_sha256})
+    data = training_data(config, shards)
+    identity = data.fingerprint if isinstance(data, Mixture) else data.manifest_sha256
+    folder = open_run(config, inputs={"model": model_hash, "data": identity})
     model = model_folder(config, config.stage)
     # Anew, the first rank removes it while others are still looking.
     if config.ckpt_path is not None and (model / JUDGE_FILE).exists():
         console.print(f"{model} is there, made with these settings; ckpt_path=null trains it anew", soft_wrap=True)
         return model
-    policy = open_policy(config, data_manifest=shards.manifest_sha256)
-    fit(config, policy, shards, folder=folder, console=console)
+    policy = open_policy(config, data_manifest=identity)
+    fit(config, policy, data, folder=folder, console=console)
     export_judge(policy, model, dtype=served_dtype(config))
     console.print(f"{TITLES[config.stage]}: {model}", soft_wrap=True)
     return model
+
+
+def training_data(config: TrainConfig, shards: ShardFolder) -> ShardFolder | Mixture:
+    """The stage's shards; in rejection sampling with `replay`, so many traces of the cold start per accepted judgement mixed in."""
+    replay = config.rejection_sampling.replay
+    if config.stage is not Stage.rejection_sampling or not replay:
+        return shards
+    traces = ShardFolder(config.data_dir("cold_start"))
+    again = MixtureItem(folder=traces, repeat=replay * len(shards) / len(traces))
+    # What may be trained on was decided when these shards were made.
+    return Mixture(
+        [MixtureItem(folder=shards), again], allow_noncommercial=True, allow_evaluation=True, seed=config.seed
+    )
 
 
 def sample_pool(config: TrainConfig, *, console: Console | None = None) -> None:
@@ -67,7 +83,7 @@ def sample_pool(config: TrainConfig, *, console: Console | None = None) -> None:
     judge_pool(config, open_policy(config), model_hash=model_hash, console=console or Console(stderr=True))
 
 
-def fit(config: TrainConfig, policy: Policy, shards: ShardFolder, *, folder: Path, console: Console) -> None:
+def fit(config: TrainConfig, policy: Policy, data: ShardFolder | Mixture, *, folder: Path, console: Console) -> None:
     """Compose loader, module and trainer, and let Lightning run them."""
     stage = config.stage_config
     metrics = StepMetrics(
@@ -80,7 +96,7 @@ def fit(config: TrainConfig, policy: Policy, shards: ShardFolder, *, folder: Pat
     trainer = make_trainer(config, callbacks=[metrics, RolloutLog(folder / "rollouts.jsonl"), checkpoints])
     plan = plan_rounds(stage, num_ranks=trainer.world_size)
     stream = PreferenceStream(
-        shards,
+        data,
         batch_size=plan.records_per_rank,
         seed=config.seed,
         rank=trainer.global_rank,
@@ -109,8 +125,9 @@ def fit(config: TrainConfig, policy: Policy, shards: ShardFolder, *, folder: Pat
             module = ColdStart(policy, stage, plan=plan, num_steps=num_steps)
         make_round = module.make_step
     loader = RoundLoader(stream, make_round, num_rounds=num_rounds, batches_per_round=plan.batches_per_round)
+    start = resume_from(config, folder, num_processes=trainer.world_size)
     with all_answering(config.trainer.timeout_s):
-        trainer.fit(module, train_dataloaders=loader, ckpt_path=resume_from(config, folder), weights_only=True)
+        trainer.fit(module, train_dataloaders=loader, ckpt_path=start, weights_only=True)
 
 
 def rollout_engine(config: TrainConfig, policy: Policy, stage: GRPOConfig) -> Engine:
@@ -165,7 +182,8 @@ def open_policy(config: TrainConfig, *, data_manifest: str = "") -> Policy:
     return policy.train()
 
 
-def resume_from(config: TrainConfig, folder: Path) -> Path | None:
+def resume_from(config: TrainConfig, folder: Path, *, num_processes: int) -> Path | None:
+    """The state to go on from; each process has a random state of its own in it, so their number must be that of before."""
     if config.ckpt_path is None:
         return None
     found = newest_checkpoint(folder / "checkpoints") if config.ckpt_path == "auto" else Path(config.ckpt_path)
@@ -173,7 +191,15 @@ def resume_from(config: TrainConfig, folder: Path) -> Path | None:
         raise CheckpointError(
             f"{found} is no complete checkpoint; allowed for ckpt_path: auto, null, or a step_* folder with complete.json"
         )
-    return None if found is None else found / STATE
+    if found is None:
+        return None
+    saved_by = json.loads((found / PROCESSES).read_text(encoding="utf-8"))["num_processes"]
+    if saved_by != num_processes:
+        raise CheckpointError(
+            f"{found} was saved by {saved_by} processes and goes on with as many, this run has {num_processes}; start {saved_by}"
+            f" (torchrun --nproc-per-node, or trainer.devices and trainer.num_nodes), or lose that run with ckpt_path=null"
+        )
+    return found / STATE
 
 
 def _refuse_other_judge(initial: str, spec: JudgeSpec) -> None:
