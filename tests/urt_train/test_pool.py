@@ -64,7 +64,7 @@ def test_the_pool_becomes_two_shards(config, policy, records):
     assert len(accepted) == len(hard) == 12
     assert all("is better</answer>" in (record.completion or "") for record in accepted)
     assert accepted.metadata["counts"]["image_generation"] == {
-        "pairs": 3, "judgements": 6, "right": 3, "unreadable": 0, "accepted": 3, "hard": 3,
+        "pairs": 3, "judgements": 6, "right": 3, "unreadable": 0, "accepted": 3, "hard": 3, "bad_media": 0,
     }  # fmt: skip
 
 
@@ -117,6 +117,8 @@ def test_the_table_shows_what_was_left_out_and_why():
         ("Video generation", "0", "0", "0", "0", "0", "0", "5", "0"),
     )
     assert judging_table(counts, {}).columns[-1] == "hard"
+    counts["image_generation"]["bad_media"] = 3
+    assert judging_table(counts, {}).columns[-1] == "bad media"
 
 
 def test_a_judged_pool_is_not_judged_again(config, policy, records):

@@ -43,8 +43,30 @@ def test_right_ones_are_accepted_and_wrong_ones_are_hard(tmp_path, records):
     assert next(iter(hard)).metadata["judgements"] == {"right": 1, "total": 2}
     assert hard.metadata["counts"] == counts == accepted.metadata["counts"]
     total = {name: sum(of_task[name] for of_task in counts.values()) for name in next(iter(counts.values()))}
-    assert total == {"pairs": 12, "judgements": 24, "right": 12, "unreadable": 2, "accepted": 8, "hard": 8}
+    assert total == {
+        "pairs": 12, "judgements": 24, "right": 12, "unreadable": 2, "accepted": 8, "hard": 8, "bad_media": 0,
+    }  # fmt: skip
     assert len(counts) == 4
+
+
+def test_what_could_not_be_decoded_is_not_practised_on(tmp_path, records):
+    """No later step could read it either."""
+    bad = Completion(text="", finish_reason=FinishReason.BAD_MEDIA, detail="first.png is truncated")
+    undecoded = judged_record(records[1], [bad, bad], dialect=Dialect.V1)
+    assert undecoded == JudgedRecord.from_line(undecoded.to_line())
+    pairs = [undecoded, *judged_pairs(records)[2:], judged_pairs(records)[0]]
+    by_key = {record.key: record for record in records}
+    counts = write_shards(
+        pairs,
+        by_key.__getitem__,
+        accepted=tmp_path / "a",
+        hard=tmp_path / "h",
+        accept_per_pair=1,
+        hard_below=1.0,
+        about={},
+    )
+    assert records[1].key not in {record.key for record in ShardFolder(tmp_path / "h")}
+    assert sum(of_task["bad_media"] for of_task in counts.values()) == 1
 
 
 def test_only_pairs_below_the_bar_are_hard(tmp_path, records):

@@ -150,11 +150,17 @@ def _known(journals: Path) -> dict[str, JudgedRecord]:
 
 def judging_table(counts: Mapping[str, Mapping[str, int]], left_out: Mapping[str, Mapping[str, int]]) -> Table:
     """What became of the pairs that were judged, and behind it how many were not judged, and why."""
-    columns = ("pairs", "judgements", "right", "unreadable", "accepted", "hard")
+    columns = ["pairs", "judgements", "right", "unreadable", "accepted", "hard"]
+    if any(of_task.get("bad_media") for of_task in counts.values()):
+        columns.append("bad_media")
     reasons = sorted({reason for of_task in left_out.values() for reason in of_task})
     return Table(
         title="The pool, judged",
-        columns=("task", *columns, *(f"left out: {reason}" for reason in reasons)),
+        columns=(
+            "task",
+            *(column.replace("_", " ") for column in columns),
+            *(f"left out: {reason}" for reason in reasons),
+        ),
         rows=tuple(
             (
                 task_title(Task(task)),

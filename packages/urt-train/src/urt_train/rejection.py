@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from urt_core import Completion, Dialect, Judgement, ParseFailure, PreferenceRecord, Task
+from urt_core import Completion, Dialect, Judgement, ParseFailure, PreferenceRecord, Status, Task
 from urt_core.errors import DataError
 from urt_core.rewards import accuracy_reward, consistency_reward
 from urt_data import ShardWriter
@@ -33,6 +33,8 @@ class JudgedRecord:
     right: tuple[bool, ...]
     """Whether each text's verdict is the label, and its table leads there where that was asked for."""
     readable: tuple[bool, ...]
+    has_bad_media: bool = False
+    """Its images could not be decoded, so nothing was judged: it enters no shard."""
 
     @property
     def pass_rate(self) -> float:
@@ -45,7 +47,9 @@ class JudgedRecord:
     def from_line(cls, line: str) -> JudgedRecord:
         fields = json.loads(line)
         lists = {name: tuple(fields[name]) for name in ("texts", "right", "readable")}
-        return cls(key=fields["key"], task=Task(fields["task"]), **lists)
+        return cls(
+            key=fields["key"], task=Task(fields["task"]), has_bad_media=fields.get("has_bad_media", False), **lists
+        )
 
 
 def judged_record(
@@ -62,6 +66,7 @@ def judged_record(
         texts=tuple(completion.text for completion in completions),
         right=tuple(map(is_right, readings)),
         readable=tuple(isinstance(reading, Judgement) for reading in readings),
+        has_bad_media=any(completion.status is Status.BAD_MEDIA for completion in completions),
     )
 
 
@@ -69,6 +74,10 @@ def accepted_texts(judged: JudgedRecord, *, at_most: int) -> list[str]:
     """The first right judgements, each text once."""
     right = (text for text, is_right in zip(judged.texts, judged.right, strict=True) if is_right)
     return list(dict.fromkeys(right))[:at_most]
+
+
+def is_hard(judged: JudgedRecord, *, below: float) -> bool:
+    return not judged.has_bad_media and judged.pass_rate < below
 
 
 def write_shards(
@@ -103,7 +112,7 @@ def write_shards(
                 shards.write(replace(record, key=key, completion=text))
     with ShardWriter(hard, metadata=metadata, overwrite=True) as shards:
         for pair in judged:
-            if pair.pass_rate < hard_below:
+            if is_hard(pair, below=hard_below):
                 shards.write(replace(_with_counts(record_of(pair.key), pair), completion=None))
     return counts
 
@@ -111,7 +120,7 @@ def write_shards(
 def count_by_task(
     judged: Sequence[JudgedRecord], *, accept_per_pair: int, hard_below: float
 ) -> dict[str, dict[str, int]]:
-    """{"image_generation": {"pairs": 500, "judgements": 1000, "right": 731, "unreadable": 4, "accepted": 402, "hard": 231}, ...}"""
+    """{"image_generation": {"pairs": 500, "judgements": 1000, "right": 731, "unreadable": 4, "accepted": 402, "hard": 231, "bad_media": 0}, ...}"""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for pair in judged:
         counts[str(pair.task)].update(
@@ -120,7 +129,8 @@ def count_by_task(
             right=sum(pair.right),
             unreadable=len(pair.readable) - sum(pair.readable),
             accepted=len(accepted_texts(pair, at_most=accept_per_pair)),
-            hard=int(pair.pass_rate < hard_below),
+            hard=int(is_hard(pair, below=hard_below)),
+            bad_media=int(pair.has_bad_media),
         )
     return {task: dict(counts[task]) for task in sorted(counts)}
 
