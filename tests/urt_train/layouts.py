@@ -32,14 +32,17 @@ def in_float64(policy, monkeypatch) -> None:
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
 
 
+def weights_like(logprobs):
+    return torch.randn(logprobs.shape, generator=torch.Generator().manual_seed(1))
+
+
 def both_layouts(policy, batch):
     """(log-probs, entropies, gradients by name) of the padded rows and of the packed row, of one random weighting."""
-    weights = torch.randn(batch.completion_ids.shape, generator=torch.Generator().manual_seed(1))
     for batching in Batching:
         policy.batching = batching
         policy.zero_grad()
         result = policy.token_logprobs(batch, temperature=0.7, entropy=True)
-        (result.logprobs * weights).sum().backward()
+        (result.logprobs * weights_like(result.logprobs)).sum().backward()
         gradients = {name: part.grad.clone() for name, part in policy.named_parameters() if part.grad is not None}
         yield result.logprobs.detach(), result.entropy.detach(), gradients
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from torch.distributed.device_mesh import init_device_mesh
 from transformers.models.qwen3_5 import modeling_qwen3_5
 
 from tests.urt_train.layouts import (
@@ -16,6 +17,7 @@ from tests.urt_train.layouts import (
     in_float64,
     tiny_qwen3_5,
     tiny_qwen3_5_moe,
+    weights_like,
 )
 from urt_core import SamplingParams, render
 from urt_train.batching import TokenBatch, pack_completions
@@ -23,6 +25,8 @@ from urt_train.config import Batching, LoraConfig
 from urt_train.lora import add_adapters
 from urt_train.packing import Group, row_layout
 from urt_train.recurrent import PromptState, continue_from_prompts
+from urt_train.sharding import shard
+from urt_train.weights import gathered
 
 LENGTHS = [[5, 0, 70], [2, 13, 1], [1, 1, 2], [0, 0, 0]]
 """A completion of n tokens has n - 1 in the row; the 70 are more than a chunk of the recurrence (64)."""
@@ -168,6 +172,26 @@ def test_a_copy_of_the_model_has_its_own(policy, records):
         for parameter in policy.parameters():
             parameter.add_(0.01)
     assert torch.equal(reference.token_logprobs(batch).logprobs, before)
+
+
+def test_sharded_blocks_with_checkpointing(policy, tiny_folder, spec, records, tmp_path):
+    """FSDP2 of one rank: weights are gathered and freed around each block, and again in the backward pass."""
+    batch = group_batch(policy, records[:2], group_size=2, lengths=[[3, 9], [4, 0]])
+    *_, (logprobs, _, gradients) = both_layouts(policy, batch)
+    sharded = tiny_qwen3_5(tiny_folder, spec)
+    sharded.batching = Batching.shared_prefix
+    sharded.train().model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meeting", rank=0, world_size=1)
+    try:
+        shard(sharded, init_device_mesh("cpu", (1,)), compute_dtype=None)
+        result = sharded.token_logprobs(batch, temperature=0.7)
+        (result.logprobs * weights_like(result.logprobs)).sum().backward()
+        assert torch.equal(result.logprobs, logprobs)
+        for name, parameter in sharded.named_parameters():
+            assert parameter.grad is not None
+            torch.testing.assert_close(gathered(parameter.grad), gradients[name], rtol=0, atol=1e-6, msg=name)
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 def test_in_bfloat16_it_is_as_near_as_padded_rows(policy, records, monkeypatch):
