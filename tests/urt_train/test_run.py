@@ -25,7 +25,7 @@ from urt_train.config import (
     TrainerConfig,
 )
 from urt_train.errors import StoppedError
-from urt_train.run import run_stage, training_data
+from urt_train.run import resume_from, run_stage, training_data
 from urt_train.stages import grpo
 
 
@@ -175,6 +175,43 @@ def test_stopped_and_resumed_is_straight(config, tmp_path, tiny_folder, monkeypa
         lines = [(run / "rollouts.jsonl").read_text() for run in (straight.parent, resumed.parent)]
         assert lines[0] == lines[1]
         assert lines[0].count("\n") == 4 * 4, "the first group of each rollout"
+
+
+@pytest.mark.parametrize("stage", [Stage.cold_start, Stage.grpo])
+def test_a_run_goes_on_with_smaller_micro_batches(config, tmp_path, monkeypatch, stage):
+    """Out of memory, it need not start anew: the steps that are done are counted in the new micro-batches, and nothing else differs."""
+    earn_by_tokens(monkeypatch)
+    config.grpo = replace(config.grpo, steps_per_rollout=1, micro_batch_size=8, max_steps=4)
+    config = replace(config, stage=stage)
+    straight = run_stage(config)
+    other = elsewhere(config, tmp_path)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(StoppedError):
+            run_stage(other)
+    smaller = replace(other.stage_config, micro_batch_size=2)
+    resumed = run_stage(
+        replace(other, model=replace(other.model, gradient_checkpointing=True), **{stage.value: smaller})
+    )
+    expected, found = (read_rows(model.parent / "metrics.csv") for model in (straight, resumed))
+    assert [row["step"] for row in found] == [row["step"] for row in expected]
+    for name in ("loss", "grad_norm", "length/completion"):
+        assert [row[name] for row in found] == pytest.approx([row[name] for row in expected], rel=1e-4, abs=1e-6)
+    after = weights(resumed)
+    assert all(torch.allclose(after[name], tensor, atol=2e-5) for name, tensor in weights(straight).items())
+
+
+def test_another_number_of_processes_is_refused(config, monkeypatch):
+    stop_after(monkeypatch, 2)
+    with pytest.raises(StoppedError):
+        run_stage(replace(config, stage=Stage.cold_start))
+    folder = config.stage_dir(Stage.cold_start)
+    assert resume_from(config, folder, num_processes=1) == folder / "checkpoints" / "step_00000002" / "state.ckpt"
+    with pytest.raises(
+        CheckpointError,
+        match=r"saved by 1 processes and goes on with as many, this run has 4; start 1 .*ckpt_path=null",
+    ):
+        resume_from(config, folder, num_processes=4)
 
 
 def test_ctrl_c_saves_too(config, monkeypatch):

@@ -18,7 +18,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from rich.console import Console
 
-from urt_train.checkpoint import STATE, checkpoint_folder, partial_folder, prune, seal, whole_folder
+from urt_train.checkpoint import PROCESSES, STATE, checkpoint_folder, partial_folder, prune, seal, whole_folder
 from urt_train.errors import StoppedError
 from urt_train.progress import progress_bar
 from urt_train.ranks import all_sum, any_rank, world
@@ -189,6 +189,7 @@ class RoundCheckpoints(Callback):
             trainer.strategy.barrier()  # the folder is there
             trainer.save_checkpoint(partial / STATE)
             if trainer.is_global_zero:
+                (partial / PROCESSES).write_text(json.dumps({"num_processes": world()[1]}) + "\n", encoding="utf-8")
                 seal(partial)
         if trainer.is_global_zero:
             prune(self.root, keep=self.keep)
@@ -206,6 +207,13 @@ class RoundCheckpoints(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.random_states = state_dict["random_states"]
+
+    def on_load_checkpoint(self, trainer: Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
+        """Lightning's position counts micro-batches; the steps that are done are so many of today's, which may be cut otherwise."""
+        done = checkpoint["global_step"] * trainer.accumulate_grad_batches
+        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        for counts in (progress["total"], progress["current"]):
+            counts |= {name: count + done - counts["ready"] for name, count in counts.items()}
 
     def teardown(self, trainer: Trainer, module: Any, stage: str) -> None:
         for number, handler in self.handlers.items():

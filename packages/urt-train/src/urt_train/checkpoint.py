@@ -25,6 +25,8 @@ from urt_train.ranks import wait_for_all, world
 
 COMPLETE = "complete.json"
 STATE = "state.ckpt"
+PROCESSES = "processes.json"
+"""How many processes saved it: {"num_processes": 8}"""
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,27 @@ from urt_train.config import TrainConfig
 from urt_train.ranks import started_first
 
 FREE_TO_CHANGE = (
+    # When to save, how long to wait, whom to ask: nothing else is computed.
     "save_every",
     "keep_checkpoints",
-    "generation_batch_size",
-    "judge_batch_size",
     "vllm_servers",
     "vllm_timeout_s",
     "weight_transfer",
+    # Checks that stop a run or let it pass, and touch nothing.
+    "parity_every",
+    "parity_limit",
+    # How much is sampled at once.
+    "generation_batch_size",
+    "judge_batch_size",
+    "vllm_cache_gib",
+    # The same sums at another price in memory, equal up to rounding (lora.dropout draws other masks): layouts, kernels, activations
+    # kept or computed again, cuts of a step.
+    "batching",
+    "attention",
+    "gradient_checkpointing",
+    "micro_batch_size",
 )
-"""Fields of a stage that do not change what it computes."""
+"""Fields that may change when a run goes on."""
 PACKAGES = (
     "urt-core",
     "urt-data",
@@ -101,6 +113,9 @@ def folder_hash(folder: str | Path) -> str:
 
 
 def _refuse_other_settings(config: TrainConfig, folder: Path, inputs: Mapping[str, str]) -> None:
+    # Of a rollout that came short, each of several steps gets a share of its micro-batches: cut otherwise, of other completions.
+    num_steps = getattr(config.stage_config, "steps_per_rollout", 1)
+    free = set(FREE_TO_CHANGE) - ({"micro_batch_size"} if num_steps > 1 else set())
     before = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
     today = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)
     assert isinstance(before, dict)
@@ -108,7 +123,7 @@ def _refuse_other_settings(config: TrainConfig, folder: Path, inputs: Mapping[st
     differences = [
         f"{name} was {old}, is {new}"
         for section in (config.stage.value, "model", "judge", "seed")
-        for name, old, new in _differences(section, before.get(section), today[section])
+        for name, old, new in _differences(section, before.get(section), today[section], free=free)
     ]
     made_from = json.loads((folder / "inputs.json").read_text(encoding="utf-8"))
     differences += [f"its {name} is another one" for name, value in inputs.items() if made_from.get(name) != value]
@@ -119,10 +134,10 @@ def _refuse_other_settings(config: TrainConfig, folder: Path, inputs: Mapping[st
         )
 
 
-def _differences(name: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
+def _differences(name: str, old: Any, new: Any, *, free: Set[str]) -> Iterator[tuple[str, Any, Any]]:
     if isinstance(old, dict) and isinstance(new, dict):
-        for key in new.keys() - set(FREE_TO_CHANGE):
-            yield from _differences(f"{name}.{key}", old.get(key), new[key])
+        for key in sorted(new.keys() - free):
+            yield from _differences(f"{name}.{key}", old.get(key), new[key], free=free)
     elif old != new:
         yield name, old, new
 

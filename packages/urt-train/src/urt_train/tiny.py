@@ -261,7 +261,8 @@ def make_base(config: TrainConfig, *, console: Console | None = None) -> Path:
         num_rounds=stage.max_steps,
         batches_per_round=plan.batches_per_round,
     )
-    trainer.fit(module, train_dataloaders=loader, ckpt_path=resume_from(config, folder), weights_only=True)
+    start = resume_from(config, folder, num_processes=trainer.world_size)
+    trainer.fit(module, train_dataloaders=loader, ckpt_path=start, weights_only=True)
     if trainer.is_global_zero:
         with whole_folder(folder / "model") as model:
             policy.model.save_pretrained(model)
