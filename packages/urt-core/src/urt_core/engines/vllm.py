@@ -15,6 +15,8 @@ from urt_core.media import MediaPolicy, PromptFrames, prompt_frames
 from urt_core.prompts import Prompt
 
 FINISH_REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
+REFUSALS = (TypeError, ValueError, RuntimeError)
+"""What vLLM raises for options that it does not know, values that it does not take, and memory that does not suffice."""
 
 
 class VLLMEngine:
@@ -31,28 +33,40 @@ class VLLMEngine:
 
     @classmethod
     def from_pretrained(
-        cls, path: str | Path, *, policy: MediaPolicy, max_images: int = 32, **settings: Any
+        cls, path: str | Path, *, policy: MediaPolicy, max_images: int | None = None, **settings: Any
     ) -> "VLLMEngine":
-        """`settings` go to `vllm.LLM`. Without CUDA the engine runs in this process and eagerly."""
+        """`settings` go to `vllm.LLM`. Without CUDA the engine runs in this process and eagerly.
+
+        Prompt and judgement may have as many tokens as the device has memory for; `max_model_len` says another number.
+        """
         try:
             import torch
             import vllm
-            from transformers import AutoTokenizer
+            from transformers import AutoConfig, AutoTokenizer
+
+            from urt_core.engines.image_slots import image_slots, require_vllm
         except ImportError as error:
             raise EngineError('vLLM is not installed: pip install "urt-core[vllm]"') from error
+        require_vllm(image_slots(AutoConfig.from_pretrained(path)))
+        asked = dict(settings)
         if not torch.cuda.is_available():
             os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
             settings.setdefault("enforce_eager", True)
-        llm = vllm.LLM(
-            model=str(path),
-            # Log-probabilities after temperature, as the trainer computes them; but among the tokens that may be sampled.
-            logprobs_mode=settings.pop("logprobs_mode", "processed_logprobs"),
-            limit_mm_per_prompt={"image": max_images, "video": 0},
-            mm_processor_kwargs={"size": {"shortest_edge": policy.min_pixels, "longest_edge": policy.max_pixels}},
-            # Defaults of the model's generation config must not mix into the sampling parameters that are sent.
-            generation_config="vllm",
-            **settings,
-        )
+        # What the model was made for (256K tokens in Qwen3-VL) or, where that does not fit, as much as does.
+        settings.setdefault("max_model_len", -1)
+        # Log-probabilities after temperature, as the trainer computes them; but among the tokens that may be sampled.
+        settings.setdefault("logprobs_mode", "processed_logprobs")
+        try:
+            llm = vllm.LLM(
+                model=str(path),
+                limit_mm_per_prompt={"image": max_images or max(32, 2 * policy.num_frames), "video": 0},
+                mm_processor_kwargs={"size": {"shortest_edge": policy.min_pixels, "longest_edge": policy.max_pixels}},
+                # Defaults of the model's generation config must not mix into the sampling parameters that are sent.
+                generation_config="vllm",
+                **settings,
+            )
+        except REFUSALS as error:
+            raise EngineError(f"vLLM does not start on {path} with the options {asked}: {one_line(error)}") from error
         return cls(llm, AutoTokenizer.from_pretrained(path), policy=policy, model=str(path))
 
     def generate(self, prompts: Sequence[Prompt], sampling: SamplingParams) -> list[list[Completion]]:
@@ -67,10 +81,27 @@ class VLLMEngine:
                 groups[index] = [bad] * sampling.num_completions
         if requests:
             settings = [self._sampling(sampling, index) for index in readable]
-            outputs = self.llm.generate(requests, settings, use_tqdm=False)
-            for index, output in zip(readable, outputs, strict=True):
-                groups[index] = [self._completion(output, choice) for choice in output.outputs]
+            for index, output in zip(readable, self._outputs(requests, settings), strict=True):
+                if isinstance(output, Completion):
+                    groups[index] = [output] * sampling.num_completions
+                else:
+                    groups[index] = [self._completion(output, choice) for choice in output.outputs]
         return groups
+
+    def _outputs(self, requests: Sequence[dict[str, Any]], settings: Sequence[Any]) -> list[Any]:
+        """What vLLM makes of the requests; a completion that says why in the place of one that has no room for a judgement.
+
+        vLLM refuses all for the sake of one.
+        """
+        from vllm.exceptions import VLLMClientError
+
+        try:
+            return self.llm.generate(requests, settings, use_tqdm=False)
+        except (ValueError, VLLMClientError) as error:
+            if len(requests) == 1:
+                return [Completion(text="", finish_reason=FinishReason.LENGTH, detail=one_line(error))]
+            half = len(requests) // 2
+            return self._outputs(requests[:half], settings[:half]) + self._outputs(requests[half:], settings[half:])
 
     def _request(self, prompt: Prompt, frames: PromptFrames) -> dict[str, Any]:
         from urt_core.engines.encoding import chat_text, check_special_tokens
@@ -122,6 +153,10 @@ class VLLMEngine:
             token_texts=texts,
             usage=Usage(prompt_tokens=len(output.prompt_token_ids) if first else 0, completion_tokens=len(token_ids)),
         )
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:500]
 
 
 def forbidden_token_ids(llm: Any, tokenizer: Any) -> set[int]:
