@@ -117,6 +117,19 @@ def test_missing_or_empty_data_is_named(tmp_path, overrides, main, place, messag
 
 
 @pytest.mark.usefixtures("_oracle_for_weights")
+def test_own_pairs_are_asked_for_by_the_name_of_their_split(tmp_path, main):
+    checkpoint = judge_folder(tmp_path / "judge", dialect=Dialect.V2)
+    own = ["recipe=qwen3_vl_8b", f"output_root={tmp_path}", f"checkpoint={checkpoint}"]
+    with pytest.raises(DataError, match=r"to evaluate on; give data\.test=<folder of shards>$"):
+        main(compose(APPS / "configs", own))
+    with pytest.raises(DataError, match=r"to evaluate on; give \+data\.others\.bench=<folder of shards>$"):
+        main(compose(APPS / "configs", [*own, "evaluation.splits=[bench]"]))
+    made = r"make them with `python apps/prepare_data\.py recipe=tiny data=sprites output_root=.* judge\.dialect=v2`, or give"
+    with pytest.raises(DataError, match=made):
+        main(compose(APPS / "configs", [*own[1:], "judge.dialect=v2"]))
+
+
+@pytest.mark.usefixtures("_oracle_for_weights")
 def test_a_saved_assessment_counts_only_for_the_same_weights_pairs_and_settings(tmp_path, overrides):
     checkpoint = judge_folder(tmp_path / "judge")
     weights = tmp_path / "judge" / "model.safetensors"

@@ -51,7 +51,8 @@ def test_a_mistake_is_one_line_and_exit_2(override, line):
 def test_a_missing_stage_is_one_line_with_the_command(tmp_path):
     done = run("recipe=qwen3_vl_8b", "stage=cold_start", f"output_root={tmp_path}", "data=sprites")
     assert done.returncode == 1
-    assert "run it first: python apps/prepare_data.py recipe=qwen3_vl_8b data=sprites" in done.stderr
+    command = f"python apps/prepare_data.py recipe=qwen3_vl_8b data=sprites output_root={tmp_path}"
+    assert done.stderr.endswith(f"run it first: {command}\n")
     assert done.stderr.count("\n") == 1
 
 

@@ -58,6 +58,24 @@ def test_a_recipe_stops_with_the_command_to_run(tmp_path):
     )
     with pytest.raises(MissingStageError, match=r"say where they are: data\.train=<folder of shards>"):
         run_missing(config, "grpo")
+    finish(config, "prepare_data")
+    config.data.pool = str(tmp_path / "typo")
+    with pytest.raises(MissingStageError, match=r"typo has none; say where they are: data\.pool=<folder of shards>"):
+        run_missing(config, "rejection_sampling")
+
+
+def test_the_command_repeats_what_was_said_and_can_be_pasted(tmp_path):
+    said = ["stage=rejection_sampling", "recipe=mine", f"output_root={tmp_path}", "grpo.vllm_servers=[http://a:8000]"]
+    config = config_in(tmp_path, given=said, data=DataConfig(source="sprites"))
+    commands = {step.name: step.command(config) for step in steps(config)}
+    assert (
+        commands["cold_start"]
+        == f"python apps/train.py recipe=mine stage=cold_start output_root={tmp_path} 'grpo.vllm_servers=[http://a:8000]'"
+    )
+    assert commands["prepare_data"].startswith("python apps/prepare_data.py recipe=mine data=sprites output_root=")
+    config.given.append("data=own_world")
+    assert "data=own_world" in next(iter(steps(config))).command(config)
+    assert "data=sprites" not in next(iter(steps(config))).command(config)
 
 
 def test_the_pool_is_the_split_that_is_named_for_it_else_train(tmp_path):

@@ -109,9 +109,9 @@ def newest_judge(config: TrainConfig) -> str:
     for stage in reversed(Stage):
         if (model_folder(config, stage) / JUDGE_FILE).exists():
             return str(model_folder(config, stage))
+    train = next(step for step in steps(config) if step.name == Stage.cold_start)
     raise CheckpointError(
-        f"{config.output_dir} holds no finished stage; give checkpoint=<model folder>, or train one: "
-        f"python apps/train.py recipe={config.recipe} stage=cold_start"
+        f"{config.output_dir} holds no finished stage; give checkpoint=<model folder>, or train one: {train.command(config)}"
     )
 
 
@@ -157,13 +157,13 @@ def dialects_to_ask(config: TrainConfig, checkpoint: str, spec: JudgeSpec) -> li
 def held_out(config: TrainConfig, split: str) -> ShardFolder:
     folder = config.data_dir(split)
     if not (folder / "manifest.json").exists():
-        prepare = steps(config)[0].command(config)
+        made = "" if config.data.source == "shards" else f"make them with `{steps(config)[0].command(config)}`, or "
         raise DataError(
-            f"{folder} holds no finished shards to evaluate on; make them with `{prepare}`, or give data.{split}=<folder>"
+            f"{folder} holds no finished shards to evaluate on; {made}give {config.data.setting(split)}=<folder of shards>"
         )
     source = ShardFolder(folder)
     if not len(source):
-        raise DataError(f"{folder} holds no record; give data.{split}=<folder of shards with records>")
+        raise DataError(f"{folder} holds no record; give {config.data.setting(split)}=<folder of shards with records>")
     return source
 
 

@@ -5,6 +5,7 @@ prepare_data -> distill -> cold_start -> rejection_sampling -> grpo
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -35,7 +36,10 @@ class Step:
         return all(path.exists() for path in self.writes)
 
     def command(self, config: TrainConfig) -> str:
-        return " ".join(["python", f"apps/{self.program}.py", f"recipe={config.recipe}", *self.arguments])
+        """To be pasted: what was said on the command line is repeated, but for the stage."""
+        said = {given.partition("=")[0]: given for given in config.given if not given.startswith("stage=")}
+        own = {argument.partition("=")[0]: argument for argument in (f"recipe={config.recipe}", *self.arguments)}
+        return shlex.join(["python", f"apps/{self.program}.py", *(own | said).values()])
 
 
 def steps(config: TrainConfig) -> list[Step]:
@@ -57,9 +61,7 @@ def steps(config: TrainConfig) -> list[Step]:
             program="prepare_data",
             arguments=(f"data={config.data.source}",),
             needs=(),
-            writes=tuple(
-                shards(split) for split in config.data.counts or {config.distill.split: {}, config.pool_split: {}}
-            ),
+            writes=tuple(shards(split) for split in config.data.counts or own_splits(config)),
         ),
         Step(
             name="distill",
@@ -96,6 +98,11 @@ def steps(config: TrainConfig) -> list[Step]:
     ]
 
 
+def own_splits(config: TrainConfig) -> list[str]:
+    """Splits that training needs and nothing makes: the teacher's pairs and the judge's."""
+    return list(dict.fromkeys([config.distill.split, config.pool_split]))
+
+
 def model_folder(config: TrainConfig, stage: Stage) -> Path:
     return config.stage_dir(stage) / "model"
 
@@ -126,9 +133,10 @@ def run_missing(config: TrainConfig, name: str, *, run: Callable[[Step, TrainCon
     """Run what the step called `name` lacks, or stop with the command to run; the recipe's `run_missing` decides."""
     missing = missing_steps(config, name)
     if missing and missing[0].name == "prepare_data" and config.data.source == "shards":
-        folder = missing[0].writes[0].parent
+        split = next(split for split in own_splits(config) if not (config.data_dir(split) / "manifest.json").exists())
         raise MissingStageError(
-            f"{name} needs labelled pairs and {folder} has none; say where they are: data.train=<folder of shards>"
+            f"{name} needs labelled pairs and {config.data_dir(split)} has none; say where they are:"
+            f" {config.data.setting(split)}=<folder of shards>"
         )
     if missing and not config.run_missing:
         raise MissingStageError(

@@ -10,7 +10,7 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from functools import wraps
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -43,7 +44,7 @@ def program(config_dir: Path, *, config_name: str = "train") -> Callable[[Run], 
     def decorate(run: Run) -> Callable[..., None]:
         @hydra.main(version_base="1.3", config_path=str(config_dir.resolve()), config_name=config_name)
         def from_command_line(composed: Any) -> None:
-            exit_on_error(lambda: run(checked(composed)))
+            exit_on_error(lambda: run(checked(composed, given=HydraConfig.get().overrides.task)))
 
         @wraps(run)
         def main(config: TrainConfig | None = None) -> None:
@@ -71,10 +72,10 @@ def compose(config_dir: Path, overrides: list[str], *, config_name: str = "train
             composed = hydra.compose(config_name=config_name, overrides=overrides)
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(_explain(error)) from error
-        return checked(composed)
+        return checked(composed, given=overrides)
 
 
-def checked(composed: Any) -> TrainConfig:
+def checked(composed: Any, *, given: Sequence[str]) -> TrainConfig:
     """Build the dataclasses, whose own checks run; what they refuse is a ConfigError."""
     try:
         config = OmegaConf.to_object(composed)
@@ -83,6 +84,7 @@ def checked(composed: Any) -> TrainConfig:
             raise error.__cause__ from error
         raise ConfigError(_explain(error)) from error
     assert isinstance(config, TrainConfig)
+    config.given = list(given)
     return config
 
 

@@ -77,6 +77,8 @@ class TrainConfig:
     """Lightning strategy as `_target_` and arguments; empty is Lightning's choice."""
     logger: dict[str, Any] = field(default_factory=dict)
     """Loggers by name, each as `_target_` and arguments."""
+    given: list[str] = field(default_factory=list)
+    """What was said on the command line; the programs fill it in, to repeat it in the commands that they name."""
 
     def __post_init__(self) -> None:
         if not self.recipe or set(self.recipe) & set("/\\ "):

@@ -123,6 +123,10 @@ class DataConfig:
         """Where a split was said to lie, if it was."""
         return getattr(self, split) if split in _SPLITS else self.others.get(split)
 
+    def setting(self, split: str) -> str:
+        """What says on the command line where a split lies: data.test, or +data.others.genai_bench."""
+        return f"data.{split}" if split in _SPLITS else f"+data.others.{split}"
+
 
 _SPLITS = ("train", "pool", "validation", "test", "cold_start", "accepted", "hard")
 
