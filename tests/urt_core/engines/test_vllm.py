@@ -51,6 +51,7 @@ def records() -> list[PreferenceRecord]:
         PreferenceRecord(key="images", task=images, text=hostile, first=red, second=green),
         PreferenceRecord(key="videos", task=videos, text="a red car moves right", first=video, second=video),
         PreferenceRecord(key="damaged", task=images, text="a red car", first=red, second=damaged),
+        PreferenceRecord(key="long", task=images, text="a red car and " * 400, first=red, second=green),
     ]
 
 
@@ -91,8 +92,8 @@ def in_transformers() -> TransformersEngine:
 
 def test_the_same_prompt_gives_the_same_judgement(in_vllm, in_transformers):
     expected = json.loads(json.dumps(answers(in_transformers)["greedy"]))
-    assert [pair["status"] for pair in in_vllm["greedy"]] == [pair["status"] for pair in expected]
-    for found_pair, expected_pair in zip(in_vllm["greedy"], expected, strict=True):
+    assert [pair["status"] for pair in in_vllm["greedy"][:3]] == [pair["status"] for pair in expected[:3]]
+    for found_pair, expected_pair in zip(in_vllm["greedy"][:3], expected[:3], strict=True):
         for found, wanted in zip(found_pair["completions"], expected_pair["completions"], strict=True):
             # vLLM's are among the tokens that may be sampled, ours among all: a percent of the base's mass is on the others.
             # Its CPU kernels also sum in another order than torch's, worth 3e-3 on models of this size.
@@ -103,6 +104,12 @@ def test_the_same_prompt_gives_the_same_judgement(in_vllm, in_transformers):
 def test_a_damaged_image_is_a_status_and_does_not_touch_the_others(in_vllm):
     assert [pair["status"] for pair in in_vllm["greedy"]][2] == "bad_media"
     assert all(completion["text"] == "" for completion in in_vllm["greedy"][2]["completions"])
+
+
+def test_a_prompt_without_room_for_a_judgement_is_a_status_and_does_not_touch_the_others(in_vllm):
+    pair = in_vllm["greedy"][3]
+    assert pair["status"] == "truncated"
+    assert all("maximum context length is 1024 tokens" in completion["detail"] for completion in pair["completions"])
 
 
 def test_sampled_completions_differ_and_hold_no_image_or_role_token(in_vllm, in_transformers):

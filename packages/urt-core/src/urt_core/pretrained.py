@@ -38,17 +38,27 @@ def load_engine(
     base_url: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Engine:
-    """With `base_url` an endpoint that serves the judge under this name; `options` are those of `OpenAIEngine`."""
+    """With `base_url` an endpoint that serves the judge under this name.
+
+    `options` are those of `OpenAIEngine`, or of `vllm.LLM`; for transformers, `dtype`.
+    """
+    options = dict(options or {})
     if base_url:
         from urt_core.engines.openai import OpenAIEngine
 
-        return OpenAIEngine(base_url=base_url, model=str(path_or_id), policy=policy, **(options or {}))
+        return OpenAIEngine(base_url=base_url, model=str(path_or_id), policy=policy, **options)
     if kind == "transformers":
         from urt_core.engines.transformers import TransformersEngine
 
-        return TransformersEngine.from_pretrained(str(path_or_id), policy=policy, batch_size=batch_size, device=device)
+        if unknown := sorted(set(options) - {"dtype"}):
+            raise ConfigError(
+                f"engine options of transformers hold {', '.join(unknown)}; allowed: dtype. vLLM has more"
+            )
+        return TransformersEngine.from_pretrained(
+            str(path_or_id), policy=policy, batch_size=batch_size, device=device, **options
+        )
     if kind == "vllm":
         from urt_core.engines.vllm import VLLMEngine
 
-        return VLLMEngine.from_pretrained(str(path_or_id), policy=policy)
+        return VLLMEngine.from_pretrained(str(path_or_id), policy=policy, **options)
     raise ConfigError(f"engine is {kind!r}; allowed: 'transformers', 'vllm'")

@@ -78,7 +78,8 @@ class Scorer:
         """A judge folder written by urt (`judge.json` says how it is asked), or any Qwen-VL judge with a given `dialect`.
 
         With `base_url` the judge is asked at that OpenAI-compatible endpoint, which serves it under the same name (`vllm serve <folder>`
-        does); `engine_options` are then those of `OpenAIEngine`. `settings` are those of `Scorer`; without `sampling` among them, judgements
+        does). `engine_options` are those of `OpenAIEngine` then, without `base_url` those of `vllm.LLM`, such as {"max_model_len": 8192,
+        "tensor_parallel_size": 2, "gpu_memory_utilization": 0.5}; of transformers, {"dtype": "float32"}. `settings` are those of `Scorer`; without `sampling` among them, judgements
         may be as long as `judge.json` says.
         """
         from urt_core.pretrained import load_engine, load_spec

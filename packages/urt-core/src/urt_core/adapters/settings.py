@@ -8,6 +8,7 @@ from urt_core.errors import ConfigError
 from urt_core.scorer import Scorer
 
 ENVIRONMENT_PREFIX = "URT_"
+JUDGE_SETTINGS = ("model", "base_url", "engine", "engine_options", "dialect", "concurrency", "batch_size", "cache")
 SCORER_SETTINGS = ("orders", "votes", "probability", "templates")
 
 
@@ -16,22 +17,25 @@ def scorer_from_settings(settings: Mapping[str, Any]) -> Scorer:
     `judge.json` says how it is asked, here or there; without one, `dialect` must.
 
     scorer_from_settings({"base_url": "http://localhost:8000/v1", "model": "judge", "dialect": "v2", "concurrency": 64})
-    scorer_from_settings({"model": "outputs/tiny/grpo/model"})
+    scorer_from_settings({"model": "outputs/tiny/grpo/model", "engine": "vllm", "engine_options": {"max_model_len": 8192}})
     """
-    allowed = ("model", "base_url", "engine", "dialect", "concurrency", "batch_size", "cache", *SCORER_SETTINGS)
+    allowed = (*JUDGE_SETTINGS, *SCORER_SETTINGS)
     unknown = sorted(set(settings) - set(allowed))
     if unknown or not settings.get("model"):
         raise ConfigError(f"judge settings lack model or hold unknown {unknown}; allowed: {', '.join(allowed)}")
     more = {name: settings[name] for name in SCORER_SETTINGS if name in settings}
     more |= {"votes": int(more["votes"])} if "votes" in more else {}
     base_url = settings.get("base_url")
+    engine_options = settings.get("engine_options") or {}
+    if not isinstance(engine_options, Mapping):
+        raise ConfigError(f"engine_options is {engine_options!r}; it must be a mapping, such as max_model_len: 8192")
     scorer = Scorer.from_pretrained(
         settings["model"],
         base_url=base_url,
         engine=settings.get("engine", "transformers"),
         dialect=settings.get("dialect"),
         batch_size=int(settings.get("batch_size", 64)),
-        engine_options={"concurrency": int(settings.get("concurrency", 32))} if base_url else None,
+        engine_options={"concurrency": int(settings.get("concurrency", 32))} if base_url else engine_options,
         **more,
     )
     return scorer.with_cache(settings["cache"]) if settings.get("cache") else scorer

@@ -1,6 +1,7 @@
 """What can be typed behind `urt`. Nothing heavy is imported before a command runs."""
 
 import argparse
+import ast
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -115,6 +116,15 @@ def add_judge(command: argparse.ArgumentParser) -> None:
         help="the variable with the key (default %(default)s)",
     )
     group.add_argument("--engine", choices=("transformers", "vllm"), default="transformers", help="without --base-url")
+    group.add_argument(
+        "--engine-option",
+        action="append",
+        default=[],
+        type=named_value,
+        metavar="NAME=VALUE",
+        help="of vllm.LLM, as often as needed, such as max_model_len=8192, tensor_parallel_size=2, "
+        "gpu_memory_utilization=0.5, dtype=bfloat16; of transformers, dtype alone",
+    )
     group.add_argument("--device", help="for transformers (default: cuda where there is one)")
     group.add_argument("--batch-size", type=int, default=64, help="completions computed together")
     group.add_argument("--concurrency", type=int, default=16, help="requests in flight at an endpoint")
@@ -137,6 +147,20 @@ def add_judge(command: argparse.ArgumentParser) -> None:
     group.add_argument("--budget-cost", type=float, help="in the currency of the prices")
     group.add_argument("--prompt-price", type=float, default=0.0, help="per million tokens")
     group.add_argument("--completion-price", type=float, default=0.0, help="per million tokens")
+
+
+def named_value(text: str) -> tuple[str, Any]:
+    """
+    >>> named_value("tensor_parallel_size=2"), named_value("dtype=bfloat16")
+    (('tensor_parallel_size', 2), ('dtype', 'bfloat16'))
+    """
+    name, is_given, value = text.partition("=")
+    if not is_given or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE, such as max_model_len=8192")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):  # not a number, True, a list ...
+        return name, value
 
 
 def add_server(command: argparse.ArgumentParser) -> None:

@@ -74,8 +74,15 @@ def build_engine(options: argparse.Namespace, policy: MediaPolicy) -> Engine:
                 "--budget-tokens and --budget-cost are for endpoints; a local judge costs nothing per token"
             )
         return load_engine(
-            options.model, kind=options.engine, policy=policy, batch_size=options.batch_size, device=options.device
+            options.model,
+            kind=options.engine,
+            policy=policy,
+            batch_size=options.batch_size,
+            device=options.device,
+            options=dict(options.engine_option),
         )
+    if options.engine_option:
+        raise ConfigError("--engine-option is for judges that are loaded here; an endpoint is started with its own")
     from urt_core.engines.budget import Budget
     from urt_core.engines.retrying import RetryPolicy
 
