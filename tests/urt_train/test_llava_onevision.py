@@ -9,11 +9,14 @@ import pytest
 import torch
 from rich.console import Console
 from safetensors.torch import load_file
+from transformers import AutoProcessor
 
 from tests.llava_onevision import make_llava_onevision
 from tests.urt_train.layouts import assert_layouts_agree, group_batch, in_float64
 from urt_core import Dialect, SamplingParams, Scorer, render
+from urt_core.engines.encoding import chat_text
 from urt_core.errors import EngineError
+from urt_core.media import prompt_frames
 from urt_data import ShardWriter
 from urt_train.batching import TokenBatch, expand_prompts, images_of_prompts, pack_completions, select_prompts
 from urt_train.callbacks import read_rows
@@ -192,13 +195,24 @@ def test_cold_start_then_grpo_then_a_judge_that_opens(config, records, monkeypat
 def test_an_exported_judge_gives_the_same_log_probs(policy, mixed, spec, tmp_path):
     batch = group_batch(policy, mixed, group_size=2)
     exported = Policy.from_pretrained(export_judge(policy, tmp_path / "model"), spec=spec)
-    assert exported.image_processor.image_grid_pinpoints == policy.image_processor.image_grid_pinpoints
-    torch.testing.assert_close(
-        exported.token_logprobs(group_batch(exported, mixed, group_size=2)).logprobs,
-        policy.token_logprobs(batch).logprobs,
-        rtol=0,
-        atol=0,
-    )
+    found = exported.token_logprobs(group_batch(exported, mixed, group_size=2)).logprobs
+    torch.testing.assert_close(found, policy.token_logprobs(batch).logprobs, rtol=0, atol=0)
+
+
+def test_transformers_own_processor_opens_an_exported_judge_and_encodes_as_we_do(policy, mixed, tmp_path):
+    pytest.importorskip("torchvision", reason="the composed processor of LLaVA-OneVision needs torchvision")
+    processor = AutoProcessor.from_pretrained(export_judge(policy, tmp_path / "model"))
+    prompts = [render(record, policy.spec.dialect) for record in mixed]
+    frames = [prompt_frames(prompt, policy=policy.media_policy) for prompt in prompts]
+    texts = [
+        chat_text(policy.tokenizer, prompt, num_frames=[len(images) for images in media])
+        for prompt, media in zip(prompts, frames, strict=True)
+    ]
+    images = [[image for medium in media for image in medium] for media in frames]
+    theirs = processor(text=texts, images=images, padding=True, padding_side="left", return_tensors="pt")
+    ours = policy.encode(prompts)
+    for name in ("input_ids", "attention_mask", "pixel_values", "image_sizes", "batch_num_images"):
+        assert torch.equal(ours[name], theirs[name]), name
 
 
 @pytest.mark.parametrize("engine", [RolloutEngine.vllm, RolloutEngine.vllm_server])

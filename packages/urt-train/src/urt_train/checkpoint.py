@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 
+from urt_core.engines.processing import save_processing
 from urt_core.errors import CheckpointError
 from urt_train.policy import Policy
 from urt_train.ranks import wait_for_all, world
@@ -127,8 +128,9 @@ def export_judge(policy: Policy, folder: Path, *, dtype: str | None = None) -> P
             policy.model.save_pretrained(partial, state_dict=weights)
             if dtype is not None:
                 _name_dtype(partial / "config.json", dtype)
-            policy.tokenizer.save_pretrained(partial)
-            policy.image_processor.save_pretrained(partial)
+            save_processing(
+                partial, slots=policy.slots, tokenizer=policy.tokenizer, image_processor=policy.image_processor
+            )
             policy.spec.save(partial)
     wait_for_all()
     return folder

@@ -1,9 +1,10 @@
-"""Model folder or hub id -> what turns prompts into its tensors."""
+"""Model folder or hub id -> what turns prompts into its tensors, and back into a folder."""
 
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from urt_core.engines.image_slots import image_slots
+from urt_core.engines.image_slots import ImageSlots, image_slots
 from urt_core.errors import EngineError
 
 
@@ -33,3 +34,12 @@ def load_processing(path: str | Path, *, revision: str | None = None) -> Process
             " processor"
         )
     return Processing(tokenizer, AutoImageProcessor.from_pretrained(path, revision=revision))
+
+
+def save_processing(folder: Path, *, slots: ImageSlots, tokenizer: Any, image_processor: Any) -> None:
+    """So that the composed processor can be opened too: others than we, such as a server, use it."""
+    tokenizer.save_pretrained(folder)
+    image_processor.save_pretrained(folder)
+    if slots.processor_settings:
+        settings = json.dumps(dict(slots.processor_settings), indent=2)
+        (folder / "processor_config.json").write_text(settings + "\n", encoding="utf-8")

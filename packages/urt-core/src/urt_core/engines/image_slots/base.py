@@ -41,6 +41,11 @@ class ImageSlots(ABC):
     def encode(self, image_processor: Any, images: Sequence[Sequence[Image]], *, policy: MediaPolicy) -> EncodedImages:
         """`images` holds those of each prompt, already scaled by `policy`; at least one of the prompts has one."""
 
+    @property
+    def processor_settings(self) -> Mapping[str, Any]:
+        """What transformers' composed processor wants to know beyond tokenizer and image processor (`processor_config.json`)."""
+        return {}
+
     @staticmethod
     @abstractmethod
     def num_images(prompts: Mapping[str, Tensor]) -> list[int]:

@@ -23,7 +23,8 @@ class LlavaOnevisionSlots(ImageSlots):
     only features of the image itself are kept, a newline behind each row, thinned to about nine tiles (`anyres_max_9`): 3,699 tokens
     for 512 x 512. Where a prompt has several images, or the frames of a video, each is padded to a square and takes one tile and one
     newline: 730 tokens. So transformers' processor does it with the images of each prompt in a list of their own, and the model with
-    `batch_num_images`; so we do. The original LLaVA code, which UnifiedReward-Think is trained with, cuts every image into tiles.
+    `batch_num_images`; so we do. UnifiedReward-Think's code pads pairs like this in fine-tuning (`llava_think/train/train.py`), pools
+    the frames of a video there to 196 features, and cuts every image into tiles in GRPO and inference (CodeGoat24/UnifiedReward).
 
     The processor knows no limits on pixels. Those of the media policy are met before it: frames come scaled, at their aspect ratio
     (the original resizes them to 512 x 512, at whatever ratio).
@@ -60,9 +61,9 @@ class LlavaOnevisionSlots(ImageSlots):
             image_size_to_num_patches,
         )
 
-        vision = self.config.vision_config
-        tiles = image_size_to_num_patches(size, self.config.image_grid_pinpoints, vision.image_size)
-        features = torch.zeros(tiles if is_alone else IN_COMPANY, (vision.image_size // vision.patch_size) ** 2, 1)
+        pinpoints, tile = self.config.image_grid_pinpoints, self.config.vision_config.image_size
+        tiles = image_size_to_num_patches(size, pinpoints, tile) if is_alone else IN_COMPANY
+        features = torch.zeros(tiles, self._features_of_tile, 1)
         _, [number] = LlavaOnevisionModel.pack_image_features(
             cast(Any, SimpleNamespace(config=self.config)),
             [features],
@@ -71,6 +72,21 @@ class LlavaOnevisionSlots(ImageSlots):
             vision_aspect_ratio=self.config.vision_aspect_ratio,
         )
         return int(number)
+
+    @property
+    def _features_of_tile(self) -> int:
+        vision = self.config.vision_config
+        return (vision.image_size // vision.patch_size) ** 2
+
+    @property
+    def processor_settings(self) -> Mapping[str, Any]:
+        return {
+            "processor_class": "LlavaOnevisionProcessor",
+            "num_image_tokens": self._features_of_tile,
+            "vision_feature_select_strategy": self.config.vision_feature_select_strategy,
+            "vision_aspect_ratio": self.config.vision_aspect_ratio,
+            "image_token": self.token,
+        }
 
     @staticmethod
     def num_images(prompts: Mapping[str, Tensor]) -> list[int]:
