@@ -9,7 +9,7 @@ from urt_train.config import TrainConfig
 from urt_train.program import program
 
 
-@program(Path(__file__).parent / "configs")
+@program(Path(__file__).parent / "configs", is_single=True)
 def main(config: TrainConfig) -> None:
     from urt_train.pipeline import run_pipeline
 

@@ -45,6 +45,15 @@ def test_paper_recipe_carries_the_papers_values() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("recipe", "batch_size"),
+    [("qwen3_vl_2b_lora_24gb", 8), ("qwen3_vl_8b", 32), ("paper_qwen2_5_vl_7b", 32), ("paper_llava_7b", 16)],
+)
+def test_a_large_judge_is_measured_in_batches_that_fit(recipe: str, batch_size: int) -> None:
+    config = compose(CONFIGS, [f"recipe={recipe}"])
+    assert (config.evaluation.batch_size, config.served_dtype) == (batch_size, "bfloat16")
+
+
 def test_an_objective_wins_over_the_recipe() -> None:
     grpo = compose(CONFIGS, ["recipe=paper_qwen2_5_vl_7b", "objective=dapo", "grpo.clip_low=0.1"]).grpo
     assert isinstance(grpo, GRPOConfig)

@@ -64,6 +64,12 @@ def test_a_recipe_stops_with_the_command_to_run(tmp_path):
         run_missing(config, "rejection_sampling")
 
 
+def test_several_processes_do_not_all_run_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(MissingStageError, match=r"run it first: python apps/prepare_data\.py recipe=r data=sprites"):
+        run_missing(config_in(tmp_path, run_missing=True), "grpo")
+
+
 def test_the_command_repeats_what_was_said_and_can_be_pasted(tmp_path):
     said = ["stage=rejection_sampling", "recipe=mine", f"output_root={tmp_path}", "grpo.vllm_servers=[http://a:8000]"]
     config = config_in(tmp_path, given=said, data=DataConfig(source="sprites"))

@@ -84,6 +84,7 @@ class Plan:
             temperature=wanted.temperature, max_tokens=wanted.max_completion_tokens, seed=config.seed
         )
         self._weights = folder_hash(checkpoint)
+        self._dtype = config.served_dtype
         self._chosen = f"{wanted.pairs_per_task or 'all'} per task of {', '.join(wanted.tasks)}"
 
     @property
@@ -97,6 +98,7 @@ class Plan:
             "manifest": source.manifest_sha256,
             "pairs": self._chosen,
             "weights": self._weights,
+            "dtype": self._dtype,
         }
 
 
@@ -168,7 +170,7 @@ def held_out(config: TrainConfig, split: str) -> ShardFolder:
 
 
 def open_engine(config: TrainConfig, checkpoint: str, spec: JudgeSpec) -> Engine:
-    """The model as an engine, on the GPU where there is one."""
+    """The model as an engine, in the type that it is served in, on the GPU where there is one."""
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
@@ -177,7 +179,7 @@ def open_engine(config: TrainConfig, checkpoint: str, spec: JudgeSpec) -> Engine
     policy = Policy.from_pretrained(
         checkpoint,
         spec=spec,
-        dtype=config.model.dtype,
+        dtype=config.served_dtype,
         attention=config.model.attention,
         revision=config.model.revision if checkpoint == config.model.base else None,
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from urt_train.config import Stage, TrainConfig
 from urt_train.errors import MissingStageError
+from urt_train.launch import num_processes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,7 +139,7 @@ def run_missing(config: TrainConfig, name: str, *, run: Callable[[Step, TrainCon
             f"{name} needs labelled pairs and {config.data_dir(split)} has none; say where they are:"
             f" {config.data.setting(split)}=<folder of shards>"
         )
-    if missing and not config.run_missing:
+    if missing and (not config.run_missing or num_processes() > 1):  # not all of them at once
         raise MissingStageError(
             f"{name} needs {missing[0].writes[0].parent}, which {missing[0].name} writes; run it first: {missing[0].command(config)}"
         )

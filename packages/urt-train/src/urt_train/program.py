@@ -26,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from urt_core.errors import ConfigError, UrtError
 from urt_train.config import TrainConfig
 from urt_train.config.fields import describe
+from urt_train.launch import num_processes
 
 EXIT_CONFIG = 2
 EXIT_FAILURE = 1
@@ -34,9 +35,12 @@ EXIT_FAILURE = 1
 Run = Callable[[TrainConfig], None]
 
 
-def program(config_dir: Path, *, config_name: str = "train") -> Callable[[Run], Callable[..., None]]:
+def program(
+    config_dir: Path, *, config_name: str = "train", is_single: bool = False
+) -> Callable[[Run], Callable[..., None]]:
     """Make a function of a config into the main function of a program: `@program(Path(__file__).parent / "configs")`.
 
+    `is_single`: it does its work in one process; several would do the same work and write the same files.
     `main()` reads the command line; `main(config)` is the function itself, for a program that runs others.
     """
     ConfigStore.instance().store(name="train_schema", node=TrainConfig)
@@ -54,6 +58,8 @@ def program(config_dir: Path, *, config_name: str = "train") -> Callable[[Run], 
             if "--fields" in sys.argv:
                 print(describe(*sys.argv[sys.argv.index("--fields") + 1 :][:1]))
                 return
+            if is_single:
+                exit_on_error(refuse_several_processes)
             overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
             if len(overrides) == len(sys.argv) - 1:  # flags such as --help and --info are Hydra's own business
                 exit_on_error(lambda: compose(config_dir, overrides, config_name=config_name))
@@ -62,6 +68,14 @@ def program(config_dir: Path, *, config_name: str = "train") -> Callable[[Run], 
         return main
 
     return decorate
+
+
+def refuse_several_processes() -> None:
+    if num_processes() > 1:
+        raise ConfigError(
+            f"{Path(sys.argv[0]).name} was started as {num_processes()} processes, which would all do the same work; allowed: 1, so start it"
+            " with python alone, without torchrun or srun"
+        )
 
 
 def compose(config_dir: Path, overrides: list[str], *, config_name: str = "train") -> TrainConfig:

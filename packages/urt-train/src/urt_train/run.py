@@ -58,7 +58,7 @@ def run_stage(config: TrainConfig, *, console: Console | None = None) -> Path:
         return model
     policy = open_policy(config, data_manifest=identity)
     fit(config, policy, data, folder=folder, console=console)
-    export_judge(policy, model, dtype=served_dtype(config))
+    export_judge(policy, model, dtype=config.served_dtype)
     console.print(f"{TITLES[config.stage]}: {model}", soft_wrap=True)
     return model
 
@@ -135,15 +135,10 @@ def rollout_engine(config: TrainConfig, policy: Policy, stage: GRPOConfig) -> En
     if stage.engine is RolloutEngine.transformers:
         return policy.engine(batch_size=stage.generation_batch_size * stage.group_size)
     require_vllm(policy.slots)
-    dtype = served_dtype(config)
+    dtype = config.served_dtype
     if stage.engine is RolloutEngine.vllm_server:
         return ServedVLLM.open(policy, stage, folder=config.stage_dir() / SERVED_WEIGHTS, dtype=dtype)
     return ColocatedVLLM.of(initial_model(config, config.stage), policy, stage, dtype=dtype)
-
-
-def served_dtype(config: TrainConfig) -> str:
-    """The type that the run computes in, so the one that a judge was trained to be served in: of rollouts by vLLM and of the export."""
-    return "bfloat16" if config.trainer.precision == "bf16-mixed" else config.model.dtype
 
 
 def open_policy(config: TrainConfig, *, data_manifest: str = "") -> Policy:

@@ -26,7 +26,8 @@ class TrainerConfig:
     num_nodes: int = 1
     """Nodes; more than one is launched by torchrun or SLURM."""
     precision: str = "32-true"
-    """32-true, or bf16-mixed: computes in bfloat16, keeps weights and optimizer in float32, where small updates are not rounded away."""
+    """32-true, or bf16-mixed: trains with bfloat16 sums and float32 weights and optimizer, where small updates are not rounded away;
+    evaluates and exports in bfloat16."""
     num_threads: int | None = None
     """CPU threads of one process; null leaves it to torch."""
     timeout_s: float = 1800.0
@@ -115,6 +116,11 @@ class TrainConfig:
             Stage.rejection_sampling: self.rejection_sampling,
             Stage.grpo: self.grpo,
         }[self.stage]
+
+    @property
+    def served_dtype(self) -> str:
+        """The type that the run computes in, so the one that its judges are served in: by vLLM in rollouts, in evaluation, in the export."""
+        return "bfloat16" if self.trainer.precision == "bf16-mixed" else self.model.dtype
 
     @property
     def pool_split(self) -> str:
