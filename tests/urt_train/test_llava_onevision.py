@@ -18,6 +18,7 @@ from urt_core.engines.encoding import chat_text
 from urt_core.errors import EngineError
 from urt_core.media import prompt_frames
 from urt_data import ShardWriter
+from urt_train import shared_prefix
 from urt_train.batching import TokenBatch, expand_prompts, images_of_prompts, pack_completions, select_prompts
 from urt_train.callbacks import read_rows
 from urt_train.checkpoint import export_judge
@@ -82,6 +83,21 @@ def test_log_probs_are_those_of_each_row_alone(policy, mixed, batching):
 
 def test_packed_rows_are_padded_rows(policy, mixed):
     assert_layouts_agree(policy, group_batch(policy, mixed, group_size=3), tolerance=1e-5)
+
+
+def test_a_packed_row_makes_no_mask_of_all_its_tokens(policy, mixed, monkeypatch):
+    """Positions of one axis that begin again are what transformers takes for packed sequences."""
+    masks = []
+    attention = shared_prefix.shared_prefix_attention
+
+    def seen(module, query, key, value, mask, **settings):
+        masks.append(mask)
+        return attention(module, query, key, value, mask, **settings)
+
+    monkeypatch.setattr(shared_prefix, "shared_prefix_attention", seen)
+    policy.batching = Batching.shared_prefix
+    policy.token_logprobs(group_batch(policy, mixed, group_size=2))
+    assert masks == [None, None]
 
 
 def test_packed_rows_are_padded_rows_in_float64_with_adapters_and_checkpointing(policy, mixed, monkeypatch):

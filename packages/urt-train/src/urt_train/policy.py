@@ -219,6 +219,8 @@ class Policy(nn.Module):
         hidden = self.model.model(
             **_images(batch.prompts),
             input_ids=row.input_ids,
+            # Without it, positions that begin again would be told apart in a mask of all pairs of tokens, which nobody looks at.
+            attention_mask=torch.ones_like(row.input_ids),
             mm_token_type_ids=row.mm_token_type_ids,
             position_ids=row.position_ids,
             use_cache=False,
