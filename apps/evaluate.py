@@ -1,4 +1,7 @@
-"""Measure a judge on held-out pairs: python apps/evaluate.py checkpoint=<model folder> [data.test=<folder of shards>]"""
+"""Measure a judge on held-out pairs: python apps/evaluate.py checkpoint=<model folder> [data.test=<folder of shards>]
+
+Of a recipe's own stages it brings results.md and report.html up to date.
+"""
 
 from pathlib import Path
 
@@ -10,7 +13,9 @@ from urt_train.program import program
 def main(config: TrainConfig) -> None:
     from rich.console import Console
 
-    from urt_train.assessment import assess, evaluation_folder, newest_judge
+    from urt_core.errors import DataError
+    from urt_train.assessment import assess, evaluation_folder, is_of_recipe, newest_judge
+    from urt_train.results import write_results
     from urt_train.tables import evaluation_tables, print_tables
 
     checkpoint = config.checkpoint or newest_judge(config)
@@ -21,6 +26,12 @@ def main(config: TrainConfig) -> None:
         console.print(
             f"tables, result and every judgement: {evaluation_folder(config, checkpoint, split)}", highlight=False
         )
+    if is_of_recipe(config, checkpoint):
+        try:
+            _, page, report = write_results(config)
+            console.print(f"the stages side by side: {report}\ntables: {page}", highlight=False, soft_wrap=True)
+        except DataError as error:  # stages that can't be compared: the evaluation stands all the same
+            console.print(f"no report: {error}", highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

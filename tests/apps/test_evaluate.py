@@ -73,6 +73,28 @@ def test_it_writes_result_judgements_and_tables_and_prints_them(tmp_path, overri
 
 
 @pytest.mark.usefixtures("_oracle_for_weights")
+def test_the_report_of_the_recipe_is_brought_up_to_date(tmp_path, overrides, main, capsys):
+    own = tmp_path / "tiny"
+    main(compose(APPS / "configs", [*overrides, f"checkpoint={judge_folder(tmp_path / 'elsewhere')}"]))
+    assert not (own / "report.html").exists(), "another model's evaluation says nothing about the stages"
+    for stage, columns in (("cold_start", "Cold start"), ("grpo", "Cold start | GRPO")):
+        main(compose(APPS / "configs", [*overrides, f"checkpoint={judge_folder(own / stage / 'model')}"]))
+        results = (own / "results.md").read_text()
+        assert f"| after stage | {columns} |" in results
+        assert results.count("| All tasks | 100.0 % (80.6–100.0) |") == 2
+    assert "Right on 100.0 % of 16 held-out pairs" in (own / "report.html").read_text()
+    assert f"the stages side by side: {own / 'report.html'}" in capsys.readouterr().out
+
+    with ShardWriter(tmp_path / "other_pairs") as shards:
+        shards.write(records()[0])
+    newer = (*overrides, f"data.test={tmp_path / 'other_pairs'}", f"checkpoint={own / 'grpo' / 'model'}")
+    main(compose(APPS / "configs", list(newer)))
+    shown = capsys.readouterr().out
+    assert "no report: the stages in" in shown
+    assert EvaluationResult.load(own / "evaluation" / "grpo" / "test").rows[-1].n_total == 1
+
+
+@pytest.mark.usefixtures("_oracle_for_weights")
 def test_without_a_checkpoint_it_takes_the_newest_stage(tmp_path, overrides, main):
     judge_folder(tmp_path / "tiny" / "cold_start" / "model")
     judge_folder(tmp_path / "tiny" / "rejection_sampling" / "model")

@@ -119,9 +119,16 @@ def newest_judge(config: TrainConfig) -> str:
 
 def name_of(config: TrainConfig, checkpoint: str) -> str:
     """Where its evaluation goes: the stage, for the recipe's own models; else the words of its path."""
-    own = {str(model_folder(config, stage)): stage.value for stage in Stage}
-    own[initial_model(config, Stage.cold_start)] = BASE
-    return own.get(checkpoint.rstrip("/"), "-".join(Path(checkpoint).parts).strip("/-."))
+    return _own_names(config).get(checkpoint.rstrip("/"), "-".join(Path(checkpoint).parts).strip("/-."))
+
+
+def is_of_recipe(config: TrainConfig, checkpoint: str) -> bool:
+    return checkpoint.rstrip("/") in _own_names(config)
+
+
+def _own_names(config: TrainConfig) -> dict[str, str]:
+    stages = {str(model_folder(config, stage)): stage.value for stage in Stage}
+    return {**stages, initial_model(config, Stage.cold_start): BASE}
 
 
 def spec_of(config: TrainConfig, checkpoint: str) -> JudgeSpec:

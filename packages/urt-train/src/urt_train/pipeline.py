@@ -12,10 +12,9 @@ from urt_data import ShardFolder
 from urt_train.assessment import assess, saved_assessment
 from urt_train.config import Stage, TrainConfig
 from urt_train.order import Step, initial_model, model_folder, run_program, steps
-from urt_train.phases import PhaseCost, PhaseLog
-from urt_train.report import read_evaluations, write_report
-from urt_train.tables import brief_table, cost_table, markdown_page, print_tables, stage_tables, stage_title
-from urt_train.writing import write_whole
+from urt_train.phases import PhaseLog
+from urt_train.results import write_results
+from urt_train.tables import brief_table, print_tables, stage_title
 
 STEP_TITLES = {
     "prepare_data": "Make the data",
@@ -39,7 +38,7 @@ def run_pipeline(config: TrainConfig, *, console: Console | None = None) -> Path
         run_step(config, step, costs, console)
         if step.name in stages:
             measure_judge(config, step.name, str(model_folder(config, Stage(step.name))), costs, console)
-    return conclude(config, costs.costs, console)
+    return conclude(config, console)
 
 
 def run_step(config: TrainConfig, step: Step, costs: PhaseLog, console: Console) -> None:
@@ -78,20 +77,13 @@ def measure_judge(config: TrainConfig, name: str, checkpoint: str, costs: PhaseL
         print_tables([brief_table(f"Right on {split}", result)], console=console)
 
 
-def conclude(config: TrainConfig, costs: list[PhaseCost], console: Console) -> Path:
+def conclude(config: TrainConfig, console: Console) -> Path:
     """The tables on the console and in results.md, and the report."""
-    split = config.evaluation.splits[0]
-    tables = stage_tables(read_evaluations(config.output_dir, split=split))
-    shown = [*tables.accuracy, *tables.behaviour, cost_table(costs)]
+    results = write_results(config)
     console.print(Rule("Results", align="left"))
-    print_tables(shown, console=console)
-    introduction = f"Recipe {config.recipe}, judged on the split {split}. Right, with the 95 % interval in brackets."
-    page = markdown_page(f"Results of {config.recipe}", shown, introduction=introduction)
-    write_whole(config.output_dir / "results.md", page)
-    report = write_report(
-        config.output_dir, recipe=config.recipe, split=split, data=ShardFolder(config.data_dir(split))
-    )
-    tables = config.output_dir / "results.md"
+    print_tables(results.tables, console=console)
     # A path that is broken over two lines can't be copied.
-    console.print(f"\nreport to open in a browser: {report}\ntables: {tables}", highlight=False, soft_wrap=True)
-    return report
+    console.print(
+        f"\nreport to open in a browser: {results.report}\ntables: {results.page}", highlight=False, soft_wrap=True
+    )
+    return results.report
