@@ -140,6 +140,15 @@ def test_selected_prompts_are_those_encoded_alone(policy, records):
     assert all(torch.equal(expanded[name], tensor) for name, tensor in again.items())
 
 
+def test_whatever_learns_gets_a_gradient(policy, mixed):
+    """DDP waits for the gradient of everything that learns."""
+    policy.select_trainable(language=True, vision=True, projector=True)
+    policy.token_logprobs(group_batch(policy, mixed, group_size=2)).logprobs.sum().backward()
+    assert [name for name, part in policy.named_parameters() if part.requires_grad and part.grad is None] == []
+    policy.select_trainable(language=True, vision=False, projector=False)
+    assert not any("vision" in name for name, part in policy.named_parameters() if part.requires_grad)
+
+
 def test_the_projector_is_all_that_maps_features_to_text(policy):
     def learning(**parts: bool) -> set[str]:
         policy.select_trainable(**parts)

@@ -140,6 +140,8 @@ class Policy(nn.Module):
         tower.requires_grad_(vision)
         for part in projectors:
             part.requires_grad_(projector)
+        if (norm := getattr(tower, "post_layernorm", None)) is not None:
+            norm.requires_grad_(False)  # LLaVA's features are those before it; DDP would wait for its gradient
 
     def whole_weights(self) -> Iterator[tuple[str, Tensor]]:
         """The model's weights under their Hugging Face names, adapters folded in, one at a time. Every rank takes part."""
