@@ -61,6 +61,34 @@ def test_an_objective_wins_over_the_recipe() -> None:
     assert grpo.learning_rate == 1e-6, "what the objective does not speak of stays the recipe's"
 
 
+OBJECTIVE = ("advantages", "aggregation", "ratio", "surrogate", "clip_low", "clip_high", "kl_coef", "overlong_share", "resample_rounds")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("objective", "values"),
+    [
+        ("grpo", ("grpo", "grpo", "token", "clip", 0.2, 0.2, 0.04, 0.0, 0)),
+        ("dr_grpo", ("dr_grpo", "dr_grpo", "token", "clip", 0.2, 0.2, 0.0, 0.0, 0)),
+        ("dapo", ("grpo", "dapo", "token", "clip", 0.2, 0.28, 0.0, 0.2, 3)),
+        ("gspo", ("grpo", "grpo", "sequence", "clip", 3e-4, 4e-4, 0.0, 0.0, 0)),
+        ("cispo", ("grpo", "dapo", "token", "cispo", 1.0, 4.0, 0.0, 0.0, 0)),
+    ],
+)
+@pytest.mark.parametrize("recipe", ["tiny", "qwen3_vl_8b"])
+def test_an_objective_leaves_nothing_of_the_recipes_own(recipe: str, objective: str, values: tuple) -> None:
+    grpo = compose(CONFIGS, [f"recipe={recipe}", f"objective={objective}"]).grpo
+    assert tuple(getattr(grpo, name) for name in OBJECTIVE) == values
+
+
+@pytest.mark.parametrize("engine", ["vllm", "vllm_server"])
+def test_a_nucleus_is_refused_where_the_engine_counts_after_the_cut(engine: str) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"grpo\.top_p is 0\.95; allowed: 1\.0 with grpo\.engine={engine}, .*engine=transformers"
+    ):
+        compose(CONFIGS, ["recipe=paper_qwen2_5_vl_7b", f"engine={engine}"])
+    assert compose(CONFIGS, ["recipe=paper_qwen2_5_vl_7b", f"engine={engine}", "grpo.top_p=1"]).grpo.engine == engine
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -54,7 +54,8 @@ class StageConfig:
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this global norm; 0 leaves them as they are."""
     epochs: float = 3.0
-    """Passes over the data, unless `max_steps` ends earlier."""
+    """Length of training, in steps that would read the data once, unless `max_steps` ends earlier. With `candidates_per_prompt: 2` (GRPO)
+    each of them reads twice as much, so that an epoch is two passes."""
     max_steps: int | None = None
     """Most optimizer steps; null leaves it to `epochs`."""
     micro_batch_size: int = 1
@@ -251,6 +252,12 @@ class GRPOConfig(StageConfig):
         one_of(self, "advantages", ["grpo", "dr_grpo", "rloo"])
         one_of(self, "aggregation", ["grpo", "dapo", "dr_grpo"])
         one_of(self, "kl", ["k1", "k2", "k3"])
+        if self.top_p < 1 and self.engine is not RolloutEngine.transformers:
+            fail(
+                self,
+                "top_p",
+                f"1.0 with grpo.engine={self.engine}, whose log-probs are those after the cut; or engine=transformers",
+            )
         server_addresses(self, "vllm_servers")
         if self.engine is RolloutEngine.vllm_server and not self.vllm_servers:
             fail(
