@@ -69,7 +69,7 @@ class StepMetrics(Callback):
         metrics = {
             **module.metrics(totals),
             **{name: value / world()[1] for name, value in totals.items() if name.startswith("time/")},
-            "grad_norm": module.grad_norm,
+            **({} if module.grad_norm is None else {"grad_norm": module.grad_norm}),
             "learning_rate": module.config.learning_rate * module.learning_rate_share(trainer.global_step - 1),
             "time/step": seconds,
             "tokens_per_second": (totals["num_tokens"] + totals.get("prompt_tokens", 0.0)) / seconds,

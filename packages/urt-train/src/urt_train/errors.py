@@ -7,7 +7,7 @@ UrtError
 │   └── ServerError        one request to one vLLM server; another server may do better
 └── TrainError             training can't start or go on
     ├── MissingStageError  what an earlier stage should have written is not there; names the command that writes it
-    ├── NonFiniteError     a loss or gradient is NaN or infinite; raised before the optimizer step
+    ├── NonFiniteError     a loss or gradient is NaN or infinite; raised before the optimizer step (a gradient under DeepSpeed: behind it)
     ├── LostRankError      another process of the run is gone or hangs
     └── ParityError        engine and trainer give different log-probs to the same tokens
 """

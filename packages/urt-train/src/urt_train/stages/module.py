@@ -35,7 +35,8 @@ class StageModule(LightningModule, ABC):
         self.num_steps = num_steps
         self.sums: dict[str, float] = {}
         """What the micro-batches of a step add up to; whoever logs a step takes and clears it."""
-        self.grad_norm = 0.0
+        self.grad_norm: float | None = None
+        """Of the last optimizer step, before clipping; None where DeepSpeed does not tell."""
         self.frozen: tuple[Policy, ...] = ()
         """Policies that do not learn. In a tuple, because a module would be saved and wrapped with the policy."""
         self.is_sharded = False
@@ -136,18 +137,32 @@ class StageModule(LightningModule, ABC):
         )
 
     def configure_gradient_clipping(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
-        """Runs between the last backward pass and the optimizer step. DeepSpeed clips by itself, to `gradient_clip_val`."""
+        """Runs between the last backward pass and the optimizer step; DeepSpeed clips inside of its step, to `gradient_clip_val`."""
         if self.trainer.strategy.handles_gradient_accumulation:
             return
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.max_grad_norm or math.inf)
         self.grad_norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)  # pyright: ignore
         if not math.isfinite(self.grad_norm):
-            raise NonFiniteError(
-                f"the gradient's norm is {self.grad_norm} in optimizer step {self.global_step + 1}; nothing was updated. The last"
-                " checkpoint is good; if the same command comes here again, start anew: ckpt_path=null and a lower"
-                f" {self.config.path}.learning_rate"
-            )
+            self._refuse_gradient("nothing was updated")
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        """DeepSpeed is asked for the norm behind its step, which is when it knows it; what is not finite it writes as inf, nan or -1."""
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        strategy: Any = self.trainer.strategy
+        if not strategy.handles_gradient_accumulation:
+            return
+        norm = strategy.deepspeed_engine.get_global_grad_norm()
+        self.grad_norm = None if norm is None else float(norm)
+        if self.grad_norm is not None and not 0 <= self.grad_norm < math.inf:
+            self._refuse_gradient("DeepSpeed told it behind its step, the weights of now may be spoilt")
+
+    def _refuse_gradient(self, consequence: str) -> None:
+        raise NonFiniteError(
+            f"the gradient's norm is {self.grad_norm} in optimizer step {self.global_step + 1}; {consequence}. The last"
+            " checkpoint is good; if the same command comes here again, start anew: ckpt_path=null and a lower"
+            f" {self.config.path}.learning_rate"
+        )
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         batch = batch.batch if isinstance(batch, Sealed) else batch
