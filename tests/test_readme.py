@@ -1,10 +1,13 @@
 """What README and docs say is there is there: links, make targets, commands, examples."""
 
+import importlib.util
+import json
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -22,15 +25,19 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
-def commands(first_word: str) -> list[list[str]]:
-    """The command lines of all pages that start with this word, without the pages' remarks behind `#`."""
+def command_lines() -> list[list[str]]:
+    """The words of each command line of all pages, without the pages' remarks behind `#`."""
     lines = [
         shlex.split(line, comments=True)
         for page in PAGES
         for block in blocks(page, "bash")
         for line in block.replace("\\\n", " ").splitlines()
     ]
-    return [line for line in lines if line and line[0] == first_word]
+    return [line for line in lines if line]
+
+
+def commands(first_word: str) -> list[list[str]]:
+    return [line for line in command_lines() if line[0] == first_word]
 
 
 def config_commands() -> list[tuple[str, tuple[str, ...]]]:
@@ -74,6 +81,48 @@ def test_a_command_names_a_program_and_valid_settings(program: str, overrides: t
         assert sources.get(settings["data"])
     else:
         compose(ROOT / "apps" / "configs", list(overrides))
+
+
+def test_what_is_installed_is_there_with_its_extras() -> None:
+    asked = sorted({word for line in commands("pip") for word in line[2:] if not word.startswith("-")})
+    assert any("[" in word for word in asked)
+    for word in asked:
+        found = re.fullmatch(r"(?:packages/)?(urt-\w+)(?:\[([\w,]+)\])?", word)
+        if found is None:
+            assert (ROOT / word).is_file(), word
+            continue
+        project = tomllib.loads((ROOT / "packages" / found[1] / "pyproject.toml").read_text(encoding="utf-8"))
+        extras = set(found[2].split(",")) if found[2] else set()
+        assert extras <= project["project"]["optional-dependencies"].keys(), word
+
+
+def served_folders() -> list[tuple[str, dict[str, str]]]:
+    """(model folder, flags) of every `vllm serve`."""
+    found = []
+    for line in command_lines():
+        words = line[line.index("vllm") :] if "vllm" in line else []
+        if words[1:2] == ["serve"]:
+            found.append((words[2], dict(zip(words[3::2], words[4::2], strict=True))))
+    return found
+
+
+def test_vllm_serves_a_judge_as_its_recipe_shows_it() -> None:
+    package = importlib.util.find_spec("vllm")
+    known = Path(str(package.origin)).with_name("engine") / "arg_utils.py" if package else None
+    served = served_folders()
+    assert len(served) >= 2
+    for folder, flags in served:
+        config = compose(ROOT / "apps" / "configs", [f"recipe={Path(folder).parts[1]}"])
+        judge, grpo = config.judge, config.grpo
+        size = {"shortest_edge": judge.min_pixels, "longest_edge": judge.max_pixels}
+        assert json.loads(flags["--mm-processor-kwargs"]) == {"size": size}
+        assert json.loads(flags["--limit-mm-per-prompt"]) == {"image": 2 * judge.num_frames, "video": 0}
+        assert int(flags["--max-model-len"]) >= grpo.max_prompt_tokens + grpo.max_completion_tokens
+        assert config.evaluation.max_completion_tokens <= grpo.max_completion_tokens
+        assert flags["--dtype"] == config.served_dtype
+        if known is not None:  # vLLM itself takes longer to import than all of this file
+            text = known.read_text(encoding="utf-8")
+            assert [flag for flag in flags if flag != "--port" and f'"{flag}"' not in text] == []
 
 
 def example(first_use: str) -> str:

@@ -11,9 +11,11 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from urt_core import Scorer
+from urt_core import Dialect, JudgeSpec, Scorer
+from urt_core.calibration import Calibration
 from urt_core.cli import main
 from urt_core.cli.arguments import build_parser
+from urt_core.comparison import ProbabilityMethod
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.engines.scripted_endpoint import ScriptedEndpoint, chat_reply
 from urt_core.server import create_app
@@ -22,11 +24,21 @@ PAGE = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="u
 COMMANDS = [
     shlex.split(line)
     for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
-    for line in block.splitlines()
+    for line in block.replace("\\\n", " ").splitlines()
     if line.strip()
 ]
 EXAMPLE = re.compile(r"```python\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
-URL, FOLDER = "http://localhost:8000/v1", "outputs/tiny/grpo/model"
+URL, FOLDER, SERVED_FOLDER = "http://localhost:8000/v1", "outputs/tiny/grpo/model", "outputs/qwen3_vl_8b/grpo/model"
+SPEC = JudgeSpec(
+    dialect=Dialect.V2,
+    dimensions={},
+    min_pixels=65536,
+    max_pixels=262144,
+    num_frames=8,
+    stage="grpo",
+    base="base",
+    max_completion_tokens=2048,
+)
 JUDGEMENT = """<think>
 1. Semantic consistency: Image 1 ({0}/10) - as asked; Image 2 ({1}/10) - as asked
 2. Aesthetics: Image 1 (7/10) - sharp; Image 2 (7/10) - sharp
@@ -40,13 +52,25 @@ Image 2: {1}+7+8={3}
 
 def judge(request):
     """Prefers the redder image."""
-    urls = [part["image_url"]["url"] for part in request.json["messages"][0]["content"] if part["type"] == "image_url"]
+    content, model = request.json["messages"][0]["content"], request.json["model"]
+    is_v2 = any("careful and impartial" in part.get("text", "") for part in content)
+    # A judge of dialect v2, served as a folder or under a name of its own, must be asked as its judge.json says.
+    assert (model, is_v2) in {("judge", False), ("judge", True), (SERVED_FOLDER, True)}
+    if is_v2:
+        assert request.json["max_tokens"] == 2048
+    urls = [part["image_url"]["url"] for part in content if part["type"] == "image_url"]
     images = [Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))) for url in urls]
     if len(images) == 1:
         return chat_reply("Alignment Score (1-5): 4\nCoherence Score (1-5): 4\nStyle Score (1-5): 4")
     red = [image.tobytes()[0] for image in images]  # of the first pixel
     first, second = (9, 4) if red[0] > red[1] else (4, 9)
-    return chat_reply(JUDGEMENT.format(first, second, first + 15, second + 15, 1 if first > second else 2))
+    text = JUDGEMENT.format(first, second, first + 15, second + 15, 1 if first > second else 2)
+    return chat_reply(in_blocks(text) if is_v2 else text, model=model)
+
+
+def in_blocks(text: str) -> str:
+    """The judgement in the shape of dialect v2."""
+    return re.sub(r"(\d\. .*?): (Image 1 .*?); (Image 2 .*)", r"\1:\n    \2;\n    \3", text)
 
 
 @pytest.fixture
@@ -58,13 +82,22 @@ def endpoint(tmp_path, monkeypatch):
         Image.new("RGB", (64, 64), (shade, 0, 0)).save(tmp_path / "images" / f"{name}.png")
     row = {"task": "image_generation", "text": "a red car", "first": "images/a.png", "second": "images/b.png"}
     (tmp_path / "pairs.jsonl").write_text(json.dumps(row) + "\n")
+    (tmp_path / SERVED_FOLDER).mkdir(parents=True)
+    SPEC.save(tmp_path / SERVED_FOLDER)
+    Calibration(method=ProbabilityMethod.LOGPROB, points=((0.1, 0.2), (0.9, 0.8))).save("calibration.json")
     (tmp_path / "judgement.txt").write_text(JUDGEMENT.format(9, 4, 24, 19, 1))
     with ScriptedEndpoint(script=judge) as running:
         yield running
 
 
 def test_the_page_has_what_is_tested_here():
-    assert {command[0] for command in COMMANDS} == {"urt", "curl"}
+    assert {command[0] for command in COMMANDS} == {
+        "urt",
+        "curl",
+        "pip",
+        "source",
+        "vllm",
+    }  # the last: tests/test_readme.py
     assert {command[1] for command in COMMANDS if command[0] == "urt"} == {"compare", "rank", "score", "parse", "serve"}
     assert len(EXAMPLE.findall(PAGE)) == PAGE.count("```python") == 2
 
@@ -80,7 +113,7 @@ def test_commands(command, endpoint, capsys):
         judged_elsewhere[at : at + 1] = ["judge", "--dialect", "v1", "--base-url", endpoint.base_url]
     assert main(judged_elsewhere) == 0, capsys.readouterr().err
     if "--output" in command:
-        assert json.loads(Path("results.jsonl").read_text())["preference"] == "first"
+        assert json.loads(Path(command[command.index("--output") + 1]).read_text())["preference"] == "first"
 
 
 def test_the_request_with_curl():
