@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("urt_core", "urt_data", "urt_kernels", "urt_train")
@@ -61,6 +63,24 @@ def test_imports_run_one_way(package: str) -> None:
         if (wrong := sorted(imports(path) & forbidden))
     }
     assert not offences, f"{package} may import only {sorted(MAY_IMPORT[package])} of its siblings"
+
+
+def test_what_several_packages_need_has_one_floor_which_the_tested_set_meets() -> None:
+    """torch 2.11 and transformers 5.16 are the oldest that the project has been used with, vLLM 0.32 the only one."""
+    floors: dict[str, set[str]] = {}
+    for package in PACKAGES:
+        declared = tomllib.loads((source_of(package).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+        project = declared["project"]
+        for group in (project["dependencies"], *project.get("optional-dependencies", {}).values()):
+            for requirement in map(Requirement, group):
+                floors.setdefault(requirement.name, set()).add(str(requirement.specifier))
+    assert {name: sorted(found) for name, found in floors.items() if len(found) > 1} == {}
+    assert (floors["torch"], floors["transformers"], floors["vllm"]) == ({">=2.11"}, {">=5.16"}, {">=0.32"})
+    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            name, version = line.split("==")
+            for floor in floors.get(name.removesuffix("-cpu"), ()):
+                assert SpecifierSet(floor).contains(version), f"{name} {version} is tested, {floor} is asked for"
 
 
 def test_an_app_imports_no_other_app() -> None:
