@@ -18,6 +18,7 @@ from urt_train.config import (
     DataConfig,
     GRPOConfig,
     JudgeConfig,
+    LoraConfig,
     ModelConfig,
     RejectionSamplingConfig,
     Stage,
@@ -241,6 +242,18 @@ def test_a_judge_of_another_dialect_is_refused(config):
         CheckpointError, match=r"is a judge of dialect v1, this run trains dialect v2; set judge\.dialect=v1"
     ):
         run_stage(other)
+
+
+def test_weights_that_would_lose_their_updates_are_refused(config):
+    for model in (
+        ModelConfig(base=config.model.base),
+        ModelConfig(base=config.model.base, lora=LoraConfig(rank=2), train_vision=True),
+    ):
+        model.dtype = "bfloat16"
+        with pytest.raises(
+            ConfigError, match=r"model\.dtype is bfloat16, in which trained weights would lose their updates; allowed"
+        ):
+            run_stage(replace(config, stage=Stage.cold_start, model=model))
 
 
 def test_a_broken_checkpoint_is_refused(config, tmp_path):

@@ -12,7 +12,7 @@ from rich.console import Console
 from urt_core import Dialect, JudgeSpec, Task
 from urt_core.engines import Engine
 from urt_core.engines.image_slots import require_vllm
-from urt_core.errors import CheckpointError
+from urt_core.errors import CheckpointError, ConfigError
 from urt_core.judge import FILE_NAME as JUDGE_FILE
 from urt_data import Mixture, MixtureItem, PreferenceStream, ShardFolder
 from urt_train.callbacks import RolloutLog, RoundCheckpoints, StepMetrics
@@ -42,6 +42,7 @@ SERVED_WEIGHTS = "served_weights"
 def run_stage(config: TrainConfig, *, console: Console | None = None) -> Path:
     """Train `config.stage` and export its judge. An interrupted run of the same settings goes on; a finished one is left alone."""
     console = console or Console(stderr=True)
+    _refuse_rounded_weights(config)
     quiet()
     seed_everything(config.seed, verbose=False)
     model_hash = folder_hash(initial_model(config, config.stage))
@@ -195,6 +196,16 @@ def resume_from(config: TrainConfig, folder: Path, *, num_processes: int) -> Pat
             f" (torchrun --nproc-per-node, or trainer.devices and trainer.num_nodes), or lose that run with ckpt_path=null"
         )
     return found / STATE
+
+
+def _refuse_rounded_weights(config: TrainConfig) -> None:
+    """Neighbours of 0.02 in bfloat16 are 1e-4 apart: Adam's steps of 1e-6 would be rounded away. Adapters are kept in float32."""
+    model = config.model
+    if model.dtype == "bfloat16" and (not model.lora.rank or model.train_vision or model.train_projector):
+        raise ConfigError(
+            "model.dtype is bfloat16, in which trained weights would lose their updates; allowed: model.dtype=float32 (with"
+            " trainer.precision=bf16-mixed it computes in bfloat16), or model.lora.rank above 0 and nothing else that learns"
+        )
 
 
 def _refuse_other_judge(initial: str, spec: JudgeSpec) -> None:

@@ -177,7 +177,7 @@ class GRPOConfig(StageConfig):
     generation_batch_size: int = 32
     """Prompts of one generation call on one device; with `engine: vllm_server`, groups in flight on one server."""
     engine: RolloutEngine = RolloutEngine.transformers
-    """transformers (the live weights), vllm (in the same process, on one device) or vllm_server (over HTTP); the last two are handed the
+    """transformers (the live weights), vllm (in each process, on its device) or vllm_server (over HTTP); the last two are handed the
     weights before each rollout."""
     vllm_cache_gib: float = 4.0
     """With `engine: vllm`, memory of its key-value cache in GiB."""
@@ -229,7 +229,7 @@ class GRPOConfig(StageConfig):
     parity_every: int = 50
     """Rollouts between checks that engine and trainer agree on the log-probs of fixed prompts; the first is always checked, 0 never."""
     parity_limit: float = 1.02
-    """Largest mean of exp(|difference|) that counts as agreement."""
+    """Largest mean of exp(|difference|) that counts as agreement: 1.02 in float32, 1.05 is usual for images in bfloat16 (NeMo-RL)."""
 
     def __post_init__(self) -> None:
         StageConfig.__post_init__(self)
