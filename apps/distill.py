@@ -1,4 +1,10 @@
-"""Ask a teacher for the judgements that the cold start imitates: python apps/distill.py [teacher=openai distill.model=...]"""
+"""Ask a teacher about labelled pairs and keep the judgements whose verdict is the label: what the cold start imitates.
+
+    python apps/distill.py recipe=qwen3_vl_8b data.train=<folder of shards> distill.model=gpt-4o
+    python apps/distill.py recipe=qwen3_vl_8b data.train=<folder of shards> distill.base_url=http://localhost:8000/v1 distill.model=<name>
+
+What was answered is kept: started again, it asks only about the rest.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""Measure a judge on held-out pairs: python apps/evaluate.py checkpoint=<model folder> [data.test=<folder of shards>]
+"""Measure a judge on held-out pairs.
+
+    python apps/evaluate.py recipe=qwen3_vl_8b data.test=<folder of shards>      the newest stage of the recipe
+    python apps/evaluate.py checkpoint=<model folder> data.test=<folder of shards>
 
 Of a recipe's own stages it brings results.md and report.html up to date.
 """

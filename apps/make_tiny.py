@@ -1,7 +1,9 @@
-"""Make the embedded base model again from its seed: `make base`.
+"""Make the embedded base model again from its seed; `make base` runs all three parts.
 
-Its three parts are recipe=tiny_base, from random weights, then tiny_reading and tiny_unasked, each from where the one before it
-ended. The result lies in outputs/tiny_unasked/cold_start/model; the committed copy of it is assets/tiny.
+    python apps/make_tiny.py recipe=tiny_base | tiny_reading | tiny_unasked
+
+The first begins with random weights, the others where the one before ended. The result lies in outputs/tiny_unasked/cold_start/model;
+the committed copy of it is assets/tiny.
 """
 
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""Run a whole recipe: data, teacher, the three stages, an evaluation before and after each, the report: python apps/pipeline.py
+"""Run a whole recipe: data, teacher, the three stages, an evaluation before and after each, the report.
+
+    python apps/pipeline.py [recipe=tiny]
 
 Started again, it goes on where it stopped: what is finished under the same settings is kept.
 """

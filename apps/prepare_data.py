@@ -1,8 +1,10 @@
 """Make or convert labelled pairs into shards.
 
-python apps/prepare_data.py data=sprites                                              the embedded world, every split of the recipe
-python apps/prepare_data.py data=hpdv3 input=downloads/HPDv3 output=data/hpdv3        a downloaded set; docs/sources.md lists them
-python apps/prepare_data.py data=generic input=pairs.csv output=data/mine columns.text=prompt columns.first=image_a columns.second=image_b
+    python apps/prepare_data.py data=sprites
+    python apps/prepare_data.py data=hpdv3 input=downloads/HPDv3 output=data/hpdv3
+    python apps/prepare_data.py data=generic input=pairs.csv output=data/mine columns.text=prompt columns.first=image_a columns.second=image_b
+
+The first makes every split of the recipe in the embedded world; the others convert a downloaded set (docs/sources.md lists them) or a table.
 """
 
 import sys

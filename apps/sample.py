@@ -1,4 +1,10 @@
-"""Judge the pool and write the accepted and the hard shard, without training on them: python apps/sample.py recipe=tiny"""
+"""Judge the pool and write the accepted and the hard shard, without training on them.
+
+    python apps/sample.py recipe=tiny
+    torchrun --nproc-per-node 8 apps/sample.py recipe=qwen3_vl_8b data.pool=<folder of shards>
+
+It is the first half of stage=rejection_sampling, which then finds both shards.
+"""
 
 from dataclasses import replace
 from pathlib import Path

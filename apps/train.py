@@ -1,4 +1,11 @@
-"""Run one training stage of a recipe: python apps/train.py stage=cold_start|rejection_sampling|grpo (--help for the rest)."""
+"""Run one training stage of a recipe.
+
+    python apps/train.py stage=cold_start | rejection_sampling | grpo
+    python apps/train.py stage=grpo grpo.group_size=4 grpo.learning_rate=1e-5
+    torchrun --nproc-per-node 8 apps/train.py recipe=qwen3_vl_8b stage=grpo data.train=<folder of shards>
+
+An interrupted stage goes on where it was stopped; a finished one is left alone.
+"""
 
 from pathlib import Path
 

@@ -149,6 +149,19 @@ def test_flex_is_refused_where_it_cannot_serve(beside: str, message: str) -> Non
         compose(CONFIGS, [beside, "model.attention=flex"])
 
 
+def test_the_meaning_of_a_field_is_one_text():
+    """Its docstring may go over several lines in the source."""
+    meanings = [line.strip() for line in describe().split("\n") if line.startswith("    ")]
+    assert not [line for line in meanings if "  " in line]
+
+
+def test_an_unknown_set_is_answered_with_the_sources():
+    with pytest.raises(
+        ConfigError, match=r"data is 'hpdv9'; allowed: shards, sprites; .*source is one of: evalmuse, .*hpdv3, "
+    ):
+        compose(CONFIGS, ["data=hpdv9"])
+
+
 def test_every_field_is_documented():
     lines = describe().split("\n")
     undocumented = [name for name, meaning in pairwise(lines) if " = " in name and not meaning.strip()]

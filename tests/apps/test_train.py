@@ -1,5 +1,6 @@
 """The program as a user starts it: help, one-line errors before torch is imported, exit codes."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def run(*arguments: str, code: str | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *(["-c", code] if code else [str(ROOT / "apps" / "train.py")]), *arguments]
+def run(*arguments: str, code: str | None = None, name: str = "train") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *(["-c", code] if code else [str(ROOT / "apps" / f"{name}.py")]), *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300, check=False)
 
 
@@ -25,6 +26,22 @@ def test_help_names_stages_groups_and_fields():
         "group_size:",
     ):
         assert words in done.stdout
+
+
+PROGRAMS = sorted(path.stem for path in (ROOT / "apps").glob("*.py") if "@program(" in path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_program_shows_how_it_is_started(name):
+    text = ast.get_docstring(ast.parse((ROOT / "apps" / f"{name}.py").read_text(encoding="utf-8"))) or ""
+    assert f"python apps/{name}.py" in text
+
+
+def test_help_is_the_programs_own():
+    done = run("--help", name="sample")
+    assert done.stdout.startswith("Judge the pool and write the accepted and the hard shard")
+    assert "\n    python apps/sample.py recipe=tiny\n" in done.stdout
+    assert "  python apps/sample.py --fields grpo " in done.stdout
 
 
 def test_fields_say_what_they_mean():

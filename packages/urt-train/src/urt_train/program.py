@@ -40,10 +40,10 @@ def program(
 ) -> Callable[[Run], Callable[..., None]]:
     """Make a function of a config into the main function of a program: `@program(Path(__file__).parent / "configs")`.
 
+    The docstring of its file heads what `--help` says.
     `is_single`: it does its work in one process; several would do the same work and write the same files.
     `main()` reads the command line; `main(config)` is the function itself, for a program that runs others.
     """
-    ConfigStore.instance().store(name="train_schema", node=TrainConfig)
 
     def decorate(run: Run) -> Callable[..., None]:
         @hydra.main(version_base="1.3", config_path=str(config_dir.resolve()), config_name=config_name)
@@ -63,6 +63,7 @@ def program(
             overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
             if len(overrides) == len(sys.argv) - 1:  # flags such as --help and --info are Hydra's own business
                 exit_on_error(lambda: compose(config_dir, overrides, config_name=config_name))
+            register(name=Path(sys.argv[0]).name, text=run.__globals__.get("__doc__") or "")
             from_command_line()
 
         return main
@@ -78,9 +79,15 @@ def refuse_several_processes() -> None:
         )
 
 
+def register(*, name: str = "", text: str = "") -> None:
+    """What `train.yaml` takes from here: the schema of its fields, and who asks for help."""
+    ConfigStore.instance().store(name="train_schema", node=TrainConfig)
+    ConfigStore.instance().store(group="hydra/help", name="program", node={"app_name": name, "header": text.strip()})
+
+
 def compose(config_dir: Path, overrides: list[str], *, config_name: str = "train") -> TrainConfig:
     """The config that a command line means: `compose(Path("apps/configs"), ["stage=grpo", "grpo.group_size=4"])`."""
-    ConfigStore.instance().store(name="train_schema", node=TrainConfig)
+    register()
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir.resolve())):
         try:
             composed = hydra.compose(config_name=config_name, overrides=overrides)
@@ -111,13 +118,23 @@ def _explain(error: Exception) -> str:
         r"Could not find '([^']*)'.*?Available options in '([^']*)':(.*?)(?:Config search path|$)", text, re.DOTALL
     ):
         group = match[2]
-        return f"{group} is {match[1].removeprefix(group + '/')!r}; allowed: {', '.join(match[3].split())}"
+        allowed = f"{group} is {match[1].removeprefix(group + '/')!r}; allowed: {', '.join(match[3].split())}"
+        return allowed + (_published_sets() if group == "data" else "")
     name = _first(r"full_key: (\S+)", text)
     if match := re.search(r"Invalid value '([^']*)', expected one of \[(.*?)\]", text):
         return f"{name} is {match[1]!r}; allowed: {match[2]}"
     if match := re.search(r"Value '([^']*)' of type '(\w+)' could not be converted to (\w+)", text):
         return f"{name} is {match[1]!r}; allowed: {_PLAIN.get(match[3], match[3])}"
     return re.sub(r"\s+", " ", text.split("full_key")[0]).strip() + (f" ({name})" if name else "")
+
+
+def _published_sets() -> str:
+    from urt_data.sources import SOURCES
+
+    return (
+        "; a published set is converted first, by apps/prepare_data.py data=<source> input=<folder> output=<folder>, where source is one of:"
+        f" {', '.join(sorted(SOURCES))}"
+    )
 
 
 _PLAIN = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}

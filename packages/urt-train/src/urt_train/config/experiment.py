@@ -57,7 +57,7 @@ class TrainConfig:
     stage: Stage = Stage.cold_start
     """Stage that apps/train.py runs."""
     checkpoint: str | None = None
-    """Model folder for apps/evaluate.py and apps/sample.py; null takes the newest stage's of this recipe."""
+    """Model folder that apps/evaluate.py measures; null takes the newest stage's of this recipe."""
     ckpt_path: str | None = "auto"
     """Where to go on: auto (the newest complete checkpoint of this stage, if any), a checkpoint folder, or null (start anew)."""
     run_missing: bool = False

@@ -47,5 +47,6 @@ def _meanings(schema: type) -> dict[str, str]:
             if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
                 is_text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
                 if is_text:
-                    meanings[statement.target.id] = str(below.value.value)  # pyright: ignore[reportAttributeAccessIssue]
+                    text = str(below.value.value)  # pyright: ignore[reportAttributeAccessIssue]
+                    meanings[statement.target.id] = " ".join(text.split())
     return meanings
