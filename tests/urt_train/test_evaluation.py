@@ -187,7 +187,7 @@ def test_an_interrupted_save_is_not_taken_for_a_result(tmp_path, monkeypatch):
     def full_disk(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("urt_train.writing.os.replace", full_disk)
+    monkeypatch.setattr("urt_core.atomic.os.replace", full_disk)
     with pytest.raises(DataError, match=r"judgements\.jsonl can't be written \(No space left on device\)"):
         result.save(tmp_path)
     with pytest.raises(DataError, match=r"result\.json is missing"):

@@ -135,7 +135,7 @@ def test_an_error_of_a_writing_thread_reaches_the_caller(tmp_path, bad):
     with pytest.raises(MediaError, match=r"nowhere\.png"):
         write(tmp_path / "pairs", records(), samples_per_shard=60, num_threads=2)
     assert not list((tmp_path / "pairs").glob("*manifest*"))
-    assert not list((tmp_path / "pairs").glob(".tmp-*"))
+    assert not list((tmp_path / "pairs").glob("*.partial"))
 
 
 @pytest.mark.parametrize("name", ["a.pyd", "a.pth", "a", "a.json", "a.tar"])

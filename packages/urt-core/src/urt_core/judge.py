@@ -1,12 +1,12 @@
 """What a trained judge needs to be asked the way it was trained: `judge.json` beside its weights."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, fields
 from os import PathLike
 from pathlib import Path
 from typing import Self
 
+from urt_core.atomic import write_atomically
 from urt_core.errors import CheckpointError, ConfigError
 from urt_core.prompts.prompt import Dialect
 
@@ -58,9 +58,7 @@ class JudgeSpec:
     def save(self, folder: str | PathLike[str]) -> Path:
         """Writes `judge.json` into an existing folder, whole or not at all."""
         path = Path(folder) / FILE_NAME
-        unfinished = path.with_suffix(".json.tmp")
-        unfinished.write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(unfinished, path)
+        write_atomically(path, (json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n").encode())
         return path
 
     @classmethod

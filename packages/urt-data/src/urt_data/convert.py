@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from urt_core.atomic import temporary_path
 from urt_core.errors import DataError
 from urt_core.records import PreferenceRecord
 from urt_data.shards import ShardWriter
-from urt_data.shards.atomic import temporary_path
 from urt_data.sources import RowError
 
 REJECTED_NAME = "rejected.jsonl"

@@ -17,11 +17,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from urt_core.atomic import publish, temporary_path
 from urt_core.errors import ConfigError
 from urt_core.prompts import Dialect, render, verdict_text
 from urt_core.records import Media, Preference, PreferenceRecord
 from urt_data.errors import DataError
-from urt_data.shards.atomic import publish, temporary_path
 from urt_data.sources.official import EMBEDDED_RECORD
 
 ROLES = ("first", "second", "media")

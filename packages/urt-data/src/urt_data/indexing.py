@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from urt_core.atomic import write_atomically
 from urt_data.errors import SampleError, ShardError
 from urt_data.repeats import SeenRecords
-from urt_data.shards.atomic import write_atomically
 from urt_data.shards.index import MANIFEST_NAME, Manifest, ShardEntry
 from urt_data.shards.open_shard import index_path
 from urt_data.shards.sample import from_members

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from urt_core.atomic import write_atomically
 from urt_core.engines import Status
 from urt_core.errors import DataError
 
@@ -100,6 +101,4 @@ class ResultFile:
         counts = Counter(map(str, self.statuses.values()))
         manifest = {"settings": self.settings, "finished": finished, "num_results": len(self.statuses)}
         manifest |= {"statuses": dict(sorted(counts.items())), "failure_rate": self.failure_rate}
-        partial = self.manifest_path.with_name(self.manifest_path.name + ".partial")
-        partial.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(partial, self.manifest_path)
+        write_atomically(self.manifest_path, (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
+from urt_core.atomic import publish, temporary_path, write_atomically
 from urt_core.records import PreferenceRecord
-from urt_data.shards.atomic import publish, temporary_path, write_atomically
 from urt_data.shards.index import INDEX_SUFFIX, ShardEntry
 from urt_data.shards.sample import to_members
 from urt_data.shards.summary import ShardSummary

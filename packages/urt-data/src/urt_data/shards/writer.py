@@ -7,10 +7,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from urt_core.atomic import remove_temporaries, write_atomically
 from urt_core.records import PreferenceRecord
 from urt_data.errors import ShardError
 from urt_data.repeats import SeenRecords
-from urt_data.shards.atomic import remove_temporaries, write_atomically
 from urt_data.shards.background import BackgroundShard
 from urt_data.shards.index import MANIFEST_NAME, Manifest, ShardEntry
 from urt_data.shards.open_shard import OpenShard, index_path
