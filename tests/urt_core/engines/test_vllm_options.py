@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from urt_core import Scorer
+from urt_core import SamplingParams, Scorer
 from urt_core.cli import main
-from urt_core.engines.vllm import VLLMEngine
+from urt_core.engines.vllm import VLLMEngine, request_seed
 from urt_core.errors import ConfigError, EngineError
 from urt_core.media import MediaPolicy
 
@@ -84,6 +84,13 @@ def test_other_engines_say_which_options_they_have(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["serve", *endpoint, "--engine-option", "dtype"])
     assert "'dtype' is not NAME=VALUE" in capsys.readouterr().err
+
+
+def test_completions_of_a_call_have_seeds_of_their_own():
+    sampling = SamplingParams(seed=2**63 - 6, num_completions=4)
+    first = [seed for seed in (request_seed(sampling, index) for index in range(3)) if seed is not None]
+    assert first == [2**63 - 6, 2**63 - 2, 2]
+    assert request_seed(SamplingParams(num_completions=4), 3) is None
 
 
 def test_transformers_takes_the_type_of_the_folder_or_the_one_that_is_asked_for():

@@ -13,6 +13,7 @@ from urt_core import Completion, Prompt, SamplingParams
 from urt_core.engines import FinishReason, Usage
 from urt_core.engines.chat import FINISH_REASONS, image_urls, request_body
 from urt_core.engines.encoding import IMAGE_TOKEN, chat_text, check_special_tokens, expand_image_tokens
+from urt_core.engines.vllm import request_seed
 from urt_core.errors import EngineError
 from urt_core.media import PromptFrames, prompt_frames
 from urt_core.streaming import BACKGROUND, stream_map
@@ -109,8 +110,7 @@ class ServedVLLM:
         body = request_body(prompt, urls, sampling, model=server.model, max_tokens_name="max_completion_tokens")
         body |= self.settings
         if sampling.seed is not None:
-            # vLLM counts a seed up over the completions of a request; here over those of all requests, so equal prompts differ.
-            body["seed"] = (sampling.seed + index * sampling.num_completions) % 2**63
+            body["seed"] = request_seed(sampling, index)
         answer = await server.call("POST", "/v1/chat/completions", body=body)
         check_prompt(answer, self._prompt_ids(prompt, frames), where=f"{server}: prompt {prompt.key!r}")
         choices = read_choices(answer, num_completions=sampling.num_completions, where=str(server))

@@ -115,17 +115,14 @@ class VLLMEngine:
         return request | {"multi_modal_data": {"image": images}} if images else request
 
     def _sampling(self, sampling: SamplingParams, index: int) -> Any:
-        """vLLM counts a seed up over the completions of a request; here over those of all requests, so equal prompts differ."""
         import vllm
-
-        seed = None if sampling.seed is None else sampling.seed + index * sampling.num_completions
 
         return vllm.SamplingParams(
             n=sampling.num_completions,
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             max_tokens=sampling.max_tokens,
-            seed=seed,
+            seed=request_seed(sampling, index),
             logprobs=0 if sampling.logprobs else None,
             logit_bias=dict.fromkeys(self.bad_words_ids, -100.0),
             skip_special_tokens=True,
@@ -153,6 +150,16 @@ class VLLMEngine:
             token_texts=texts,
             usage=Usage(prompt_tokens=len(output.prompt_token_ids) if first else 0, completion_tokens=len(token_ids)),
         )
+
+
+def request_seed(sampling: SamplingParams, index: int) -> int | None:
+    """vLLM counts a seed up over the completions of a request; here over those of all requests, so equal prompts differ.
+
+    >>> request_seed(SamplingParams(seed=7, num_completions=4), 2)
+    15
+    """
+    # Its API takes seeds of 63 bits.
+    return None if sampling.seed is None else (sampling.seed + index * sampling.num_completions) % 2**63
 
 
 def one_line(error: BaseException) -> str:
