@@ -18,17 +18,9 @@ from urt_train.program import program
 
 @program(Path(__file__).parent / "configs", is_single=True)
 def main(config: TrainConfig) -> None:
-    from urt_data import ShardWriter
-    from urt_data.sprites import build_split
+    from urt_train.preparation import make_pairs
 
-    for split, counts in config.data.counts.items():
-        folder = config.data_dir(split)
-        with ShardWriter(
-            folder, metadata={"source": "sprites", "split": split, "seed": config.seed}, overwrite=True
-        ) as shards:
-            for record in build_split(split, counts, seed=config.seed):
-                shards.write(record)
-        print(f"{sum(counts.values()):,} {split} pairs in {folder}")
+    make_pairs(config)
 
 
 def convert_source(arguments: list[str]) -> None:

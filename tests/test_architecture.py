@@ -83,6 +83,44 @@ def test_what_several_packages_need_has_one_floor_which_the_tested_set_meets() -
                 assert SpecifierSet(floor).contains(version), f"{name} {version} is tested, {floor} is asked for"
 
 
+COMPUTED = {
+    "urt-core/src/urt_core/__init__.py": "its own modules, when a name is first used",
+    "urt-core/src/urt_core/engines/openai.py": "the HTTP library that openai itself is built on",
+    "urt-kernels/src/urt_kernels/benchmark/peers.py": "implementations to compare with",
+    "urt-train/src/urt_train/machine.py": "third-party classes from an allow-list",
+}
+"""Files that import a module whose name they compute, and which."""
+
+
+def imports_by_text(tree: ast.AST) -> set[str]:
+    """The top-level names of modules that are imported by a string; "?" where it does not begin with a name written there."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in {"import_module", "__import__"}:
+            name = ast.unparse(node.args[0])
+            written = re.match(r"'([\w.]+)'|f'(\w+)\.", name)
+            names.add((written[1] or written[2]).split(".")[0] if written else "?")
+    return names
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_an_import_by_text_runs_the_same_way(package: str) -> None:
+    """Programs are modules too: a library that imports one by name would run its own users."""
+    programs = {path.stem for path in (ROOT / "apps").glob("*.py")}
+    forbidden = ({*PACKAGES, "apps", "tests", *programs, "?"} - {package}) - MAY_IMPORT[package]
+    found = {
+        str(path.relative_to(ROOT / "packages")): imports_by_text(ast.parse(path.read_text(encoding="utf-8")))
+        for path in source_of(package).rglob("*.py")
+    }
+    offences = {name: names & forbidden - ({"?"} if name in COMPUTED else set()) for name, names in found.items()}
+    assert not {name: wrong for name, wrong in offences.items() if wrong}
+
+
+def test_imports_by_text_are_recognised() -> None:
+    code = "import_module('train')\nimportlib.import_module(f'urt_core.cli.{x}')\n__import__(step.program)\nimport_module(f'{x}.y')"
+    assert imports_by_text(ast.parse(code)) == {"train", "urt_core", "?"}
+
+
 def test_an_app_imports_no_other_app() -> None:
     apps = {path.stem: path for path in (ROOT / "apps").glob("*.py")}
     offences = {name: wrong for name, path in apps.items() if (wrong := sorted(imports(path) & apps.keys()))}

@@ -51,12 +51,12 @@ class ErringOracle:
 
 @pytest.fixture
 def started(tmp_path, monkeypatch):
-    """The names of the programs that were run, in their order."""
+    """The names of the steps that were run, in their order."""
     monkeypatch.syspath_prepend(str(APPS))
     started: list[str] = []
     records = list(build_split("test", dict.fromkeys(Task, 4), seed=0))
 
-    def run_program(step, config):
+    def run_step(step, config):
         was_done = step.is_done
         started.append(step.name + (" again" if was_done else ""))
         if was_done:
@@ -78,7 +78,7 @@ def started(tmp_path, monkeypatch):
     def open_engine(config, checkpoint, spec):
         return ErringOracle(assessment.name_of(config, checkpoint), records)
 
-    monkeypatch.setattr(pipeline, "run_program", run_program)
+    monkeypatch.setattr(pipeline, "run_step", run_step)
     monkeypatch.setattr(assessment, "open_engine", open_engine)
     return started
 
@@ -141,19 +141,19 @@ def test_from_nothing_to_the_report_and_again(tmp_path, started, capsys):
 
 def test_after_a_breakdown_it_goes_on_with_what_is_missing(tmp_path, started, monkeypatch):
     config = tiny(tmp_path, "evaluation.splits=[test]", "evaluation.dialects=[judge]")
-    working = pipeline.run_program
+    working = pipeline.run_step
 
     def breaks_in_grpo(step, config):
         if step.name == "grpo":
             raise KeyboardInterrupt
         working(step, config)
 
-    monkeypatch.setattr(pipeline, "run_program", breaks_in_grpo)
+    monkeypatch.setattr(pipeline, "run_step", breaks_in_grpo)
     with pytest.raises(KeyboardInterrupt):
         pipeline.run_pipeline(config)
     assert not (tmp_path / "tiny" / "report.html").exists()
 
-    monkeypatch.setattr(pipeline, "run_program", working)
+    monkeypatch.setattr(pipeline, "run_step", working)
     started.clear()
     pipeline.run_pipeline(config)
     assert started == ["distill again", "cold_start again", "rejection_sampling again", "grpo"]
@@ -163,7 +163,7 @@ def test_after_a_breakdown_it_goes_on_with_what_is_missing(tmp_path, started, mo
 @pytest.mark.parametrize("changed", ["seed", "counts"])
 def test_pairs_of_other_settings_are_not_taken_for_these(tmp_path, started, changed):
     config = tiny(tmp_path)
-    pipeline.run_program(steps(config)[0], config)
+    pipeline.run_step(steps(config)[0], config)
     other = tiny(tmp_path, "seed=5" if changed == "seed" else "seed=0")
     message = r"with seed 0, data\.counts\.train is .* with seed 5"
     if changed == "counts":

@@ -1,9 +1,12 @@
 """Which step needs which, and what is run or said where something is missing."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from urt_train import order
 from urt_train.config import DataConfig, DistillConfig, GRPOConfig, RejectionSamplingConfig, Stage, Teacher, TrainConfig
 from urt_train.errors import MissingStageError
 from urt_train.order import initial_model, missing_steps, run_missing, steps
@@ -99,17 +102,32 @@ def test_the_pool_is_the_split_that_is_named_for_it_else_train(tmp_path):
     assert judged_by(rejection_sampling=train, data=DataConfig(pool="mine")) == data / "train" / "manifest.json"
 
 
-def test_the_demo_runs_what_is_missing(tmp_path, capsys):
+def test_the_demo_runs_what_is_missing(tmp_path, capsys, monkeypatch):
     config = config_in(tmp_path, run_missing=True)
     ran = []
 
     def run(step, config):
-        ran.append((step.program, step.arguments))
+        ran.append(step.name)
         finish(config, step.name)
 
-    run_missing(config, "grpo", run=run)
-    assert [program for program, _ in ran] == ["prepare_data", "distill", "train", "train"]
-    assert ran[-1][1] == ("stage=rejection_sampling",)
+    monkeypatch.setattr(order, "run_step", run)
+    run_missing(config, "grpo")
+    assert ran == ["prepare_data", "distill", "cold_start", "rejection_sampling"]
     assert "is missing: running distill first" in capsys.readouterr().out
-    run_missing(config, "grpo", run=run)
+    run_missing(config, "grpo")
     assert len(ran) == 4
+
+
+def test_a_step_does_its_work_with_its_own_stage(tmp_path, monkeypatch):
+    done = []
+    doers = {
+        "preparation": SimpleNamespace(make_pairs=lambda config: done.append("pairs")),
+        "traces": SimpleNamespace(make_traces=lambda config: done.append("traces")),
+        "run": SimpleNamespace(run_stage=lambda config: done.append(config.stage)),
+    }
+    for module, doer in doers.items():
+        monkeypatch.setitem(sys.modules, f"urt_train.{module}", doer)
+    config = config_in(tmp_path)
+    for step in steps(config):
+        order.run_step(step, config)
+    assert done == ["pairs", "traces", Stage.cold_start, Stage.rejection_sampling, Stage.grpo]

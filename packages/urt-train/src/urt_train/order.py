@@ -1,4 +1,4 @@
-"""The order of an experiment: what each step needs, what it writes, and the program that runs it.
+"""The steps of an experiment in their order: what each needs, what it writes, and who does it.
 
 prepare_data -> distill -> cold_start -> rejection_sampling -> grpo
 """
@@ -6,9 +6,7 @@ prepare_data -> distill -> cold_start -> rejection_sampling -> grpo
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 
 from urt_train.config import Stage, TrainConfig
@@ -24,7 +22,7 @@ class Step:
 
     name: str
     program: str
-    """Module in apps/ whose `main` takes the config."""
+    """Program in apps/ that does the step by itself."""
     arguments: tuple[str, ...]
     """What is said to the program beside the recipe."""
     needs: tuple[Path, ...]
@@ -130,7 +128,7 @@ def missing_steps(config: TrainConfig, name: str) -> list[Step]:
     return missing
 
 
-def run_missing(config: TrainConfig, name: str, *, run: Callable[[Step, TrainConfig], None] | None = None) -> None:
+def run_missing(config: TrainConfig, name: str) -> None:
     """Run what the step called `name` lacks, or stop with the command to run; the recipe's `run_missing` decides."""
     missing = missing_steps(config, name)
     if missing and missing[0].name == "prepare_data" and config.data.source == "shards":
@@ -145,12 +143,20 @@ def run_missing(config: TrainConfig, name: str, *, run: Callable[[Step, TrainCon
         )
     for step in missing:
         print(f"{step.writes[0].parent} is missing: running {step.name} first")
-        (run or run_program)(step, config)
+        run_step(step, config)
 
 
-def run_program(step: Step, config: TrainConfig) -> None:
-    """Run the step's program in this process. Programs are modules beside the one that was started."""
-    stages = {f"stage={stage.value}": stage for stage in Stage}
-    for argument in step.arguments:
-        config = replace(config, stage=stages.get(argument, config.stage))
-    import_module(step.program).main(config)
+def run_step(step: Step, config: TrainConfig) -> None:
+    """Do the work of a step in this process; what it needs is imported when its turn comes."""
+    if step.name == "prepare_data":
+        from urt_train.preparation import make_pairs
+
+        make_pairs(config)
+    elif step.name == "distill":
+        from urt_train.traces import make_traces
+
+        make_traces(config)
+    else:
+        from urt_train.run import run_stage
+
+        run_stage(replace(config, stage=Stage(step.name)))

@@ -11,7 +11,7 @@ from urt_core.errors import ConfigError
 from urt_data import ShardFolder
 from urt_train.assessment import assess, saved_assessment
 from urt_train.config import Stage, TrainConfig
-from urt_train.order import Step, initial_model, model_folder, run_program, steps
+from urt_train.order import Step, initial_model, model_folder, run_step, steps
 from urt_train.phases import PhaseLog
 from urt_train.results import write_results
 from urt_train.tables import brief_table, print_tables, stage_title
@@ -35,22 +35,22 @@ def run_pipeline(config: TrainConfig, *, console: Console | None = None) -> Path
         if step.name == Stage.cold_start.value:
             measure_judge(config, "base", initial_model(config, Stage.cold_start), costs, console)
         console.print(Rule(f"{STEP_TITLES[step.name]}  ({number} of {len(todo)})", align="left"))
-        run_step(config, step, costs, console)
+        do_step(config, step, costs, console)
         if step.name in stages:
             measure_judge(config, step.name, str(model_folder(config, Stage(step.name))), costs, console)
     return conclude(config, console)
 
 
-def run_step(config: TrainConfig, step: Step, costs: PhaseLog, console: Console) -> None:
+def do_step(config: TrainConfig, step: Step, costs: PhaseLog, console: Console) -> None:
     """A finished step is only asked whether it was made with these settings."""
     if not step.is_done:
         with costs.measure(step.name, title=STEP_TITLES[step.name]):
-            run_program(step, config)
+            run_step(step, config)
     elif step.name == "prepare_data":
         refuse_other_pairs(config)
         console.print(f"{step.writes[0].parent} is there", highlight=False, soft_wrap=True)
     else:
-        run_program(step, config)
+        run_step(step, config)
 
 
 def refuse_other_pairs(config: TrainConfig) -> None:
