@@ -15,7 +15,7 @@ from urt_train.program import program
 
 @program(Path(__file__).parent / "configs")
 def main(config: TrainConfig) -> None:
-    from urt_train.order import run_missing
+    from urt_train.steps import run_missing
 
     run_missing(config, config.stage.value)
 

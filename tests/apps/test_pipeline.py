@@ -17,8 +17,8 @@ from urt_data import ShardWriter
 from urt_data.sprites import OracleTeacher, build_split
 from urt_train import assessment, pipeline
 from urt_train.config import Stage
-from urt_train.order import model_folder, steps
 from urt_train.program import compose
+from urt_train.steps import model_folder, steps
 
 APPS = Path(__file__).parents[2] / "apps"
 RIGHT = {"base": 0.0, "cold_start": 0.5, "rejection_sampling": 0.75, "grpo": 1.0}

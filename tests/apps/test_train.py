@@ -76,7 +76,7 @@ def test_a_missing_stage_is_one_line_with_the_command(tmp_path):
 def test_configs_are_checked_without_torch():
     code = (
         "import sys; sys.path.insert(0, 'apps'); from pathlib import Path; from urt_train.program import compose;"
-        "compose(Path('apps/configs'), ['stage=grpo']); import urt_train.order;"
+        "compose(Path('apps/configs'), ['stage=grpo']); import urt_train.steps;"
         "print('torch' in sys.modules, 'transformers' in sys.modules)"
     )
     assert run(code=code).stdout.split() == ["False", "False"]

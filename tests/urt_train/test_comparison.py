@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from urt_core import Dialect, Preference, Task
+from urt_core.comparison import Order
 from urt_core.errors import DataError
 from urt_core.metrics import paired_bootstrap
 from urt_train.comparison import comparison_table
-from urt_train.judging import JudgedPair, Order
+from urt_train.judging import JudgedPair
 
 UNREADABLE = None
 

@@ -9,11 +9,12 @@ import pytest
 from rich.console import Console
 
 from urt_core import Completion, Dialect, Media, MediaKind, Preference, PreferenceRecord, SamplingParams, Task
+from urt_core.comparison import Order
 from urt_core.engines import FinishReason
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.errors import DataError
 from urt_train.evaluation import EvaluationResult, evaluate
-from urt_train.judging import Order, read_judged_pairs
+from urt_train.judging import read_judged_pairs
 from urt_train.rates import Rate
 from urt_train.tables import brief_table, evaluation_tables, markdown_page, print_tables, stage_tables
 

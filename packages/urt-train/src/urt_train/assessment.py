@@ -15,10 +15,10 @@ from urt_core.judge import FILE_NAME as JUDGE_FILE
 from urt_data import ShardFolder
 from urt_train.config import Orders, Stage, TrainConfig
 from urt_train.evaluation import EvaluationResult, evaluate, settings_of
-from urt_train.order import initial_model, model_folder, steps
 from urt_train.policy import Policy
 from urt_train.run_folder import folder_hash
 from urt_train.selection import select_tasks
+from urt_train.steps import initial_model, model_folder, steps
 from urt_train.tables import evaluation_tables, markdown_page
 from urt_train.writing import write_whole
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from urt_core import Dialect
+from urt_core.comparison import Order
 from urt_core.errors import DataError
 from urt_core.metrics import paired_bootstrap
-from urt_train.judging import JudgedPair, Order
+from urt_train.judging import JudgedPair
 from urt_train.rates import Rate
 from urt_train.tables import Table, percent, percent_with_interval
 

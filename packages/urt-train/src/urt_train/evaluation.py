@@ -15,9 +15,10 @@ from typing import Literal
 from rich.console import Console
 
 from urt_core import Dialect, PreferenceRecord, SamplingParams, Task
+from urt_core.comparison import Order
 from urt_core.engines import Engine
 from urt_core.errors import DataError
-from urt_train.judging import JudgedPair, Order, judge_pairs, read_judged_pairs, write_judged_pairs
+from urt_train.judging import JudgedPair, judge_pairs, read_judged_pairs, write_judged_pairs
 from urt_train.progress import progress_bar
 from urt_train.rates import EvaluationRow, rows_per_cause, rows_per_task
 from urt_train.writing import write_whole

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from urt_core import (
@@ -25,16 +24,10 @@ from urt_core import (
     parse_judgement,
     render,
 )
+from urt_core.comparison import Order
 from urt_core.engines import Engine
 from urt_core.errors import DataError
 from urt_train.writing import write_whole
-
-
-class Order(StrEnum):
-    """How the two candidates were shown: as the record has them, or exchanged."""
-
-    GIVEN = "given"
-    SWAPPED = "swapped"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,9 +11,9 @@ from urt_core.errors import ConfigError
 from urt_data import ShardFolder
 from urt_train.assessment import assess, saved_assessment
 from urt_train.config import Stage, TrainConfig
-from urt_train.order import Step, initial_model, model_folder, run_step, steps
 from urt_train.phases import PhaseLog
 from urt_train.results import write_results
+from urt_train.steps import Step, initial_model, model_folder, run_step, steps
 from urt_train.tables import brief_table, print_tables, stage_title
 
 STEP_TITLES = {

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from urt_core import Dialect, Preference, Task
+from urt_core.comparison import Order
 from urt_core.metrics import PairwiseAccuracy, pairwise_accuracy, position_consistency, wilson_interval
-from urt_train.judging import JudgedPair, Order
+from urt_train.judging import JudgedPair
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,7 +22,6 @@ from urt_train.config import Batching, GRPOConfig, RejectionSamplingConfig, Roll
 from urt_train.loader import RoundLoader, plan_rounds, rounds_of
 from urt_train.lora import add_adapters
 from urt_train.machine import make_trainer, quiet
-from urt_train.order import initial_model, model_folder
 from urt_train.policy import Policy
 from urt_train.pool import judge_pool
 from urt_train.ranks import all_answering
@@ -31,6 +30,7 @@ from urt_train.served import ServedVLLM
 from urt_train.stages.cold_start import ColdStart
 from urt_train.stages.grpo import GRPO
 from urt_train.stages.rejection_sampling import RejectionSampling
+from urt_train.steps import initial_model, model_folder
 
 TITLES = {Stage.cold_start: "cold start", Stage.rejection_sampling: "rejection sampling", Stage.grpo: "GRPO"}
 SHARDS = {Stage.cold_start: "cold_start", Stage.rejection_sampling: "accepted", Stage.grpo: "hard"}

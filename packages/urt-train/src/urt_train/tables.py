@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.text import Text
 
 from urt_core import Dialect, Task
+from urt_core.comparison import Order
 from urt_train.evaluation import EvaluationResult
-from urt_train.judging import Order
 from urt_train.phases import PhaseCost, duration, memory
 from urt_train.rates import EvaluationRow, Rate
 

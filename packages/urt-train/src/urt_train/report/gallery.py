@@ -16,8 +16,9 @@ from itertools import zip_longest
 from PIL import Image
 
 from urt_core import Dialect, Media, Preference, PreferenceRecord, Task, verdict_text
+from urt_core.comparison import Order
 from urt_core.media import MediaPolicy, load_frames
-from urt_train.judging import JudgedPair, Order
+from urt_train.judging import JudgedPair
 from urt_train.tables import task_title
 
 THUMBNAILS = MediaPolicy(min_pixels=1, max_pixels=320 * 320, num_frames=8)

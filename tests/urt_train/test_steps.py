@@ -6,10 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from urt_train import order
 from urt_train.config import DataConfig, DistillConfig, GRPOConfig, RejectionSamplingConfig, Stage, Teacher, TrainConfig
 from urt_train.errors import MissingStageError
-from urt_train.order import initial_model, missing_steps, run_missing, steps
+from urt_train.steps import initial_model, missing_steps, run_missing, run_step, steps
 
 
 def config_in(folder: Path, **settings) -> TrainConfig:
@@ -110,7 +109,7 @@ def test_the_demo_runs_what_is_missing(tmp_path, capsys, monkeypatch):
         ran.append(step.name)
         finish(config, step.name)
 
-    monkeypatch.setattr(order, "run_step", run)
+    monkeypatch.setattr("urt_train.steps.run_step", run)
     run_missing(config, "grpo")
     assert ran == ["prepare_data", "distill", "cold_start", "rejection_sampling"]
     assert "is missing: running distill first" in capsys.readouterr().out
@@ -129,5 +128,5 @@ def test_a_step_does_its_work_with_its_own_stage(tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, f"urt_train.{module}", doer)
     config = config_in(tmp_path)
     for step in steps(config):
-        order.run_step(step, config)
+        run_step(step, config)
     assert done == ["pairs", "traces", Stage.cold_start, Stage.rejection_sampling, Stage.grpo]
