@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from urt_core.errors import ConfigError
 from urt_train.config import DataConfig, DistillConfig, GRPOConfig, RejectionSamplingConfig, Stage, Teacher, TrainConfig
 from urt_train.errors import MissingStageError
 from urt_train.steps import initial_model, missing_steps, run_missing, run_step, steps
@@ -130,3 +131,13 @@ def test_a_step_does_its_work_with_its_own_stage(tmp_path, monkeypatch):
     for step in steps(config):
         run_step(step, config)
     assert done == ["pairs", "traces", Stage.cold_start, Stage.rejection_sampling, Stage.grpo]
+
+
+def test_a_folder_of_the_repository_is_never_asked_of_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"is assets/tiny, a folder of this repository, and .* has no such folder; start"
+    ):
+        initial_model(TrainConfig(), Stage.cold_start)
+    (tmp_path / "assets" / "tiny").mkdir(parents=True)
+    assert initial_model(TrainConfig(), Stage.cold_start) == "assets/tiny"

@@ -9,6 +9,7 @@ import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from urt_core.errors import ConfigError
 from urt_train.config import Stage, TrainConfig
 from urt_train.errors import MissingStageError
 from urt_train.launch import num_processes
@@ -110,9 +111,19 @@ def initial_model(config: TrainConfig, stage: Stage) -> str:
     """What a stage starts from: its own `initial`, else the model of the stage before, else the base."""
     given = getattr(config, stage.value).initial
     if given or stage is Stage.cold_start:
-        return given or config.model.base
+        return _not_a_hub_id(given or config.model.base)
     stages = list(Stage)
     return str(model_folder(config, stages[stages.index(stage) - 1]))
+
+
+def _not_a_hub_id(model: str) -> str:
+    """`assets/tiny` would be asked of the hub, where anyone may own that name, by a program started elsewhere."""
+    if model.startswith("assets/") and not Path(model).is_dir():
+        raise ConfigError(
+            f"the model to start from is {model}, a folder of this repository, and {Path.cwd()} has no such folder; start the program in"
+            " the repository's folder, or give the whole path"
+        )
+    return model
 
 
 def missing_steps(config: TrainConfig, name: str) -> list[Step]:

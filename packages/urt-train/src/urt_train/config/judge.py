@@ -61,7 +61,7 @@ class ModelConfig:
 
     path: ClassVar[str] = "model"
     base: str = "assets/tiny"
-    """Hugging Face folder or hub id; a relative folder is looked up from the working directory, then from the repository."""
+    """Hugging Face folder or hub id; a relative folder is looked up from the working directory."""
     revision: str | None = None
     """Commit of a hub id; null takes the newest."""
     dtype: str = "float32"
