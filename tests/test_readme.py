@@ -163,6 +163,7 @@ def test_the_example_of_a_judge_runs(folder_with_images: Path) -> None:
         num_frames=4,
         stage="base",
         base="assets/tiny",
+        max_completion_tokens=64,
     ).save(judge)
     preference, _, status = run(example("Scorer"), cwd=folder_with_images).split()
     assert status in set(Status)
