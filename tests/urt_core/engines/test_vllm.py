@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from urt_core import Dialect, Engine, Media, MediaKind, PreferenceRecord, SamplingParams, Scorer, Task
+from urt_core import Dialect, Engine, Media, MediaKind, PreferenceRecord, Prompt, SamplingParams, Scorer, Task
 from urt_core.engines.transformers import TransformersEngine
 from urt_core.media import MediaPolicy
 from urt_core.scorer import Orders
@@ -123,10 +123,23 @@ def test_sampled_completions_differ_and_hold_no_image_or_role_token(in_vllm, in_
             assert all(logprob <= 0 for logprob in completion["logprobs"])
 
 
+def test_more_seeded_prompts_than_a_step_has_room_for_are_answered(in_vllm):
+    """vLLM would compute one of them in parts and wind its random numbers back, which a CPU's generator can't."""
+    assert [len(group) for group in in_vllm["crowded"]] == [2] * 24
+    assert all(num_tokens > 0 for group in in_vllm["crowded"] for num_tokens in group)
+
+
+def crowded(engine: Engine) -> list[list[int]]:
+    """Tokens of seeded completions of prompts that together are longer than a step."""
+    prompts = [Prompt(parts=(f"{number} " + "a red car and " * 60,)) for number in range(24)]
+    sampling = SamplingParams(temperature=1.0, max_tokens=2, seed=3, num_completions=2)
+    return [[len(completion.token_ids) for completion in group] for group in engine.generate(prompts, sampling)]
+
+
 if __name__ == "__main__":
     from urt_core.engines.vllm import VLLMEngine
 
     served = VLLMEngine.from_pretrained(
-        TINY, policy=POLICY, dtype="float32", max_model_len=1024, max_num_seqs=8, seed=0
+        TINY, policy=POLICY, dtype="float32", max_model_len=1024, max_num_seqs=8, max_num_batched_tokens=1024, seed=0
     )
-    print(json.dumps(answers(served)))
+    print(json.dumps(answers(served) | {"crowded": crowded(served)}))

@@ -52,6 +52,9 @@ class VLLMEngine:
         if not torch.cuda.is_available():
             os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
             settings.setdefault("enforce_eager", True)
+            # A prompt that is computed in parts takes back the random numbers drawn on the way, which a CPU's generator can't
+            # (vLLM 0.32: "CPU Generator does not use offset").
+            settings.setdefault("enable_chunked_prefill", False)
         # What the model was made for (256K tokens in Qwen3-VL) or, where that does not fit, as much as does.
         settings.setdefault("max_model_len", -1)
         # Log-probabilities after temperature, as the trainer computes them; but among the tokens that may be sampled.
