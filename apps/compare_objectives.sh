@@ -1,6 +1,6 @@
 #!/bin/bash
 # What each objective and group setting does to a judge: GRPO from rejection-sampled judges of three seeds, then the test split in both orders.
-# Writes outputs/compare/<setting>-<seed>; a run that is there already is left alone. Prints one table, every setting against plain GRPO.
+# Writes outputs/compare/<setting>-<seed>; a run that is there already is left alone. Prints one table, every setting against the judge it started from.
 # Two steps on each rollout, or every ratio is 1 and clipping, GSPO and CISPO do nothing. 33 runs: JOBS=2 bash apps/compare_objectives.sh
 # takes about an hour on two cores, and twice the memory of one run.
 set -eu
@@ -39,8 +39,9 @@ for name in "${order[@]}"; do
     for seed in 0 1 2; do printf '%s\0%s\0%s\0' "$name" "$seed" "${settings[$name]}"; done
 done | OMP_NUM_THREADS=1 xargs -0 -n 3 -P "${JOBS:-1}" bash -euc 'run "$@"' run
 
-table=()
+seeds() { printf "$1," 0 1 2 | sed 's/,$//'; }  # a path with %s for the seed
+table=("rejection_sampling=$(seeds outputs/seed-%s/tiny/evaluation/rejection_sampling/test)")
 for name in "${order[@]}"; do
-    table+=("$name=$(printf "outputs/compare/$name-%s/tiny/evaluation/grpo/test," 0 1 2 | sed 's/,$//')")
+    table+=("$name=$(seeds "outputs/compare/$name-%s/tiny/evaluation/grpo/test")")
 done
 "$python" apps/compare.py "${table[@]}"

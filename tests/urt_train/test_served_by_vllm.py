@@ -41,6 +41,7 @@ def real_server(tmp_path) -> Iterator[str]:
     # `vllm serve` itself asks for the metadata of a package named vllm, which the CPU build has not.
     command = [
         *(sys.executable, "-W", "ignore", "-m", "vllm.entrypoints.openai.api_server", "--model", str(TINY)),
+        "--no-enable-chunked-prefill",
         *("--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--enforce-eager", "--seed", "0"),
         *("--max-model-len", "1024", "--max-num-seqs", "16", "--logprobs-mode", "processed_logprobs"),
         *("--kv-cache-memory-bytes", str(2**28), "--limit-mm-per-prompt", '{"image": 8, "video": 0}'),
