@@ -208,3 +208,6 @@ def test_an_exported_judge_opens_and_judges_alike(policy, records, tmp_path):
     inputs = policy.encode([render(records[0], policy.spec.dialect)])
     with torch.no_grad():
         torch.testing.assert_close(model(**inputs).logits, policy.model(**inputs).logits, rtol=0, atol=0)
+    assert all(path.stat().st_mode & 0o044 == 0o044 for path in (tmp_path / "model").iterdir()), (
+        "a server may be another user"
+    )

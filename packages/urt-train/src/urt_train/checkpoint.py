@@ -162,6 +162,7 @@ def _fingerprint(path: Path) -> list[int | str]:
 def _sync(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_file():
+            path.chmod(0o644)  # safetensors lets nobody but the owner read, and a server may be another user
             with path.open("rb") as file:
                 os.fsync(file.fileno())
     sync_folder(folder)
