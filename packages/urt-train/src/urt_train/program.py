@@ -42,7 +42,7 @@ def program(
 
     The docstring of its file heads what `--help` says.
     `is_single`: it does its work in one process; several would do the same work and write the same files.
-    `main()` reads the command line; `main(config)` is the function itself, for a program that runs others.
+    `main()` reads the command line; `main(config)` is the function itself, for whoever has a config.
     """
 
     def decorate(run: Run) -> Callable[..., None]:
