@@ -14,7 +14,15 @@ from urt_core.errors import ConfigError, EngineError
 from urt_core.media import MediaPolicy
 
 TINY = Path(__file__).parents[3] / "assets" / "tiny"
-KNOWN = ("model", "limit_mm_per_prompt", "mm_processor_kwargs", "generation_config", "enforce_eager", "logprobs_mode")
+KNOWN = (
+    "model",
+    "limit_mm_per_prompt",
+    "mm_processor_kwargs",
+    "generation_config",
+    "enforce_eager",
+    "enable_chunked_prefill",
+    "logprobs_mode",
+)
 OPTIONS = ("max_model_len", "dtype", "tensor_parallel_size", "gpu_memory_utilization")
 
 

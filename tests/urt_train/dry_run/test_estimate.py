@@ -78,7 +78,7 @@ def test_batches_are_those_of_training() -> None:
 
 
 def test_prompts_above_the_limit_are_left_out_and_named() -> None:
-    config, lengths = lengths_of(["recipe=paper_llava_7b"])
+    config, lengths = lengths_of(["recipe=paper_llava_7b", "grpo.max_prompt_tokens=2048"])
     grpo = learning(config, Stage.grpo, lengths)
     assert (grpo.prompt.task, set(grpo.left_out)) == (Task.IMAGE_GENERATION, set(Task) - {Task.IMAGE_GENERATION})
     config.grpo.max_prompt_tokens = 500
