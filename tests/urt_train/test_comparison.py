@@ -1,5 +1,6 @@
 """Judges against each other, counted by hand: paired differences, steadiness, pooled seeds."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,7 @@ from urt_train.judging import JudgedPair
 UNREADABLE = None
 
 
-def judged(right: list[bool | None], right_swapped: list[bool | None]) -> list[JudgedPair]:
+def judged(right: Sequence[bool | None], right_swapped: Sequence[bool | None]) -> list[JudgedPair]:
     """Pairs 0, 1, ... in both orders, each right, wrong or unreadable."""
     pairs = []
     for order, outcomes in ((Order.GIVEN, right), (Order.SWAPPED, right_swapped)):

@@ -126,7 +126,8 @@ def test_traces_of_the_cold_start_are_mixed_into_fine_tuning(config, records, re
         record.key for record in records[:8]
     )
     assert len(epoch) == 8 + num_traces
-    assert training_data(replace(config, stage=Stage.grpo), ShardFolder(config.data_dir("hard"))).manifest_sha256
+    hard = ShardFolder(config.data_dir("hard"))
+    assert training_data(replace(config, stage=Stage.grpo), hard) is hard
 
 
 def earn_by_tokens(monkeypatch) -> None:

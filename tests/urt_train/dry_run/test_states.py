@@ -26,8 +26,9 @@ def test_one_step_leaves_what_was_computed(lora, tiny_folder) -> None:
     policy = open_policy(config)
     learning = [parameter for parameter in policy.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learning, lr=1e-3)
-    for parameter in learning:
-        parameter.grad = torch.ones_like(parameter)
+    gradients = [torch.ones_like(parameter) for parameter in learning]
+    for parameter, gradient in zip(learning, gradients, strict=True):
+        parameter.grad = gradient
     optimizer.step()
     computed = states_of(
         meta_policy(config, shape_of(str(tiny_folder)), Stage.cold_start),
@@ -37,7 +38,7 @@ def test_one_step_leaves_what_was_computed(lora, tiny_folder) -> None:
         has_reference=True,
     )
     assert computed.weights == sum(parameter.nbytes for parameter in policy.parameters())
-    assert computed.gradients == sum(parameter.grad.nbytes for parameter in learning)
+    assert computed.gradients == sum(gradient.nbytes for gradient in gradients)
     assert computed.optimizer == sum(value.nbytes for state in optimizer.state.values() for value in state.values())
     reference = policy.reference()
     assert computed.reference == (0 if reference is policy else computed.weights)
