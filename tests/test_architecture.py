@@ -85,6 +85,7 @@ def test_what_several_packages_need_has_one_floor_which_the_tested_set_meets() -
 
 COMPUTED = {
     "urt-core/src/urt_core/__init__.py": "its own modules, when a name is first used",
+    "urt-core/src/urt_core/doors.py": "what a user names by its import path",
     "urt-core/src/urt_core/engines/openai.py": "the HTTP library that openai itself is built on",
     "urt-kernels/src/urt_kernels/benchmark/peers.py": "implementations to compare with",
     "urt-train/src/urt_train/machine.py": "third-party classes from an allow-list",

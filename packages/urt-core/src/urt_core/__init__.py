@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from urt_core.prompts import Dialect, PointContract, Prompt, render, sanitise, verdict_text
     from urt_core.ranking import Ranking
     from urt_core.records import Media, MediaKind, Preference, PreferenceRecord, Task
-    from urt_core.rewards import Reward, judge_reward
+    from urt_core.rewards import Reward, RewardInput, judge_reward
     from urt_core.scorer import Scorer
 
 __version__ = "0.1.0"
@@ -33,7 +33,7 @@ _HOME = {
     "urt_core.prompts": ("Dialect", "PointContract", "Prompt", "render", "sanitise", "verdict_text"),
     "urt_core.ranking": ("Ranking",),
     "urt_core.records": ("Media", "MediaKind", "Preference", "PreferenceRecord", "Task"),
-    "urt_core.rewards": ("Reward", "judge_reward"),
+    "urt_core.rewards": ("Reward", "RewardInput", "judge_reward"),
     "urt_core.scorer": ("Scorer",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -58,6 +58,7 @@ __all__ = [
     "Prompt",
     "Ranking",
     "Reward",
+    "RewardInput",
     "SamplingParams",
     "Scorer",
     "Status",

@@ -10,6 +10,7 @@
     ├── ConfigError       (ValueError)    a setting outside its allowed values
     ├── DataError         (ValueError)    stored data that is damaged or incomplete
     │   └── ShardError                    a shard, its index or its manifest
+    ├── RewardError       (RuntimeError)  a reward of a user's own that raises, or returns something else than numbers
     └── CheckpointError   (RuntimeError)  a checkpoint or an exported judge that is incomplete or does not fit
 
 Each also inherits the builtin in brackets, so that callers who do not know this tree can still catch it. A message
@@ -55,6 +56,10 @@ class DataError(UrtError, ValueError):
 
 class ShardError(DataError):
     """A damaged or incomplete shard, index or manifest."""
+
+
+class RewardError(UrtError, RuntimeError):
+    """A reward of a user's own that raises, or returns something else than numbers."""
 
 
 class CheckpointError(UrtError, RuntimeError):

@@ -15,7 +15,7 @@ from typing import Any
 
 from urt_core import Completion, Dialect, Judgement, ParseFailure, PreferenceRecord, Status, Task
 from urt_core.errors import DataError
-from urt_core.rewards import accuracy_reward, consistency_reward
+from urt_core.rewards import RewardInput, accuracy_reward, consistency_reward
 from urt_data import ShardWriter
 from urt_train.judging import read_completion
 
@@ -55,16 +55,17 @@ class JudgedRecord:
 def judged_record(
     record: PreferenceRecord, completions: Sequence[Completion], *, dialect: Dialect, only_consistent: bool = False
 ) -> JudgedRecord:
-    def is_right(reading: Judgement | ParseFailure) -> bool:
-        follows = not only_consistent or consistency_reward(reading, record) == 1
-        return follows and accuracy_reward(reading, record) == 1
+    def is_right(completion: Completion, reading: Judgement | ParseFailure) -> bool:
+        sample = RewardInput(completion=completion, record=record, dialect=dialect, judgement=reading)
+        follows = not only_consistent or consistency_reward(sample) == 1
+        return follows and accuracy_reward(sample) == 1
 
     readings = [read_completion(completion, task=record.task, dialect=dialect) for completion in completions]
     return JudgedRecord(
         key=record.key,
         task=record.task,
         texts=tuple(completion.text for completion in completions),
-        right=tuple(map(is_right, readings)),
+        right=tuple(map(is_right, completions, readings)),
         readable=tuple(isinstance(reading, Judgement) for reading in readings),
         has_bad_media=any(completion.status is Status.BAD_MEDIA for completion in completions),
     )

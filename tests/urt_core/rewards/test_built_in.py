@@ -3,20 +3,9 @@ from dataclasses import replace
 
 import pytest
 
-from urt_core import (
-    Dialect,
-    Judgement,
-    Media,
-    MediaKind,
-    ParseFailure,
-    Preference,
-    PreferenceRecord,
-    Task,
-    judge_reward,
-    parse_judgement,
-)
+from urt_core import Completion, Dialect, Media, MediaKind, Preference, PreferenceRecord, Task, judge_reward
 from urt_core.errors import ConfigError, RecordError
-from urt_core.rewards import accuracy_reward, combine, consistency_reward, format_reward
+from urt_core.rewards import RewardInput, accuracy_reward, combine, consistency_reward, format_reward
 
 IMAGE = Media(kind=MediaKind.IMAGE, files=("a.png",))
 RECORD = PreferenceRecord(
@@ -127,10 +116,7 @@ def test_combine_wants_the_same_names() -> None:
 
 
 def test_single_rewards_agree_with_the_combination() -> None:
-    judgement = parse_judgement(GOOD, task=RECORD.task)
-    assert isinstance(judgement, Judgement)
-    assert format_reward(GOOD, RECORD, Dialect.V1) == accuracy_reward(judgement, RECORD) == 1.0
-    assert consistency_reward(judgement, RECORD) == 1.0
-    failure = parse_judgement("", task=RECORD.task)
-    assert isinstance(failure, ParseFailure)
-    assert accuracy_reward(failure, RECORD) == consistency_reward(failure, RECORD) == 0.0
+    sample = RewardInput.read(Completion(text=GOOD), RECORD, Dialect.V1)
+    assert format_reward(sample) == accuracy_reward(sample) == consistency_reward(sample) == 1.0
+    failure = RewardInput.read(Completion(text=""), RECORD, Dialect.V1)
+    assert format_reward(failure) == accuracy_reward(failure) == consistency_reward(failure) == 0.0

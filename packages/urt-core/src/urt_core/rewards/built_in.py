@@ -1,0 +1,51 @@
+"""The built-in rewards: format, accuracy and consistency of a judgement, each 0 or 1.
+
+Format and accuracy are the rewards of UnifiedReward-Think (arXiv 2505.03318), R = R_format + R_accuracy. We differ from
+the released code in three ways: the whole text must have the shape, not only its beginning; the verdict is read by the
+parser, so a final full stop or letter case costs nothing; without tags a verdict earns nothing in v1 and v2. The
+consistency reward is our own: stated scores, sums and verdict agree. Unreadable text earns 0 in each.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+
+from urt_core.errors import RecordError
+from urt_core.judgement import Judgement
+from urt_core.prompts.prompt import Dialect
+from urt_core.rewards.sample import RewardInput
+
+_TAGGED_SHAPE = re.compile(r"\s*<think>(?P<think>.*?)</think>\s*<answer>(?P<answer>.*?)</answer>\s*", re.DOTALL)
+_TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+
+
+def format_reward(sample: RewardInput) -> float:
+    """1 if the whole text is one think and one answer block (or, in the direct dialect, one sentence) and readable."""
+    text, judgement = sample.text, sample.judgement
+    if not isinstance(judgement, Judgement):
+        return 0.0
+    if sample.dialect == Dialect.DIRECT:
+        return float("<" not in text and "\n" not in text.strip() and not judgement.reasoning)
+    return float(all(text.count(tag) == 1 for tag in _TAGS) and _TAGGED_SHAPE.fullmatch(text) is not None)
+
+
+def accuracy_reward(sample: RewardInput) -> float:
+    """1 if the verdict is the label."""
+    if sample.record.preference is None:
+        raise RecordError(f"record {sample.record.key} has no preference; the accuracy reward needs a labelled record")
+    return float(isinstance(sample.judgement, Judgement) and sample.judgement.verdict is sample.record.preference)
+
+
+def consistency_reward(sample: RewardInput) -> float:
+    """1 if every core dimension is scored, the sums add up and the verdict names the higher total."""
+    judgement = sample.judgement
+    if not isinstance(judgement, Judgement):
+        return 0.0
+    scored = all(dimension in judgement.scores for dimension in sample.record.task.dimensions)
+    return float(scored and judgement.sums_consistent is True and judgement.answer_matches_totals is True)
+
+
+BUILT_IN: Mapping[str, Callable[[RewardInput], float]] = {
+    "format": format_reward,
+    "accuracy": accuracy_reward,
+    "consistency": consistency_reward,
+}
