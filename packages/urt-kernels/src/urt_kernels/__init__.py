@@ -24,5 +24,3 @@ __all__ = [
     "token_logprobs",
     "triton_available",
 ]
-
-__version__ = "0.1.0"
