@@ -9,7 +9,7 @@ from urt_core.engines import Status
 from urt_core.errors import ConfigError
 from urt_core.points import PointRequest, PointScore
 from urt_core.prompts import PointContract
-from urt_core.ranking import Pair, rank_candidates, round_robin
+from urt_core.ranking import Pair, round_robin, win_rates
 from urt_core.records import PreferenceRecord, Task
 from urt_core.scorer import Scorer
 
@@ -98,7 +98,7 @@ class Games:
         for (group, pair), comparison in zip(self.pairs, comparisons, strict=True):
             judged[group][pair] = comparison
         for group, indices in self.members.items():
-            rates = rank_candidates(len(indices), judged[group]).win_rates
+            rates = win_rates(len(indices), judged[group])
             for member, index in enumerate(indices):
                 if math.isnan(rates[member]):
                     statuses[index] = next(c.status for pair, c in judged[group].items() if member in pair)

@@ -19,7 +19,8 @@ FIELDS = ("task", "text", "first", "second")
 
 def run_compare(options: argparse.Namespace) -> int:
     if options.dry_run:
-        return show_first_prompt(options, FIELDS, num_calls=options.votes * (2 if options.orders == "both" else 1))
+        num_calls = options.votes * (2 if options.orders == "both" else 1)
+        return show_first_prompt(options, FIELDS, num_calls=lambda request: num_calls)
     with open_scorer(options) as scorer:
         if options.input:
             return run_batch(options, scorer, compare_rows)

@@ -1,7 +1,7 @@
 """`--dry-run`: the first prompt as it would be sent, and how many calls the whole would make."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from urt_core.asking import Question
@@ -15,10 +15,13 @@ from urt_core.prompts import PointContract, Prompt
 from urt_core.records import Media
 
 
-def show_first_prompt(options: argparse.Namespace, fields: Sequence[str], *, num_calls: int) -> int:
-    """`num_calls` per request."""
+def show_first_prompt(
+    options: argparse.Namespace, fields: Sequence[str], *, num_calls: Callable[[dict[str, Any]], int]
+) -> int:
+    """`num_calls` of a request; those of the first one stand for all."""
     scorer = build_scorer(options, engine=ScriptedEngine(script=[], model=options.model))
     request, count = first_request(options, fields)
+    num_completions = count * num_calls(request)
     if "candidates" in request:
         request["first"], request["second"] = request.pop("candidates")[:2]
     if "candidate" in request:
@@ -30,7 +33,6 @@ def show_first_prompt(options: argparse.Namespace, fields: Sequence[str], *, num
     if not isinstance(question, Question):
         raise MediaError(f"the first request can't be shown: {asked.detail}")
     _, policy, _ = how_to_ask(options)
-    num_completions = count * num_calls
     num_tokens = num_completions * scorer.sampling.max_tokens
     print(f"{count:,} requests, {num_completions:,} completions, at most {num_tokens:,} tokens")
     print(f"preprocessing {preprocessing_id(policy)}\n\n{describe(question.prompts[0], policy)}")

@@ -11,7 +11,7 @@ from urt_core.cli.display import print_ranking
 from urt_core.cli.dry_run import show_first_prompt
 from urt_core.cli.judge import open_scorer
 from urt_core.cli.requests import need_fields, one_request, row_fields
-from urt_core.ranking import Ranking
+from urt_core.ranking import Ranking, num_comparisons
 from urt_core.scorer import Scorer
 
 FIELDS = ("task", "text", "candidates")
@@ -19,7 +19,7 @@ FIELDS = ("task", "text", "candidates")
 
 def run_rank(options: argparse.Namespace) -> int:
     if options.dry_run:
-        return show_first_prompt(options, FIELDS, num_calls=options.votes * (2 if options.orders == "both" else 1))
+        return show_first_prompt(options, FIELDS, num_calls=partial(num_calls, options))
     with open_scorer(options) as scorer:
         if options.input:
             return run_batch(options, scorer, partial(rank_rows, method=options.method, num_rounds=options.num_rounds))
@@ -30,6 +30,11 @@ def run_rank(options: argparse.Namespace) -> int:
         else:
             print_ranking(ranking, names=request["candidates"])
         return 0 if ranking.num_failed <= options.max_failures * len(ranking.comparisons) else 3
+
+
+def num_calls(options: argparse.Namespace, request: dict[str, Any]) -> int:
+    pairs = num_comparisons(len(request["candidates"]), options.method, options.num_rounds)
+    return pairs * options.votes * (2 if options.orders == "both" else 1)
 
 
 def rank_rows(

@@ -20,7 +20,7 @@ FIELDS = ("task", "text", "candidate")
 
 def run_score(options: argparse.Namespace) -> int:
     if options.dry_run:
-        return show_first_prompt(options, FIELDS, num_calls=options.votes)
+        return show_first_prompt(options, FIELDS, num_calls=lambda request: options.votes)
     with open_scorer(options) as scorer:
         if options.input:
             return run_batch(options, scorer, partial(score_rows, contract=options.contract))
