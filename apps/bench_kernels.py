@@ -21,9 +21,9 @@ from pathlib import Path
 
 import torch
 
-from urt_kernels.benchmark.case import Case
-from urt_kernels.benchmark.ceilings import machine_ceilings, product_ceiling
-from urt_kernels.benchmark.operations import (
+from benchmarks.kernels.case import Case
+from benchmarks.kernels.ceilings import machine_ceilings, product_ceiling
+from benchmarks.kernels.operations import (
     Shape,
     advantages_case,
     forward_only,
@@ -32,8 +32,8 @@ from urt_kernels.benchmark.operations import (
     loss_case,
     step_case,
 )
-from urt_kernels.benchmark.report import Row, markdown, write_csv, write_plot
-from urt_kernels.benchmark.run import Limits, run_case
+from benchmarks.kernels.report import Row, markdown, write_csv, write_plot
+from benchmarks.kernels.run import Limits, run_case
 
 HEADS = (
     Shape(head="Qwen2.5-VL-7B", vocabulary=152064, size=3584, num_rows=8192),

@@ -20,12 +20,12 @@ from typing import Any
 
 import torch
 
+from benchmarks.training.model import SIZES, model_flops, random_model
+from benchmarks.training.ours import OurStep
+from benchmarks.training.rollout import Pictures, Setting, make_rollout, share_of_padding
+from benchmarks.training.timing import Step, Timing, time_interleaved
 from urt_core.errors import UrtError
 from urt_data.prepare import parse_values
-from urt_train.benchmark.model import SIZES, model_flops, random_model
-from urt_train.benchmark.ours import OurStep
-from urt_train.benchmark.rollout import Pictures, Setting, make_rollout, share_of_padding
-from urt_train.benchmark.timing import Step, Timing, time_interleaved
 from urt_train.config import Batching
 from urt_train.errors import TrainError
 
@@ -83,7 +83,7 @@ def main(arguments: list[str]) -> None:
                 model, reference, rollout, pictures, batching=Batching.shared_prefix, attention="flex"
             )
         if not isinstance(peer, str):
-            from urt_train.benchmark.trl import TRLStep
+            from benchmarks.training.trl import TRLStep
 
             steps["TRL"] = TRLStep(peer, model, reference, rollout, pictures)
         timings = time_interleaved(steps, phases=phases, repeats=settings["repeats"], device=settings["device"])

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 from urt_core import Dialect
+from urt_core.bench.comparison import comparison_table
 from urt_core.errors import DataError, UrtError
-from urt_train.comparison import comparison_table
-from urt_train.judging import JudgedPair, read_judged_pairs
+from urt_core.judging.pairs import JudgedPair, read_judged_pairs
 
 JUDGEMENTS = "judgements.jsonl"
 

@@ -6,19 +6,17 @@
 What was answered is kept: started again, it asks only about the rest.
 """
 
-from pathlib import Path
-
+from urt_train.cli import program
 from urt_train.config import TrainConfig
-from urt_train.program import program
 
 
-@program(Path(__file__).parent / "configs", is_single=True)
+@program(is_single=True)
 def main(config: TrainConfig) -> None:
-    from urt_train.steps import run_missing
+    from urt_train.experiment.steps import run_missing
 
     run_missing(config, "distill")
 
-    from urt_train.traces import make_traces
+    from urt_train.datasets.traces import make_traces
 
     make_traces(config)
 

@@ -5,20 +5,18 @@ that of a local folder, or one of those in urt_train/dry_run/shapes. dry_run.dev
 python apps/train.py --fields dry_run
 """
 
-from pathlib import Path
-
+from urt_train.cli import program
 from urt_train.config import TrainConfig
-from urt_train.program import program
 
 
-@program(Path(__file__).parent / "configs")
+@program()
 def main(config: TrainConfig) -> None:
     from rich.console import Console
 
+    from urt_core.bench.tables import print_tables
     from urt_train.dry_run import dry_run  # imports torch; the config is checked by now
     from urt_train.dry_run.tables import estimate_tables, notes, remedies, summary
-    from urt_train.machine import quiet
-    from urt_train.tables import print_tables
+    from urt_train.runtime.machine import quiet
 
     quiet()
     console = Console()

@@ -6,20 +6,18 @@
 Of a recipe's own stages it brings results.md and report.html up to date.
 """
 
-from pathlib import Path
-
+from urt_train.cli import program
 from urt_train.config import TrainConfig
-from urt_train.program import program
 
 
-@program(Path(__file__).parent / "configs", is_single=True)
+@program(is_single=True)
 def main(config: TrainConfig) -> None:
     from rich.console import Console
 
+    from urt_core.bench.tables import evaluation_tables, print_tables
     from urt_core.errors import DataError
-    from urt_train.assessment import assess, evaluation_folder, is_of_recipe, newest_judge
-    from urt_train.results import write_results
-    from urt_train.tables import evaluation_tables, print_tables
+    from urt_train.experiment.assessment import assess, evaluation_folder, is_of_recipe, newest_judge
+    from urt_train.experiment.results import write_results
 
     checkpoint = config.checkpoint or newest_judge(config)
     console = Console()

@@ -6,15 +6,13 @@ The first begins with random weights, the others where the one before ended. The
 the committed copy of it is assets/tiny.
 """
 
-from pathlib import Path
-
+from urt_train.cli import program
 from urt_train.config import TrainConfig
-from urt_train.program import program
 
 
-@program(Path(__file__).parent / "configs")
+@program()
 def main(config: TrainConfig) -> None:
-    from urt_train.tiny import make_base  # imports torch; the config is checked by now
+    from urt_train.experiment.tiny import make_base  # imports torch; the config is checked by now
 
     print(f"the base model is in {make_base(config)}")
 

@@ -5,15 +5,13 @@
 Started again, it goes on where it stopped: what is finished under the same settings is kept.
 """
 
-from pathlib import Path
-
+from urt_train.cli import program
 from urt_train.config import TrainConfig
-from urt_train.program import program
 
 
-@program(Path(__file__).parent / "configs", is_single=True)
+@program(is_single=True)
 def main(config: TrainConfig) -> None:
-    from urt_train.pipeline import run_pipeline
+    from urt_train.experiment.pipeline import run_pipeline
 
     run_pipeline(config)
 

@@ -8,17 +8,16 @@ The first makes every split of the recipe in the embedded world; the others conv
 """
 
 import sys
-from pathlib import Path
 
 from urt_core.errors import UrtError
 from urt_data.sources import SOURCES
+from urt_train.cli import program
 from urt_train.config import TrainConfig
-from urt_train.program import program
 
 
-@program(Path(__file__).parent / "configs", is_single=True)
+@program(is_single=True)
 def main(config: TrainConfig) -> None:
-    from urt_train.preparation import make_pairs
+    from urt_train.datasets.preparation import make_pairs
 
     make_pairs(config)
 

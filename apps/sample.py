@@ -7,20 +7,21 @@ It is the first half of stage=rejection_sampling, which then finds both shards.
 """
 
 from dataclasses import replace
-from pathlib import Path
 
+from urt_train.cli import program
 from urt_train.config import Stage, TrainConfig
-from urt_train.program import program
 
 
-@program(Path(__file__).parent / "configs")
+@program()
 def main(config: TrainConfig) -> None:
-    from urt_train.steps import run_missing
+    from urt_train.experiment.steps import run_missing
 
     config = replace(config, stage=Stage.rejection_sampling)
     run_missing(config, config.stage.value)
 
-    from urt_train.run import sample_pool  # imports torch; everything that can be checked without it is checked by now
+    from urt_train.experiment.run import (
+        sample_pool,  # imports torch; everything that can be checked without it is checked by now
+    )
 
     sample_pool(config)
 

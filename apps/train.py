@@ -7,19 +7,19 @@
 An interrupted stage goes on where it was stopped; a finished one is left alone.
 """
 
-from pathlib import Path
-
+from urt_train.cli import program
 from urt_train.config import TrainConfig
-from urt_train.program import program
 
 
-@program(Path(__file__).parent / "configs")
+@program()
 def main(config: TrainConfig) -> None:
-    from urt_train.steps import run_missing
+    from urt_train.experiment.steps import run_missing
 
     run_missing(config, config.stage.value)
 
-    from urt_train.run import run_stage  # imports torch; everything that can be checked without it is checked by now
+    from urt_train.experiment.run import (
+        run_stage,  # imports torch; everything that can be checked without it is checked by now
+    )
 
     run_stage(config)
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from urt_core import Dialect, JudgeSpec, Status
 from urt_data import ShardFolder, sources
-from urt_train.program import compose
+from urt_train.cli import compose
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("packages/*/README.md")])
@@ -91,7 +91,7 @@ def test_a_command_names_a_program_and_valid_settings(program: str, overrides: t
     if "input" in settings:  # the conversion of a published set has settings of its own
         assert sources.get(settings["data"])
     else:
-        compose(ROOT / "apps" / "configs", list(overrides))
+        compose(list(overrides))
 
 
 def test_what_is_installed_is_there_with_its_extras() -> None:
@@ -123,7 +123,7 @@ def test_vllm_serves_a_judge_as_its_recipe_shows_it() -> None:
     served = served_folders()
     assert len(served) >= 2
     for folder, flags in served:
-        config = compose(ROOT / "apps" / "configs", [f"recipe={Path(folder).parts[1]}"])
+        config = compose([f"recipe={Path(folder).parts[1]}"])
         judge, grpo = config.judge, config.grpo
         size = {"shortest_edge": judge.min_pixels, "longest_edge": judge.max_pixels}
         assert json.loads(flags["--mm-processor-kwargs"]) == {"size": size}

@@ -8,7 +8,7 @@ import pytest
 
 from urt_core import Dialect, Preference, Task
 from urt_core.comparison import Order
-from urt_train.judging import JudgedPair, write_judged_pairs
+from urt_core.judging.pairs import JudgedPair, write_judged_pairs
 
 PROGRAM = Path(__file__).parents[2] / "apps" / "compare.py"
 

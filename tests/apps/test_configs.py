@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from urt_core.errors import ConfigError
+from urt_train.cli import CONFIGS, compose
 from urt_train.config import GRPOConfig, Stage, TrainConfig
 from urt_train.config.fields import describe
-from urt_train.program import compose
 
-CONFIGS = Path(__file__).parents[2] / "apps" / "configs"
 OPTIONS = sorted(
     f"{path.parent.relative_to(CONFIGS)}={path.stem}" for path in CONFIGS.rglob("*.yaml") if path.parent != CONFIGS
 )
@@ -19,20 +18,20 @@ OPTIONS = sorted(
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes(option: str) -> None:
     beside = ["teacher=openai"] if option == "data=shards" else []
-    assert isinstance(compose(CONFIGS, [option, *beside]), TrainConfig)
+    assert isinstance(compose([option, *beside]), TrainConfig)
 
 
 @pytest.mark.parametrize("recipe", sorted(path.stem for path in (CONFIGS / "recipe").glob("*.yaml")))
 @pytest.mark.parametrize("stage", list(Stage))
 def test_every_recipe_runs_every_stage(recipe: str, stage: Stage) -> None:
-    config = compose(CONFIGS, [f"recipe={recipe}", f"stage={stage}"])
+    config = compose([f"recipe={recipe}", f"stage={stage}"])
     assert config.stage is stage
     assert config.recipe == recipe, "the output folder is named after the recipe"
     assert config.stage_dir() == Path("outputs") / recipe / stage.value
 
 
 def test_paper_recipe_carries_the_papers_values() -> None:
-    config = compose(CONFIGS, ["recipe=paper_qwen2_5_vl_7b"])
+    config = compose(["recipe=paper_qwen2_5_vl_7b"])
     assert (config.grpo.group_size, config.grpo.kl_coef, config.grpo.learning_rate) == (8, 0.04, 1e-6)
     assert (config.cold_start.learning_rate, config.cold_start.batch_size, config.cold_start.epochs) == (2.5e-6, 128, 3)
     assert (config.grpo.prompts_per_rollout, config.grpo.epochs, config.grpo.top_p) == (64, 2, 0.95)
@@ -50,12 +49,12 @@ def test_paper_recipe_carries_the_papers_values() -> None:
     [("qwen3_vl_2b_lora_24gb", 8), ("qwen3_vl_8b", 32), ("paper_qwen2_5_vl_7b", 32), ("paper_llava_7b", 16)],
 )
 def test_a_large_judge_is_measured_in_batches_that_fit(recipe: str, batch_size: int) -> None:
-    config = compose(CONFIGS, [f"recipe={recipe}"])
+    config = compose([f"recipe={recipe}"])
     assert (config.evaluation.batch_size, config.served_dtype) == (batch_size, "bfloat16")
 
 
 def test_an_objective_wins_over_the_recipe() -> None:
-    grpo = compose(CONFIGS, ["recipe=paper_qwen2_5_vl_7b", "objective=dapo", "grpo.clip_low=0.1"]).grpo
+    grpo = compose(["recipe=paper_qwen2_5_vl_7b", "objective=dapo", "grpo.clip_low=0.1"]).grpo
     assert isinstance(grpo, GRPOConfig)
     assert (grpo.kl_coef, grpo.clip_high, grpo.clip_low, grpo.aggregation) == (0.0, 0.28, 0.1, "dapo")
     assert grpo.learning_rate == 1e-6, "what the objective does not speak of stays the recipe's"
@@ -76,7 +75,7 @@ OBJECTIVE = ("advantages", "aggregation", "ratio", "surrogate", "clip_low", "cli
 )
 @pytest.mark.parametrize("recipe", ["tiny", "qwen3_vl_8b"])
 def test_an_objective_leaves_nothing_of_the_recipes_own(recipe: str, objective: str, values: tuple) -> None:
-    grpo = compose(CONFIGS, [f"recipe={recipe}", f"objective={objective}"]).grpo
+    grpo = compose([f"recipe={recipe}", f"objective={objective}"]).grpo
     assert tuple(getattr(grpo, name) for name in OBJECTIVE) == values
 
 
@@ -85,8 +84,8 @@ def test_a_nucleus_is_refused_where_the_engine_counts_after_the_cut(engine: str)
     with pytest.raises(
         ConfigError, match=rf"grpo\.top_p is 0\.95; allowed: 1\.0 with grpo\.engine={engine}, .*engine=transformers"
     ):
-        compose(CONFIGS, ["recipe=paper_qwen2_5_vl_7b", f"engine={engine}"])
-    assert compose(CONFIGS, ["recipe=paper_qwen2_5_vl_7b", f"engine={engine}", "grpo.top_p=1"]).grpo.engine == engine
+        compose(["recipe=paper_qwen2_5_vl_7b", f"engine={engine}"])
+    assert compose(["recipe=paper_qwen2_5_vl_7b", f"engine={engine}", "grpo.top_p=1"]).grpo.engine == engine
 
 
 @pytest.mark.parametrize(
@@ -133,7 +132,7 @@ def test_a_nucleus_is_refused_where_the_engine_counts_after_the_cut(engine: str)
 )
 def test_a_mistake_names_field_and_allowed_values(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
-        compose(CONFIGS, [override])
+        compose([override])
     assert "\n" not in str(caught.value)
 
 
@@ -146,7 +145,7 @@ def test_a_mistake_names_field_and_allowed_values(override: str, message: str) -
 )
 def test_flex_is_refused_where_it_cannot_serve(beside: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        compose(CONFIGS, [beside, "model.attention=flex"])
+        compose([beside, "model.attention=flex"])
 
 
 def test_the_meaning_of_a_field_is_one_text():
@@ -159,7 +158,7 @@ def test_an_unknown_set_is_answered_with_the_sources():
     with pytest.raises(
         ConfigError, match=r"data is 'hpdv9'; allowed: shards, sprites; .*source is one of: evalmuse, .*hpdv3, "
     ):
-        compose(CONFIGS, ["data=hpdv9"])
+        compose(["data=hpdv9"])
 
 
 def test_every_field_is_documented():

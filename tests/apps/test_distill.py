@@ -9,7 +9,7 @@ from urt_core import Judgement, Preference, Task, parse_judgement
 from urt_core.errors import ConfigError
 from urt_data import ShardFolder, ShardWriter
 from urt_data.sprites import Split, pairs
-from urt_train.program import compose
+from urt_train.cli import compose
 
 APPS = Path(__file__).parents[2] / "apps"
 
@@ -34,7 +34,7 @@ def overrides(tmp_path) -> list[str]:
 
 def test_the_oracle_is_always_right_and_every_task_is_counted(tmp_path, overrides, main):
     tasks = "distill.tasks=[image_generation,video_understanding]"
-    main(compose(APPS / "configs", [*overrides, tasks, "distill.pairs_per_task=4"]))
+    main(compose([*overrides, tasks, "distill.pairs_per_task=4"]))
     traces = ShardFolder(tmp_path / "tiny" / "data" / "cold_start")
     kept = {"asked": 4, "kept": 4, "dropped": {}}
     assert traces.metadata["distillation"]["counts"] == {"image_generation": kept, "video_understanding": kept}
@@ -53,7 +53,7 @@ def test_the_oracle_is_always_right_and_every_task_is_counted(tmp_path, override
 
 
 def test_twice_is_the_same_to_the_byte(tmp_path, overrides, main):
-    config = compose(APPS / "configs", overrides)
+    config = compose(overrides)
     main(config)
     manifest = tmp_path / "tiny" / "data" / "cold_start" / "manifest.json"
     before = manifest.read_bytes()
@@ -64,7 +64,7 @@ def test_twice_is_the_same_to_the_byte(tmp_path, overrides, main):
 
 def test_a_remote_teacher_without_a_key_is_one_clear_line(overrides, main, monkeypatch):
     monkeypatch.delenv("MY_KEY", raising=False)
-    config = compose(APPS / "configs", [*overrides, "teacher=openai", "distill.api_key_env=MY_KEY"])
+    config = compose([*overrides, "teacher=openai", "distill.api_key_env=MY_KEY"])
     with pytest.raises(ConfigError, match="environment variable MY_KEY is not set") as error:
         main(config)
     assert "\n" not in str(error.value)
@@ -73,6 +73,6 @@ def test_a_remote_teacher_without_a_key_is_one_clear_line(overrides, main, monke
 def test_without_pairs_it_says_which_command_makes_them(tmp_path, main):
     from urt_train.errors import MissingStageError
 
-    config = compose(APPS / "configs", [f"output_root={tmp_path}", "run_missing=false"])
+    config = compose([f"output_root={tmp_path}", "run_missing=false"])
     with pytest.raises(MissingStageError, match=r"python apps/prepare_data\.py"):
         main(config)

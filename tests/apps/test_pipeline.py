@@ -15,10 +15,10 @@ from urt_core import Completion, JudgeSpec, Task, verdict_text
 from urt_core.errors import ConfigError
 from urt_data import ShardWriter
 from urt_data.sprites import OracleTeacher, build_split
-from urt_train import assessment, pipeline
+from urt_train.cli import compose
 from urt_train.config import Stage
-from urt_train.program import compose
-from urt_train.steps import model_folder, steps
+from urt_train.experiment import assessment, pipeline
+from urt_train.experiment.steps import model_folder, steps
 
 APPS = Path(__file__).parents[2] / "apps"
 RIGHT = {"base": 0.0, "cold_start": 0.5, "rejection_sampling": 0.75, "grpo": 1.0}
@@ -103,7 +103,7 @@ def finish_stage(config, stage: Stage) -> None:
 
 def tiny(output_root: Path, *overrides: str):
     """The recipe with four pairs of each task in every split."""
-    config = compose(APPS / "configs", [f"output_root={output_root}", *overrides])
+    config = compose([f"output_root={output_root}", *overrides])
     config.data.counts = {split: {task.value: 4 for task in Task} for split in config.data.counts}
     return config
 

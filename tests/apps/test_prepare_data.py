@@ -11,7 +11,7 @@ import pytest
 from tests.urt_data.conftest import png
 from urt_data import ShardFolder
 from urt_data.verify import verify
-from urt_train.program import compose
+from urt_train.cli import compose
 
 REPOSITORY = Path(__file__).parents[2]
 APPS = REPOSITORY / "apps"
@@ -24,7 +24,7 @@ def program(monkeypatch):
 
 
 def test_every_split_of_the_recipe_is_made(tmp_path, program, capsys):
-    config = compose(APPS / "configs", ["recipe=tiny", f"output_root={tmp_path}"])
+    config = compose(["recipe=tiny", f"output_root={tmp_path}"])
     config.data.counts = {"train": {"image_generation": 6, "video_understanding": 2}, "test": {"video_generation": 3}}
     program.main(config)
     train, test = (ShardFolder(config.data_dir(split)) for split in ("train", "test"))

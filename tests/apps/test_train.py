@@ -75,8 +75,8 @@ def test_a_missing_stage_is_one_line_with_the_command(tmp_path):
 
 def test_configs_are_checked_without_torch():
     code = (
-        "import sys; sys.path.insert(0, 'apps'); from pathlib import Path; from urt_train.program import compose;"
-        "compose(Path('apps/configs'), ['stage=grpo']); import urt_train.steps;"
+        "import sys; from urt_train.cli import compose;"
+        "compose(['stage=grpo']); import urt_train.experiment.steps;"
         "print('torch' in sys.modules, 'transformers' in sys.modules)"
     )
     assert run(code=code).stdout.split() == ["False", "False"]

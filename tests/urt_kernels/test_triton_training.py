@@ -10,9 +10,9 @@ from tests.urt_train import conftest as tiny
 from urt_kernels import group_advantages, grpo_loss, linear_token_logprobs
 from urt_kernels.dispatch import Impl
 from urt_train.config import GRPOConfig, TrainConfig, TrainerConfig
-from urt_train.loader import plan_rounds
-from urt_train.machine import make_trainer
-from urt_train.policy import Policy
+from urt_train.model.policy import Policy
+from urt_train.rollouts.loader import plan_rounds
+from urt_train.runtime.machine import make_trainer
 from urt_train.stages.grpo import GRPO
 
 tiny_folder, spec, records = tiny.tiny_folder, tiny.spec, tiny.records
@@ -39,8 +39,8 @@ class Recorded(GRPO):
 
 def trained(folder: Any, spec: Any, records: Any, impl: Impl, monkeypatch: pytest.MonkeyPatch) -> Recorded:
     """Two rollouts of two optimizer steps each, every kernel of the loss head computed by `impl`."""
-    monkeypatch.setattr("urt_train.policy.linear_token_logprobs", partial(linear_token_logprobs, impl=impl))
-    monkeypatch.setattr("urt_train.losses.grpo_loss", partial(grpo_loss, impl=impl))
+    monkeypatch.setattr("urt_train.model.policy.linear_token_logprobs", partial(linear_token_logprobs, impl=impl))
+    monkeypatch.setattr("urt_train.stages.losses.grpo_loss", partial(grpo_loss, impl=impl))
     config = GRPOConfig(
         prompts_per_rollout=2,
         group_size=3,

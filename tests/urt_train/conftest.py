@@ -106,7 +106,7 @@ def spec() -> JudgeSpec:
 @pytest.fixture
 def policy(tiny_folder, spec):
     """A fresh copy for each test that trains it."""
-    from urt_train.policy import Policy
+    from urt_train.model.policy import Policy
 
     return Policy.from_pretrained(tiny_folder, spec=spec)
 

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from urt_core import Media, MediaKind, Prompt, SamplingParams
 from urt_core.engines.scripted_endpoint import Reply, Request
-from urt_train.policy import Policy
+from urt_train.model.policy import Policy
 
 CHAT = "/v1/chat/completions"
 ONE_AT_A_TIME = threading.Lock()

@@ -20,12 +20,12 @@ from typing import Any
 import torch
 
 from tests.urt_train.kill_runs import import_all, outcome, tiny
-from urt_train import run
-from urt_train.callbacks import StepMetrics
-from urt_train.checkpoint import is_complete
+from urt_train.cli import exit_on_error
 from urt_train.config import Stage, TrainConfig
-from urt_train.program import exit_on_error
-from urt_train.run import run_stage
+from urt_train.experiment import run
+from urt_train.experiment.run import run_stage
+from urt_train.runtime.callbacks import StepMetrics
+from urt_train.runtime.checkpoint import is_complete
 from urt_train.stages.module import StageModule
 
 SECONDS = 4.0

@@ -21,8 +21,6 @@ import torch
 from safetensors.torch import load_file
 
 from urt_core import Dialect, JudgeSpec
-from urt_train.callbacks import read_rows
-from urt_train.checkpoint import is_complete
 from urt_train.config import (
     ColdStartConfig,
     DataConfig,
@@ -33,9 +31,11 @@ from urt_train.config import (
     TrainConfig,
     TrainerConfig,
 )
-from urt_train.machine import make_trainer
-from urt_train.policy import Policy
-from urt_train.run import run_stage
+from urt_train.experiment.run import run_stage
+from urt_train.model.policy import Policy
+from urt_train.runtime.callbacks import read_rows
+from urt_train.runtime.checkpoint import is_complete
+from urt_train.runtime.machine import make_trainer
 from urt_train.stages import grpo
 
 DURABLE = ("fsync", "replace")

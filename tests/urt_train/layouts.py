@@ -5,9 +5,9 @@ from typing import Any
 import torch
 
 from urt_core import render
-from urt_train.batching import TokenBatch, pack_completions
 from urt_train.config import Batching
-from urt_train.policy import Policy
+from urt_train.model.batching import TokenBatch, pack_completions
+from urt_train.model.policy import Policy
 
 
 def group_batch(policy, records, *, group_size: int, seed: int = 0, lengths=None) -> TokenBatch:

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 
 from urt_core import JudgeSpec
-from urt_train.batching import ExperienceBatch
 from urt_train.config import Batching, GRPOConfig, TrainConfig, TrainerConfig
-from urt_train.loader import plan_rounds
-from urt_train.machine import make_trainer
-from urt_train.policy import Policy
+from urt_train.model.batching import ExperienceBatch
+from urt_train.model.policy import Policy
+from urt_train.rollouts.loader import plan_rounds
+from urt_train.runtime.machine import make_trainer
 from urt_train.stages.grpo import GRPO
 
 STRATEGIES = {

@@ -10,11 +10,11 @@ from two_ranks import STRATEGIES
 
 from urt_core import JudgeSpec
 from urt_data import ShardFolder
+from urt_data.record_selection import select_tasks
 from urt_train.config import RejectionSamplingConfig, TrainConfig, TrainerConfig
-from urt_train.machine import make_trainer
-from urt_train.policy import Policy
-from urt_train.pool import PoolBatches
-from urt_train.selection import select_tasks
+from urt_train.model.policy import Policy
+from urt_train.runtime.machine import make_trainer
+from urt_train.stages.pool import PoolBatches
 from urt_train.stages.rejection_sampling import RejectionSampling
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from urt_core import Task
 from urt_core.errors import ConfigError
+from urt_train.cli import CONFIGS, compose
 from urt_train.config import Stage, TrainConfig
 from urt_train.dry_run import dry_run
 from urt_train.dry_run.advice import advice
@@ -15,10 +16,8 @@ from urt_train.dry_run.shape import shape_of
 from urt_train.dry_run.states import Strategy
 from urt_train.dry_run.tables import estimate_tables, notes, remedies, summary
 from urt_train.dry_run.workload import learning, sampling
-from urt_train.program import compose
 
 ROOT = Path(__file__).parents[3]
-CONFIGS = ROOT / "apps" / "configs"
 STAGES = {"qwen3_vl_2b_lora_24gb": "[cold_start,rejection_sampling,grpo,evaluation]", "tiny": "[grpo,evaluation]"}
 """Each recipe by its most demanding stage, two of them by all; the parts of the tiny base have a cold start alone."""
 
@@ -31,7 +30,7 @@ def in_repository(monkeypatch) -> None:
 @pytest.mark.parametrize("recipe", sorted(path.stem for path in (CONFIGS / "recipe").glob("*.yaml")))
 def test_every_recipe_can_be_computed(recipe: str) -> None:
     default = "[cold_start]" if recipe.startswith("tiny_") else "[grpo]"
-    estimate = dry_run(compose(CONFIGS, [f"recipe={recipe}", f"dry_run.stages={STAGES.get(recipe, default)}"]))
+    estimate = dry_run(compose([f"recipe={recipe}", f"dry_run.stages={STAGES.get(recipe, default)}"]))
     assert 0 < estimate.trained <= estimate.parameters
     for stage in estimate.stages:
         assert stage.largest.total > estimate.parameters / estimate.config.dry_run.devices
@@ -45,7 +44,7 @@ def test_every_recipe_can_be_computed(recipe: str) -> None:
 
 
 def lengths_of(overrides: list[str]) -> tuple[TrainConfig, dict]:
-    config = compose(CONFIGS, overrides)
+    config = compose(overrides)
     return config, prompt_lengths(config, shape_of(config.model.base))
 
 
@@ -90,26 +89,26 @@ def test_prompts_above_the_limit_are_left_out_and_named() -> None:
 
 def test_a_number_of_devices_that_does_not_divide_the_batch_is_refused_as_in_training() -> None:
     with pytest.raises(ConfigError, match=r"grpo\.prompts_per_rollout is 32; allowed: a multiple of the 7 devices"):
-        dry_run(compose(CONFIGS, ["dry_run.devices=7", "dry_run.stages=[grpo]"]))
+        dry_run(compose(["dry_run.devices=7", "dry_run.stages=[grpo]"]))
 
 
 def test_too_little_memory_is_said_with_what_would_help() -> None:
     overrides = ["dry_run.stages=[grpo]", "dry_run.device_memory_gib=0.1", "dry_run.reserve_gib=0"]
-    estimate = dry_run(compose(CONFIGS, overrides))
+    estimate = dry_run(compose(overrides))
     (stage,) = estimate.stages
     assert not stage.fits
     assert stage.fitting_prompts is not None
     (line,) = remedies(estimate)
     assert "grpo.generation_batch_size=" in line
     assert "model.gradient_checkpointing=true" in line
-    fewer = dry_run(compose(CONFIGS, [*overrides, f"grpo.generation_batch_size={max(1, stage.fitting_prompts)}"]))
+    fewer = dry_run(compose([*overrides, f"grpo.generation_batch_size={max(1, stage.fitting_prompts)}"]))
     sampled = fewer.stages[0].largest_of("sampling")
     assert sampled is not None
     assert sampled.total <= stage.room
 
 
 def test_zero3_is_refused_for_a_stage_that_samples() -> None:
-    estimate = dry_run(compose(CONFIGS, ["strategy=deepspeed_zero3", "dry_run.stages=[grpo]"]))
+    estimate = dry_run(compose(["strategy=deepspeed_zero3", "dry_run.stages=[grpo]"]))
     assert estimate.strategy is Strategy.ZERO3
     assert not estimate.stages[0].fits
     assert "strategy=fsdp2" in remedies(estimate)[0]

@@ -6,16 +6,16 @@ import pytest
 import torch
 
 from urt_core import render
-from urt_train.batching import SFTBatch, pack_completions
 from urt_train.config import Batching, GRPOConfig, LoraConfig, ModelConfig, Stage, TrainConfig
 from urt_train.dry_run.lengths import encode_pictures
 from urt_train.dry_run.live_bytes import own_bytes
 from urt_train.dry_run.measure import Measurements
 from urt_train.dry_run.passes import Arithmetic, forward_and_backward, generate, show
 from urt_train.dry_run.shape import shape_of
-from urt_train.packing import Group
-from urt_train.policy import Policy
-from urt_train.run import open_policy
+from urt_train.experiment.run import open_policy
+from urt_train.model.batching import SFTBatch, pack_completions
+from urt_train.model.packing import Group
+from urt_train.model.policy import Policy
 
 AS_STORED = Arithmetic(weights=None, is_autocast=False)
 MIXED = Arithmetic(weights=None, is_autocast=True)

@@ -8,7 +8,7 @@ import pytest
 from urt_train.config import LoraConfig, ModelConfig, Stage, TrainConfig
 from urt_train.dry_run.model import meta_policy, parts_of
 from urt_train.dry_run.shape import shape_of
-from urt_train.run import open_policy
+from urt_train.experiment.run import open_policy
 
 SETTINGS = {
     "language": {},

@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from urt_core.errors import ConfigError
+from urt_train.cli import CONFIGS, compose
 from urt_train.dry_run.shape import published_shapes, shape_of
-from urt_train.program import compose
 
-CONFIGS = Path(__file__).parents[3] / "apps" / "configs"
 SHAPES = {shape["names"][0]: shape for shape in published_shapes()}
 ROUNDED = {"llava-hf/llava-onevision-qwen2-7b-ov-hf": 5e6}
 """Published as 8.03 B: half of the last digit. All others are published to the last parameter."""
@@ -28,8 +27,8 @@ def test_a_shape_has_the_parameters_it_is_published_with(base: str) -> None:
 
 @pytest.mark.parametrize("path", sorted((CONFIGS / "model").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_model_of_the_configs_has_a_shape(path: Path, monkeypatch) -> None:
-    monkeypatch.chdir(CONFIGS.parents[1])
-    shape = shape_of(compose(CONFIGS, [f"model={path.stem}"]).model.base)
+    monkeypatch.chdir(Path(__file__).parents[3])
+    shape = shape_of(compose([f"model={path.stem}"]).model.base)
     assert shape.source
     assert shape.config().get_text_config().num_hidden_layers > 0
 

@@ -1,22 +1,19 @@
 """Weights, gradients and optimizer state against those of a real step, and of FSDP2's real shards."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import distributed
 from torch.distributed.device_mesh import init_device_mesh
 
+from urt_train.cli import compose
 from urt_train.config import LoraConfig, ModelConfig, Stage, TrainConfig
 from urt_train.dry_run.model import meta_policy
 from urt_train.dry_run.passes import Arithmetic
 from urt_train.dry_run.shape import shape_of
 from urt_train.dry_run.states import Strategy, arithmetic_of, local_numel, states_of, strategy_of
-from urt_train.program import compose
-from urt_train.run import open_policy
-from urt_train.sharding import shard
+from urt_train.experiment.run import open_policy
+from urt_train.model.sharding import shard
 
-CONFIGS = Path(__file__).parents[3] / "apps" / "configs"
 AS_STORED = Arithmetic(weights=None, is_autocast=False)
 
 
@@ -75,7 +72,7 @@ def test_the_shards_of_fsdp2_are_what_was_computed(policy, mesh) -> None:
     ],
 )
 def test_a_config_says_which_strategy_and_arithmetic(overrides, strategy, arithmetic) -> None:
-    config = compose(CONFIGS, overrides)
+    config = compose(overrides)
     assert strategy_of(config) is strategy
     assert arithmetic_of(config, strategy) == arithmetic
 

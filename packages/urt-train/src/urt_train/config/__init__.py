@@ -1,6 +1,6 @@
 """Every setting of urt's programs: name, type, default and meaning. Imports no torch.
 
-`apps/configs/` chooses among these fields and cites its sources; each default lives here, once. Where the paper speaks
+`packages/urt-train/src/urt_train/configs/` chooses among these fields and cites its sources; each default lives here, once. Where the paper speaks
 (arXiv 2505.03318 and its released scripts), the default is the paper's; the recipe `tiny` says where it needs others.
 
 TrainConfig                 one experiment (a recipe)

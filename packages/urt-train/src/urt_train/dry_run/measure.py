@@ -24,8 +24,8 @@ from urt_train.dry_run.lengths import encode_pictures
 from urt_train.dry_run.model import meta_policy
 from urt_train.dry_run.passes import Arithmetic, Generated, Needed, forward_and_backward, generate, make_fake, show
 from urt_train.dry_run.shape import Shape
-from urt_train.packing import Group
-from urt_train.policy import Policy
+from urt_train.model.packing import Group
+from urt_train.model.policy import Policy
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,8 +10,8 @@ from torch import nn
 from urt_core import Dialect, JudgeSpec
 from urt_train.config import Batching, GRPOConfig, Stage, TrainConfig
 from urt_train.dry_run.shape import Shape
-from urt_train.lora import add_adapters
-from urt_train.policy import Policy
+from urt_train.model.lora import add_adapters
+from urt_train.model.policy import Policy
 
 
 def meta_policy(config: TrainConfig, shape: Shape, stage: Stage, *, num_layers: int | None = None) -> Policy:

@@ -18,7 +18,7 @@ from urt_train.dry_run.passes import Arithmetic
 from urt_train.dry_run.shape import Shape
 from urt_train.dry_run.states import Extra, States, Strategy, arithmetic_of, extra_of, states_of, strategy_of
 from urt_train.dry_run.workload import Learning, Sampling
-from urt_train.policy import Policy
+from urt_train.model.policy import Policy
 
 LOGITS_COPIES = 6
 """Arrays of [rows, vocabulary] in float32 that `urt_core.engines.decoding.sample` has at once; two more where it sorts for `top_p`."""

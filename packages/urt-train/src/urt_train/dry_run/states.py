@@ -16,10 +16,10 @@ from torch import nn
 from urt_train.config import TrainConfig
 from urt_train.dry_run.live_bytes import tensor_bytes
 from urt_train.dry_run.passes import Arithmetic
-from urt_train.lora import is_adapted_alone
-from urt_train.machine import zero_stage
-from urt_train.policy import Policy
-from urt_train.sharding import blocks
+from urt_train.model.lora import is_adapted_alone
+from urt_train.model.policy import Policy
+from urt_train.model.sharding import blocks
+from urt_train.runtime.machine import zero_stage
 
 DEEPSPEED_BUCKET = 500_000_000
 """Elements of `reduce_bucket_size`, DeepSpeed's default."""

@@ -10,7 +10,7 @@ from urt_core.errors import ConfigError
 from urt_train.config import Batching, GRPOConfig, Orders, Stage, TrainConfig
 from urt_train.config.dry_run import EVALUATION
 from urt_train.dry_run.lengths import PromptLength, tasks_of
-from urt_train.loader import RoundPlan, plan_rounds
+from urt_train.rollouts.loader import RoundPlan, plan_rounds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,7 +8,9 @@ from dataclasses import replace
 from torch import Tensor
 
 from urt_core import Dialect, Prompt, render
-from urt_train.batching import (
+from urt_train.config import ColdStartConfig, RejectionSamplingConfig
+from urt_train.datasets.distill import DIALECT
+from urt_train.model.batching import (
     SFTBatch,
     encode_completions,
     prompts_within,
@@ -16,12 +18,10 @@ from urt_train.batching import (
     sft_batches,
     shortest_prompts,
 )
-from urt_train.config import ColdStartConfig, RejectionSamplingConfig
-from urt_train.distill import DIALECT
-from urt_train.loader import Draw, RoundPlan
-from urt_train.losses import sft_loss
-from urt_train.policy import Policy
-from urt_train.ranks import all_sum
+from urt_train.model.policy import Policy
+from urt_train.rollouts.loader import Draw, RoundPlan
+from urt_train.runtime.ranks import all_sum
+from urt_train.stages.losses import sft_loss
 from urt_train.stages.module import StageModule
 
 

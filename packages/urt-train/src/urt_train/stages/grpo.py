@@ -17,16 +17,14 @@ from urt_core import Completion, PreferenceRecord, Prompt, SamplingParams, rende
 from urt_core.engines import Engine
 from urt_core.engines.transformers import evaluation_mode
 from urt_kernels import group_advantages
-from urt_train.batching import ExperienceBatch, prompts_within, select_prompts, shortest_prompts
 from urt_train.config import GRPOConfig, Orders
-from urt_train.difficulty import choose
 from urt_train.errors import ParityError
-from urt_train.hand_over import EngineCopy
-from urt_train.loader import Draw, RoundPlan
-from urt_train.losses import grpo_objective
-from urt_train.policy import Policy
-from urt_train.ranks import all_sum, any_rank, derived_seed, world
-from urt_train.rollout import (
+from urt_train.model.batching import ExperienceBatch, prompts_within, select_prompts, shortest_prompts
+from urt_train.model.policy import Policy
+from urt_train.rollouts.difficulty import choose
+from urt_train.rollouts.hand_over import EngineCopy
+from urt_train.rollouts.loader import Draw, RoundPlan
+from urt_train.rollouts.rollout import (
     Rewards,
     Sampled,
     experience,
@@ -37,6 +35,8 @@ from urt_train.rollout import (
     score,
     shown_orders,
 )
+from urt_train.runtime.ranks import all_sum, any_rank, derived_seed, world
+from urt_train.stages.losses import grpo_objective
 from urt_train.stages.module import StageModule
 
 

@@ -18,13 +18,13 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from urt_core.errors import DataError
-from urt_train.batching import TokenBatch
 from urt_train.config import Schedule, StageConfig
 from urt_train.errors import NonFiniteError
-from urt_train.loader import Sealed
-from urt_train.policy import Policy
-from urt_train.ranks import any_rank
-from urt_train.sharding import shard
+from urt_train.model.batching import TokenBatch
+from urt_train.model.policy import Policy
+from urt_train.model.sharding import shard
+from urt_train.rollouts.loader import Sealed
+from urt_train.runtime.ranks import any_rank
 
 
 class StageModule(LightningModule, ABC):

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from urt_core import PreferenceRecord, SamplingParams, render
+from urt_core.atomic import append, whole_lines, write_whole
 from urt_core.engines import Engine
 from urt_train.config import RejectionSamplingConfig
-from urt_train.loader import RoundPlan, plan_rounds
-from urt_train.policy import Policy
-from urt_train.ranks import derived_seed
-from urt_train.rejection import JudgedRecord, judged_record
+from urt_train.datasets.rejection import JudgedRecord, judged_record
+from urt_train.model.policy import Policy
+from urt_train.rollouts.loader import RoundPlan, plan_rounds
+from urt_train.runtime.ranks import derived_seed
 from urt_train.stages.cold_start import ColdStart
-from urt_train.writing import append, whole_lines, write_whole
 
 
 class RejectionSampling(ColdStart):

@@ -1,0 +1,154 @@
+"""Measure a judge: engine and held-out pairs in, rates with 95 % intervals out.
+
+The headline is accuracy in the given order; output that can't be read counts as wrong. Where a pair is also judged with its
+candidates exchanged, the rows say how often the same candidate wins in both orders. Every judgement is kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from urt_core import Dialect, PreferenceRecord, SamplingParams, Task
+from urt_core.atomic import write_whole
+from urt_core.bench.rates import EvaluationRow, rows_per_cause, rows_per_task
+from urt_core.comparison import Order
+from urt_core.engines import Engine
+from urt_core.errors import DataError
+from urt_core.judging.pairs import JudgedPair, judge_pairs, read_judged_pairs, write_judged_pairs
+from urt_core.progress import progress_bar
+
+DIRECT_MAX_TOKENS = 24
+"""Enough for the verdict sentence of every task, in every tokenizer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluationResult:
+    """What an evaluation found.
+
+    EvaluationResult(model="outputs/tiny/grpo/model", data={"folder": "outputs/tiny/data/test"},
+                     settings={"dialects": ["v1", "direct"], "orders": "both", "temperature": 0.0, ...},
+                     rows=(EvaluationRow(...), ...), cause_rows=(...), judged=(JudgedPair(...), ...))
+    """
+
+    model: str
+    data: Mapping[str, object]
+    """What was judged, as the caller describes it."""
+    settings: Mapping[str, object]
+    rows: tuple[EvaluationRow, ...]
+    """Per dialect: one row per task, then all tasks together."""
+    cause_rows: tuple[EvaluationRow, ...]
+    judged: tuple[JudgedPair, ...] = field(repr=False)
+
+    @property
+    def dialects(self) -> tuple[Dialect, ...]:
+        return tuple(dict.fromkeys(row.dialect for row in self.rows))
+
+    def row(self, dialect: Dialect, task: Task | None = None) -> EvaluationRow:
+        for row in self.rows:
+            if row.dialect is dialect and row.task is task:
+                return row
+        raise DataError(
+            f"no row for dialect {str(dialect)!r} and task {str(task or 'all')!r}; evaluated: "
+            + ", ".join(f"{row.dialect}/{row.task or 'all'}" for row in self.rows)
+        )
+
+    def save(self, folder: Path) -> None:
+        """`judgements.jsonl` first, `result.json` last: where that stands, the evaluation is complete."""
+        (folder / "result.json").unlink(missing_ok=True)
+        write_judged_pairs(folder / "judgements.jsonl", self.judged)
+        summary = {
+            "model": self.model,
+            "data": dict(self.data),
+            "settings": dict(self.settings),
+            "rows": [row.to_json() for row in self.rows],
+            "cause_rows": [row.to_json() for row in self.cause_rows],
+        }
+        write_whole(folder / "result.json", json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> EvaluationResult:
+        if not (folder / "result.json").is_file():
+            raise DataError(f"no complete evaluation in {folder}: result.json is missing. Run apps/evaluate.py for it")
+        summary = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        return cls(
+            model=summary["model"],
+            data=summary["data"],
+            settings=summary["settings"],
+            rows=tuple(map(EvaluationRow.from_json, summary["rows"])),
+            cause_rows=tuple(map(EvaluationRow.from_json, summary["cause_rows"])),
+            judged=tuple(read_judged_pairs(folder / "judgements.jsonl")),
+        )
+
+
+def evaluate(
+    engine: Engine,
+    records: Sequence[PreferenceRecord],
+    *,
+    dialects: Sequence[Dialect] = (Dialect.V1, Dialect.DIRECT),
+    orders: Literal["both", "given"] = "both",
+    sampling: SamplingParams | None = None,
+    direct_max_tokens: int = DIRECT_MAX_TOKENS,
+    batch_size: int = 64,
+    data: Mapping[str, object] | None = None,
+    console: Console | None = None,
+) -> EvaluationResult:
+    """Judge every record in every dialect and order; greedily, unless `sampling` says otherwise.
+
+    A direct answer gets `direct_max_tokens` instead of `sampling.max_tokens`: it is one sentence, and a model that has never
+    learnt to stop would otherwise write to the limit on every pair.
+    """
+    if not len(records):
+        raise DataError("nothing to evaluate: the list of records is empty. Check the data folder and the chosen tasks")
+    sampling = sampling or SamplingParams()
+    limits = {dialect: direct_max_tokens if dialect is Dialect.DIRECT else sampling.max_tokens for dialect in dialects}
+    passes = [
+        (dialect, order) for dialect in dialects for order in (list(Order) if orders == "both" else [Order.GIVEN])
+    ]
+    judged: list[JudgedPair] = []
+    with progress_bar(console) as progress:
+        bar = progress.add_task("judging", total=len(records) * len(passes), note="")
+        for dialect, order in passes:
+            pairs = judge_pairs(
+                engine,
+                records,
+                dialect=dialect,
+                order=order,
+                sampling=replace(sampling, max_tokens=limits[dialect]),
+                batch_size=batch_size,
+            )
+            readable = right = 0
+            for number, pair in enumerate(pairs, start=1):
+                judged.append(pair)
+                readable += pair.failure is None
+                right += bool(pair.correct)
+                note = f"readable {readable / number:.0%} right {right / number:.0%}"
+                progress.update(bar, description=f"{dialect}, {order}", advance=1, note=note)
+    return EvaluationResult(
+        model=engine.model,
+        data=data or {},
+        settings=settings_of(dialects, orders, sampling, direct_max_tokens),
+        rows=rows_per_task(judged),
+        cause_rows=rows_per_cause(judged),
+        judged=tuple(judged),
+    )
+
+
+def settings_of(
+    dialects: Sequence[Dialect], orders: str, sampling: SamplingParams, direct_max_tokens: int = DIRECT_MAX_TOKENS
+) -> dict[str, object]:
+    """What a result depends on beside the model and the pairs; two evaluations with equal settings can be compared."""
+    return {
+        "dialects": [str(dialect) for dialect in dialects],
+        "orders": orders,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": sampling.seed,
+        "max_tokens": sampling.max_tokens,
+        "direct_max_tokens": direct_max_tokens,
+    }

@@ -1,0 +1,189 @@
+"""The output folder of a recipe in, one HTML file out: what was learnt, how surely, at what cost, with pairs to look at.
+
+The page loads nothing and runs no script: pictures are data URIs, charts are inline SVG, the gallery's filters are CSS.
+Judgements, captions and causes are foreign text; the templates escape all of it, and the content security policy would
+stop what slipped through.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from urt_core import Dialect, Task
+from urt_core.atomic import write_whole
+from urt_core.bench.evaluation import EvaluationResult
+from urt_core.bench.phases import read_costs
+from urt_core.bench.report.charts import StageChart, stage_chart
+from urt_core.bench.report.curves import StageCurves, stage_curves
+from urt_core.bench.report.gallery import Card, cards, choose_pairs
+from urt_core.bench.report.summary import JudgedData, cost_rows, facts, figures, headline, lead
+from urt_core.bench.tables import DIALECT_NAMES, evaluation_tables, stage_tables, stage_title, task_title
+from urt_core.errors import DataError
+from urt_core.judging.pairs import JudgedPair
+
+STAGE_ORDER = ("base", "cold_start", "rejection_sampling", "grpo")
+OUTCOMES = {
+    "all": "all",
+    "right": "right",
+    "learned": "right, but not at an earlier stage",
+    "wrong": "wrong",
+    "unreadable": "unreadable",
+}
+
+
+def write_report(
+    folder: Path, *, recipe: str, split: str = "test", data: JudgedData | None = None, pairs_per_task: int = 12
+) -> Path:
+    """`folder`/report.html from the evaluations, metrics and costs in `folder`; pairs are shown where `data` is given."""
+    page = render_report(folder, recipe=recipe, split=split, data=data, pairs_per_task=pairs_per_task)
+    path = folder / "report.html"
+    write_whole(path, page)
+    return path
+
+
+def read_evaluations(folder: Path, *, split: str) -> dict[str, EvaluationResult]:
+    """Stage -> its evaluation on `split`, in the order of training. Other checkpoints judged there are not of this recipe."""
+    places = {stage: folder / "evaluation" / stage / split for stage in STAGE_ORDER}
+    found = {
+        stage: EvaluationResult.load(place) for stage, place in places.items() if (place / "result.json").is_file()
+    }
+    if not found:
+        raise DataError(f"{folder} holds no evaluation on {split!r}; run apps/pipeline.py, or apps/evaluate.py, first")
+    judged_on = {stage: result.data.get("manifest") for stage, result in found.items()}
+    if len(set(judged_on.values())) > 1:
+        raise DataError(
+            f"the stages in {folder / 'evaluation'} were judged on different pairs (manifests {judged_on}); run apps/pipeline.py "
+            "to judge them on the same"
+        )
+    return found
+
+
+def render_report(folder: Path, *, recipe: str, split: str, data: JudgedData | None, pairs_per_task: int) -> str:
+    evaluations = read_evaluations(folder, split=split)
+    last = list(evaluations.values())[-1]
+    reasoning = next((dialect for dialect in last.dialects if dialect is not Dialect.DIRECT), Dialect.DIRECT)
+    costs = read_costs(folder / "costs.json")
+    shown = _gallery(evaluations, reasoning=reasoning, data=data, per_task=pairs_per_task)
+    accuracy, behaviour = stage_tables(evaluations)
+    environment = Environment(
+        loader=PackageLoader("urt_core.bench.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = (Path(__file__).parent / "templates" / "report.css").read_text(encoding="utf-8")
+    return environment.get_template("report.html.j2").render(
+        recipe=recipe,
+        style=Markup(style),
+        policy=content_security_policy(style),
+        headline=headline(last, reasoning),
+        lead=lead(evaluations, reasoning),
+        figures=figures(last, reasoning, costs),
+        series=[DIALECT_NAMES[dialect] for dialect in last.dialects],
+        stage_charts=_stage_charts(evaluations),
+        tables=accuracy,
+        folded=[
+            {"title": "How the judgements behave: readable, consistent, coherent", "tables": behaviour},
+            *_other_splits(folder, split),
+            *(
+                {"title": f"{stage_title(stage)}, in full", "tables": evaluation_tables(evaluations[stage])}
+                for stage in evaluations
+            ),
+        ],
+        curves=_curves(folder),
+        costs=cost_rows(costs),
+        cards=shown,
+        task_filters=[{"id": "all", "label": "all"}]
+        + [{"id": str(task), "label": task_title(task)} for task in Task if any(card.task is task for card in shown)],
+        outcome_filters=[{"id": name, "label": label} for name, label in OUTCOMES.items()],
+        empty_places=_empty_places(shown),
+        facts=facts(folder, last, data),
+    )
+
+
+def content_security_policy(style: str) -> str:
+    """Nothing but this very style sheet and pictures inside the page: no script, no network, no form, no base."""
+    digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
+    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+def _stage_charts(evaluations: Mapping[str, EvaluationResult]) -> list[StageChart]:
+    """One chart per task, all tasks first; per way of answering the accuracy after each stage."""
+    dialects = list(evaluations.values())[-1].dialects
+    tasks = [task for task in Task if any(row.task is task for result in evaluations.values() for row in result.rows)]
+    return [
+        stage_chart(
+            task_title(task),
+            [stage_title(stage) for stage in evaluations],
+            {
+                DIALECT_NAMES[dialect]: [_share(result, dialect, task) for result in evaluations.values()]
+                for dialect in dialects
+            },
+            # The sum of all tasks is as tall as two charts: the others stand beside it in two rows.
+            height=210 if task else 456,
+        )
+        for task in [None, *tasks]
+    ]
+
+
+def _share(result: EvaluationResult, dialect: Dialect, task: Task | None) -> tuple[float, float, float] | None:
+    for row in result.rows:
+        if (
+            row.dialect is dialect
+            and row.task is task
+            and row.accuracy.value is not None
+            and row.accuracy.interval is not None
+        ):
+            return row.accuracy.value, *row.accuracy.interval
+    return None
+
+
+def _other_splits(folder: Path, split: str) -> list[dict[str, Any]]:
+    others = sorted(
+        {path.parent.name for stage in STAGE_ORDER for path in (folder / "evaluation" / stage).glob("*/result.json")}
+        - {split}
+    )
+    return [
+        {"title": f"On the split {other}", "tables": stage_tables(read_evaluations(folder, split=other)).accuracy}
+        for other in others
+    ]
+
+
+def _curves(folder: Path) -> list[StageCurves]:
+    paths = {stage: folder / stage / "metrics.csv" for stage in STAGE_ORDER}
+    drawn = [stage_curves(stage_title(stage), path) for stage, path in paths.items() if path.is_file()]
+    return [curves for curves in drawn if curves.charts]
+
+
+def _gallery(
+    evaluations: Mapping[str, EvaluationResult], *, reasoning: Dialect, data: JudgedData | None, per_task: int
+) -> list[Card]:
+    if data is None:
+        return []
+    stages: dict[str, Sequence[JudgedPair]] = {
+        stage_title(stage): result.judged for stage, result in evaluations.items()
+    }
+    last = [pair for pair in list(stages.values())[-1] if pair.dialect is reasoning]
+    chosen = choose_pairs(last, per_task=per_task)
+    return cards(chosen, records=data.find({pair.key for pair in chosen}), stages=stages)
+
+
+def _empty_places(shown: Sequence[Card]) -> list[dict[str, str]]:
+    """Filter settings under which no card is left, so that the page can say so."""
+    return [
+        {"task": task, "outcome": outcome}
+        for task in ["all", *map(str, Task)]
+        for outcome in OUTCOMES
+        if not any(
+            task in ("all", card.task) and (outcome in ("all", card.outcome) or (outcome == "learned" and card.learned))
+            for card in shown
+        )
+    ]

@@ -1,0 +1,184 @@
+"""A program in apps/: command line in, a checked config out, one-line errors with an exit code.
+
+Everything here happens before torch is imported, so that a typing error costs half a second.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from urt_core.errors import ConfigError, UrtError
+from urt_train.config import TrainConfig
+from urt_train.config.fields import describe
+from urt_train.runtime.launch import num_processes
+
+CONFIGS = Path(__file__).resolve().parent / "configs"
+"""The YAML groups; they travel with the package."""
+CONFIG_NAME = "train"
+
+EXIT_CONFIG = 2
+EXIT_FAILURE = 1
+
+
+Run = Callable[[TrainConfig], None]
+
+
+def program(*, is_single: bool = False) -> Callable[[Run], Callable[..., None]]:
+    """Make a function of a config into the main function of a program.
+
+    The docstring of its file heads what `--help` says.
+    `is_single`: it does its work in one process; several would do the same work and write the same files.
+    `main()` reads the command line; `main(config)` is the function itself, for whoever has a config.
+    """
+
+    def decorate(run: Run) -> Callable[..., None]:
+        @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=CONFIG_NAME)
+        def from_command_line(composed: Any) -> None:
+            exit_on_error(lambda: run(checked(composed, given=HydraConfig.get().overrides.task)))
+
+        @wraps(run)
+        def main(config: TrainConfig | None = None) -> None:
+            if config is not None:
+                run(config)
+                return
+            if "--fields" in sys.argv:
+                print(describe(*sys.argv[sys.argv.index("--fields") + 1 :][:1]))
+                return
+            if is_single:
+                exit_on_error(refuse_several_processes)
+            overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
+            if len(overrides) == len(sys.argv) - 1:  # flags such as --help and --info are Hydra's own business
+                exit_on_error(lambda: compose(overrides))
+            register(name=Path(sys.argv[0]).name, text=run.__globals__.get("__doc__") or "")
+            from_command_line()
+
+        return main
+
+    return decorate
+
+
+def refuse_several_processes() -> None:
+    if num_processes() > 1:
+        raise ConfigError(
+            f"{Path(sys.argv[0]).name} was started as {num_processes()} processes, which would all do the same work; allowed: 1, so start it"
+            " with python alone, without torchrun or srun"
+        )
+
+
+def register(*, name: str = "", text: str = "") -> None:
+    """What `train.yaml` takes from here: the schema of its fields, and who asks for help."""
+    ConfigStore.instance().store(name="train_schema", node=TrainConfig)
+    ConfigStore.instance().store(group="hydra/help", name="program", node={"app_name": name, "header": text.strip()})
+
+
+def compose(overrides: list[str]) -> TrainConfig:
+    """The config that a command line means: `compose(["stage=grpo", "grpo.group_size=4"])`."""
+    register()
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+        try:
+            composed = hydra.compose(config_name=CONFIG_NAME, overrides=overrides)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(_explain(error)) from error
+        return checked(composed, given=overrides)
+
+
+def checked(composed: Any, *, given: Sequence[str]) -> TrainConfig:
+    """Build the dataclasses, whose own checks run; what they refuse is a ConfigError."""
+    try:
+        config = OmegaConf.to_object(composed)
+    except OmegaConfBaseException as error:
+        if isinstance(error.__cause__, UrtError):
+            raise error.__cause__ from error
+        raise ConfigError(_explain(error)) from error
+    assert isinstance(config, TrainConfig)
+    config.given = list(given)
+    return config
+
+
+def _explain(error: Exception) -> str:
+    """Hydra's message on one line, with the names that would have been allowed."""
+    text = f"{error} {error.__cause__ or ''}"
+    if match := re.search(r"Key '([^']*)' not in '(\w+)'", text):
+        return _unknown_field(match[1], owner=match[2], override=_first(r"override '([^']*)'", text))
+    if match := re.search(
+        r"Could not find '([^']*)'.*?Available options in '([^']*)':(.*?)(?:Config search path|$)", text, re.DOTALL
+    ):
+        group = match[2]
+        allowed = f"{group} is {match[1].removeprefix(group + '/')!r}; allowed: {', '.join(match[3].split())}"
+        return allowed + (_published_sets() if group == "data" else "")
+    name = _first(r"full_key: (\S+)", text)
+    if match := re.search(r"Invalid value '([^']*)', expected one of \[(.*?)\]", text):
+        return f"{name} is {match[1]!r}; allowed: {match[2]}"
+    if match := re.search(r"Value '([^']*)' of type '(\w+)' could not be converted to (\w+)", text):
+        return f"{name} is {match[1]!r}; allowed: {_PLAIN.get(match[3], match[3])}"
+    return re.sub(r"\s+", " ", text.split("full_key")[0]).strip() + (f" ({name})" if name else "")
+
+
+def _published_sets() -> str:
+    from urt_data.sources import SOURCES
+
+    return (
+        "; a published set is converted first, by apps/prepare_data.py data=<source> input=<folder> output=<folder>, where source is one of:"
+        f" {', '.join(sorted(SOURCES))}"
+    )
+
+
+_PLAIN = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
+
+
+def _first(pattern: str, text: str) -> str:
+    match = re.search(pattern, text)
+    return match[1] if match else ""
+
+
+def _unknown_field(key: str, *, owner: str, override: str) -> str:
+    allowed = [field.name for field in fields(_schemas(TrainConfig)[owner])] if owner in _schemas(TrainConfig) else []
+    near = difflib.get_close_matches(key, allowed, n=1, cutoff=0.5)
+    guess = f"did you mean {near[0]}? " if near else ""
+    return f"there is no field {override or key}; {guess}allowed: {', '.join(allowed)}"
+
+
+def _schemas(schema: type) -> dict[str, type]:
+    """The config classes by name, from the root down."""
+    found = {schema.__name__: schema}
+    instance = schema()
+    for field in fields(schema):
+        if is_dataclass(value := getattr(instance, field.name)):
+            found |= _schemas(type(value))
+    return found
+
+
+def exit_on_error(run: Callable[[], object]) -> None:
+    """A UrtError is the user's to mend: one line, exit 2 for a config and 1 for the rest. Any other error is ours: a traceback."""
+    try:
+        run()
+    except UrtError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILURE))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        remedy = "make it writable" if error.errno in (errno.EROFS, errno.EACCES) else "make room"
+        print(
+            f"error: {error.strerror}: {error.filename or 'a file of the run'}; {remedy}, or set output_root",
+            file=sys.stderr,
+        )
+        sys.exit(EXIT_FAILURE)

@@ -1,0 +1,196 @@
+"""A model folder and a config in, its evaluation on each held-out split out, saved beside the run."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import torch
+from rich.console import Console
+
+from urt_core import Dialect, Engine, JudgeSpec, SamplingParams, Task
+from urt_core.atomic import write_whole
+from urt_core.bench.evaluation import EvaluationResult, evaluate, settings_of
+from urt_core.bench.tables import evaluation_tables, markdown_page
+from urt_core.errors import CheckpointError, DataError
+from urt_core.judge import FILE_NAME as JUDGE_FILE
+from urt_data import ShardFolder
+from urt_data.record_selection import select_tasks
+from urt_train.config import Orders, Stage, TrainConfig
+from urt_train.experiment.steps import initial_model, model_folder, steps
+from urt_train.model.policy import Policy
+from urt_train.runtime.run_folder import folder_hash
+
+BASE = "base"
+Results = dict[str, EvaluationResult]
+"""Split -> what was found on it."""
+
+
+def assess(config: TrainConfig, checkpoint: str, *, console: Console | None = None) -> Results:
+    """Judge every split and save what was found to <output>/evaluation/<name of the checkpoint>/<split>/."""
+    spec = spec_of(config, checkpoint)
+    plan = Plan(config, checkpoint, spec)
+    engine = open_engine(config, checkpoint, spec)
+    results = {}
+    for split in config.evaluation.splits:
+        source = held_out(config, split)
+        records = select_tasks(source, tasks=config.evaluation.tasks, per_task=config.evaluation.pairs_per_task)
+        result = evaluate(
+            engine,
+            records.grouped_by_task(),
+            dialects=plan.dialects,
+            orders=plan.orders,
+            sampling=plan.sampling,
+            batch_size=config.evaluation.batch_size,
+            data=plan.data(source, split),
+            console=console,
+        )
+        folder = evaluation_folder(config, checkpoint, split)
+        page = markdown_page(
+            f"Evaluation of {checkpoint}",
+            evaluation_tables(result),
+            introduction=f"Pairs of the split {split} ({source.folder}).",
+        )
+        write_whole(folder / "tables.md", page)
+        result.save(folder)
+        results[split] = result
+    return results
+
+
+def saved_assessment(config: TrainConfig, checkpoint: str) -> Results | None:
+    """What `assess` found earlier for these very weights, pairs and settings; None where anything differs or is missing."""
+    plan = Plan(config, checkpoint, spec_of(config, checkpoint))
+    results = {}
+    for split in config.evaluation.splits:
+        folder = evaluation_folder(config, checkpoint, split)
+        if not (folder / "result.json").exists():
+            return None
+        found = EvaluationResult.load(folder)
+        if found.data != plan.data(held_out(config, split), split) or found.settings != plan.settings:
+            return None
+        results[split] = found
+    return results
+
+
+class Plan:
+    """What is asked of one checkpoint, and what its result depends on."""
+
+    def __init__(self, config: TrainConfig, checkpoint: str, spec: JudgeSpec) -> None:
+        wanted = config.evaluation
+        self.dialects = dialects_to_ask(config, checkpoint, spec)
+        self.orders: Literal["both", "given"] = "both" if wanted.orders is Orders.both else "given"
+        self.sampling = SamplingParams(
+            temperature=wanted.temperature, max_tokens=wanted.max_completion_tokens, seed=config.seed
+        )
+        self._weights = folder_hash(checkpoint)
+        self._dtype = config.served_dtype
+        self._chosen = f"{wanted.pairs_per_task or 'all'} per task of {', '.join(wanted.tasks)}"
+
+    @property
+    def settings(self) -> dict[str, object]:
+        return settings_of(self.dialects, self.orders, self.sampling)
+
+    def data(self, source: ShardFolder, split: str) -> dict[str, object]:
+        return {
+            "split": split,
+            "folder": source.folder,
+            "manifest": source.manifest_sha256,
+            "pairs": self._chosen,
+            "weights": self._weights,
+            "dtype": self._dtype,
+        }
+
+
+def evaluation_folder(config: TrainConfig, checkpoint: str, split: str) -> Path:
+    return config.output_dir / "evaluation" / name_of(config, checkpoint) / split
+
+
+def newest_judge(config: TrainConfig) -> str:
+    """The model folder of the last stage of this recipe that was finished."""
+    for stage in reversed(Stage):
+        if (model_folder(config, stage) / JUDGE_FILE).exists():
+            return str(model_folder(config, stage))
+    train = next(step for step in steps(config) if step.name == Stage.cold_start)
+    raise CheckpointError(
+        f"{config.output_dir} holds no finished stage; give checkpoint=<model folder>, or train one: {train.command(config)}"
+    )
+
+
+def name_of(config: TrainConfig, checkpoint: str) -> str:
+    """Where its evaluation goes: the stage, for the recipe's own models; else the words of its path."""
+    return _own_names(config).get(checkpoint.rstrip("/"), "-".join(Path(checkpoint).parts).strip("/-."))
+
+
+def is_of_recipe(config: TrainConfig, checkpoint: str) -> bool:
+    return checkpoint.rstrip("/") in _own_names(config)
+
+
+def _own_names(config: TrainConfig) -> dict[str, str]:
+    stages = {str(model_folder(config, stage)): stage.value for stage in Stage}
+    return {**stages, initial_model(config, Stage.cold_start): BASE}
+
+
+def spec_of(config: TrainConfig, checkpoint: str) -> JudgeSpec:
+    """The checkpoint's judge.json; a model that was never taught to judge has none, and is asked as the config says."""
+    if (Path(checkpoint) / JUDGE_FILE).exists():
+        spec = JudgeSpec.load(checkpoint)
+        if str(spec.dialect) != config.judge.dialect:
+            raise CheckpointError(
+                f"{checkpoint} is a judge of dialect {spec.dialect}, judge.dialect is {config.judge.dialect}; set judge.dialect={spec.dialect}"
+            )
+        return spec
+    return JudgeSpec(
+        dialect=Dialect(config.judge.dialect),
+        dimensions={str(task): task.dimensions for task in Task},
+        min_pixels=config.judge.min_pixels,
+        max_pixels=config.judge.max_pixels,
+        num_frames=config.judge.num_frames,
+        stage=BASE,
+        base=checkpoint,
+        urt_version=version("urt-core"),
+    )
+
+
+def dialects_to_ask(config: TrainConfig, checkpoint: str, spec: JudgeSpec) -> list[Dialect]:
+    asked = [spec.dialect if name == "judge" else Dialect(name) for name in config.evaluation.dialects]
+    for dialect in asked:
+        if dialect not in (spec.dialect, Dialect.DIRECT) and spec.stage != BASE:
+            raise CheckpointError(
+                f"{checkpoint} is a judge of dialect {spec.dialect}, evaluation.dialects asks it in {dialect}; "
+                f"allowed: judge, {spec.dialect}, direct"
+            )
+    return list(dict.fromkeys(asked))
+
+
+def held_out(config: TrainConfig, split: str) -> ShardFolder:
+    folder = config.data_dir(split)
+    if not (folder / "manifest.json").exists():
+        made = "" if config.data.source == "shards" else f"make them with `{steps(config)[0].command(config)}`, or "
+        raise DataError(
+            f"{folder} holds no finished shards to evaluate on; {made}give {config.data.setting(split)}=<folder of shards>"
+        )
+    source = ShardFolder(folder)
+    if not len(source):
+        raise DataError(f"{folder} holds no record; give {config.data.setting(split)}=<folder of shards with records>")
+    return source
+
+
+def open_engine(config: TrainConfig, checkpoint: str, spec: JudgeSpec) -> Engine:
+    """The model as an engine, in the type that it is served in, on the GPU where there is one."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    if config.trainer.num_threads is not None:
+        torch.set_num_threads(config.trainer.num_threads)
+    policy = Policy.from_pretrained(
+        checkpoint,
+        spec=spec,
+        dtype=config.served_dtype,
+        attention=config.model.attention,
+        revision=config.model.revision if checkpoint == config.model.base else None,
+    )
+    on_gpu = torch.cuda.is_available() and config.trainer.accelerator != "cpu"
+    engine = policy.to("cuda" if on_gpu else "cpu").eval().engine(batch_size=config.evaluation.batch_size)
+    engine.model = checkpoint
+    return engine

@@ -1,0 +1,89 @@
+"""A recipe from its data to its report: every step in its order, the judge measured before the first stage and after each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.rule import Rule
+
+from urt_core.bench.phases import PhaseLog
+from urt_core.bench.tables import brief_table, print_tables, stage_title
+from urt_core.errors import ConfigError
+from urt_data import ShardFolder
+from urt_train.config import Stage, TrainConfig
+from urt_train.experiment.assessment import assess, saved_assessment
+from urt_train.experiment.results import write_results
+from urt_train.experiment.steps import Step, initial_model, model_folder, run_step, steps
+
+STEP_TITLES = {
+    "prepare_data": "Make the data",
+    "distill": "Ask the teacher",
+    "cold_start": "Stage 1: cold start",
+    "rejection_sampling": "Stage 2: rejection sampling",
+    "grpo": "Stage 3: GRPO",
+}
+
+
+def run_pipeline(config: TrainConfig, *, console: Console | None = None) -> Path:
+    """Run what is not done yet, print stage x task, and return the report."""
+    console = console or Console()
+    costs = PhaseLog(config.output_dir / "costs.json")
+    todo = steps(config)
+    stages = {stage.value for stage in Stage}
+    for number, step in enumerate(todo, start=1):
+        if step.name == Stage.cold_start.value:
+            measure_judge(config, "base", initial_model(config, Stage.cold_start), costs, console)
+        console.print(Rule(f"{STEP_TITLES[step.name]}  ({number} of {len(todo)})", align="left"))
+        do_step(config, step, costs, console)
+        if step.name in stages:
+            measure_judge(config, step.name, str(model_folder(config, Stage(step.name))), costs, console)
+    return conclude(config, console)
+
+
+def do_step(config: TrainConfig, step: Step, costs: PhaseLog, console: Console) -> None:
+    """A finished step is only asked whether it was made with these settings."""
+    if not step.is_done:
+        with costs.measure(step.name, title=STEP_TITLES[step.name]):
+            run_step(step, config)
+    elif step.name == "prepare_data":
+        refuse_other_pairs(config)
+        console.print(f"{step.writes[0].parent} is there", highlight=False, soft_wrap=True)
+    else:
+        run_step(step, config)
+
+
+def refuse_other_pairs(config: TrainConfig) -> None:
+    """Pairs made earlier with another seed or in other numbers are not those that this config describes."""
+    for split, counts in config.data.counts.items():
+        made = ShardFolder(config.data_dir(split))
+        wanted = {task: count for task, count in sorted(counts.items()) if count}
+        seed = made.metadata.get("seed", config.seed)
+        if made.manifest["tasks"] != wanted or seed != config.seed:
+            raise ConfigError(
+                f"{made.folder} holds {made.manifest['tasks']} with seed {seed}, data.counts.{split} is {wanted} with seed {config.seed}: "
+                "keep the settings, choose another output_root, or remove that folder"
+            )
+
+
+def measure_judge(config: TrainConfig, name: str, checkpoint: str, costs: PhaseLog, console: Console) -> None:
+    title = f"Measure: {stage_title(name)}"
+    console.print(Rule(title, align="left"))
+    results = saved_assessment(config, checkpoint)
+    if results is None:
+        with costs.measure(f"evaluate_{name}", title=title):
+            results = assess(config, checkpoint, console=console)
+    for split, result in results.items():
+        print_tables([brief_table(f"Right on {split}", result)], console=console)
+
+
+def conclude(config: TrainConfig, console: Console) -> Path:
+    """The tables on the console and in results.md, and the report."""
+    results = write_results(config)
+    console.print(Rule("Results", align="left"))
+    print_tables(results.tables, console=console)
+    # A path that is broken over two lines can't be copied.
+    console.print(
+        f"\nreport to open in a browser: {results.report}\ntables: {results.page}", highlight=False, soft_wrap=True
+    )
+    return results.report

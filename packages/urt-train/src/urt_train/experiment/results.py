@@ -1,0 +1,36 @@
+"""The results of a recipe so far: its stages beside each other, in results.md and report.html of its output folder."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from urt_core.atomic import write_whole
+from urt_core.bench.phases import read_costs
+from urt_core.bench.report import JudgedData, read_evaluations, write_report
+from urt_core.bench.tables import Table, cost_table, markdown_page, stage_tables
+from urt_data import ShardFolder
+from urt_data.record_selection import records_by_key
+from urt_train.config import TrainConfig
+
+
+class Results(NamedTuple):
+    tables: list[Table]
+    page: Path
+    """results.md, which has these tables."""
+    report: Path
+
+
+def write_results(config: TrainConfig) -> Results:
+    """Write both files from what has been judged on the first of `evaluation.splits`; of a pipeline's run with its costs."""
+    split = config.evaluation.splits[0]
+    of_stages = stage_tables(read_evaluations(config.output_dir, split=split))
+    costs = read_costs(config.output_dir / "costs.json")
+    tables = [*of_stages.accuracy, *of_stages.behaviour, *([cost_table(costs)] if costs else [])]
+    introduction = f"Recipe {config.recipe}, judged on the split {split}. Right, with the 95 % interval in brackets."
+    page = config.output_dir / "results.md"
+    write_whole(page, markdown_page(f"Results of {config.recipe}", tables, introduction=introduction))
+    shards = ShardFolder(config.data_dir(split))
+    data = JudgedData(metadata=shards.metadata, find=partial(records_by_key, shards))
+    return Results(tables, page, write_report(config.output_dir, recipe=config.recipe, split=split, data=data))

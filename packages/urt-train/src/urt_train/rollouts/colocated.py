@@ -1,0 +1,94 @@
+"""vLLM in the trainer's own process: it sleeps while the policy learns, and gets the policy's weights before each rollout.
+
+With several training devices each process has an engine of its own on its device, with a whole copy of the weights. vLLM joins the
+trainer's process group (its "external launcher"), so it starts at the first rollout, when that group is there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from urt_core import Completion, Prompt, SamplingParams
+from urt_core.engines import Engine
+from urt_core.engines.vllm import VLLMEngine
+from urt_train.config import GRPOConfig
+from urt_train.model.policy import Policy
+from urt_train.rollouts.hand_over import CANARY, CANARY_SAMPLING, check_canary
+from urt_train.runtime.ranks import world
+
+
+class ColocatedVLLM:
+    """An engine over a copy of the policy's weights in vLLM's own layout; one request for a whole group (n = G).
+
+    engine = ColocatedVLLM.of("outputs/tiny/rejection_sampling/model", policy, config.grpo)
+    engine.wake(policy)
+    groups = engine.generate(prompts, sampling)
+    engine.sleep()
+    """
+
+    def __init__(self, start: Callable[[], Engine], *, model: str, can_sleep: bool, parity_limit: float) -> None:
+        self.start, self.model = start, model
+        self.can_sleep, self.parity_limit = can_sleep, parity_limit
+        self.engine: Any = None
+
+    @classmethod
+    def of(cls, folder: str, policy: Policy, config: GRPOConfig, *, dtype: str = "float32") -> ColocatedVLLM:
+        """vLLM on the folder that the policy was opened from; only CUDA can free memory by sleeping."""
+        can_sleep = torch.cuda.is_available()
+
+        def start() -> Engine:
+            os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+            # The weights are handed over as tensors of this process.
+            os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+            return VLLMEngine.from_pretrained(
+                folder,
+                policy=policy.media_policy,
+                max_images=2 * policy.spec.num_frames,
+                dtype=dtype,
+                max_model_len=config.max_prompt_tokens + config.max_completion_tokens,
+                max_num_seqs=config.generation_batch_size * config.group_size,
+                kv_cache_memory_bytes=int(config.vllm_cache_gib * 2**30),
+                # The cache has its size from the line above; this share only has to be free, and the policy has most of the device.
+                gpu_memory_utilization=0.01,
+                enable_sleep_mode=can_sleep,
+                seed=0,
+                **_beside_other_ranks(),
+            )
+
+        return cls(start, model=f"vLLM on {folder}", can_sleep=can_sleep, parity_limit=config.parity_limit)
+
+    def wake(self, policy: Policy) -> None:
+        """Take the policy's weights and forget all that was computed with older ones. Every rank of the policy takes part."""
+        if self.engine is None:
+            self.engine = self.start()
+        elif self.can_sleep:
+            self.engine.llm.wake_up()
+        llm = self.engine.llm
+        # A model's own `load_weights` fails where vLLM has packed the weights for the CPU; this undoes and redoes the packing.
+        llm.collective_rpc("reload_weights", kwargs={"weights_iterator": policy.whole_weights()})
+        llm.llm_engine.reset_encoder_cache()
+        llm.reset_prefix_cache()
+        [[answer]] = self.engine.generate([CANARY], CANARY_SAMPLING)
+        check_canary(policy, {"vLLM": answer}, limit=self.parity_limit)
+
+    def generate(self, prompts: Sequence[Prompt], sampling: SamplingParams) -> list[list[Completion]]:
+        return self.engine.generate(prompts, sampling)
+
+    def sleep(self) -> None:
+        """Level 1: the weights wait in main memory. Level 2 drops them, and what is not handed over again stays lost."""
+        if self.can_sleep:
+            self.engine.llm.sleep(level=1)
+
+
+def _beside_other_ranks() -> dict[str, str]:
+    """Of several processes each has a whole engine; vLLM asks the environment which one it is."""
+    rank, num_ranks = world()
+    if num_ranks == 1:
+        return {}
+    os.environ.setdefault("RANK", str(rank))  # torchrun says both; under SLURM Lightning knows them
+    os.environ.setdefault("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))
+    return {"distributed_executor_backend": "external_launcher"}

@@ -1,0 +1,214 @@
+"""Completions of a group in, rewards and tensors out: what GRPO does between the engine and the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from urt_core import Completion, Dialect, PreferenceRecord, Prompt, SamplingParams, judge_reward
+from urt_core.engines import FinishReason
+from urt_train.config import GRPOConfig, Orders
+from urt_train.model.batching import ExperienceBatch, pack_completions, pack_values
+from urt_train.rollouts.loader import RoundPlan
+from urt_train.runtime.ranks import derived_seed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rewards:
+    """Rewards of P groups: Rewards(parts=("format", "accuracy"), weights=(1.0, 1.0), values=[P, G, 2])"""
+
+    parts: tuple[str, ...]
+    weights: tuple[float, ...]
+    values: Float[Tensor, "P G K"]
+
+    @property
+    def total(self) -> Float[Tensor, "P G"]:
+        return (self.values * torch.tensor(self.weights, dtype=self.values.dtype)).sum(-1)
+
+    def of(self, part: str) -> Float[Tensor, "P G"]:
+        return self.values[..., self.parts.index(part)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sampled:
+    """Prompts with their sampled and rewarded completions; a group shown in both orders is two neighbouring prompts.
+
+    Sampled(prompts=[...], encoded={"input_ids": [P, T], ...}, groups=[[Completion(...)] * G] * P, rewards=Rewards(...))
+    """
+
+    prompts: Sequence[Prompt]
+    encoded: Mapping[str, Tensor]
+    groups: Sequence[Sequence[Completion]]
+    rewards: Rewards
+
+    def without_variance(self, group_size: int) -> list[int]:
+        """Numbers of the groups whose completions all earned the same."""
+        total = self.rewards.total.reshape(-1, group_size)
+        return (total.amax(-1) == total.amin(-1)).nonzero()[:, 0].tolist()
+
+    def lines(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """What was sampled for some prompts, for a reader: {"key": "train-000017", "text": "<think>...", "reward": 2.0, "format": 1.0, ...}"""
+        total = self.rewards.total
+        return [
+            {
+                "key": self.prompts[row].key,
+                "text": completion.text,
+                "tokens": len(completion.token_ids),
+                "finish_reason": str(completion.finish_reason),
+                "reward": float(total[row, number]),
+                **{part: float(self.rewards.of(part)[row, number]) for part in self.rewards.parts},
+            }
+            for row in rows
+            for number, completion in enumerate(self.groups[row])
+        ]
+
+    def rows(self, numbers: Sequence[int], per_group: int) -> list[int]:
+        return [number * per_group + row for number in numbers for row in range(per_group)]
+
+
+def replace_groups(
+    sampled: Sampled, others: Sampled, *, group_size: int, encode: Callable[[Sequence[Prompt]], Mapping[str, Tensor]]
+) -> Sampled:
+    """Put groups of `others` that have reward variance in the place of those of `sampled` that have none."""
+    per_group = group_size // sampled.rewards.values.shape[1]
+    useless = set(others.without_variance(group_size))
+    useful = [number for number in range(len(others.prompts) // per_group) if number not in useless]
+    pairs = list(zip(sampled.without_variance(group_size), useful, strict=False))
+    if not pairs:
+        return sampled
+    prompts, groups, values = list(sampled.prompts), list(sampled.groups), sampled.rewards.values.clone()
+    old, new = (sampled.rows(numbers, per_group) for numbers in zip(*pairs, strict=True))
+    for row, other in zip(old, new, strict=True):
+        prompts[row], groups[row], values[row] = (
+            others.prompts[other],
+            others.groups[other],
+            others.rewards.values[other],
+        )
+    return Sampled(
+        prompts=prompts, encoded=encode(prompts), groups=groups, rewards=replace(sampled.rewards, values=values)
+    )
+
+
+def shown_orders(records: Sequence[PreferenceRecord], config: GRPOConfig, *, seed: int) -> list[PreferenceRecord]:
+    """The records as they will be shown; `both` gives each record and right behind it its swap."""
+    if config.orders is Orders.both:
+        return [shown for record in records for shown in (record, record.swap())]
+    if config.orders is Orders.random:
+        return [record.swap() if derived_seed(seed, "order", record.key) % 2 else record for record in records]
+    return list(records)
+
+
+def score(
+    records: Sequence[PreferenceRecord], groups: Sequence[Sequence[Completion]], config: GRPOConfig, *, dialect: Dialect
+) -> Rewards:
+    """Parse and reward every completion of every group (steps 6 and 7 of the path)."""
+    weights = {"format": config.reward_weights.format, "accuracy": config.reward_weights.accuracy}
+    if config.reward_weights.consistency:
+        weights["consistency"] = config.reward_weights.consistency
+    rows = [
+        [
+            judge_reward(completion.text, record, dialect, weights=weights, truncated=is_truncated(completion)).parts
+            for completion in group
+        ]
+        for record, group in zip(records, groups, strict=True)
+    ]
+    values = {part: torch.tensor([[row[part] for row in group] for group in rows]) for part in weights}
+    if config.pair_consistency and config.orders is Orders.both:
+        values["pair_consistency"] = _right_in_both_orders(values["accuracy"])
+        weights["pair_consistency"] = config.pair_consistency
+    if config.overlong_share:
+        lengths = torch.tensor([[len(completion.token_ids) for completion in group] for group in groups])
+        values["overlong"] = overlong_penalty(lengths, limit=config.max_completion_tokens, share=config.overlong_share)
+        weights["overlong"] = config.overlong_penalty
+    return Rewards(
+        parts=tuple(values),
+        weights=tuple(weights[part] for part in values),
+        values=torch.stack(list(values.values()), -1),
+    )
+
+
+def overlong_penalty(lengths: Tensor, *, limit: int, share: float) -> Tensor:
+    """0 up to (1 - share) * limit tokens, then on a line down to -1 at the limit (DAPO, arXiv 2503.14476, equation 13)."""
+    buffer = share * limit
+    return ((limit - buffer - lengths) / buffer).clamp(-1.0, 0.0)
+
+
+def probability_ratio_error(trainer: Float[Tensor, " N"], engine: Float[Tensor, " N"]) -> float:
+    """mean exp|difference| of the log-probs that trainer and engine give to the same tokens; 1 is agreement (NeMo-RL's
+    `token_mult_prob_error`)."""
+    return float((trainer - engine).abs().exp().mean())
+
+
+def is_truncated(completion: Completion) -> bool:
+    return completion.finish_reason is FinishReason.LENGTH
+
+
+def experience(sampled: Sampled, advantages: Float[Tensor, "P G"], *, mask_truncated: bool) -> ExperienceBatch:
+    """The whole rollout as one batch, before it is cut."""
+    groups = sampled.groups
+    ids, mask = pack_completions([[completion.token_ids for completion in group] for group in groups])
+    if mask_truncated:
+        kept = torch.tensor([[not is_truncated(completion) for completion in group] for group in groups])
+        mask = mask & kept[..., None]
+    return ExperienceBatch(
+        prompts=sampled.encoded,
+        completion_ids=ids,
+        completion_mask=mask,
+        advantages=advantages,
+        rollout_logprobs=pack_values(
+            [[completion.logprobs for completion in group] for group in groups], length=ids.shape[-1]
+        ),
+    )
+
+
+def micro_batches(rollout: ExperienceBatch, *, plan: RoundPlan) -> list[ExperienceBatch]:
+    """Cut a rollout into the plan's micro-batches: whole groups, or equal parts of one group.
+
+    Where the rollout is short (the end of an epoch, prompts left out), each optimizer step gets its share of what there is and ends
+    with batches of an empty mask.
+    """
+    size = plan.batch_size
+    num_prompts, group_size, _ = rollout.completion_ids.shape
+    per_batch, step = max(1, size // group_size), min(size, group_size)
+    parts: list[ExperienceBatch] = []
+    for first in range(0, num_prompts, per_batch):
+        part = rollout.select(range(first, min(first + per_batch, num_prompts)))
+        parts += [part.completions(start, start + step).trimmed() for start in range(0, group_size, step)]
+    empty = replace(parts[-1], completion_mask=torch.zeros_like(parts[-1].completion_mask)).trimmed()
+    steps = range(plan.steps_per_round)
+    dealt = [parts[len(parts) * step // len(steps) : len(parts) * (step + 1) // len(steps)] for step in steps]
+    return [batch for own in dealt for batch in own + [empty] * (plan.batches_per_step - len(own))]
+
+
+def _right_in_both_orders(accuracy: Float[Tensor, "P G"]) -> Float[Tensor, "P G"]:
+    """1 for a right completion whose partner of the same number in the other order is right too."""
+    pairs = accuracy.unflatten(0, (-1, 2))
+    return pairs.prod(1, keepdim=True).expand_as(pairs).flatten(0, 1)
+
+
+def no_completions(num_prompts: int, sampling: SamplingParams) -> list[list[Completion]]:
+    """Groups that take part in no loss: what a rank has where all its prompts are too long."""
+    return [
+        [Completion(text="", finish_reason=FinishReason.LENGTH) for _ in range(sampling.num_completions)]
+        for _ in range(num_prompts)
+    ]
+
+
+def rollout_sums(sampled: Sampled) -> dict[str, float]:
+    """What a rollout contributes to the metrics of its step."""
+    completions = [completion for group in sampled.groups for completion in group]
+    rewards = sampled.rewards
+    return {
+        "num_prompts": len(sampled.groups),
+        "num_completions": len(completions),
+        "num_truncated": sum(map(is_truncated, completions)),
+        "completion_tokens": sum(len(completion.token_ids) for completion in completions),
+        "prompt_tokens": float(sampled.encoded["attention_mask"].sum()),
+        "reward": float(rewards.total.sum()),
+        **{f"reward/{part}": float(rewards.of(part).sum()) for part in rewards.parts},
+    }

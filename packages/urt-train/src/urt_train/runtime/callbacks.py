@@ -1,0 +1,245 @@
+"""What happens beside training: metrics to disk, to loggers and to the progress bar; checkpoints; stopping on a signal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import random
+import signal
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, Trainer
+from rich.console import Console
+
+from urt_core.atomic import append, whole_lines, write_whole
+from urt_core.progress import progress_bar
+from urt_train.errors import StoppedError
+from urt_train.runtime.checkpoint import PROCESSES, STATE, checkpoint_folder, partial_folder, prune, seal, whole_folder
+from urt_train.runtime.ranks import all_sum, any_rank, world
+
+SECONDS_BETWEEN_LINES = 30.0
+"""Where a bar can't be drawn over, such as the log file of a cluster."""
+
+
+class StepMetrics(Callback):
+    """One row per optimizer step in metrics.csv, in every logger and behind the progress bar; summed over ranks before any division."""
+
+    def __init__(self, path: Path, *, title: str, every: int = 1, console: Console | None = None) -> None:
+        self.path, self.title, self.every = path, title, every
+        self.progress = progress_bar(console) if console is not None else None
+        self.rows: list[dict[str, float]] = []
+        self.columns: list[str] = []
+        self.step_start = 0.0
+        self.batch_start = 0.0
+        self.last_line = time.monotonic()
+        self.num_steps = 0
+
+    def on_train_start(self, trainer: Trainer, module: Any) -> None:
+        self.step_start = time.perf_counter()
+        self.num_steps = module.num_steps
+        if trainer.is_global_zero:
+            self.rows = [row for row in read_rows(self.path) if row["step"] <= trainer.global_step]
+            self._rewrite()
+            if self.progress is not None:
+                self.progress.start()
+                self.task = self.progress.add_task(
+                    self.title, total=module.num_steps, completed=trainer.global_step, note=""
+                )
+
+    def on_train_batch_start(self, trainer: Trainer, module: Any, batch: Any, batch_idx: int) -> None:
+        self.batch_start = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        module.add(**{"time/update": time.perf_counter() - self.batch_start})
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        sums = dict(module.sums)
+        module.sums.clear()
+        names = sorted(sums)
+        totals = dict(zip(names, all_sum([sums[name] for name in names], device=module.device), strict=True))
+        seconds = time.perf_counter() - self.step_start
+        self.step_start = time.perf_counter()
+        metrics = {
+            **module.metrics(totals),
+            **{name: value / world()[1] for name, value in totals.items() if name.startswith("time/")},
+            **({} if module.grad_norm is None else {"grad_norm": module.grad_norm}),
+            "learning_rate": module.config.learning_rate * module.learning_rate_share(trainer.global_step - 1),
+            "time/step": seconds,
+            "tokens_per_second": (totals["num_tokens"] + totals.get("prompt_tokens", 0.0)) / seconds,
+        }
+        if trainer.is_global_zero:
+            self._show(trainer, metrics)
+
+    def _show(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
+        step = trainer.global_step
+        if step % self.every == 0:
+            self._append({"step": step, **metrics})
+            for logger in trainer.loggers:
+                logger.log_metrics(dict(metrics), step=step)
+        if self.progress is not None:
+            shown = [name for name in ("loss", "reward", "kl") if name in metrics]
+            note = " · ".join(f"{name} {metrics[name]:.3f}" for name in shown)
+            self.progress.update(self.task, completed=step, note=note)
+            if not self.progress.console.is_terminal and time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES:
+                self.last_line = time.monotonic()
+                left = self.progress.tasks[self.task].time_remaining
+                minutes = "" if left is None else f", {left / 60:.0f} min left"
+                self.progress.console.print(
+                    f"{self.title}: step {step} of {self.num_steps}{minutes} · {note}", highlight=False
+                )
+
+    def _append(self, row: dict[str, float]) -> None:
+        self.rows.append(row)
+        if not set(row) <= set(self.columns):
+            self._rewrite()
+            return
+        append(self.path, _csv([row], columns=self.columns))
+
+    def _rewrite(self) -> None:
+        """A column that appears late (or a resumed run) needs the whole file again."""
+        self.columns = ["step", *sorted({name for row in self.rows for name in row} - {"step"})]
+        names = {column: column for column in self.columns}
+        write_whole(self.path, _csv([names, *self.rows], columns=self.columns))
+
+    def teardown(self, trainer: Trainer, module: Any, stage: str) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+
+
+def _csv(rows: Iterable[Mapping[str, Any]], *, columns: Sequence[str]) -> str:
+    text = io.StringIO()
+    csv.DictWriter(text, columns).writerows(rows)
+    return text.getvalue()
+
+
+def read_rows(path: Path) -> list[dict[str, float]]:
+    rows = csv.DictReader(whole_lines(path))
+    return [{name: float(cell) for name, cell in row.items() if name and cell} for row in rows]
+
+
+class RolloutLog(Callback):
+    """One line for each completion of a rollout's first group: {"step": 12, "key": ..., "text": ..., "reward": 2.0, ...}"""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_start(self, trainer: Trainer, module: Any) -> None:
+        if trainer.is_global_zero and self.path.exists():
+            lines = whole_lines(self.path)
+            write_whole(self.path, "".join(line for line in lines if json.loads(line)["step"] <= trainer.global_step))
+
+    def on_train_batch_start(self, trainer: Trainer, module: Any, batch: Any, batch_idx: int) -> None:
+        examples, module.examples = module.examples, []
+        if examples and trainer.is_global_zero:
+            lines = [
+                json.dumps({"step": trainer.global_step + 1, **example}, ensure_ascii=False) for example in examples
+            ]
+            append(self.path, "\n".join(lines) + "\n")
+
+
+class RoundCheckpoints(Callback):
+    """Save between rounds: every so many steps, and when a signal asked to stop. One state file per checkpoint folder."""
+
+    def __init__(self, root: Path, *, every: int, keep: int, batches_per_round: int = 1) -> None:
+        self.root, self.every, self.keep = root, every, keep
+        self.batches_per_round = batches_per_round
+        self.last_saved = 0
+        self.signal_number: int | None = None
+        self.handlers: dict[int, Any] = {}
+        self.random_states: list[dict[str, Any]] = []
+
+    def on_train_start(self, trainer: Trainer, module: Any) -> None:
+        self.last_saved = trainer.global_step
+        if self.random_states:
+            set_random_state(self.random_states[world()[0]])
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.handlers[number] = signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        if self.signal_number is not None:  # asked twice: at once, without saving
+            raise KeyboardInterrupt
+        self.signal_number = number
+        print("\nstopping: this round is finished and saved first; once more stops at once", flush=True)
+
+    def on_train_batch_end(self, trainer: Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if (batch_idx + 1) % self.batches_per_round:
+            return
+        stop = any_rank(self.signal_number is not None, device=module.device)
+        due = self.every and trainer.global_step - self.last_saved >= self.every
+        is_last = trainer.global_step >= module.num_steps  # kept too, in case the export of the model fails
+        if due or is_last or stop:
+            saved = self.save(trainer)
+            if stop and not is_last:
+                raise StoppedError(
+                    f"stopped after step {trainer.global_step} of {module.num_steps}, saved in {saved}; the same command goes on",
+                    signal_number=self.signal_number or signal.SIGTERM,
+                )
+
+    def save(self, trainer: Trainer) -> Path:
+        """Every rank takes part: the state is collected from all of them."""
+        folder = checkpoint_folder(self.root, trainer.global_step)
+        with whole_folder(folder) if trainer.is_global_zero else nullcontext(partial_folder(folder)) as partial:
+            trainer.strategy.barrier()  # the folder is there
+            trainer.save_checkpoint(partial / STATE)
+            if trainer.is_global_zero:
+                (partial / PROCESSES).write_text(json.dumps({"num_processes": world()[1]}) + "\n", encoding="utf-8")
+                seal(partial)
+        if trainer.is_global_zero:
+            prune(self.root, keep=self.keep)
+        trainer.strategy.barrier()  # a rank that ends now would have its launcher stop the one that still writes
+        self.last_saved = trainer.global_step
+        return folder
+
+    def state_dict(self) -> dict[str, Any]:
+        states: list[Any] = [None] * world()[1]
+        if world()[1] > 1:
+            torch.distributed.all_gather_object(states, random_state())
+        else:
+            states = [random_state()]
+        return {"random_states": states}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.random_states = state_dict["random_states"]
+
+    def on_load_checkpoint(self, trainer: Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
+        """Lightning's position counts micro-batches; the steps that are done are so many of today's, which may be cut otherwise."""
+        done = checkpoint["global_step"] * trainer.accumulate_grad_batches
+        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        for counts in (progress["total"], progress["current"]):
+            counts |= {name: count + done - counts["ready"] for name, count in counts.items()}
+
+    def teardown(self, trainer: Trainer, module: Any, stage: str) -> None:
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+        self.handlers = {}
+
+
+def random_state() -> dict[str, Any]:
+    """All generators of this process, as plain values and tensors."""
+    numpy_state = np.random.get_state(legacy=True)
+    assert isinstance(numpy_state, tuple), "asked for in its legacy form"
+    name, keys, position, has_gauss, cached = numpy_state
+    version, internal, gauss = random.getstate()
+    return {
+        "python": [version, list(internal), gauss],
+        "numpy": [name, keys.tolist(), position, has_gauss, cached],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(state["torch"].cpu())
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all([generator.cpu() for generator in state["cuda"]])

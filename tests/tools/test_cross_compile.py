@@ -1,0 +1,249 @@
+"""The shipped kernels, compiled for an H100 without one: no spills, 128-bit loads, tensor cores.
+
+These are properties that the interpreter can't see and that cost a kernel most of its speed when they are lost.
+"""
+
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from urt_kernels.dispatch import interpreting, triton_available
+from urt_kernels.tuning import backward_blocks, forward_blocks, fused_forward, statistics_blocks
+
+pytestmark = [
+    pytest.mark.skipif(not triton_available(), reason="Triton is not installed"),
+    pytest.mark.skipif(interpreting(), reason="kernels are defined for the interpreter in this process"),
+]
+
+QWEN3_VL_8B = 151936
+ROWS = {"rows_per_outer": "i32", "stride_outer": "i64:16", "stride_inner": "i64:16"}
+
+
+def pointers(names: str, kind: str = "fp32") -> dict[str, str]:
+    return dict.fromkeys(names.split(), f"*{kind}:16")
+
+
+def machine_code(module: str, kernel: str, types: dict[str, str], constants: dict[str, Any], **options: int) -> Any:
+    """The compiled kernel; `pytest -s` on this file prints what docs/experiments.md tabulates."""
+    from cross_compile import cross_compile
+
+    code = cross_compile(getattr(import_module(f"urt_kernels.{module}"), kernel), types, constants, **options)
+    settings = {name: value for name, value in constants.items() if not name.islower()}
+    print(f"\n{module}.{kernel} {options} {settings}\n    {code}")
+    return code
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+
+
+@pytest.mark.parametrize("entropy", [True, False])
+def test_token_logprobs_forward(entropy):
+    blocks = forward_blocks(QWEN3_VL_8B)
+    code = machine_code(
+        "token_logprobs.triton",
+        "forward_kernel",
+        {
+            **pointers("logits", "bf16"),
+            **pointers("targets", "i64"),
+            **pointers("logprobs entropies lse"),
+            **pointers("top1", "i1"),
+            "vocabulary": "i32:16",
+            **ROWS,
+            "scale": "fp32",
+        },
+        {"stride_column": 1, "WITH_ENTROPY": entropy, "BLOCK": blocks.block},
+        num_warps=blocks.num_warps,
+    )
+    assert code.spills == 0
+    # Two programs of 256 threads fit on an SM: one loads while the other computes.
+    assert code.registers <= 128
+    assert code.wide_loads >= blocks.block // (8 * 32 * blocks.num_warps)
+
+
+def test_token_logprobs_backward():
+    blocks = backward_blocks(QWEN3_VL_8B)
+    code = machine_code(
+        "token_logprobs.triton",
+        "backward_kernel",
+        {
+            **pointers("grad_logprobs grad_entropies grad_lse entropies lse"),
+            **pointers("logits out", "bf16"),
+            **pointers("targets", "i64"),
+            "vocabulary": "i32:16",
+            "num_blocks": "i32",
+            **ROWS,
+            **{f"out_{name}": kind for name, kind in ROWS.items()},
+            "inverse_temperature": "fp32",
+        },
+        {"stride_column": 1, "out_stride_column": 1, "WITH_ENTROPY": True, "BLOCK": blocks.block},
+        num_warps=blocks.num_warps,
+    )
+    assert code.spills == 0
+    assert code.registers <= 64
+    assert code.wide_loads > 0
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_linear_statistics(keep):
+    blocks = statistics_blocks(8192)
+    code = machine_code(
+        "linear_logprobs.triton",
+        "statistics_kernel",
+        {
+            **pointers("logits logprobs lse total entropies maxima"),
+            **pointers("exponentials", "bf16"),
+            **pointers("targets", "i64"),
+            **pointers("top1", "i1"),
+            **dict.fromkeys(("width", "first_column", "vocabulary"), "i32:16"),
+            "scale": "fp32",
+        },
+        {
+            "bias": None,
+            "FIRST": False,
+            "LAST": False,
+            "WITH_ENTROPY": not keep,
+            "WITH_BIAS": False,
+            "KEEP": keep,
+            "BLOCK": blocks.block,
+        },
+        num_warps=blocks.num_warps,
+    )
+    assert code.spills == 0
+    assert code.registers <= 128
+    assert code.wide_loads > 0
+
+
+def test_linear_gradient():
+    blocks = backward_blocks(8192)
+    code = machine_code(
+        "linear_logprobs.triton",
+        "gradient_kernel",
+        {
+            **pointers("logits grad_logprobs grad_entropies grad_lse entropies lse"),
+            **pointers("gradient", "bf16"),
+            **pointers("targets", "i64"),
+            "num_rows": "i32",
+            "width": "i32:16",
+            "first_column": "i32:16",
+            "num_blocks": "i32",
+            "inverse_temperature": "fp32",
+        },
+        {"bias": None, "WITH_ENTROPY": True, "WITH_BIAS": False, "BLOCK": blocks.block},
+        num_warps=blocks.num_warps,
+    )
+    assert code.spills == 0
+    assert code.registers <= 64
+    assert code.wide_loads > 0
+
+
+def test_one_pass_gradient():
+    blocks = backward_blocks(8192)
+    code = machine_code(
+        "linear_grpo_loss.triton",
+        "exponentials_gradient_kernel",
+        {
+            **pointers("exponentials", "bf16"),
+            **pointers("maxima coefficients logprobs lse"),
+            **pointers("targets", "i64"),
+            "num_rows": "i32",
+            **dict.fromkeys(("rows_per_maxima", "vocabulary", "columns_per_maximum"), "i32:16"),
+            "num_tiles": "i32",
+            "inverse_temperature": "fp32",
+        },
+        {"BLOCK": blocks.block},
+        num_warps=blocks.num_warps,
+    )
+    assert code.spills == 0
+    assert code.registers <= 64
+    assert code.wide_loads > 0
+
+
+@pytest.mark.parametrize("entropy", [True, False])
+def test_fused_forward_uses_tensor_cores_and_tma(entropy):
+    tile = fused_forward(QWEN3_VL_8B)
+    code = machine_code(
+        "linear_logprobs.fused",
+        "fused_kernel",
+        {
+            "hidden": f"tensordesc<bf16[{tile.rows}, {tile.inner}]>",
+            "weight": f"tensordesc<bf16[{tile.columns}, {tile.inner}]>",
+            **pointers("targets", "i64"),
+            **pointers("partials chosen"),
+            "num_rows": "i32",
+            "vocabulary": "i32:16",
+            "hidden_size": "i32:16",
+            "num_splits": "i32:16",
+            "tiles_per_split": "i32",
+            "scale": "fp32",
+        },
+        {
+            "bias": None,
+            "WITH_ENTROPY": entropy,
+            "WITH_BIAS": False,
+            "ROWS": tile.rows,
+            "COLUMNS": tile.columns,
+            "INNER": tile.inner,
+            "GROUP": 32,
+        },
+        num_warps=tile.num_warps,
+        num_stages=tile.num_stages,
+    )
+    assert code.tensor_core_products > 0
+    assert code.bulk_loads > 0
+    assert code.spills == 0
+    # Shared memory of one SM, less what the system keeps.
+    assert code.shared_bytes <= 227 * 1024
+
+
+@pytest.mark.parametrize("ratio", ["token", "sequence"])
+def test_grpo_loss(ratio):
+    code = machine_code(
+        "grpo_loss.triton",
+        "loss_kernel",
+        {
+            **pointers("policy old rollout reference advantages gradient partials loss scale metrics"),
+            **pointers("normalizer", "fp64"),
+            **pointers("mask", "i1"),
+            **pointers("counter", "i32"),
+            **dict.fromkeys(("num_sequences", "num_columns", "num_blocks", "num_programs"), "i32"),
+            **dict.fromkeys(("lower", "upper", "dual_clip", "importance_cap", "kl_coef", "kl_clamp"), "fp32"),
+        },
+        {
+            **{f"WITH_{name}": True for name in ("ROLLOUT", "REFERENCE", "NORMALIZER", "DUAL_CLIP", "KL_CLAMP")},
+            "PER_TOKEN": False,
+            "KL": "k3",
+            "SEQUENCE_RATIO": ratio == "sequence",
+            "AGGREGATION": "dapo",
+            "BLOCK": 1024,
+            "NUM_COLUMNS": 16,
+        },
+        num_warps=4,
+    )
+    assert code.spills == 0
+
+
+@pytest.mark.parametrize("num_components", [1, 2])
+def test_group_advantages(num_components):
+    code = machine_code(
+        "group_advantages.triton",
+        "advantages_kernel",
+        {
+            **pointers("rewards weights advantages means stds"),
+            **pointers("offsets num_rewards", "i64"),
+            **pointers("degenerate_groups", "i1"),
+            "batch": "i32",
+            "eps": "fp32",
+        },
+        {
+            "MODE": "grpo",
+            "NORMALIZE_FIRST": num_components > 1,
+            "NUM_COMPONENTS": num_components,
+            "BLOCK": 64,
+            "BATCH_BLOCK": 1024,
+        },
+        num_warps=2,
+    )
+    assert code.spills == 0

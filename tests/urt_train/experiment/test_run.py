@@ -1,0 +1,264 @@
+"""Whole stages on a random model: each finds what the one before wrote, exports a judge that opens, and resumes bit for bit."""
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from urt_core import JudgeSpec
+from urt_core.errors import CheckpointError, ConfigError
+from urt_data import PreferenceStream, ShardFolder, ShardWriter
+from urt_train.config import (
+    ColdStartConfig,
+    DataConfig,
+    GRPOConfig,
+    JudgeConfig,
+    LoraConfig,
+    ModelConfig,
+    RejectionSamplingConfig,
+    Stage,
+    TrainConfig,
+    TrainerConfig,
+)
+from urt_train.errors import StoppedError
+from urt_train.experiment.run import resume_from, run_stage, training_data
+from urt_train.runtime.callbacks import StepMetrics, read_rows
+from urt_train.stages import grpo
+
+
+@pytest.fixture
+def config(tmp_path, tiny_folder, records) -> TrainConfig:
+    """Every stage finds its shards ready, so each can be run by itself."""
+    shared = {
+        "max_completion_tokens": 160,
+        "micro_batch_size": 3,
+        "batch_size": 6,
+        "learning_rate": 1e-3,
+        "save_every": 2,
+    }
+    splits = {}
+    for split in ("train", "cold_start", "accepted", "hard"):
+        splits[split] = str(tmp_path / "data" / split)
+        with ShardWriter(splits[split]) as shards:
+            for record in records:
+                shards.write(record)
+    return TrainConfig(
+        recipe="test",
+        output_root=str(tmp_path / "out"),
+        judge=JudgeConfig(min_pixels=32 * 32, max_pixels=48 * 48, num_frames=2),
+        model=ModelConfig(base=str(tiny_folder), train_vision=True, train_projector=True),
+        data=DataConfig(**splits),
+        trainer=TrainerConfig(accelerator="cpu", progress_bar=False),
+        cold_start=ColdStartConfig(**shared, epochs=3.0),
+        rejection_sampling=RejectionSamplingConfig(**shared, epochs=1.0),
+        grpo=GRPOConfig(
+            prompts_per_rollout=2,
+            group_size=4,
+            steps_per_rollout=2,
+            micro_batch_size=2,
+            max_completion_tokens=12,
+            max_steps=8,
+            learning_rate=1e-3,
+            save_every=4,
+            initial=str(tiny_folder),
+        ),
+    )
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def assert_same_weights(first: Path, second: Path) -> None:
+    expected, found = weights(first), weights(second)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+def elsewhere(config: TrainConfig, tmp_path: Path) -> TrainConfig:
+    return replace(config, output_root=str(tmp_path / "again"))
+
+
+def stop_after(monkeypatch, step: int, number: int = signal.SIGTERM) -> None:
+    """Ask for a stop while the step after `step` is being computed."""
+    show = StepMetrics._show
+
+    def show_and_signal(self, trainer, metrics):
+        show(self, trainer, metrics)
+        if trainer.global_step == step:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(StepMetrics, "_show", show_and_signal)
+
+
+def test_fine_tuning_stages_follow_each_other(config):
+    cold = run_stage(replace(config, stage=Stage.cold_start))
+    accepted = run_stage(replace(config, stage=Stage.rejection_sampling))
+    spec = JudgeSpec.load(accepted)
+    assert (spec.stage, spec.dialect, spec.num_frames) == ("rejection_sampling", "v1", 2)
+    assert spec.max_completion_tokens == config.evaluation.max_completion_tokens, "served as it is measured"
+    rows = read_rows(cold.parent / "metrics.csv")
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert rows[-1]["loss"] < rows[0]["loss"] - 0.3, "the trace is learned"
+    assert rows[-1]["right_tokens"] > rows[0]["right_tokens"]
+    assert all(row["time/step"] > 0 and row["grad_norm"] > 0 for row in rows)
+    different = sum(not torch.equal(tensor, weights(accepted)[name]) for name, tensor in weights(cold).items())
+    assert different > 10, "it went on from the cold start and learned"
+
+
+@pytest.mark.parametrize(("replay", "num_traces"), [(0.0, 0), (0.5, 4), (2.0, 16)])
+def test_traces_of_the_cold_start_are_mixed_into_fine_tuning(config, records, replay, num_traces):
+    """A share of the eight accepted judgements; the other stages know nothing of it."""
+    for split, chosen in (("accepted", records[:8]), ("cold_start", records[8:])):
+        with ShardWriter(config.data_dir(split), overwrite=True) as shards:
+            for record in chosen:
+                shards.write(record)
+    config = replace(
+        config, stage=Stage.rejection_sampling, rejection_sampling=replace(config.rejection_sampling, replay=replay)
+    )
+    data = training_data(config, ShardFolder(config.data_dir("accepted")))
+    epoch = [record.key for batch in PreferenceStream(data, batch_size=1, seed=0) for record in batch]
+    assert sorted(key for key in epoch if key in {record.key for record in records[:8]}) == sorted(
+        record.key for record in records[:8]
+    )
+    assert len(epoch) == 8 + num_traces
+    hard = ShardFolder(config.data_dir("hard"))
+    assert training_data(replace(config, stage=Stage.grpo), hard) is hard
+
+
+def earn_by_tokens(monkeypatch) -> None:
+    """A random model earns nothing, and would learn nothing: give it something that depends on what it sampled."""
+    score = grpo.score
+
+    def scored(records, groups, *arguments, **settings):
+        rewards = score(records, groups, *arguments, **settings)
+        for prompt, group in enumerate(groups):
+            for number, completion in enumerate(group):
+                rewards.values[prompt, number, 0] = sum(completion.token_ids) % 7
+        return rewards
+
+    monkeypatch.setattr(grpo, "score", scored)
+
+
+@pytest.mark.parametrize(("stage", "step"), [(Stage.cold_start, 3), (Stage.grpo, 3)])
+def test_stopped_and_resumed_is_straight(config, tmp_path, tiny_folder, monkeypatch, stage, step):
+    """Stopped by SIGTERM in the middle, run again: the weights and the metrics of a straight run, bit for bit."""
+    earn_by_tokens(monkeypatch)
+    config = replace(config, stage=stage)
+    straight = run_stage(config)
+    before = weights(tiny_folder)
+    assert any(not torch.equal(tensor, before[name]) for name, tensor in weights(straight).items()), "it learned"
+    other = elsewhere(config, tmp_path)
+    with monkeypatch.context() as patch:
+        stop_after(patch, step)
+        with pytest.raises(
+            StoppedError, match=r"stopped after step \d of \d, saved in .*; the same command goes on"
+        ) as stopped:
+            run_stage(other)
+    assert stopped.value.exit_code == 143
+    saved = list((other.stage_dir() / "checkpoints").iterdir())
+    # A rollout is two steps: asked to stop after the third, GRPO finishes the rollout first.
+    assert [path.name for path in saved] == [f"step_{step + (stage is Stage.grpo):08d}"]
+    resumed = run_stage(other)
+    assert_same_weights(straight, resumed)
+    timeless = [
+        [
+            {name: value for name, value in row.items() if "time" not in name and "second" not in name}
+            for row in read_rows(run / "metrics.csv")
+        ]
+        for run in (straight.parent, resumed.parent)
+    ]
+    assert timeless[0] == timeless[1]
+    if stage is Stage.grpo:
+        lines = [(run / "rollouts.jsonl").read_text() for run in (straight.parent, resumed.parent)]
+        assert lines[0] == lines[1]
+        assert lines[0].count("\n") == 4 * 4, "the first group of each rollout"
+
+
+@pytest.mark.parametrize("stage", [Stage.cold_start, Stage.grpo])
+def test_a_run_goes_on_with_smaller_micro_batches(config, tmp_path, monkeypatch, stage):
+    """Out of memory, it need not start anew: the steps that are done are counted in the new micro-batches, and nothing else differs."""
+    earn_by_tokens(monkeypatch)
+    config.grpo = replace(config.grpo, steps_per_rollout=1, micro_batch_size=8, max_steps=4)
+    config = replace(config, stage=stage)
+    straight = run_stage(config)
+    other = elsewhere(config, tmp_path)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(StoppedError):
+            run_stage(other)
+    smaller = replace(other.stage_config, micro_batch_size=2)
+    resumed = run_stage(
+        replace(other, model=replace(other.model, gradient_checkpointing=True), **{stage.value: smaller})
+    )
+    expected, found = (read_rows(model.parent / "metrics.csv") for model in (straight, resumed))
+    assert [row["step"] for row in found] == [row["step"] for row in expected]
+    for name in ("loss", "grad_norm", "length/completion"):
+        assert [row[name] for row in found] == pytest.approx([row[name] for row in expected], rel=1e-4, abs=1e-6)
+    after = weights(resumed)
+    assert all(torch.allclose(after[name], tensor, atol=2e-5) for name, tensor in weights(straight).items())
+
+
+def test_another_number_of_processes_is_refused(config, monkeypatch):
+    stop_after(monkeypatch, 2)
+    with pytest.raises(StoppedError):
+        run_stage(replace(config, stage=Stage.cold_start))
+    folder = config.stage_dir(Stage.cold_start)
+    assert resume_from(config, folder, num_processes=1) == folder / "checkpoints" / "step_00000002" / "state.ckpt"
+    with pytest.raises(
+        CheckpointError,
+        match=r"saved by 1 processes and goes on with as many, this run has 4; start 1 .*ckpt_path=null",
+    ):
+        resume_from(config, folder, num_processes=4)
+
+
+def test_ctrl_c_saves_too(config, monkeypatch):
+    before = signal.getsignal(signal.SIGINT)
+    stop_after(monkeypatch, 2, signal.SIGINT)
+    with pytest.raises(StoppedError) as stopped:
+        run_stage(replace(config, stage=Stage.cold_start))
+    assert stopped.value.exit_code == 130
+    assert signal.getsignal(signal.SIGINT) is before, "the handler of before is back"
+
+
+def test_a_finished_stage_is_left_alone(config, capsys):
+    config = replace(config, stage=Stage.cold_start)
+    model = run_stage(config)
+    before = (model / "model.safetensors").stat().st_mtime_ns
+    assert run_stage(config) == model
+    assert (model / "model.safetensors").stat().st_mtime_ns == before
+    assert "ckpt_path=null trains it anew" in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(ConfigError, match=r"cold_start\.learning_rate was 0\.001, is 0\.002"):
+        run_stage(replace(config, cold_start=replace(config.cold_start, learning_rate=2e-3)))
+
+
+def test_a_judge_of_another_dialect_is_refused(config):
+    run_stage(replace(config, stage=Stage.cold_start))
+    other = replace(config, stage=Stage.rejection_sampling, judge=replace(config.judge, dialect="v2"))
+    with pytest.raises(
+        CheckpointError, match=r"is a judge of dialect v1, this run trains dialect v2; set judge\.dialect=v1"
+    ):
+        run_stage(other)
+
+
+def test_weights_that_would_lose_their_updates_are_refused(config):
+    for model in (
+        ModelConfig(base=config.model.base),
+        ModelConfig(base=config.model.base, lora=LoraConfig(rank=2), train_vision=True),
+    ):
+        model.dtype = "bfloat16"
+        with pytest.raises(
+            ConfigError, match=r"model\.dtype is bfloat16, in which trained weights would lose their updates; allowed"
+        ):
+            run_stage(replace(config, stage=Stage.cold_start, model=model))
+
+
+def test_a_broken_checkpoint_is_refused(config, tmp_path):
+    broken = tmp_path / "step_00000003"
+    broken.mkdir()
+    with pytest.raises(CheckpointError, match="is no complete checkpoint; allowed for ckpt_path: auto, null"):
+        run_stage(replace(config, stage=Stage.cold_start, ckpt_path=str(broken)))

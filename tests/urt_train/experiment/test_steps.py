@@ -1,0 +1,143 @@
+"""Which step needs which, and what is run or said where something is missing."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from urt_core.errors import ConfigError
+from urt_train.config import DataConfig, DistillConfig, GRPOConfig, RejectionSamplingConfig, Stage, Teacher, TrainConfig
+from urt_train.errors import MissingStageError
+from urt_train.experiment.steps import initial_model, missing_steps, run_missing, run_step, steps
+
+
+def config_in(folder: Path, **settings) -> TrainConfig:
+    return TrainConfig(recipe="r", output_root=str(folder), stage=Stage.grpo, **settings)
+
+
+def finish(config: TrainConfig, name: str) -> None:
+    for path in next(step for step in steps(config) if step.name == name).writes:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+
+
+def test_missing_steps_come_in_their_order(tmp_path):
+    config = config_in(tmp_path)
+    everything = ["prepare_data", "distill", "cold_start", "rejection_sampling"]
+    assert [step.name for step in missing_steps(config, "grpo")] == everything
+    finish(config, "prepare_data")
+    finish(config, "cold_start")
+    assert [step.name for step in missing_steps(config, "grpo")] == ["rejection_sampling"]
+    finish(config, "rejection_sampling")
+    assert missing_steps(config, "grpo") == []
+
+
+def test_a_model_given_by_hand_needs_no_earlier_stage(tmp_path):
+    config = config_in(tmp_path, grpo=GRPOConfig(initial="some/model"), data=DataConfig(hard=str(tmp_path / "mine")))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "manifest.json").write_text("{}")
+    assert missing_steps(config, "grpo") == []
+    assert initial_model(config, Stage.grpo) == "some/model"
+
+
+def test_each_stage_starts_from_the_one_before(tmp_path):
+    config = config_in(tmp_path)
+    assert initial_model(config, Stage.cold_start) == config.model.base
+    assert initial_model(config, Stage.grpo) == str(tmp_path / "r" / "rejection_sampling" / "model")
+
+
+def test_a_recipe_stops_with_the_command_to_run(tmp_path):
+    config = config_in(tmp_path)
+    finish(config, "prepare_data")
+    finish(config, "distill")
+    with pytest.raises(
+        MissingStageError,
+        match=r"which cold_start writes; run it first: python apps/train\.py recipe=r stage=cold_start",
+    ):
+        run_missing(config, "rejection_sampling")
+    config = config_in(
+        tmp_path / "new", data=DataConfig(source="shards"), distill=DistillConfig(teacher=Teacher.openai)
+    )
+    with pytest.raises(MissingStageError, match=r"say where they are: data\.train=<folder of shards>"):
+        run_missing(config, "grpo")
+    finish(config, "prepare_data")
+    config.data.pool = str(tmp_path / "typo")
+    with pytest.raises(MissingStageError, match=r"typo has none; say where they are: data\.pool=<folder of shards>"):
+        run_missing(config, "rejection_sampling")
+
+
+def test_several_processes_do_not_all_run_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(MissingStageError, match=r"run it first: python apps/prepare_data\.py recipe=r data=sprites"):
+        run_missing(config_in(tmp_path, run_missing=True), "grpo")
+
+
+def test_the_command_repeats_what_was_said_and_can_be_pasted(tmp_path):
+    said = ["stage=rejection_sampling", "recipe=mine", f"output_root={tmp_path}", "grpo.vllm_servers=[http://a:8000]"]
+    config = config_in(tmp_path, given=said, data=DataConfig(source="sprites"))
+    commands = {step.name: step.command(config) for step in steps(config)}
+    assert (
+        commands["cold_start"]
+        == f"python apps/train.py recipe=mine stage=cold_start output_root={tmp_path} 'grpo.vllm_servers=[http://a:8000]'"
+    )
+    assert commands["prepare_data"].startswith("python apps/prepare_data.py recipe=mine data=sprites output_root=")
+    config.given.append("data=own_world")
+    assert "data=own_world" in next(iter(steps(config))).command(config)
+    assert "data=sprites" not in next(iter(steps(config))).command(config)
+
+
+def test_the_pool_is_the_split_that_is_named_for_it_else_train(tmp_path):
+    def judged_by(**settings) -> Path:
+        return next(step for step in steps(config_in(tmp_path, **settings)) if step.name == "rejection_sampling").needs[
+            0
+        ]
+
+    data = tmp_path / "r" / "data"
+    assert judged_by() == data / "train" / "manifest.json"
+    assert judged_by(data=DataConfig(pool="mine")) == Path("mine/manifest.json")
+    of_split = RejectionSamplingConfig(split="pool")
+    assert judged_by(rejection_sampling=of_split) == data / "pool" / "manifest.json"
+    train = RejectionSamplingConfig(split="train")
+    assert judged_by(rejection_sampling=train, data=DataConfig(pool="mine")) == data / "train" / "manifest.json"
+
+
+def test_the_demo_runs_what_is_missing(tmp_path, capsys, monkeypatch):
+    config = config_in(tmp_path, run_missing=True)
+    ran = []
+
+    def run(step, config):
+        ran.append(step.name)
+        finish(config, step.name)
+
+    monkeypatch.setattr("urt_train.experiment.steps.run_step", run)
+    run_missing(config, "grpo")
+    assert ran == ["prepare_data", "distill", "cold_start", "rejection_sampling"]
+    assert "is missing: running distill first" in capsys.readouterr().out
+    run_missing(config, "grpo")
+    assert len(ran) == 4
+
+
+def test_a_step_does_its_work_with_its_own_stage(tmp_path, monkeypatch):
+    done = []
+    doers = {
+        "datasets.preparation": SimpleNamespace(make_pairs=lambda config: done.append("pairs")),
+        "datasets.traces": SimpleNamespace(make_traces=lambda config: done.append("traces")),
+        "experiment.run": SimpleNamespace(run_stage=lambda config: done.append(config.stage)),
+    }
+    for module, doer in doers.items():
+        monkeypatch.setitem(sys.modules, f"urt_train.{module}", doer)
+    config = config_in(tmp_path)
+    for step in steps(config):
+        run_step(step, config)
+    assert done == ["pairs", "traces", Stage.cold_start, Stage.rejection_sampling, Stage.grpo]
+
+
+def test_a_folder_of_the_repository_is_never_asked_of_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"is assets/tiny, a folder of this repository, and .* has no such folder; start"
+    ):
+        initial_model(TrainConfig(), Stage.cold_start)
+    (tmp_path / "assets" / "tiny").mkdir(parents=True)
+    assert initial_model(TrainConfig(), Stage.cold_start) == "assets/tiny"

@@ -1,0 +1,192 @@
+"""Between engine and loss: rewards of groups, both orders, and rollouts cut into micro-batches."""
+
+import pytest
+import torch
+
+from urt_core import Completion, Dialect, Preference, Prompt, render
+from urt_core.engines import FinishReason
+from urt_train.config import GRPOConfig, Orders, RewardWeights
+from urt_train.rollouts.loader import RoundPlan
+from urt_train.rollouts.rollout import (
+    Rewards,
+    Sampled,
+    experience,
+    micro_batches,
+    overlong_penalty,
+    replace_groups,
+    rollout_sums,
+    score,
+    shown_orders,
+)
+
+
+def judgement(noun: str, winner: int) -> str:
+    first, second = (9, 5) if winner == 1 else (5, 9)
+    return (
+        f"<think>\n1. Semantic consistency: {noun} 1 ({first}/10) - a; {noun} 2 ({second}/10) - b\n"
+        f"Total score:\n{noun} 1: {first}\n{noun} 2: {second}\n</think>\n<answer>{noun} {winner} is better</answer>"
+    )
+
+
+def sampled(prompts, groups, rewards=None) -> Sampled:
+    nothing = Rewards(parts=("format",), weights=(1.0,), values=torch.zeros(len(groups), len(groups[0]), 1))
+    return Sampled(
+        prompts=[Prompt(parts=("?",))] * len(groups), encoded=prompts, groups=groups, rewards=rewards or nothing
+    )
+
+
+def completion(text: str, tokens: int = 3, *, reason: FinishReason = FinishReason.STOP) -> Completion:
+    return Completion(
+        text=text, finish_reason=reason, token_ids=tuple(range(10, 10 + tokens)), logprobs=(-0.5,) * tokens
+    )
+
+
+def test_rewards_are_format_plus_accuracy(records):
+    record = records[0]
+    noun, label = record.task.noun, 1 if record.preference is Preference.FIRST else 2
+    right, wrong = judgement(noun, label), judgement(noun, 3 - label)
+    group = [
+        completion(right),
+        completion(wrong),
+        completion(f"<answer>{noun} {label} is better</answer>"),
+        completion("mumbling"),
+        completion(right, reason=FinishReason.LENGTH),
+    ]
+    rewards = score([record], [group], GRPOConfig(), dialect=Dialect.V1)
+    assert rewards.parts == ("format", "accuracy")
+    assert rewards.values[0, 0].tolist() == [1.0, 1.0]
+    assert rewards.values[0, 1].tolist() == [1.0, 0.0]
+    assert rewards.values[0, 2, 0] == 0.0, "no reasoning: not the shape"
+    assert rewards.values[0, 3].tolist() == [0.0, 0.0]
+    assert rewards.values[0, 4].tolist() == [0.0, 0.0], "cut off: whatever it says"
+    assert rewards.total[0, :2].tolist() == [2.0, 1.0]
+
+
+def test_weights_and_further_parts(records):
+    config = GRPOConfig(
+        reward_weights=RewardWeights(format=0.5, accuracy=2.0, consistency=1.0),
+        orders=Orders.both,
+        pair_consistency=0.25,
+        overlong_share=0.5,
+        overlong_penalty=3.0,
+        max_completion_tokens=10,
+    )
+    shown = shown_orders(records[:1], config, seed=0)
+    noun = records[0].task.noun
+    labels = [1 if record.preference is Preference.FIRST else 2 for record in shown]
+    assert labels[0] != labels[1], "the second row is the first with its candidates exchanged"
+    groups = [
+        [completion(judgement(noun, labels[0])), completion(judgement(noun, labels[0]), 10)],
+        [completion(judgement(noun, labels[1])), completion(judgement(noun, labels[0]))],
+    ]
+    rewards = score(shown, groups, config, dialect=Dialect.V1)
+    assert rewards.of("pair_consistency").tolist() == [[1.0, 0.0], [1.0, 0.0]], "right in both orders, by number"
+    assert rewards.of("overlong").tolist() == [[0.0, -1.0], [0.0, 0.0]]
+    plain = 0.5 * rewards.of("format") + 2 * rewards.of("accuracy") + rewards.of("consistency")
+    extra = 0.25 * rewards.of("pair_consistency") + 3 * rewards.of("overlong")
+    torch.testing.assert_close(rewards.total, plain + extra)
+
+
+def test_soft_overlong_punishment_is_dapos():
+    """DAPO, equation 13, with L_max 20480 and L_cache 4096: 0 up to 16384, then a line, -1 at the limit."""
+    lengths = torch.tensor([[0, 16384, 18432, 20480]])
+    assert overlong_penalty(lengths, limit=20480, share=0.2).tolist() == [[0.0, 0.0, -0.5, -1.0]]
+
+
+def test_random_order_is_a_function_of_seed_and_key(records):
+    config = GRPOConfig(orders=Orders.random)
+    first, again = (shown_orders(records, config, seed=5) for _ in range(2))
+    assert first == again
+    swapped = sum(a is not b for a, b in zip(first, records, strict=True))
+    assert 0 < swapped < len(records)
+
+
+@pytest.mark.parametrize(("num_batches", "size"), [(1, 12), (2, 8), (3, 4), (6, 2), (12, 1), (8, 2)])
+def test_cut_rollouts_keep_every_token_with_its_advantage(policy, records, num_batches, size):
+    prompts = policy.encode([render(record, Dialect.V1) for record in records[:3]])
+    groups = [
+        [
+            Completion(
+                text="",
+                token_ids=tuple([7 + prompt, 20 + number][: 1 + number % 2]),
+                logprobs=(-1.0, -2.0)[: 1 + number % 2],
+            )
+            for number in range(4)
+        ]
+        for prompt in range(3)
+    ]
+    advantages = torch.arange(12.0).reshape(3, 4)
+    rollout = experience(sampled(prompts, groups), advantages, mask_truncated=False)
+    plan = RoundPlan(records_per_rank=3, batch_size=size, batches_per_round=num_batches, steps_per_round=1)
+    batches = micro_batches(rollout, plan=plan)
+    assert len(batches) == num_batches
+    found = {}
+    for batch in batches:
+        for p, g in batch.completion_mask.any(-1).nonzero().tolist():
+            tokens = batch.completion_ids[p, g][batch.completion_mask[p, g]].tolist()
+            found[batch.advantages[p, g].item()] = (
+                tokens,
+                batch.rollout_logprobs[p, g][batch.completion_mask[p, g]].tolist(),
+            )
+    expected = {
+        advantages[prompt, number].item(): (list(one.token_ids), list(one.logprobs))
+        for prompt, group in enumerate(groups)
+        for number, one in enumerate(group)
+    }
+    assert found == expected
+
+
+def test_truncated_completions_can_be_masked(policy, records):
+    prompts = policy.encode([render(records[0], Dialect.V1)])
+    groups = [[completion("a"), completion("b", reason=FinishReason.LENGTH)]]
+    for masked in (False, True):
+        rollout = experience(sampled(prompts, groups), torch.zeros(1, 2), mask_truncated=masked)
+        assert rollout.completion_mask.any(-1).tolist() == [[True, not masked]]
+
+
+def test_sums_of_a_rollout(policy, records):
+    prompts = policy.encode([render(records[0], Dialect.V1)])
+    noun = records[0].task.noun
+    groups = [[completion(judgement(noun, 1), 4), completion("?", 6, reason=FinishReason.LENGTH)]]
+    rewards = score(records[:1], groups, GRPOConfig(), dialect=Dialect.V1)
+    sums = rollout_sums(sampled(prompts, groups, rewards))
+    assert sums["num_completions"] == 2
+    assert sums["completion_tokens"] == 10
+    assert sums["num_truncated"] == 1
+    assert sums["reward/format"] == 1.0
+    assert sums["prompt_tokens"] == float(prompts["attention_mask"].sum())
+
+
+@pytest.mark.parametrize("per_group", [1, 2])
+def test_groups_with_variance_take_the_place_of_those_without(per_group):
+    """Four groups of four completions each, given as one prompt or as two prompts (both orders) with half of them each."""
+
+    def made(name, totals) -> Sampled:
+        values = torch.tensor(totals, dtype=torch.float32).reshape(4 * per_group, 4 // per_group, 1)
+        prompts = [Prompt(parts=(f"{name}{row // per_group}",)) for row in range(4 * per_group)]
+        groups = [[completion(prompt.text)] * (4 // per_group) for prompt in prompts]
+        return Sampled(
+            prompts=prompts,
+            encoded={},
+            groups=groups,
+            rewards=Rewards(parts=("format",), weights=(1.0,), values=values),
+        )
+
+    flat, useful = [1, 1, 1, 1], [0, 1, 1, 0]
+    first, others = made("a", [flat, useful, flat, flat]), made("b", [flat, useful, flat, useful])
+    assert first.without_variance(4) == [0, 2, 3]
+    joined = replace_groups(first, others, group_size=4, encode=lambda prompts: {"encoded": torch.tensor(len(prompts))})
+    assert [prompt.text for prompt in joined.prompts[::per_group]] == ["b1", "a1", "b3", "a3"]
+    assert [group[0].text for group in joined.groups] == [prompt.text for prompt in joined.prompts]
+    assert joined.without_variance(4) == [3]
+    assert int(joined.encoded["encoded"]) == 4 * per_group
+
+
+def test_of_a_short_rollout_every_step_gets_its_share(policy, records):
+    """Three prompts where there is room for eight, four steps on them: one step is empty, not three."""
+    prompts = policy.encode([render(record, Dialect.V1) for record in records[:3]])
+    rollout = experience(sampled(prompts, [[completion("")] * 2] * 3), torch.ones(3, 2), mask_truncated=False)
+    plan = RoundPlan(records_per_rank=8, batch_size=2, batches_per_round=8, steps_per_round=4)
+    batches = micro_batches(rollout, plan=plan)
+    in_steps = [[bool(batch.completion_mask.any()) for batch in batches[step * 2 : step * 2 + 2]] for step in range(4)]
+    assert in_steps == [[False, False], [True, False], [True, False], [True, False]]

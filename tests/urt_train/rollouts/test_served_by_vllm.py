@@ -1,0 +1,111 @@
+"""A real vLLM server on the embedded base: it takes the policy's weights over HTTP and samples what the policy would."""
+
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from urt_core import Dialect, JudgeSpec, SamplingParams, Task, render
+from urt_core.streaming import BACKGROUND
+from urt_data.sprites import Split, pairs
+from urt_train.config import GRPOConfig, RolloutEngine
+from urt_train.errors import ServerError
+from urt_train.model.batching import TokenBatch, pack_completions, pack_values
+from urt_train.model.policy import Policy
+from urt_train.rollouts.rollout import probability_ratio_error
+from urt_train.rollouts.served import ServedVLLM
+from urt_train.rollouts.servers import VLLMServer
+
+TINY = Path(__file__).parents[3] / "assets" / "tiny"
+
+
+@pytest.fixture
+def real_server(tmp_path) -> Iterator[str]:
+    """A vLLM server on the embedded base, in as few processes as vLLM allows: each loads its libraries anew."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {
+        "VLLM_SERVER_DEV_MODE": "1",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_LOGGING_LEVEL": "WARNING",
+        "OMP_NUM_THREADS": "1",
+    }
+    # `vllm serve` itself asks for the metadata of a package named vllm, which the CPU build has not.
+    command = [
+        *(sys.executable, "-W", "ignore", "-m", "vllm.entrypoints.openai.api_server", "--model", str(TINY)),
+        "--no-enable-chunked-prefill",
+        *("--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--enforce-eager", "--seed", "0"),
+        *("--max-model-len", "1024", "--max-num-seqs", "16", "--logprobs-mode", "processed_logprobs"),
+        *("--kv-cache-memory-bytes", str(2**28), "--limit-mm-per-prompt", '{"image": 8, "video": 0}'),
+        *("--mm-processor-kwargs", '{"size": {"shortest_edge": 2304, "longest_edge": 3072}}'),
+        *("--distributed-executor-backend", "uni"),
+    ]
+    log = tmp_path / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=os.environ | settings, stdout=output, stderr=output)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        server, deadline = VLLMServer(address), time.monotonic() + 900
+        while True:
+            try:
+                BACKGROUND.run(server.check_health())
+                break
+            except ServerError:
+                assert process.poll() is None, log.read_text()[-3000:]
+                assert time.monotonic() < deadline, log.read_text()[-3000:]
+                time.sleep(1.0)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="needs vllm (make test installs it)")
+def test_a_real_server_takes_the_weights_and_stays_in_parity(real_server, tmp_path):
+    """Twice, so that whatever a server keeps of older weights, image features above all, would show."""
+    spec = JudgeSpec(
+        dialect=Dialect.V1,
+        dimensions={task: task.dimensions for task in Task},
+        min_pixels=2304,
+        max_pixels=3072,
+        num_frames=4,
+        stage="base",
+        base="tiny",
+    )
+    policy = Policy.from_pretrained(TINY, spec=spec)
+    config = GRPOConfig(
+        engine=RolloutEngine.vllm_server,
+        vllm_servers=[real_server],
+        max_prompt_tokens=900,
+        max_completion_tokens=100,
+    )
+    engine = ServedVLLM.open(policy, config, folder=tmp_path / "weights")
+    shown = [record for task in Task for record in pairs(task, 1, split=Split.TRAIN, seed=0)]
+    prompts = [render(record, spec.dialect) for record in shown]
+    sampling = SamplingParams(temperature=1.2, max_tokens=24, seed=7, num_completions=3, logprobs=True)
+    sampled = []
+    for factor in (1.05, 0.9):
+        with torch.no_grad():
+            for parameter in policy.parameters():
+                parameter.mul_(factor)
+        engine.wake(policy)
+        groups = engine.generate(prompts, sampling)
+        assert [len(group) for group in groups] == [3] * len(prompts)
+        ids, mask = pack_completions([[answer.token_ids for answer in group] for group in groups])
+        logprobs = pack_values([[answer.logprobs for answer in group] for group in groups], length=ids.shape[-1])
+        batch = TokenBatch(prompts=policy.encode(prompts), completion_ids=ids, completion_mask=mask)
+        with torch.no_grad():
+            own = policy.eval().token_logprobs(batch, temperature=1.2).logprobs
+        assert probability_ratio_error(own[mask], logprobs[mask]) < 1.02
+        sampled.append([[answer.token_ids for answer in group] for group in groups])
+    assert sampled[0] != sampled[1]
+    assert len({row for group in sampled[1] for row in group}) > len(prompts), "completions of a group differ"

@@ -1,0 +1,213 @@
+"""What carries its final name is whole; everything else is never read."""
+
+import errno
+import json
+import math
+import os
+import re
+import traceback
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch.distributed.checkpoint.api import CheckpointException
+
+from urt_core import JudgeSpec, SamplingParams, Scorer, render
+from urt_core.engines.transformers import TransformersEngine
+from urt_core.errors import CheckpointError
+from urt_train.model.export import export_judge
+from urt_train.model.policy import Policy
+from urt_train.model.shared_prefix import share_prefixes
+from urt_train.runtime.checkpoint import (
+    checkpoint_folder,
+    is_complete,
+    newest_checkpoint,
+    partial_folder,
+    prune,
+    seal,
+    whole_folder,
+)
+
+
+def write_checkpoint(root, step, content="weights"):
+    folder = checkpoint_folder(root, step)
+    with whole_folder(folder) as partial:
+        (partial / "state.ckpt").write_text(content)
+        seal(partial)
+    return folder
+
+
+def test_the_newest_complete_one_is_picked(tmp_path):
+    assert newest_checkpoint(tmp_path) is None
+    old, new = write_checkpoint(tmp_path, 9), write_checkpoint(tmp_path, 10)
+    assert newest_checkpoint(tmp_path) == new
+    (new / "state.ckpt").write_text("weight")  # a byte short
+    assert newest_checkpoint(tmp_path) == old
+    (new / "state.ckpt").write_text("Weights")  # a bit wrong
+    assert newest_checkpoint(tmp_path) == old
+    (old / "complete.json").unlink()
+    assert newest_checkpoint(tmp_path) is None
+
+
+def test_killed_while_saving_leaves_the_last_one(tmp_path):
+    kept = write_checkpoint(tmp_path, 5)
+    partial = partial_folder(checkpoint_folder(tmp_path, 6))
+    partial.mkdir()
+    (partial / "state.ckpt").write_text("half")
+    assert newest_checkpoint(tmp_path) == kept
+    again = write_checkpoint(tmp_path, 6)  # the leftover is in nobody's way
+    assert newest_checkpoint(tmp_path) == again
+
+
+def test_an_error_inside_leaves_the_old_folder(tmp_path):
+    folder = tmp_path / "model"
+    with whole_folder(folder) as partial:
+        (partial / "weights").write_text("old")
+
+    def write_on_a_full_disk() -> None:
+        with whole_folder(folder) as partial:
+            (partial / "weights").write_text("new")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(
+        CheckpointError,
+        match=r"model can't be written \(No space left on device\); what was there before is intact\. Make room in ",
+    ):
+        write_on_a_full_disk()
+    assert (folder / "weights").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_a_disk_that_fills_at_any_call_leaves_the_last_checkpoint(tmp_path, monkeypatch, number):
+    """The n-th call that makes a save durable fails for want of space; there are six (three syncs, two renames, one more sync)."""
+    kept = write_checkpoint(tmp_path, 5)
+    again = write_checkpoint(tmp_path, 6)  # is replaced, which takes two renames
+    calls = 0
+
+    def failing(original):
+        def call(*arguments, **settings):
+            nonlocal calls
+            calls += 1
+            if calls == number:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return original(*arguments, **settings)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("fsync", "replace"):
+            patch.setattr(os, name, failing(getattr(os, name)))
+        with pytest.raises(CheckpointError, match="No space left on device"):
+            write_checkpoint(tmp_path, 6, content="newer")
+    assert calls >= number
+    assert is_complete(kept)
+    assert is_complete(again)
+    assert not partial_folder(again).exists()
+    write_checkpoint(tmp_path, 6, content="newest")
+    assert newest_checkpoint(tmp_path) == again
+    assert (again / "state.ckpt").read_text() == "newest"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [kept.name, again.name]
+
+
+def sharded_writer(folder):
+    full = OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    raise CheckpointException("write", {1: (full, traceback.extract_stack())})
+
+
+WRITERS = {
+    "safetensors": lambda folder: save_file({"a": torch.zeros(4096)}, folder / "model.safetensors"),
+    "torch.save": lambda folder: torch.save(torch.zeros(4096), folder / "state.pt"),
+    "sharded": sharded_writer,
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_every_library_that_writes_may_meet_a_full_disk(tmp_path, writer):
+    """Files of this process may not grow beyond 2 kB: a real error of the kernel, also for writers in C++ and Rust."""
+    resource = pytest.importorskip("resource", reason="needs POSIX limits")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    message = ""
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2048, hard))
+        try:
+            with whole_folder(tmp_path / "model") as partial:
+                WRITERS[writer](partial)
+        except CheckpointError as error:
+            message = str(error)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert re.search(
+        r"model can't be written \(.+\); what was there before is intact\. Make room in \S+, then", message
+    )
+    assert "\n" not in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_killed_between_the_renames_the_old_folder_comes_back(tmp_path):
+    folder = tmp_path / "model"
+    with whole_folder(folder) as partial:
+        (partial / "weights").write_text("old")
+    os.replace(folder, tmp_path / "model.old")
+    with pytest.raises(CheckpointError), whole_folder(folder):
+        raise OSError(errno.EIO, "broken")
+    assert (folder / "weights").read_text() == "old"
+
+
+def test_pruning_keeps_the_newest(tmp_path):
+    for step in (1, 2, 3):
+        write_checkpoint(tmp_path, step)
+    prune(tmp_path, keep=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step_00000002", "step_00000003"]
+
+
+def test_seal_lists_every_file(tmp_path):
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "shards" / "rank_0").write_text("a")
+    seal(tmp_path)
+    assert list(json.loads((tmp_path / "complete.json").read_text())) == ["shards/rank_0"]
+    assert is_complete(tmp_path)
+    (tmp_path / "shards" / "rank_0").unlink()
+    assert not is_complete(tmp_path)
+
+
+def test_a_judge_is_exported_in_the_type_that_it_is_served_in(policy, records, tmp_path):
+    whole = export_judge(policy, tmp_path / "whole")
+    folder = export_judge(policy, tmp_path / "model", dtype="bfloat16")
+    assert {parameter.dtype for parameter in policy.model.parameters()} == {torch.float32}, (
+        "training would go on as before"
+    )
+    live, stored = policy.model.state_dict(), load_file(folder / "model.safetensors")
+    assert stored.keys() == load_file(whole / "model.safetensors").keys(), "a tied weight is stored once"
+    for name, tensor in stored.items():
+        assert torch.equal(tensor, live[name].bfloat16()), name
+
+    scorer = Scorer.from_pretrained(folder, sampling=SamplingParams(max_tokens=8, logprobs=True))
+    assert isinstance(scorer.engine, TransformersEngine)
+    assert {parameter.dtype for parameter in scorer.engine.module.parameters()} == {torch.bfloat16}
+    [comparison] = scorer.compare_batch(records[:1])
+    assert all(math.isfinite(logprob) for vote in comparison.votes for logprob in vote.completion.logprobs)
+
+    next_stage = Policy.from_pretrained(folder, spec=policy.spec, dtype="float32")
+    for name, tensor in next_stage.model.state_dict().items():
+        assert torch.equal(tensor, live[name].bfloat16().float()), name
+
+
+def test_an_exported_judge_opens_and_judges_alike(policy, records, tmp_path):
+    from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
+
+    share_prefixes(policy.model)
+    folder = export_judge(policy, tmp_path / "model")
+    assert "urt" not in (folder / "config.json").read_text(), "how we attend is no business of the folder"
+    assert JudgeSpec.load(folder) == policy.spec
+    model = AutoModelForImageTextToText.from_pretrained(folder)
+    tokenizer, processor = AutoTokenizer.from_pretrained(folder), AutoImageProcessor.from_pretrained(folder)
+    assert tokenizer.chat_template == policy.tokenizer.chat_template
+    assert processor.patch_size == policy.image_processor.patch_size
+    assert model.generation_config.eos_token_id == policy.model.generation_config.eos_token_id
+    inputs = policy.encode([render(records[0], policy.spec.dialect)])
+    with torch.no_grad():
+        torch.testing.assert_close(model(**inputs).logits, policy.model(**inputs).logits, rtol=0, atol=0)
+    assert all(path.stat().st_mode & 0o044 == 0o044 for path in (tmp_path / "model").iterdir()), (
+        "a server may be another user"
+    )

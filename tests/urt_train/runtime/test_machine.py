@@ -1,0 +1,79 @@
+"""Only known third-party objects are built from a config."""
+
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from urt_core.errors import ConfigError
+from urt_train.cli import CONFIGS
+from urt_train.config import Stage, TrainConfig, TrainerConfig
+from urt_train.runtime.machine import STRATEGIES, make_loggers, make_trainer, third_party
+
+TENSORBOARD = {"_target_": "lightning.pytorch.loggers.TensorBoardLogger"}
+
+
+def test_loggers_write_into_the_folder_of_the_run(tmp_path):
+    config = TrainConfig(output_root=str(tmp_path), stage=Stage.grpo, logger={"tensorboard": TENSORBOARD})
+    (logger,) = make_loggers(config)
+    assert str(logger.log_dir) == str(tmp_path / "tiny" / "grpo" / "tensorboard")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"_target_": "os.system"},
+            r"strategy\._target_ is 'os\.system'; allowed: lightning\.pytorch\.strategies\.DDPStrategy",
+        ),
+        ({}, r"strategy\._target_ is None; allowed"),
+        ({"_target_": STRATEGIES[1], "speed": 9}, r"strategy can't be made \(.*speed"),
+    ],
+)
+def test_other_objects_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        third_party(settings, allowed=STRATEGIES, field="strategy")
+
+
+def test_several_processes_need_a_launcher(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    config = TrainConfig(trainer=TrainerConfig(accelerator="cpu", devices="2"))
+    with pytest.raises(
+        ConfigError,
+        match=r"trainer\.devices is '2', which are 2 processes here; allowed: .*torchrun --nproc-per-node 2",
+    ):
+        make_trainer(config, callbacks=[], with_loggers=False)
+
+
+DEEPSPEED = sorted((CONFIGS / "strategy").glob("deepspeed_*.yaml"))
+
+
+@pytest.mark.parametrize("path", DEEPSPEED, ids=lambda path: path.stem)
+def test_deepspeed_accepts_its_settings(path):
+    """DeepSpeed's own reading of what Lightning hands it: no unknown field, the stage and places that the name says."""
+    deepspeed_config = pytest.importorskip("deepspeed.runtime.config", reason="needs deepspeed (make test installs it)")
+    strategy: Any = OmegaConf.to_container(OmegaConf.load(path).strategy)
+    handed = third_party(strategy, allowed=STRATEGIES, field="strategy").config
+    read = deepspeed_config.DeepSpeedConfig({**handed, "train_micro_batch_size_per_gpu": 1})
+    zero = read.zero_config
+    assert zero.stage == int(path.stem[len("deepspeed_zero")])
+    assert not zero.model_extra, "fields that DeepSpeed does not know"
+    is_offloaded = path.stem.endswith("_offload")
+    assert (zero.offload_optimizer is not None, zero.offload_param is not None) == (is_offloaded, is_offloaded)
+    assert read.zero_force_ds_cpu_optimizer is not is_offloaded, "our optimizer is torch's AdamW"
+    assert read.zero_allow_untested_optimizer
+
+
+@pytest.mark.parametrize(
+    ("stage", "level", "message"),
+    [
+        (Stage.grpo, 3, r"DeepSpeed ZeRO-3, and stage=grpo samples with whole weights.*allowed: strategy=fsdp2"),
+        (Stage.rejection_sampling, 3, r"ZeRO-3, and stage=rejection_sampling samples with whole weights"),
+        (Stage.cold_start, 2, r"strategy is DeepSpeed, which needs a CUDA device; allowed here: strategy=auto"),
+    ],
+)
+def test_what_deepspeed_cant_do_is_said(stage, level, message, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    settings = {"_target_": STRATEGIES[2], "config": {"zero_optimization": {"stage": level}}}
+    with pytest.raises(ConfigError, match=message):
+        make_trainer(TrainConfig(stage=stage, strategy=settings), callbacks=[], with_loggers=False)
