@@ -4,7 +4,7 @@
     python apps/prepare_data.py data=hpdv3 input=downloads/HPDv3 output=data/hpdv3
     python apps/prepare_data.py data=generic input=pairs.csv output=data/mine columns.text=prompt columns.first=image_a columns.second=image_b
 
-The first makes every split of the recipe in the embedded world; the others convert a downloaded set (docs/sources.md lists them) or a table.
+The first makes every split of the recipe in the embedded world; the others are `urt-data convert`.
 """
 
 import sys
@@ -29,10 +29,9 @@ def convert_source(arguments: list[str]) -> None:
         report = prepare(arguments, progress=print)
     except UrtError as error:
         sys.exit(f"error: {error}")
-    labels = ", ".join(f"{count:,} {label}" for label, count in sorted(report.preferences.items()))
-    print(
-        f"{report.num_records:,} pairs ({labels}); {report.num_rejected:,} rows rejected, see rejected.jsonl beside the shards"
-    )
+    print("\n".join(report.lines()))
+    if not report.is_within_limit:
+        sys.exit(1)
 
 
 def is_conversion(arguments: list[str]) -> bool:

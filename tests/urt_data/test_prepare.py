@@ -10,7 +10,8 @@ from tests.urt_data.conftest import png
 from urt_core.errors import ConfigError, DataError
 from urt_core.records import Preference
 from urt_data import Mixture, MixtureItem, ShardFolder
-from urt_data.errors import LicenceError
+from urt_data.cli import main
+from urt_data.errors import LabelError, LicenceError
 from urt_data.prepare import parse_values, prepare
 from urt_data.verify import verify
 
@@ -114,3 +115,51 @@ def test_settings_are_typed_and_set_once():
             parse_values(wrong)
     with pytest.raises(ConfigError, match="needs data=<source> and input=<path>"):
         prepare(["data=hpdv3"])
+
+
+def test_a_refused_label_column_leaves_the_output_as_it_was(table):
+    prepare(arguments(table))
+    before = (table.parent / "shards" / "manifest.json").read_bytes()
+    table.write_text(table.read_text().replace(",first", ",0").replace(",second", ",1"))
+    with pytest.raises(LabelError, match="nothing was written"):
+        prepare(arguments(table, overwrite="true"))
+    assert (table.parent / "shards" / "manifest.json").read_bytes() == before
+
+
+def test_more_rejected_rows_than_the_limit_are_said_with_reasons(table):
+    for number in range(3):
+        (table.parent / f"{number}a.png").unlink()
+    report = prepare(arguments(table))
+    assert not report.is_within_limit
+    assert [reason.partition(", ")[2].partition(" (")[0] for reason in report.reasons] == ["row 0", "row 1", "row 2"]
+    assert "4 of 12 rows were rejected (33%), more than the limit max_rejected=0.02" in report.lines()[-1]
+    assert prepare(arguments(table, max_rejected="0.34", overwrite="true")).is_within_limit
+    assert main(["convert", *arguments(table, overwrite="true")]) == 1
+    for wrong in ("2", "-0.1", "few"):
+        with pytest.raises(ConfigError, match="share from 0 to 1"):
+            prepare(arguments(table, max_rejected=wrong, overwrite="true"))
+
+
+def test_one_bad_row_costs_a_row_unless_none_may_fail(table):
+    assert prepare(arguments(table)).is_within_limit
+    assert not prepare(arguments(table, max_rejected="0", overwrite="true")).is_within_limit
+
+
+def test_all_rejected_rows_stand_in_the_file_that_is_named(table):
+    for path in table.parent.glob("*.png"):
+        path.unlink()
+    with pytest.raises(DataError, match=r"12 were rejected; the first: generic: pairs\.csv, row 0 .*rejected\.jsonl"):
+        prepare(arguments(table))
+    assert len((table.parent / "shards" / "rejected.jsonl").read_text().splitlines()) == 12
+    assert not list((table.parent / "shards").glob("*.partial"))
+
+
+def test_rows_left_out_are_counted_by_reason(tmp_path):
+    human = "<image>\n<image>\nText Caption: [a red car]"
+    judgements = ["Alignment Score:\nImage 1: 3.5\nImage 2: 4", "Final Score: 3", '{"winner": 2}']
+    turns = [[{"from": "human", "value": human}, {"from": "gpt", "value": judgement}] for judgement in judgements]
+    (tmp_path / "train_data.json").write_text(json.dumps([{"conversations": pair} for pair in turns]))
+    with pytest.raises(DataError) as error:
+        prepare(["data=official_sft", f"input={tmp_path}", f"output={tmp_path}/out"])
+    for reason in ("pair scores, no verdict", "pointwise", "a judgement as JSON"):
+        assert f"1 rows left out: {reason}" in str(error.value)

@@ -45,6 +45,15 @@ def run_verify(options: argparse.Namespace, console: Console) -> int:
     return 0 if report.is_sound else 1
 
 
+def run_convert(options: argparse.Namespace, console: Console) -> int:
+    from urt_data.prepare import prepare
+
+    report = prepare(options.settings, progress=lambda line: console.print(line, markup=False))
+    for line in report.lines():
+        console.print(line, markup=False)
+    return 0 if report.is_within_limit else 1
+
+
 def run_repair(options: argparse.Namespace, console: Console) -> int:
     from urt_data.repair import repair
 
@@ -135,6 +144,14 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("folder")
     verify.add_argument("--no-decode", action="store_true", help="hashes and records only")
     verify.add_argument("--json", action="store_true")
+
+    convert = commands.add_parser(
+        "convert",
+        help="a downloaded set or your own table to shards: data=<source> input=<path> output=<folder>",
+        description="data=<source> input=<path> [output=<folder>] [setting=value ...]; docs/sources.md lists sources and settings",
+    )
+    convert.set_defaults(run=run_convert)
+    convert.add_argument("settings", nargs="*", metavar="setting=value")
 
     repair = commands.add_parser("repair", help="write the sound samples of a damaged folder into a new one")
     repair.set_defaults(run=run_repair)

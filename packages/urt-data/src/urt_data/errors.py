@@ -7,6 +7,7 @@ UrtError
 │   └── QuarantineError               more bad samples than the budget of the run allows
 ├── ConfigError
 │   ├── MixtureError                  weights, caps or repeats that cannot be met
+│   ├── LabelError                    labels whose meaning only their owner knows
 │   └── LicenceError                  a source whose licence the run does not allow
 └── CheckpointError
     └── StreamStateError              a stream state that belongs to other data or another seed
@@ -18,6 +19,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "DataError",
+    "LabelError",
     "LicenceError",
     "MixtureError",
     "QuarantineError",
@@ -51,6 +53,10 @@ class QuarantineError(DataError):
 
 class MixtureError(ConfigError):
     """Weights, caps or repeats that cannot be met by the data."""
+
+
+class LabelError(ConfigError):
+    """Labels whose meaning only their owner knows; the message shows the readings and the setting that decides."""
 
 
 class LicenceError(ConfigError):

@@ -1,4 +1,4 @@
-"""The command line of a conversion: `data=<source> input=<path> [output=<folder>] [settings] [options of the source]`.
+"""`urt-data convert`: `data=<source> input=<path> [output=<folder>] [settings] [options of the source]`.
 
 data=hpdv3 input=downloads/HPDv3 output=data/hpdv3 split=train
 data=generic input=pairs.csv output=data/mine licence=CC0-1.0 columns.text=prompt columns.first=image_a columns.second=image_b
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from urt_core.errors import ConfigError
-from urt_data.convert import ConversionReport, convert
+from urt_data.convert import MAX_REJECTED, ConversionReport, convert
 from urt_data.sources import get
 
 REPORT_EVERY = 1000
@@ -38,6 +38,8 @@ class ConversionSettings:
     """Replace a finished data set in the output folder."""
     num_threads: int = 1
     """Threads that hash and write beside the one that reads."""
+    max_rejected: float | str = MAX_REJECTED
+    """The share of rows that may be rejected; above it the exit code is 1."""
 
 
 def prepare(arguments: Sequence[str], *, progress: Callable[[str], None] | None = None) -> ConversionReport:
@@ -66,6 +68,7 @@ def prepare(arguments: Sequence[str], *, progress: Callable[[str], None] | None 
         samples_per_shard=settings.samples_per_shard,
         overwrite=settings.overwrite,
         num_threads=settings.num_threads,
+        max_rejected=_share(settings.max_rejected),
         progress=tell,
     )
 
@@ -91,6 +94,16 @@ def parse_value(text: str) -> Any:
     if text in words:
         return words[text]
     return int(text) if text.isascii() and text.isdigit() else text
+
+
+def _share(value: float | str) -> float:
+    try:
+        share = float(value)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ConfigError(f"max_rejected is {value!r}; it must be a share from 0 to 1, such as 0.02")
+    return share
 
 
 def _source(name: str, options: dict[str, Any]) -> Any:

@@ -8,14 +8,16 @@ A column is named like the part of the record it fills unless `columns` says oth
     text                 the caption or the question
     first, second        files, bytes, or frames (generation); answers (understanding)
     media                what the question is about (understanding)
-    preference           first, second or tie; also A, B, 1, 2, left, right, same, or the words in `preferences`
+    preference           who is better; label_column.py says what is understood at once and what is asked about
     votes_first, votes_second, votes_tie       decide where there is no preference column
+    score_first, score_second                  the same; the higher one is better
+    rank_first, rank_second                    the same; 1 is the best
     first_model, second_model, completion, split        where you have them
 
 With `winner_first=True` there is no preference column: `first` is the better one, and the order is drawn.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -23,26 +25,28 @@ from typing import Any
 from urt_core.errors import ConfigError
 from urt_core.records import Preference, Task
 from urt_data.sources.folder import Content, InputFolder
-from urt_data.sources.pair import LabelOrigin, Pair, Votes
-from urt_data.sources.rows import FieldError, Row
+from urt_data.sources.label_column import LabelColumn, LabelSettings, Meaning, is_name, spelled
+from urt_data.sources.pair import LabelOrigin, Pair, Votes, compare
+from urt_data.sources.rows import FieldError, Row, as_real
 from urt_data.sources.source import Source
 
 PARTS = (
     *("text", "first", "second", "media", "preference", "votes_first", "votes_second", "votes_tie"),
-    *("first_model", "second_model", "completion", "split"),
+    *("score_first", "score_second", "rank_first", "rank_second", "first_model", "second_model", "completion", "split"),
 )
-WORDS = {
-    **dict.fromkeys(("first", "A", "a", "1", "left"), Preference.FIRST),
-    **dict.fromkeys(("second", "B", "b", "2", "right"), Preference.SECOND),
-    **dict.fromkeys(("tie", "same", "equal", "both"), Preference.TIE),
-}
+Names = Mapping[str, str]
+"""Part of a record -> the column that fills it."""
 
 
 def generic(
     *,
     task: str = "image_generation",
     columns: Mapping[str, str] | None = None,
-    preferences: Mapping[str, str] | None = None,
+    preferences: Mapping[Any, str] | None = None,
+    larger: str | None = None,
+    middle: float | str | None = None,
+    label_is: str | None = None,
+    one_sided: bool = False,
     winner_first: bool = False,
     name: str = "generic",
     licence: str = "not stated",
@@ -52,15 +56,25 @@ def generic(
     repository: str = "own data",
     revision: str = "unpinned",
 ) -> Source:
-    """A source for your own table. `preferences` maps your words to first, second and tie; state licence and origin."""
+    """A source for your own table; state licence and origin.
+
+    `preferences` maps your words to first, second and tie. `larger`, `middle`, `label_is` and `one_sided` say what numbers
+    and one-sided columns mean (`LabelSettings`); without them a column that has two readings is a `LabelError`.
+    """
     unknown = sorted(set(columns or {}) - set(PARTS))
     if unknown:
         raise ConfigError(f"generic: columns are given for {unknown}; allowed: {', '.join(PARTS)}")
     names = {part: (columns or {}).get(part, part) for part in PARTS}
-    words = (
-        {word: _member(Preference, value, f"preferences[{word!r}]") for word, value in preferences.items()}
-        if preferences
-        else WORDS
+    labels = LabelSettings(
+        column=names["preference"],
+        words={
+            spelled(word)[0] or "": _member(Preference, side, f"preferences[{word!r}]")
+            for word, side in (preferences or {}).items()
+        },
+        larger=None if larger is None else _member(Preference, larger, "larger"),
+        middle=None if middle is None else as_real(middle, "middle"),
+        label_is=label_is,
+        one_sided=one_sided,
     )
     chosen_task = _member(Task, task, "task")
     return replace(
@@ -73,56 +87,89 @@ def generic(
         label_origin=_member(LabelOrigin, label_origin, "label_origin"),
         tasks=(chosen_task,),
         fields=tuple(dict.fromkeys(names.values())),
-        winner_first=winner_first,
+        winner_first=winner_first or one_sided,
         evaluation_only=evaluation_only,
-        pairs=partial(_pairs, task=chosen_task, names=names, words=words, winner_first=winner_first),
+        survey=None if winner_first else partial(_survey, names=names, labels=labels),
+        pairs=partial(_pairs, task=chosen_task, names=names, meaning=None),
     )
 
 
-def _pairs(
-    row: Row,
-    folder: InputFolder,
-    *,
-    task: Task,
-    names: Mapping[str, str],
-    words: Mapping[str, Preference],
-    winner_first: bool,
-) -> Iterator[Pair]:
-    votes = _votes(row, names)
+def _survey(rows: Iterable[Row], *, names: Names, labels: LabelSettings) -> Mapping[str, Any]:
+    """Look at every label before one is believed."""
+    column = LabelColumn(labels)
+    for row in rows:
+        if labels.column in row:
+            value = row.get(labels.column)
+            column.add(value, named=_named(row, value, names), text=row.get(names["text"]), number=row.number)
+        elif (side := _decided_otherwise(row, names)) is not None:
+            column.add_elsewhere(side)
+    return {"meaning": column.meaning()}
+
+
+def _pairs(row: Row, folder: InputFolder, *, task: Task, names: Names, meaning: Meaning | None) -> Iterator[Pair]:
     read = folder.video if task.is_video else folder.image
 
     def candidate(part: str) -> Content | str:
         return read(row.require(names[part]), names[part]) if task.is_generation else row.text(names[part])
 
+    scores = {part: both for part in ("score", "rank") if (both := _both(row, names, part)) is not None}
     yield Pair(
         task=task,
         text=row.text(names["text"]),
         first=candidate("first"),
         second=candidate("second"),
         media=None if task.is_generation else read(row.require(names["media"]), names["media"]),
-        preference=Preference.FIRST if winner_first else _preference(row, names["preference"], words, votes),
+        preference=Preference.FIRST if meaning is None else _preference(row, names, meaning),
         completion=row.text(names["completion"]) if names["completion"] in row else None,
-        votes=votes,
+        votes=_votes(row, names),
+        scores=scores,
         models=(row.get(names["first_model"]), row.get(names["second_model"])),
         split=row.text(names["split"]) if names["split"] in row else None,
     )
 
 
-def _preference(row: Row, name: str, words: Mapping[str, Preference], votes: Votes | None) -> Preference:
-    value = row.get(name)
-    if value is None and votes is not None:
-        return votes.preference
-    # Tables give labels as numbers as often as words.
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(text, str) or text not in words:
-        allowed = ", ".join(repr(word) for word in words)
-        raise FieldError(
-            name, f"is {value!r}; allowed: {allowed}. Give your own words as `preferences`, or columns of votes"
-        )
-    return words[text]
+def _preference(row: Row, names: Names, meaning: Meaning) -> Preference:
+    value = row.get(meaning.column)
+    if value is None and (side := _decided_otherwise(row, names)) is not None:
+        return side
+    return meaning.read(value, named=_named(row, value, names))
 
 
-def _votes(row: Row, names: Mapping[str, str]) -> Votes | None:
+def _named(row: Row, value: Any, names: Names) -> Preference | None:
+    """The side whose column, model, file or answer the label names; None where it is neither's or both's."""
+    if not is_name(value):
+        return None
+    word = value.strip()
+    sides = [
+        side
+        for side, part in ((Preference.FIRST, "first"), (Preference.SECOND, "second"))
+        if word in (names[part], row.get(names[part]), row.get(names[f"{part}_model"]))
+    ]
+    return sides[0] if len(sides) == 1 else None
+
+
+def _decided_otherwise(row: Row, names: Names) -> Preference | None:
+    """Who is better by votes, scores or ranks; None where there are none, or they are no numbers."""
+    try:
+        if (votes := _votes(row, names)) is not None:
+            return votes.preference
+        if (scores := _both(row, names, "score")) is not None:
+            return compare(*scores)
+        if (ranks := _both(row, names, "rank")) is not None:
+            return compare(*ranks).swap()
+    except FieldError:
+        return None
+    return None
+
+
+def _both(row: Row, names: Names, part: str) -> tuple[float, float] | None:
+    first, second = names[f"{part}_first"], names[f"{part}_second"]
+    if first not in row and second not in row:
+        return None
+    return row.real(first), row.real(second)
+
+
+def _votes(row: Row, names: Names) -> Votes | None:
     if names["votes_first"] not in row and names["votes_second"] not in row:
         return None
     tie = row.real(names["votes_tie"]) if names["votes_tie"] in row else 0.0
@@ -146,7 +193,5 @@ SOURCE = Source(
     tasks=tuple(Task),
     files=("*.csv", "*.jsonl", "*.json", "*.parquet"),
     fields=PARTS,
-    pairs=partial(
-        _pairs, task=Task.IMAGE_GENERATION, names={part: part for part in PARTS}, words=WORDS, winner_first=False
-    ),
+    pairs=partial(_pairs, task=Task.IMAGE_GENERATION, names={part: part for part in PARTS}, meaning=None),
 )

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from urt_core.records import Preference, Task
 from urt_data.sources.folder import InputFolder
 from urt_data.sources.pair import LabelOrigin, Pair, compare
-from urt_data.sources.rows import FieldError, Row
+from urt_data.sources.rows import FieldError, LeftOut, Row
 from urt_data.sources.source import Source
 
 QUESTIONS = (
@@ -45,7 +45,7 @@ def pairs(row: Row, folder: InputFolder) -> Iterator[Pair]:
     match = next((found for pattern in QUESTIONS if (found := pattern.search(human))), None)
     if match is None:
         if SINGLE.search(judgement):
-            return
+            raise LeftOut("pointwise: one answer and its score, no pair")
         raise FieldError("conversations", "holds no question with two answers in a known wording")
     yield Pair(
         task=Task.IMAGE_UNDERSTANDING,

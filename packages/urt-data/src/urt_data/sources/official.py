@@ -22,13 +22,14 @@ from urt_data.shards.tar import VIDEO_SUFFIXES
 from urt_data.sources.folder import Content, InputFolder
 from urt_data.sources.pair import LabelOrigin, Pair
 from urt_data.sources.payload import Payload, read_payload
-from urt_data.sources.rows import FieldError, Row
+from urt_data.sources.rows import FieldError, LeftOut, Row
 
 EMBEDDED_RECORD = "urt_record"
 """Our own export adds the whole record to a row as a JSON string, which trainers ignore; reading loses nothing."""
 
 VERDICT = re.compile(r"\b(?P<noun>Image|Video|Answer) (?P<number>[12]) is better\b", re.I)
 SOLUTION = re.compile(rf"\s*{VERDICT.pattern}(?: than (?:image|video|answer) [12])?\.?\s*", re.I)
+SECOND_SCORE = re.compile(r"\b(?:Image|Video|Answer) 2\b\W*:?\W*\d", re.I)
 TIE = re.compile(r"Both (?P<noun>image|video|answer)s are equally good", re.I)
 
 # Folders of the official collection whose labels are human; the others come from models, as the raw sets say.
@@ -57,8 +58,7 @@ def _sft_pair(row: Row, folder: InputFolder) -> Iterator[Pair]:
     payload = read_payload(human)
     verdict = VERDICT.search(judgement) or TIE.search(judgement)
     if payload is None or verdict is None:
-        # Pointwise data: one candidate and a score.
-        return
+        raise LeftOut(_without_verdict(judgement))
     noun = verdict["noun"].lower()
     task = _task(row, payload=payload, noun=noun)
     read = parse_judgement(judgement, task=task)
@@ -66,6 +66,15 @@ def _sft_pair(row: Row, folder: InputFolder) -> Iterator[Pair]:
         raise FieldError("conversations", f"the judgement cannot be read ({read.kind}): {read.excerpt[-80:]!r}")
     pair = _pair(row, folder, payload=payload, noun=noun, preference=read.verdict, label_origin=LabelOrigin.DISTILLED)
     yield replace(pair, completion=judgement)
+
+
+def _without_verdict(judgement: str) -> str:
+    """What a judgement is that decides no pair."""
+    if judgement.lstrip("` \n").removeprefix("json").lstrip()[:1] == "{":
+        return "a judgement as JSON (UnifiedReward-Flex and the like), which no dialect reads"
+    if SECOND_SCORE.search(judgement):
+        return "pair scores, no verdict (UnifiedReward-2.0)"
+    return "pointwise: one candidate and its score, no pair"
 
 
 def _turns(row: Row) -> tuple[str, str]:

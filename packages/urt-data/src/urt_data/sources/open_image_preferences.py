@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from urt_core.records import Preference, Task
 from urt_data.sources.folder import InputFolder
 from urt_data.sources.pair import LabelOrigin, Pair, Votes
-from urt_data.sources.rows import FieldError, Row
+from urt_data.sources.rows import FieldError, LeftOut, Row
 from urt_data.sources.source import Source
 
 RESPONSES = ("image_1", "image_2", "both_good", "both_bad")
@@ -25,6 +25,8 @@ def pairs(row: Row, folder: InputFolder) -> Iterator[Pair]:
         yield _binarised(row, folder)
     elif row.get("preference.responses"):
         yield _voted(row, folder)
+    else:
+        raise LeftOut("no responses")
 
 
 def _binarised(row: Row, folder: InputFolder) -> Pair:

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from urt_core.records import Task
 from urt_data.sources.folder import InputFolder
 from urt_data.sources.pair import LabelOrigin, Pair, compare, split_of
-from urt_data.sources.rows import FieldError, Row
+from urt_data.sources.rows import FieldError, LeftOut, Row
 from urt_data.sources.source import Source
 
 
 def pairs(row: Row, folder: InputFolder) -> Iterator[Pair]:
     if row.get("has_label") is False:
-        return
+        raise LeftOut("no label (has_label is false)")
     labels = (row.real("label_0"), row.real("label_1"))
     if sorted(labels) not in ([0.0, 1.0], [0.5, 0.5]):
         raise FieldError("label_0", f"and label_1 are {labels}; allowed: 1 and 0, 0 and 1, 0.5 and 0.5")

@@ -56,6 +56,10 @@ class RowError(DataError):
         return _row_error, (self.to_json(),)
 
 
+class LeftOut(Exception):  # no error: the source says that a row is not for it, and why
+    """A row that a source leaves out on purpose.  LeftOut("one candidate with a score, no pair")"""
+
+
 def _row_error(fields: dict[str, Any]) -> RowError:
     return RowError(**fields)
 

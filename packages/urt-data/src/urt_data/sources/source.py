@@ -10,8 +10,9 @@ ending the conversion.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from urt_core.records import PreferenceRecord, Task
 from urt_data.sources.folder import Content, InputFolder
 from urt_data.sources.pair import LabelOrigin, Pair, tidy
 from urt_data.sources.ranking import Located, Member, MemberError, pairs_of, ranked_groups
-from urt_data.sources.rows import BadRow, FieldError, Row, RowError, read_rows
+from urt_data.sources.rows import BadRow, FieldError, LeftOut, Row, RowError, read_rows
 
 EVALUATION_SPLITS = ("test", "validation")
 UNKNOWN_REVISION = "unknown"
@@ -64,8 +65,10 @@ class Source:
     """Rank lists: `all` pairs of a prompt, or its best against its worst (`extremes`)."""
     read: Callable[[InputFolder, str, Path], Iterator[Row | BadRow]] | None = None
     """How an annotation file becomes rows, where its suffix does not say it."""
-    pairs: Callable[[Row, InputFolder], Iterable[Pair | PreferenceRecord]] | None = None
-    """A row to its pairs; none for a row that is left out on purpose. A record is one that was exported whole."""
+    survey: Callable[[Iterable[Row]], Mapping[str, Any]] | None = None
+    """Looks at all rows before the first one is converted; what it finds are further arguments of `pairs`."""
+    pairs: Callable[..., Iterable[Pair | PreferenceRecord]] | None = None
+    """A row and the folder to its pairs; `LeftOut` for a row that is left out on purpose. A record is one that was exported whole."""
     member: Callable[[Row], Member | None] | None = None
     """Instead of `pairs`, where one row holds one candidate of many; None leaves the row out on purpose."""
 
@@ -108,42 +111,63 @@ class Source:
 
 
 class Conversion:
-    """The records of one input, with `counts` of rows, records, errors and rows left out on purpose once iterated."""
+    """The records of one input, with `counts` of rows, records, errors and rows left out on purpose once iterated.
+
+    `left_out` has the last of these by reason.
+    """
 
     def __init__(self, *, source: Source, folder: InputFolder, revision: str | None) -> None:
         self.source = source
         self.counts: Counter[str] = Counter({"rows": 0, "records": 0, "errors": 0, "left_out": 0})
+        self.left_out: Counter[str] = Counter()
         self._folder = folder
         self._revision = revision
 
     def __iter__(self) -> Iterator[PreferenceRecord | RowError]:
         self.counts = Counter({"rows": 0, "records": 0, "errors": 0, "left_out": 0})
-        results = self._ranked() if self.source.member is not None else self._paired()
+        self.left_out = Counter()
+        # Before the first record is asked for: what a survey refuses must stop a conversion before it writes.
+        results = self._ranked() if self.source.member is not None else self._paired(self._surveyed())
+        return self._counted(results)
+
+    def _counted(self, results: Iterator[PreferenceRecord | RowError]) -> Iterator[PreferenceRecord | RowError]:
         for result in results:
             self.counts["errors" if isinstance(result, RowError) else "records"] += 1
             yield result
 
-    def _paired(self) -> Iterator[PreferenceRecord | RowError]:
+    def _surveyed(self) -> Callable[..., Iterable[Pair | PreferenceRecord]]:
+        """`source.pairs` with what a look at all rows found."""
         assert self.source.pairs is not None
+        if self.source.survey is None:
+            return self.source.pairs
+        found = self.source.survey(row for row in self._rows() if isinstance(row, Row))
+        self.counts["rows"] = 0
+        return partial(self.source.pairs, **found)
+
+    def _paired(self, pairs: Callable[..., Iterable[Pair | PreferenceRecord]]) -> Iterator[PreferenceRecord | RowError]:
         for row in self._rows():
             if isinstance(row, RowError):
                 yield row
                 continue
             number = -1
             try:
-                for number, pair in enumerate(self.source.pairs(row, self._folder)):
+                for number, pair in enumerate(pairs(row, self._folder)):
                     yield self._record(pair, row, number)
             except (FieldError, RecordError) as error:
                 yield self._error(row.file, row.number, error)
+            except LeftOut as reason:
+                self._leave_out(str(reason))
             else:
-                self.counts["left_out"] += number < 0
+                if number < 0:
+                    self._leave_out("no pair in it")
 
     def _ranked(self) -> Iterator[PreferenceRecord | RowError]:
         for group in ranked_groups(self._members()):
             if isinstance(group, RowError):
                 yield group
                 continue
-            self.counts["left_out"] += len(group) == 1
+            if len(group) == 1:
+                self._leave_out("the only candidate of its prompt")
             broken: set[tuple[str, int]] = set()
             for number, (pair, row) in enumerate(pairs_of(group, self._folder, pairing=self.source.pairing)):
                 try:
@@ -166,9 +190,10 @@ class Conversion:
             except FieldError as error:
                 yield self._error(row.file, row.number, error)
                 continue
-            self.counts["left_out"] += member is None
             if member is not None:
                 yield row, member
+            else:
+                self._leave_out("no candidate for this task")
 
     def _rows(self) -> Iterator[Row | RowError]:
         for name, path in self._folder.files(self.source.files):
@@ -220,6 +245,10 @@ class Conversion:
         if any(pair.models):
             metadata["models"] = {"first": pair.models[0], "second": pair.models[1]}
         return metadata | {name: value for name, value in pair.notes.items() if value is not None}
+
+    def _leave_out(self, reason: str) -> None:
+        self.counts["left_out"] += 1
+        self.left_out[reason] += 1
 
     def _error(self, file: str, number: int, error: FieldError | RecordError) -> RowError:
         field_name, reason = (error.field, error.reason) if isinstance(error, FieldError) else ("record", str(error))
