@@ -9,7 +9,7 @@ The first makes every split of the recipe in the embedded world; the others are 
 
 import sys
 
-from urt_core.errors import UrtError
+from urt_data import cli
 from urt_data.sources import SOURCES
 from urt_train.cli import program
 from urt_train.config import TrainConfig
@@ -22,18 +22,6 @@ def main(config: TrainConfig) -> None:
     make_pairs(config)
 
 
-def convert_source(arguments: list[str]) -> None:
-    from urt_data.prepare import prepare
-
-    try:
-        report = prepare(arguments, progress=print)
-    except UrtError as error:
-        sys.exit(f"error: {error}")
-    print("\n".join(report.lines()))
-    if not report.is_within_limit:
-        sys.exit(1)
-
-
 def is_conversion(arguments: list[str]) -> bool:
     """A published set is converted as it is; no recipe has a say in it."""
     return any(argument.startswith("input=") or argument.removeprefix("data=") in SOURCES for argument in arguments)
@@ -41,6 +29,6 @@ def is_conversion(arguments: list[str]) -> bool:
 
 if __name__ == "__main__":
     if is_conversion(sys.argv[1:]):
-        convert_source(sys.argv[1:])
+        sys.exit(cli.main(["convert", *sys.argv[1:]]))
     else:
         main()

@@ -10,6 +10,6 @@ class ReleaseRequirements(MetadataHookInterface):
 
     def update(self, metadata: dict) -> None:
         metadata["dependencies"] = [
-            f"{requirement}=={metadata['version']}" if requirement in SIBLINGS else requirement
+            f"{requirement}=={metadata['version']}" if requirement.partition("[")[0] in SIBLINGS else requirement
             for requirement in self.config["dependencies"]
         ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.urt_data.conftest import answer_record, as_media, image_record, write
+from tests.urt_data.conftest import answer_record, as_media, image_record, png, write
 from urt_data.cli import main
 
 ATTACK = '<script>alert(1)</script><img src=x onerror=alert(1)>"><svg onload=alert(1)>{{ 7*7 }}'
@@ -32,6 +32,34 @@ def test_verify_tells_by_its_exit_code(folder, capsys):
     assert [finding["key"] for finding in report["findings"]] == [None, "clip-1"]
     assert main(["repair", str(folder), str(folder.parent / "repaired")]) == 0
     assert main(["verify", str(folder.parent / "repaired")]) == 0
+
+
+def test_a_table_becomes_shards(tmp_path, capsys):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.png").write_bytes(png(1, name))
+    row = {"text": "a scene", "first": "a.png", "second": "b.png", "preference": "first"}
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(row) + "\n")
+    settings = ["data=generic", f"input={tmp_path / 'pairs.jsonl'}", f"output={tmp_path / 'shards'}"]
+    assert main(["convert", *settings]) == 0
+    assert capsys.readouterr().out.startswith("1 pairs (1 first)")
+    assert main(["verify", str(tmp_path / "shards")]) == 0
+
+
+def test_what_can_be_converted_is_listed(capsys):
+    assert main(["convert"]) == 0
+    assert "hpdv3" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [(["data=hpdv3"], "input="), (["data=nowhere", "input=x"], "nowhere"), (["data=hpdv3", "input=gone"], "gone")],
+)
+def test_a_conversion_that_cannot_start_says_why(settings, word, capsys):
+    assert main(["convert", *settings]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("urt-data convert: ")
+    assert word in line
+    assert line.count("\n") == 1
 
 
 def test_a_command_that_cannot_run_says_why(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""The `urt-data` command: prove, cure, look at and clean folders of shards."""
+"""The `urt-data` command: convert published sets and tables; prove, cure, look at and clean folders of shards."""
 
 import argparse
 import json
@@ -47,7 +47,11 @@ def run_verify(options: argparse.Namespace, console: Console) -> int:
 
 def run_convert(options: argparse.Namespace, console: Console) -> int:
     from urt_data.prepare import prepare
+    from urt_data.sources import SOURCES
 
+    if not options.settings:
+        console.print("sources:", ", ".join(sorted(SOURCES)))
+        return 0
     report = prepare(options.settings, progress=lambda line: console.print(line, markup=False))
     for line in report.lines():
         console.print(line, markup=False)
@@ -148,7 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     convert = commands.add_parser(
         "convert",
         help="a downloaded set or your own table to shards: data=<source> input=<path> output=<folder>",
-        description="data=<source> input=<path> [output=<folder>] [setting=value ...]; docs/sources.md lists sources and settings",
+        description="data=<source> input=<path> [output=<folder>] [setting=value ...]; without settings, the sources",
     )
     convert.set_defaults(run=run_convert)
     convert.add_argument("settings", nargs="*", metavar="setting=value")
