@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo base test check clean
+.PHONY: help demo base test check wheels docs clean
 
 # The first Python from 3.11 to 3.13; `make demo PYTHON=/path/to/python` chooses another.
 PYTHON ?= $(shell for candidate in python3 python3.13 python3.12 python3.11; do \
@@ -38,6 +38,13 @@ check: $(VENV)/.test-installed  ## ruff (lint, format) and pyright
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
+wheels: $(VENV)/.build-installed  ## build the four wheels into dist/; tools/try_wheels.py installs them one by one
+	rm -rf dist
+	for package in packages/*; do (cd $$package && $(CURDIR)/$(BIN)/python -m hatchling build -t wheel -d ../../dist) || exit 1; done
+
+docs: $(VENV)/.docs-installed  ## build the documentation site into outputs/site; every link is checked
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir outputs/site
+
 clean:  ## remove the environment (not the outputs)
 	rm -rf $(VENV)
 
@@ -46,9 +53,16 @@ $(VENV)/.created:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.demo-installed: $(VENV)/.created $(PINS)
-	@echo "Installing the demo's packages into $(VENV) (a few minutes the first time)"
+$(VENV)/.build-installed: $(VENV)/.created constraints.txt
 	$(INSTALL) setuptools wheel hatchling editables
+	@touch $@
+
+$(VENV)/.docs-installed: $(VENV)/.created constraints.txt requirements-docs.txt
+	$(INSTALL) -r requirements-docs.txt
+	@touch $@
+
+$(VENV)/.demo-installed: $(VENV)/.build-installed $(PINS)
+	@echo "Installing the demo's packages into $(VENV) (a few minutes the first time)"
 	$(INSTALL) -r requirements.txt
 	@touch $@
 
