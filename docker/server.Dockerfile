@@ -1,5 +1,5 @@
 # The reward server: docker build -f docker/server.Dockerfile -t urt-server .
-# docker run --gpus all -p 8090:8090 -e URT_TOKEN=... -v "$PWD/outputs:/models:ro" urt-server --model /models/grpo/model
+# docker run --gpus all -p 8090:8090 -e URT_TOKEN=... -v "$PWD/outputs:/models:ro" urt-server --model tiny/grpo/model
 # For a CPU build of torch: --build-arg PIP_EXTRA_INDEX_URL=<index of PyTorch's CPU wheels>
 FROM python:3.12-slim
 
@@ -9,10 +9,9 @@ ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1
 COPY packages/urt-core /src/urt-core
 RUN pip install "/src/urt-core[transformers,serve,video]" && rm -r /src
 
-# Models are mounted; the process needs to write nowhere but its home.
-RUN useradd --create-home judge
-USER judge
-WORKDIR /home/judge
+# Models are mounted, and the process needs to write nowhere.
+USER nobody
+WORKDIR /models
 
 EXPOSE 8090
 HEALTHCHECK --interval=30s --start-period=300s \
