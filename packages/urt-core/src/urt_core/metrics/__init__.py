@@ -8,7 +8,14 @@ from urt_core.metrics.accuracy import (
     verdict_of,
 )
 from urt_core.metrics.calibration import Calibration, CalibrationBin, calibration
-from urt_core.metrics.intervals import McNemar, PairedDifference, mcnemar, paired_bootstrap, wilson_interval
+from urt_core.metrics.intervals import (
+    McNemar,
+    PairedDifference,
+    mcnemar,
+    paired_bootstrap,
+    share_interval,
+    wilson_interval,
+)
 from urt_core.metrics.ties import ThresholdAccuracy, threshold_accuracy
 
 __all__ = [
@@ -24,6 +31,7 @@ __all__ = [
     "paired_bootstrap",
     "pairwise_accuracy",
     "position_consistency",
+    "share_interval",
     "threshold_accuracy",
     "verdict_of",
     "wilson_interval",

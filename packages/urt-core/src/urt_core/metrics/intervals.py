@@ -16,13 +16,30 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     z = _quantile(confidence)
     if n == 0:
         return 0.0, 1.0
-    share = successes / n
+    return _score_interval(successes / n, n, z)
+
+
+def share_interval(share: float, variance: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson interval of a share whose variance is known, from clustered or weighted units: with n* = share (1 - share) / variance
+    in place of n, the number of independent units that would have this variance (Korn and Graubard 1998, Survey Methodology
+    24, sec. 2). n* is at most `n`, the number of units; for independent units it is `n`, and this is `wilson_interval`.
+
+    Where all clusters are alike the variance is 0: n* is `n`.
+    """
+    if n == 0:
+        return 0.0, 1.0
+    spread = share * (1 - share)
+    effective = min(float(n), spread / variance) if variance > 0 and spread > 0 else float(n)
+    return _score_interval(share, effective, _quantile(confidence))
+
+
+def _score_interval(share: float, n: float, z: float) -> tuple[float, float]:
     centre = share + z * z / (2 * n)
     half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
-    # At 0 and n successes one bound is exactly the share; rounding must not move it inside.
-    low = 0.0 if successes == 0 else (centre - half) / scale
-    high = 1.0 if successes == n else (centre + half) / scale
+    # At 0 and 1 one bound is exactly the share; rounding must not move it inside.
+    low = 0.0 if share == 0 else (centre - half) / scale
+    high = 1.0 if share == 1 else (centre + half) / scale
     return low, high
 
 
@@ -80,7 +97,11 @@ def mcnemar(correct_a: Sequence[bool], correct_b: Sequence[bool]) -> McNemar:
     pairs = list(zip(correct_a, correct_b, strict=True))
     only_a, only_b = sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
     n = only_a + only_b
-    tail = sum(math.comb(n, k) for k in range(min(only_a, only_b) + 1))
+    # Each coefficient from the one before: binomials of large n, one by one, would take minutes.
+    term = tail = 1
+    for k in range(min(only_a, only_b)):
+        term = term * (n - k) // (k + 1)
+        tail += term
     return McNemar(n_only_a=only_a, n_only_b=only_b, p_value=min(1.0, 2 * tail / 2**n))
 
 

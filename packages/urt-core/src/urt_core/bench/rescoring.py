@@ -1,0 +1,149 @@
+"""Lines in, numbers out: any rule over what a judge has said, without the judge."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from urt_core.bench.catalogue import ALIASES, BENCHMARKS
+from urt_core.bench.counting import Counted, Value, count_pairs, count_positions
+from urt_core.bench.lists import count_lists
+from urt_core.bench.pairs import Outcome, PairVerdicts, gather
+from urt_core.bench.result import BenchResult
+from urt_core.bench.rules import Benchmark, Rule
+from urt_core.bench.shapes import Line, readings
+from urt_core.errors import ConfigError, DataError
+
+
+def find_benchmark(name: str) -> Benchmark:
+    found = BENCHMARKS.get(ALIASES.get(name, name))
+    if found is None:
+        raise ConfigError(f"benchmark is {name!r}; allowed: {', '.join(BENCHMARKS)}")
+    return found
+
+
+def rescore(
+    lines: Iterable[Line],
+    *,
+    benchmark: str,
+    rule: str = "official",
+    shape: str | None = None,
+    threshold: float | None = None,
+    expected: int | None = None,
+) -> BenchResult:
+    """The numbers of `rule` over `lines`: judgements as `urt bench run` logs them, or a published shape (found by its fields where
+    `shape` does not name it). Streams: only the outcome of a line is kept.
+
+        rescore(lines, benchmark="genai_bench", rule="four_way").values["accuracy"]     # 45.59...
+
+    `threshold` takes the place of the rule's own; `expected` is the number of pairs there should be, where the caller knows it.
+    Raises `DataError` for lines that repeat, that are of another shape, or that lack a label the rule needs.
+    """
+    placed = ((f"line {number}", line) for number, line in enumerate(lines, start=1))
+    return rescore_placed(placed, benchmark=benchmark, rule=rule, shape=shape, threshold=threshold, expected=expected)
+
+
+def rescore_placed(
+    placed: Iterable[tuple[str, Line]],
+    *,
+    benchmark: str,
+    rule: str = "official",
+    shape: str | None = None,
+    threshold: float | None = None,
+    expected: int | None = None,
+) -> BenchResult:
+    """As `rescore`, of lines with the place that errors name."""
+    chosen = find_benchmark(benchmark)
+    how = chosen.rule(rule)
+    if threshold is not None:
+        how = with_threshold(how, threshold)
+    found = readings(placed, shape=shape, kind=chosen.kind)
+    if chosen.kind == "lists":
+        lists = [reading for _, reading in found]
+        counted, behaviour, num = count_lists(lists, how), {}, len(lists)
+    else:
+        pairs = gather(found)
+        check_labels(pairs, how)
+        counted, behaviour, num = count_pairs(pairs, how), count_positions(pairs), len(pairs)
+    if not num:
+        raise DataError(
+            "holds no lines; name the file of judgements that `urt bench run` has written, or a published one"
+        )
+    is_complete, notes = completeness(chosen, num, expected)
+    if how.is_error:
+        notes = (*notes, f"{how.name} is a common mistake: {how.is_error}")
+    return as_result(counted, behaviour, benchmark=chosen, rule=how, notes=notes, is_complete=is_complete)
+
+
+def as_result(
+    counted: Counted,
+    behaviour: Mapping[str, Value],
+    *,
+    benchmark: Benchmark,
+    rule: Rule,
+    notes: tuple[str, ...],
+    is_complete: bool | None,
+) -> BenchResult:
+    every = {**behaviour, **counted.values}
+    return BenchResult(
+        benchmark=benchmark.name,
+        rule=rule.name,
+        wording=rule.wording,
+        values={name: value.percent for name, value in counted.values.items()},
+        behaviour={name: value.percent for name, value in behaviour.items()},
+        intervals={name: (value.low, value.high) for name, value in every.items()},
+        n_of={name: value.n for name, value in every.items()},
+        n_total=counted.n_total,
+        n_scored=counted.n_total - counted.n_failed,
+        n_failed=counted.n_failed,
+        threshold=counted.threshold,
+        notes=notes,
+        is_complete=is_complete,
+        by_item=counted.by_item,
+    )
+
+
+def with_threshold(rule: Rule, threshold: float) -> Rule:
+    if not isinstance(rule.threshold, float):
+        raise ConfigError(f"rule {rule.name!r} takes no threshold of the caller's; leave --threshold out")
+    if not 0 <= threshold < math.inf:
+        raise ConfigError(f"threshold is {threshold}; it must be 0 or a positive number")
+    return replace(rule, threshold=float(threshold))
+
+
+def check_labels(pairs: Sequence[PairVerdicts], rule: Rule) -> None:
+    if rule.ties == "four" and any(pair.label is Outcome.TIE for pair in pairs):
+        item = next(pair.item for pair in pairs if pair.label is Outcome.TIE)
+        raise DataError(
+            f"item {item!r} is labelled a tie without saying of which kind, and rule {rule.name!r} tells both good from both bad; "
+            "use tau or diff, or records with metadata tie_kind"
+        )
+    if rule.labels == "decisive" and pairs and not any(pair.label.is_decisive for pair in pairs):
+        raise DataError(
+            f"every label is a tie, and rule {rule.name!r} counts pairs with a better candidate; use a rule with ties"
+        )
+
+
+def completeness(benchmark: Benchmark, num: int, expected: int | None) -> tuple[bool | None, tuple[str, ...]]:
+    sizes = [expected] if expected is not None else sorted(set(benchmark.sizes.values()))
+    if not sizes:
+        return None, ()
+    if num in sizes:
+        return True, ()
+    named = (
+        f"{expected:,}"
+        if expected is not None
+        else ", ".join(f"{size:,} ({part})" for part, size in benchmark.sizes.items())
+    )
+    kind = "lists" if benchmark.kind == "lists" else "pairs"
+    return False, (f"INCOMPLETE or another set: {num:,} {kind} found, {named} expected",)
+
+
+def parse_json_line(text: str, *, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise DataError(
+            f"{where} is not JSON ({error}); if it is the last line of a run that was stopped, run it again"
+        ) from None
