@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from urt_core import Dialect
 from urt_core.bench.rates import Rate
-from urt_core.bench.tables import Table, percent, percent_with_interval
+from urt_core.bench.table import Table
+from urt_core.bench.tables import percent, percent_with_interval
 from urt_core.comparison import Order
 from urt_core.errors import DataError
 from urt_core.judging.pairs import JudgedPair

@@ -1,17 +1,15 @@
 """Lines in, numbers out: any rule over what a judge has said, without the judge."""
 
-import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
-from urt_core.bench.catalogue import ALIASES, BENCHMARKS
-from urt_core.bench.counting import Counted, Value, count_pairs, count_positions
-from urt_core.bench.lists import count_lists
-from urt_core.bench.pairs import Outcome, PairVerdicts, gather
 from urt_core.bench.result import BenchResult
-from urt_core.bench.rules import Benchmark, Rule
+from urt_core.bench.rules.catalogue import ALIASES, BENCHMARKS
+from urt_core.bench.rules.counting import Counted, Value, count_pairs, count_positions
+from urt_core.bench.rules.lists import count_lists
+from urt_core.bench.rules.pairs import Outcome, Reading, gather
+from urt_core.bench.rules.rule import Benchmark, Rule
 from urt_core.bench.shapes import Line, readings
 from urt_core.errors import ConfigError, DataError
 
@@ -40,35 +38,40 @@ def rescore(
     `threshold` takes the place of the rule's own; `expected` is the number of pairs there should be, where the caller knows it.
     Raises `DataError` for lines that repeat, that are of another shape, or that lack a label the rule needs.
     """
-    placed = ((f"line {number}", line) for number, line in enumerate(lines, start=1))
-    return rescore_placed(placed, benchmark=benchmark, rule=rule, shape=shape, threshold=threshold, expected=expected)
+    return rescore_numbered(
+        enumerate(lines, start=1), benchmark=benchmark, rule=rule, shape=shape, threshold=threshold, expected=expected
+    )
 
 
-def rescore_placed(
-    placed: Iterable[tuple[str, Line]],
+def rescore_numbered(
+    lines: Iterable[tuple[int, Line]],
     *,
+    source: str = "",
     benchmark: str,
     rule: str = "official",
     shape: str | None = None,
     threshold: float | None = None,
     expected: int | None = None,
 ) -> BenchResult:
-    """As `rescore`, of lines with the place that errors name."""
+    """As `rescore`, of lines with their numbers in `source`, which errors name."""
     chosen = find_benchmark(benchmark)
     how = chosen.rule(rule)
     if threshold is not None:
         how = with_threshold(how, threshold)
-    found = readings(placed, shape=shape, kind=chosen.kind)
+    found = readings(lines, source=source, shape=shape, benchmark=chosen)
     if chosen.kind == "lists":
         lists = [reading for _, reading in found]
         counted, behaviour, num = count_lists(lists, how), {}, len(lists)
     else:
-        pairs = gather(found)
-        check_labels(pairs, how)
+        pairs = gather(with_labels(found, how))
+        if how.labels == "decisive" and pairs and not any(pair.label.is_decisive for pair in pairs):
+            raise DataError(
+                f"{source or 'the lines'}: every label is a tie, and rule {how.name!r} counts pairs with a better candidate; use a rule with ties"
+            )
         counted, behaviour, num = count_pairs(pairs, how), count_positions(pairs), len(pairs)
     if not num:
         raise DataError(
-            "holds no lines; name the file of judgements that `urt bench run` has written, or a published one"
+            f"{source or 'the input'} holds no lines; name the file of judgements that `urt bench run` has written, or a published one"
         )
     is_complete, notes = completeness(chosen, num, expected)
     if how.is_error:
@@ -85,13 +88,13 @@ def as_result(
     notes: tuple[str, ...],
     is_complete: bool | None,
 ) -> BenchResult:
-    every = {**behaviour, **counted.values}
+    every = counted.values | {name: value for name, value in behaviour.items() if name not in counted.values}
     return BenchResult(
         benchmark=benchmark.name,
         rule=rule.name,
         wording=rule.wording,
-        values={name: value.percent for name, value in counted.values.items()},
-        behaviour={name: value.percent for name, value in behaviour.items()},
+        values={name: value.percent for name, value in every.items()},
+        own=tuple(counted.values),
         intervals={name: (value.low, value.high) for name, value in every.items()},
         n_of={name: value.n for name, value in every.items()},
         n_total=counted.n_total,
@@ -112,17 +115,15 @@ def with_threshold(rule: Rule, threshold: float) -> Rule:
     return replace(rule, threshold=float(threshold))
 
 
-def check_labels(pairs: Sequence[PairVerdicts], rule: Rule) -> None:
-    if rule.ties == "four" and any(pair.label is Outcome.TIE for pair in pairs):
-        item = next(pair.item for pair in pairs if pair.label is Outcome.TIE)
-        raise DataError(
-            f"item {item!r} is labelled a tie without saying of which kind, and rule {rule.name!r} tells both good from both bad; "
-            "use tau or diff, or records with metadata tie_kind"
-        )
-    if rule.labels == "decisive" and pairs and not any(pair.label.is_decisive for pair in pairs):
-        raise DataError(
-            f"every label is a tie, and rule {rule.name!r} counts pairs with a better candidate; use a rule with ties"
-        )
+def with_labels(found: Iterable[tuple[str, Reading]], rule: Rule) -> Iterator[tuple[str, Reading]]:
+    """The readings, each checked for the label that the rule needs."""
+    for where, reading in found:
+        if rule.ties == "four" and reading.label is Outcome.TIE:
+            raise DataError(
+                f"{where}: is labelled a tie without saying of which kind, and rule {rule.name!r} tells both good from both bad; "
+                "use tau or diff, or records with metadata tie_kind"
+            )
+        yield where, reading
 
 
 def completeness(benchmark: Benchmark, num: int, expected: int | None) -> tuple[bool | None, tuple[str, ...]]:
@@ -138,12 +139,3 @@ def completeness(benchmark: Benchmark, num: int, expected: int | None) -> tuple[
     )
     kind = "lists" if benchmark.kind == "lists" else "pairs"
     return False, (f"INCOMPLETE or another set: {num:,} {kind} found, {named} expected",)
-
-
-def parse_json_line(text: str, *, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise DataError(
-            f"{where} is not JSON ({error}); if it is the last line of a run that was stopped, run it again"
-        ) from None

@@ -1,10 +1,10 @@
 """What a rule says of a judge: numbers in percent, their intervals, and what they leave out."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from urt_core.bench.counting import Value
 from urt_core.errors import ConfigError, DataError
 
 SCHEMA = 1
@@ -15,17 +15,18 @@ class BenchResult:
     """The numbers of one judge by one rule.
 
     BenchResult(benchmark="genai_bench", rule="four_way", wording="over all votes, ...", values={"accuracy": 45.59},
-                intervals={"accuracy": (43.26, 47.94)}, n_of={"accuracy": 1735}, n_total=1735, n_scored=1724, n_failed=11)
+                own=("accuracy",), intervals={"accuracy": (43.26, 47.94)}, n_of={"accuracy": 1735}, n_total=1735, n_scored=1724, n_failed=11)
     """
 
     benchmark: str
     rule: str
     wording: str
     values: Mapping[str, float]
-    """The rule's own numbers, in percent, the headline first."""
-    behaviour: Mapping[str, float]
-    """In percent, whatever the rule: unreadable, first_picked, and with both orders mean_of_orders, position_consistency,
-    consistent_of_decided, tied_in_both_orders, tied_in_one_order."""
+    """In percent: the rule's own numbers, the headline first; then, whatever the rule, unreadable, first_picked, and with both
+    orders mean_of_orders, position_consistency, consistent_of_decided, tied_in_both_orders, tied_in_one_order. NaN where there
+    is nothing to count."""
+    own: tuple[str, ...]
+    """Which of them are the rule's own."""
     intervals: Mapping[str, tuple[float, float]]
     """Of every number, at 95 %, clustered by item."""
     n_of: Mapping[str, int]
@@ -46,7 +47,7 @@ class BenchResult:
 
     @property
     def headline(self) -> str:
-        return next(iter(self.values), "")
+        return self.own[0]
 
     def interval(self, name: str) -> tuple[float, float]:
         """The 95 % interval of a number, in percent."""
@@ -56,18 +57,22 @@ class BenchResult:
 
     def to_json(self) -> dict[str, Any]:
         """Without `by_item`."""
-        names = ("benchmark", "rule", "wording", "values", "behaviour", "n_total", "n_scored", "n_failed", "n_of")
-        intervals = {name: list(pair) for name, pair in self.intervals.items()}
-        return (
-            {"schema": SCHEMA}
-            | {name: getattr(self, name) for name in names}
-            | {
-                "intervals": intervals,
-                "threshold": self.threshold,
-                "is_complete": self.is_complete,
-                "notes": list(self.notes),
-            }
-        )
+        return {
+            "schema": SCHEMA,
+            "benchmark": self.benchmark,
+            "rule": self.rule,
+            "wording": self.wording,
+            "values": {name: None if math.isnan(value) else value for name, value in self.values.items()},
+            "own": list(self.own),
+            "intervals": {name: list(pair) for name, pair in self.intervals.items()},
+            "n_of": dict(self.n_of),
+            "n_total": self.n_total,
+            "n_scored": self.n_scored,
+            "n_failed": self.n_failed,
+            "threshold": self.threshold,
+            "is_complete": self.is_complete,
+            "notes": list(self.notes),
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -80,10 +85,9 @@ class BenchResult:
             raise DataError(f"has schema {value['schema']}, this urt reads up to {SCHEMA}; update urt-core")
         known = {name: value[name] for name in cls.__slots__ if name in value}
         known |= {"intervals": {name: tuple(pair) for name, pair in value.get("intervals", {}).items()}}
-        known |= {"notes": tuple(value.get("notes", ()))}
-        defaults: dict[str, Any] = {"wording": "", "behaviour": {}, "n_of": {}}
+        known |= {"notes": tuple(value.get("notes", ())), "own": tuple(value.get("own") or value.get("values", {}))}
+        known |= {
+            "values": {name: math.nan if number is None else number for name, number in value.get("values", {}).items()}
+        }
+        defaults: dict[str, Any] = {"wording": "", "n_of": {}}
         return cls(**{**defaults, **known})
-
-
-def numbers(values: Mapping[str, Value]) -> dict[str, float]:
-    return {name: value.percent for name, value in values.items()}

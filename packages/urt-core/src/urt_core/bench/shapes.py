@@ -5,8 +5,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from urt_core.bench.lists import ScoredList
-from urt_core.bench.pairs import Outcome, Reading
+from urt_core.bench.rules.lists import ScoredList
+from urt_core.bench.rules.pairs import Outcome, Reading
+from urt_core.bench.rules.rule import Benchmark
 from urt_core.errors import ConfigError, DataError
 
 Line = Mapping[str, Any]
@@ -151,29 +152,37 @@ def shape_of(line: Line) -> str:
     )
 
 
-def readings(lines: Iterable[tuple[str, Line]], *, shape: str | None, kind: str) -> Iterator[tuple[str, Any]]:
-    """(place, line) -> (place, `Reading` or `ScoredList`). Repeated judgements and lines that are not of the shape are errors that
-    name the place."""
+def readings(
+    lines: Iterable[tuple[int, Line]], *, source: str, shape: str | None, benchmark: Benchmark
+) -> Iterator[tuple[str, Any]]:
+    """(line number, line) of `source` -> (place, `Reading` or `ScoredList`). Repeated judgements and lines that are not of the shape
+    are errors that name the place."""
     known = {**PAIR_SHAPES, **LIST_SHAPES}
-    if shape is not None and shape not in known:
-        raise ConfigError(f"shape is {shape!r}; allowed: {', '.join(known)}")
-    seen: dict[int, str] = {}
-    for where, line in lines:
+    shape = "judgebench" if shape == "judge_bench" else shape
+    if shape is not None and shape not in benchmark.shapes:
+        raise ConfigError(f"shape is {shape!r}; {benchmark.name} takes {', '.join(benchmark.shapes)}")
+    seen: dict[int, int] = {}
+    for number, line in lines:
+        where = f"{source}, line {number}" if source else f"line {number}"
         try:
             if not isinstance(line, Mapping):
                 raise DataError(f"is a JSON {type(line).__name__}; each line must be an object")
             shape = shape or shape_of(line)
-            if (shape in LIST_SHAPES) != (kind == "lists"):
-                raise DataError(f"is of shape {shape}, which holds no {kind}; it belongs to another benchmark")
+            if shape not in benchmark.shapes:
+                raise DataError(
+                    f"is of shape {shape}, and {benchmark.name} takes {', '.join(benchmark.shapes)}: it belongs to another "
+                    "benchmark; name that one with --benchmark"
+                )
             reading = known[shape](line)
         except DataError as error:
-            raise DataError(f"{where} {error}") from None
+            raise DataError(f"{where}: {error}") from None
         key = hash(judgement_key(line, reading))
         if key in seen:
             raise DataError(
-                f"{where} repeats the judgement of {seen[key]}; each is counted once: remove one of them, or name files of one run only"
+                f"{where}: repeats the judgement of line {seen[key]}; each is counted once: remove one of them, or name a file of "
+                "one run only"
             )
-        seen[key] = where
+        seen[key] = number
         yield where, reading
 
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
-import rich.box
-import rich.table
 from rich.console import Console
-from rich.text import Text
 
 from urt_core import Dialect, Task
 from urt_core.bench.evaluation import EvaluationResult
 from urt_core.bench.phases import PhaseCost, duration, memory
 from urt_core.bench.rates import EvaluationRow, Rate
+from urt_core.bench.table import Table
 from urt_core.comparison import Order
 
 DIALECT_TITLES = {
@@ -35,39 +32,6 @@ LEGEND = (
     "preferred (50 % is unbiased). *sums right*: the stated totals are the sums of the stated scores. *follows totals*: the candidate with the "
     "larger total gets the verdict. In brackets the 95 % interval (Wilson); *–* where there was nothing to count."
 )
-
-SUM_ROWS = ("All tasks", "Everything")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Table:
-    """Table(title="Direct answer", columns=("task", "right"), rows=(("Image generation", "52.0 % (42.3–61.5)"),))"""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def markdown(self) -> str:
-        lines = [self.columns, ("---", *("---:" for _ in self.columns[1:])), *self.rows]
-        return (
-            f"### {self.title}\n\n"
-            + "\n".join(f"| {' | '.join(map(_markdown_cell, cells))} |" for cells in lines)
-            + "\n"
-        )
-
-    def console(self) -> rich.table.Table:
-        table = rich.table.Table(
-            title=Text(self.title), title_justify="left", title_style="bold", box=rich.box.SIMPLE_HEAD
-        )
-        for number, column in enumerate(self.columns):
-            cells = [column, *(row[number] for row in self.rows)]
-            # In a narrow terminal cells are broken between words, not within.
-            longest = max(len(word) for cell in cells for word in cell.split() or [""])
-            table.add_column(Text(column), justify="right" if number else "left", min_width=min(longest, 24))
-        for row in self.rows:
-            # Text, not str: a cause or a stage name in square brackets must not become console markup.
-            table.add_row(*(Text(cell) for cell in row), style="bold" if row[0] in SUM_ROWS else None)
-        return table
 
 
 def task_title(task: Task | None) -> str:
@@ -227,8 +191,3 @@ def _failure_rows(result: EvaluationResult) -> tuple[tuple[str, ...], ...]:
 def _accuracy_cell(result: EvaluationResult, dialect: Dialect, task: Task | None) -> str:
     found = [row for row in result.rows if row.dialect is dialect and row.task is task]
     return percent_with_interval(found[0].accuracy) if found else "–"
-
-
-def _markdown_cell(cell: str) -> str:
-    """A pipe or a line break in a cell would shift the columns; angle brackets would become HTML."""
-    return " ".join(cell.split()).replace("|", "\\|").replace("<", "&lt;")

@@ -2,10 +2,10 @@
 
 import argparse
 import ast
-from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
+from urt_core.cli.bench_arguments import add_bench
+from urt_core.cli.lazily import lazily
 from urt_core.comparison import ProbabilityMethod
 from urt_core.prompts import Dialect, PointContract
 from urt_core.records import Task
@@ -16,6 +16,7 @@ EXAMPLES = """examples:
   urt rank    --model outputs/tiny/grpo/model --task image_generation --text "a cat" --candidates 1.png 2.png 3.png
   urt serve   --model outputs/tiny/grpo/model --port 8090
   urt parse   --task image_generation judgement.txt
+  urt bench   rescore judgements.jsonl --benchmark genai_bench --rule four_way
 """
 
 
@@ -57,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     parse.add_argument("--task", choices=[*map(str, Task)], required=True)
     parse.add_argument("--dialect", choices=[*map(str, Dialect)], help="default: read either kind")
     parse.add_argument("--json", action="store_true", help="print JSON")
+    add_bench(commands)
     return parser
 
 
@@ -64,10 +66,6 @@ def add_command(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
     command.set_defaults(run=lazily(name))
     return command
-
-
-def lazily(name: str) -> Callable[[argparse.Namespace], int]:
-    return lambda options: getattr(import_module(f"urt_core.cli.{name}"), f"run_{name}")(options)
 
 
 def add_request(command: argparse.ArgumentParser, *candidates: str) -> None:

@@ -13,6 +13,7 @@ from urt_core.metrics.intervals import (
     PairedDifference,
     mcnemar,
     paired_bootstrap,
+    paired_difference,
     share_interval,
     wilson_interval,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "calibration",
     "mcnemar",
     "paired_bootstrap",
+    "paired_difference",
     "pairwise_accuracy",
     "position_consistency",
     "share_interval",

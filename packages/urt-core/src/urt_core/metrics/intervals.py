@@ -81,6 +81,30 @@ def paired_bootstrap(
     return PairedDifference(difference=sum(differences) / n, low=low, high=high, n=n)
 
 
+def paired_difference(
+    clusters: Sequence[tuple[tuple[int, int], tuple[int, int]]], *, confidence: float = 0.95
+) -> PairedDifference:
+    """Difference of two accuracies on the same items, each given as ((right of A, n of A), (right of B, n of B)) per item.
+
+    The interval is normal, with the variance between items of the linearised difference of two ratios (Cochran 1977, Sampling
+    Techniques, 6.11), so that judgements of one item may depend on each other.
+    """
+    if not clusters:
+        raise ConfigError("no item to compare; give the items that both judges have judged")
+    n_a, n_b = (sum(pair[side][1] for pair in clusters) for side in (0, 1))
+    if not n_a or not n_b:
+        raise ConfigError(
+            "one of the judges has nothing that counts on these items; compare by a rule that counts them"
+        )
+    share_a, share_b = (sum(pair[side][0] for pair in clusters) / n for side, n in ((0, n_a), (1, n_b)))
+    rests = [(a - share_a * m) / n_a - (b - share_b * k) / n_b for (a, m), (b, k) in clusters]
+    half = _quantile(confidence) * math.sqrt(math.fsum(rest * rest for rest in rests))
+    difference = share_a - share_b
+    return PairedDifference(
+        difference=difference, low=max(-1.0, difference - half), high=min(1.0, difference + half), n=len(clusters)
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class McNemar:
     """Exact test of whether two judges differ: McNemar(n_only_a=12, n_only_b=3, p_value=0.035)."""

@@ -27,7 +27,8 @@ from urt_core import (
     Task,
     render,
 )
-from urt_core.bench.tables import Table, task_title
+from urt_core.bench.table import Table
+from urt_core.bench.tables import task_title
 from urt_core.errors import DataError, EngineError
 from urt_core.judging.pairs import read_completion
 from urt_core.progress import progress_bar

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from urt_core import Task
-from urt_core.bench.tables import Table, stage_title, task_title
+from urt_core.bench.table import Table
+from urt_core.bench.tables import stage_title, task_title
 from urt_train.config.dry_run import EVALUATION
 from urt_train.dry_run.advice import advice, largest_items
 from urt_train.dry_run.estimate import GIB, Estimate, StageEstimate

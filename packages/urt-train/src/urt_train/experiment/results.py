@@ -9,7 +9,8 @@ from typing import NamedTuple
 from urt_core.atomic import write_whole
 from urt_core.bench.phases import read_costs
 from urt_core.bench.report import JudgedData, read_evaluations, write_report
-from urt_core.bench.tables import Table, cost_table, markdown_page, stage_tables
+from urt_core.bench.table import Table
+from urt_core.bench.tables import cost_table, markdown_page, stage_tables
 from urt_data import ShardFolder
 from urt_data.record_selection import records_by_key
 from urt_train.config import TrainConfig

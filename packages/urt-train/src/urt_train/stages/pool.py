@@ -12,7 +12,8 @@ from typing import Any
 from rich.console import Console
 
 from urt_core import PreferenceRecord, Task
-from urt_core.bench.tables import Table, task_title
+from urt_core.bench.table import Table
+from urt_core.bench.tables import task_title
 from urt_core.engines import Engine
 from urt_core.errors import ConfigError
 from urt_core.progress import progress_bar

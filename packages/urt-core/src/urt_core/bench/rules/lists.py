@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from urt_core.bench.counting import Count, Counted, Value
-from urt_core.bench.rules import Rule
+from urt_core.bench.rules.counting import Count, Counted, Value
+from urt_core.bench.rules.rule import Rule
 
 NUM_RESAMPLES = 1000
 TIES_GROUP = "Ties"

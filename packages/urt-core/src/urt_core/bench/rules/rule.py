@@ -44,7 +44,7 @@ class Rule:
     macro: str = ""
     """The name of the mean over groups; empty where the rule has none."""
     groups: str = ""
-    """The name of the grouping in `urt_core.bench.groups`; empty where numbers are not split."""
+    """The name of the grouping in `urt_core.bench.rules.groups`; empty where numbers are not split."""
     is_error: str = ""
     """Of a rule that is a common mistake: what is wrong with it."""
 
@@ -65,6 +65,8 @@ class Benchmark:
     """The name of its own rule, which is also found as `official`."""
     sizes: dict[str, int] = field(default_factory=dict)
     """Part -> number of pairs (of lists, for `kind="lists"`); empty where it is not known."""
+    shapes: tuple[str, ...] = ("urt",)
+    """Which lines it takes: those of `urt bench run`, and published ones."""
     kind: Literal["pairs", "lists"] = "pairs"
     advice: str = ""
     """What goes wrong elsewhere with this benchmark."""

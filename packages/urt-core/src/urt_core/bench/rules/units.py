@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
-from urt_core.bench.pairs import Outcome, PairVerdicts, Verdicts
-from urt_core.bench.rules import Rule
+from urt_core.bench.rules.pairs import Outcome, PairVerdicts, Verdicts
+from urt_core.bench.rules.rule import Rule
 from urt_core.errors import DataError
 from urt_core.metrics import threshold_accuracy
 

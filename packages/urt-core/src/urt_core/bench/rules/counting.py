@@ -5,10 +5,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from urt_core.bench.groups import GROUPINGS
-from urt_core.bench.pairs import Outcome, PairVerdicts
-from urt_core.bench.rules import Rule
-from urt_core.bench.units import Unit, find_threshold, majority, unit, units_of, verdict_by_margin
+from urt_core.bench.rules.groups import GROUPINGS
+from urt_core.bench.rules.pairs import Outcome, PairVerdicts
+from urt_core.bench.rules.rule import Rule
+from urt_core.bench.rules.units import Unit, find_threshold, majority, unit, units_of, verdict_by_margin
 from urt_core.metrics import share_interval
 
 
@@ -65,7 +65,10 @@ class Value:
 
     @classmethod
     def of_count(cls, count: Count) -> "Value":
-        return cls.of(count.share, count.variance, n=count.n, num_units=count.num_units)
+        value = cls.of(count.share, count.variance, n=count.n, num_units=count.num_units)
+        # 100 * right / n is the nearest number to the percentage; 100 * (right / n) is not always.
+        value.percent = 100 * count.right / count.n if count.n else math.nan
+        return value
 
 
 @dataclass(kw_only=True, slots=True)
