@@ -58,7 +58,7 @@ def test_copies_are_found_after_recompression_and_scaling(tmp_path, evaluation):
         ("half", "bench-4"),
         ("webp", "bench-6"),
     }
-    assert all(match.reason is MatchReason.IMAGE and match.distance <= 6 for match in report.matches)
+    assert all(match.reason is MatchReason.IMAGE and match.distance <= 14 for match in report.matches)
 
 
 def test_captions_match_whatever_their_spelling(tmp_path, evaluation):
@@ -82,15 +82,103 @@ def test_plain_images_accuse_nobody(tmp_path):
     assert EvaluationIndex([bench]).check(write(tmp_path / "train", [pair("white", plain, plain)])).matches == []
 
 
-def test_every_hash_within_the_distance_is_found():
-    index = EvaluationIndex([], max_distance=6)
-    rng = np.random.default_rng(0)
-    for _ in range(300):
-        value = int.from_bytes(rng.bytes(8)) >> 1
-        flipped = value
-        for bit in rng.choice(63, size=rng.integers(0, 7), replace=False):
-            flipped ^= 1 << int(bit)
-        assert set(index._bands_of(value)) & set(index._bands_of(flipped))
+ENCODINGS = {
+    "jpeg": lambda image: encode(image, "jpeg", quality=50),
+    "half": lambda image: encode(image.resize((image.width // 2, image.height // 2), Image.Resampling.BICUBIC)),
+    "grown": lambda image: encode(image.resize((240, 240), Image.Resampling.BICUBIC), "jpeg", quality=70),
+    "mirror": lambda image: encode(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)),
+}
+CUTS = {
+    "right": (0, 0, 0.1, 0),
+    "top": (0, 0.1, 0, 0),
+    "corner": (0.1, 0.1, 0, 0),
+    "around": (0.05, 0.05, 0.05, 0.05),
+    "area": (0.026, 0.026, 0.026, 0.026),
+    "each side": (0.1, 0.1, 0.1, 0.1),
+    "uneven": (0.03, 0.08, 0.02, 0.07),
+}
+
+
+def cropped(image: Image.Image, cut: tuple[float, ...]) -> Media:
+    width, height = image.size
+    left, above, right, below = cut
+    box = (round(width * left), round(height * above), round(width * (1 - right)), round(height * (1 - below)))
+    return encode(image.crop(box), "jpeg", quality=60)
+
+
+def test_planted_copies_are_found_and_nobody_else(tmp_path):
+    """Every way to change a picture, of every picture; the pictures that are nobody's copy are as many."""
+    bench = write(
+        tmp_path / "bench",
+        [pair(f"bench-{n}", encode(scene(2 * n, size=200)), encode(scene(2 * n + 1, size=200))) for n in range(10)],
+    )
+    changes = {
+        **ENCODINGS,
+        **{name: lambda image, cut=cut: cropped(image, cut) for name, cut in CUTS.items()},
+    }
+    planted = [
+        pair(f"{name.replace(' ', '-')}-{n}", encode(scene(1000 + n)), change(scene(2 * n, size=200)))
+        for n in range(10)
+        for name, change in changes.items()
+    ]
+    fresh = [pair(f"fresh-{n}", encode(scene(2000 + 2 * n)), encode(scene(2001 + 2 * n))) for n in range(110)]
+    report = EvaluationIndex([bench]).check(write(tmp_path / "train", planted + fresh))
+    expected = {(record.key, f"bench-{record.key.rpartition('-')[2]}") for record in planted}
+    assert {(match.key, match.evaluation_key) for match in report.matches} == expected
+    corner = next(match for match in report.matches if match.key == "corner-3")
+    assert corner.equal.startswith("its second is a copy of first there (similarity 0.9")
+    assert "cropped by up to 1" in corner.equal
+    assert report.reasons == {f"{bench.folder}: image": len(planted)}
+
+
+def question(key: str, seed: int, text: str, first: str, second: str) -> PreferenceRecord:
+    return PreferenceRecord(
+        key=key,
+        task=Task.IMAGE_UNDERSTANDING,
+        text=text,
+        first=first,
+        second=second,
+        media=encode(scene(seed)),
+    )
+
+
+def test_a_common_question_accuses_nobody(tmp_path):
+    """Of 60 own photos half have the question of the benchmark; another shares question and closed answers."""
+    common = "Describe this image in detail."
+    bench = write(
+        tmp_path / "bench",
+        [
+            question("bench-0", 0, common, "Squares in eight rows.", "A dog on a beach."),
+            question("bench-1", 1, "How many squares are there in each row?", "Eight.", "Nine."),
+            question("bench-2", 2, "Is there a dog in the picture?", "Yes.", "No."),
+        ],
+    )
+    own = [
+        question(
+            f"own-{n}", 100 + n, common if n % 2 else f"What is at place {n} of the shelf?", f"Thing {n}.", "None."
+        )
+        for n in range(60)
+    ]
+    train = [
+        *own,
+        question("closed", 200, "Is there a dog in the picture?", "No", "Yes"),
+        question("picture", 0, common, "A grid of colours.", "A car."),
+        question("answers", 201, "how many squares are there in each row", "nine", "Eight!"),
+        question("one-answer", 202, "How many squares are there in each row?", "Eight.", "Seven."),
+    ]
+    report = EvaluationIndex([bench]).check(write(tmp_path / "train", train))
+    assert {(match.key, match.reason) for match in report.matches} == {
+        ("picture", MatchReason.IMAGE),
+        ("answers", MatchReason.ANSWERS),
+    }
+    (answers,) = [match for match in report.matches if match.reason is MatchReason.ANSWERS]
+    assert answers.equal == "'how many squares are there in each row' and both answers"
+
+
+def test_a_caption_is_no_question(tmp_path, evaluation):
+    text = "The red car 3 left of a dog"
+    train = write(tmp_path / "train", [question("asked", 900, text, "It is one.", "It is not.")])
+    assert EvaluationIndex([evaluation]).check(train).matches == []
 
 
 def test_unreadable_media_are_counted(tmp_path, evaluation):

@@ -135,6 +135,34 @@ def test_duplicates_are_found_in_either_order(tmp_path):
     assert report.is_sound
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_both_labels_of_one_pair_are_damage(tmp_path, swapped):
+    """Told apart from a plain repeat, in either order of the candidates; repair drops both."""
+    said = replace(image_record(0), preference=Preference.FIRST)
+    other = replace(said, key="against", preference=Preference.SECOND)
+    other = replace(other.swap(), key="against") if swapped else other
+    plain = replace(image_record(1), preference=Preference.SECOND)
+    tie = replace(said, key="tie", preference=Preference.TIE)
+    folder = write(tmp_path / "pairs", [said, other, plain, replace(plain, key="again")])
+    report = verify(folder.folder)
+    assert [(finding.kind, finding.key) for finding in report.findings] == [
+        (FindingKind.CONTRADICTION, "against"),
+        (FindingKind.DUPLICATE, "again"),
+    ]
+    assert f"says {'first' if swapped else 'second'} where pair-0 in shard-000000.tar says first" in str(
+        report.findings[0]
+    )
+    assert not report.is_sound
+    repaired = repair(folder.folder, tmp_path / "repaired")
+    assert [(finding.kind, finding.key) for finding in repaired.findings] == [
+        (FindingKind.CONTRADICTION, "pair-0"),
+        (FindingKind.CONTRADICTION, "against"),
+    ]
+    assert [record.key for record in ShardFolder(tmp_path / "repaired")] == ["pair-1", "again"]
+    assert verify(tmp_path / "repaired").is_sound
+    assert verify(write(tmp_path / "ties", [said, tie]).folder).is_sound
+
+
 def test_one_sided_labels_are_noticed(tmp_path):
     records = [replace(image_record(number), preference=Preference.FIRST) for number in range(30)]
     report = verify(write(tmp_path / "pairs", records).folder)

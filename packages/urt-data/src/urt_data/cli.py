@@ -124,12 +124,12 @@ def run_decontaminate(options: argparse.Namespace, console: Console) -> int:
         with open(options.report, "w", encoding="utf-8") as file:
             file.writelines(json.dumps(asdict(match), ensure_ascii=False) + "\n" for match in report.matches)
     for match in report.matches[:MAX_PRINTED]:
-        console.print(
-            f"{match.key} repeats the {match.reason} of {match.evaluation_key} in {match.evaluation}", markup=False
-        )
+        console.print(f"{match.key} repeats {match.evaluation_key} in {match.evaluation}: {match.equal}", markup=False)
     console.print(
         f"{len(report.keys):,} of {report.num_records:,} records match; {report.num_unreadable:,} have unreadable media"
     )
+    for reason, count in report.reasons.items():
+        console.print(f"  {count:,} by {reason}", markup=False)
     if options.output:
         remove_matches(train, report, options.output)
         console.print(f"wrote the others to {options.output}", markup=False)
@@ -191,7 +191,12 @@ def _parser() -> argparse.ArgumentParser:
     clean.add_argument("--against", nargs="+", required=True, help="folders of evaluation shards")
     clean.add_argument("--output", help="write the folder without the matches here")
     clean.add_argument("--report", help="write all matches here, as JSON lines")
-    clean.add_argument("--max-distance", type=int, default=6, help="differing bits of 63 up to which two images match")
+    clean.add_argument(
+        "--max-distance",
+        type=int,
+        default=14,
+        help="differing bits of 63 up to which two images are compared pixel by pixel",
+    )
     clean.add_argument("--images-only", action="store_true", help="do not compare captions and questions")
     return parser
 

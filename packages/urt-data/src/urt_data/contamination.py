@@ -1,25 +1,33 @@
-"""Training pairs that show what an evaluation set shows: found by text and by perceptual hash, reported and removed.
+"""Training pairs that show what an evaluation set shows: found by picture and by text, reported and removed.
 
-index = EvaluationIndex([ShardFolder("data/bench")])       # what must not leak
-report = index.check(ShardFolder("data/train"))            # matches by reason, with both keys
-remove_matches(ShardFolder("data/train"), report, "data/train_clean")
+    index = EvaluationIndex([ShardFolder("data/bench")])       # what must not leak
+    report = index.check(ShardFolder("data/train"))            # matches by reason, with both keys
+    remove_matches(ShardFolder("data/train"), report, "data/train_clean")
+
+A caption of some length is as good as unique, so it decides by itself. A question is not ("Describe this image in detail." stands in
+every set): it decides only together with both answers, and a copied picture decides always.
 """
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from PIL import Image
+
 from urt_core.errors import MediaError
 from urt_core.records import Media, PreferenceRecord
+from urt_data.copies import MAX_DISTANCE, Likeness, PictureIndex
 from urt_data.errors import ConfigError
-from urt_data.fingerprints import HASH_BITS, normalised_text, perceptual_hashes
+from urt_data.fingerprints import HASH_BITS, normalised_text, representative_frames
 from urt_data.repeats import short_digest
 from urt_data.shards import ShardFolder, ShardWriter
 
 # A caption of one or two words ("a cat") is common property; from here on an equal text is a copy.
 MIN_TEXT_WORDS = 5
+# "Is there a dog in the picture?" with "Yes." and "No." is asked of every photo.
+CLOSED_ANSWERS = frozenset(("yes", "no", "true", "false", "none", "a", "b", "c", "d", "left", "right"))
 
 
 class MatchReason(StrEnum):
@@ -27,13 +35,17 @@ class MatchReason(StrEnum):
 
     IMAGE = "image"
     TEXT = "text"
+    """The caption of a generation task."""
+    ANSWERS = "answers"
+    """The question and both answers, in either order."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Match:
     """A training record and the evaluation record it repeats.
 
-    Match(key="hpdv3-1f…", evaluation_key="genai-bench-image-9c…", evaluation="data/bench", reason=MatchReason.IMAGE, distance=3)
+    Match(key="hpdv3-1f…", evaluation_key="genai-bench-image-9c…", evaluation="data/bench", reason=MatchReason.IMAGE, distance=3,
+          equal="its first is a copy of second there (similarity 0.99, cropped by up to 10 %)")
     """
 
     key: str
@@ -42,6 +54,8 @@ class Match:
     reason: MatchReason
     distance: int
     """Differing bits of the closest hashes; 0 for texts."""
+    equal: str
+    """What is equal, in words."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -58,24 +72,25 @@ class ContaminationReport:
         """The training records to remove."""
         return {match.key for match in self.matches}
 
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Records by evaluation set and reason; a record with two reasons counts for both."""
+        found = {(match.key, match.evaluation, match.reason) for match in self.matches}
+        return dict(sorted(Counter(f"{evaluation}: {reason}" for _, evaluation, reason in found).items()))
+
 
 class EvaluationIndex:
-    """Texts and image hashes of evaluation sets, to look training records up in.
+    """Texts and pictures of evaluation sets, to look training records up in; `copies.PictureIndex` says what a copy is."""
 
-    Two images match when their hashes differ in at most `max_distance` of 63 bits. The hash is cut into `max_distance + 1` bands: hashes
-    that close agree in at least one band, so only those that share a band are compared and none is missed.
-    """
-
-    def __init__(self, folders: Iterable[ShardFolder], *, max_distance: int = 6, texts: bool = True) -> None:
+    def __init__(self, folders: Iterable[ShardFolder], *, max_distance: int = MAX_DISTANCE, texts: bool = True) -> None:
         if not 0 <= max_distance < 16:
             raise ConfigError(
                 f"max_distance is {max_distance}; it must lie between 0 (equal hashes) and 15 of {HASH_BITS} bits"
             )
-        self._max_distance = max_distance
         self._compare_texts = texts
         self._names: list[tuple[str, str]] = []
-        self._hashes: list[tuple[int, int]] = []  # hash, position in names
-        self._bands: dict[tuple[int, int], list[int]] = defaultdict(list)
+        self._pictures = PictureIndex(max_distance=max_distance)
+        self._shown: list[tuple[int, str]] = []  # of each picture: position in names, role
         self._texts: dict[int, int] = {}
         for folder in folders:
             for record in folder:
@@ -99,37 +114,36 @@ class EvaluationIndex:
         self._names.append((evaluation, record.key))
         if (digest := _text_digest(record)) is not None:
             self._texts.setdefault(digest, position)
-        for value in _hashes_of(record):
-            for band in self._bands_of(value):
-                self._bands[band].append(len(self._hashes))
-            self._hashes.append((value, position))
-
-    def _bands_of(self, value: int) -> Iterator[tuple[int, int]]:
-        bands = self._max_distance + 1
-        for band in range(bands):
-            start, stop = band * HASH_BITS // bands, (band + 1) * HASH_BITS // bands
-            yield band, value >> start & ((1 << (stop - start)) - 1)
+        for role, picture in _pictures_of(record):
+            self._pictures.add(picture)
+            self._shown.append((position, role))
 
     def _text_matches(self, record: PreferenceRecord) -> Iterator[Match]:
         digest = _text_digest(record)
         if self._compare_texts and digest in self._texts:
-            yield self._match(record, self._texts[digest], MatchReason.TEXT, 0)
+            generation = record.task.is_generation
+            reason = MatchReason.TEXT if generation else MatchReason.ANSWERS
+            equal = f"the caption {record.text[:80]!r}" if generation else f"{record.text[:80]!r} and both answers"
+            yield self._match(record, self._texts[digest], reason, 0, equal)
 
     def _image_matches(self, record: PreferenceRecord) -> list[Match]:
-        closest: dict[int, int] = {}
-        for value in _hashes_of(record):
-            candidates = {number for band in self._bands_of(value) for number in self._bands.get(band, ())}
-            for other, position in (self._hashes[number] for number in candidates):
-                distance = (value ^ other).bit_count()
-                if distance <= min(self._max_distance, closest.get(position, HASH_BITS)):
-                    closest[position] = distance
+        """The closest picture of each evaluation record that shares one."""
+        closest: dict[int, tuple[Likeness, str, str]] = {}
+        for role, picture in _pictures_of(record):
+            for likeness in self._pictures.find(picture):
+                position, other = self._shown[likeness.picture]
+                if position not in closest or likeness.similarity > closest[position][0].similarity:
+                    closest[position] = (likeness, role, other)
         return [
-            self._match(record, position, MatchReason.IMAGE, distance) for position, distance in sorted(closest.items())
+            self._match(record, position, MatchReason.IMAGE, likeness.distance, _in_words(likeness, role, other))
+            for position, (likeness, role, other) in sorted(closest.items())
         ]
 
-    def _match(self, record: PreferenceRecord, position: int, reason: MatchReason, distance: int) -> Match:
+    def _match(self, record: PreferenceRecord, position: int, reason: MatchReason, distance: int, equal: str) -> Match:
         evaluation, key = self._names[position]
-        return Match(key=record.key, evaluation_key=key, evaluation=evaluation, reason=reason, distance=distance)
+        return Match(
+            key=record.key, evaluation_key=key, evaluation=evaluation, reason=reason, distance=distance, equal=equal
+        )
 
 
 def remove_matches(folder: ShardFolder, report: ContaminationReport, output: str | Path) -> int:
@@ -137,7 +151,12 @@ def remove_matches(folder: ShardFolder, report: ContaminationReport, output: str
     removed = report.keys
     metadata = {
         **folder.metadata,
-        "contamination": {"removed": len(removed), "of": report.num_records, "from": folder.manifest_sha256},
+        "contamination": {
+            "removed": len(removed),
+            "of": report.num_records,
+            "from": folder.manifest_sha256,
+            "reasons": report.reasons,
+        },
     }
     samples_per_shard = max([shard.num_samples for shard in folder.shards], default=1000)
     with ShardWriter(output, samples_per_shard=max(1, samples_per_shard), metadata=metadata) as shards:
@@ -148,13 +167,25 @@ def remove_matches(folder: ShardFolder, report: ContaminationReport, output: str
 
 
 def _text_digest(record: PreferenceRecord) -> int | None:
+    """Of what decides without a picture: a caption, or a question with both answers in an order of its own."""
     text = normalised_text(record.text)
-    return short_digest(text) if len(text.split()) >= MIN_TEXT_WORDS else None
+    if record.task.is_generation:
+        return short_digest(f"caption\0{text}") if len(text.split()) >= MIN_TEXT_WORDS else None
+    answers = sorted(normalised_text(str(answer)) for answer in (record.first, record.second))
+    words = "\0".join((text, *answers))
+    is_common = len(words.replace("\0", " ").split()) < MIN_TEXT_WORDS or CLOSED_ANSWERS.issuperset(answers)
+    return None if is_common else short_digest(f"question\0{words}")
 
 
-def _hashes_of(record: PreferenceRecord) -> Iterator[int]:
-    for media in (record.first, record.second, record.media):
+def _pictures_of(record: PreferenceRecord) -> Iterator[tuple[str, Image.Image]]:
+    """Every picture, or the representative frames of every video, with its role."""
+    for role in ("first", "second", "media"):
+        media = getattr(record, role)
         if isinstance(media, Media):
-            for value in perceptual_hashes(media):
-                if value:  # a plain image shows nothing that could be copied
-                    yield value
+            for picture in representative_frames(media):
+                yield role, picture
+
+
+def _in_words(likeness: Likeness, role: str, other: str) -> str:
+    cut = f", cropped by up to {likeness.cut:.0%} of a side" if likeness.cut >= 0.01 else ""
+    return f"its {role} is a copy of {other} there (similarity {likeness.similarity:.3f}{cut})"

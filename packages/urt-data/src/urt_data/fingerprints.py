@@ -9,7 +9,7 @@ from PIL import Image
 
 from urt_core.media import MediaPolicy, load_frames
 from urt_core.media.frames import media_digest
-from urt_core.records import Media, PreferenceRecord
+from urt_core.records import Media, Preference, PreferenceRecord
 
 HASH_POLICY = MediaPolicy(min_pixels=1, max_pixels=512 * 512, num_frames=3)
 """First, middle and last frame stand for a video."""
@@ -24,6 +24,19 @@ def content_digest(record: PreferenceRecord) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
+def verdict(record: PreferenceRecord) -> int:
+    """Which candidate is better in the order of their digests: above 0 for the smaller, below for the other, 0 for a tie or no label.
+
+    The sign is the same for a record and its swap, so that two labels of one pair can be compared; the size is 1 where the label
+    is `first`, 2 where it is `second`.
+    """
+    if record.preference not in (Preference.FIRST, Preference.SECOND):
+        return 0
+    is_ordered = _digest_of(record.first) <= _digest_of(record.second)
+    is_first = record.preference is Preference.FIRST
+    return (1 if is_ordered == is_first else -1) * (1 if is_first else 2)
+
+
 def same_candidates(record: PreferenceRecord) -> bool:
     """Whether both candidates are byte for byte the same, whatever their files are called."""
     return _digest_of(record.first) == _digest_of(record.second)
@@ -33,9 +46,9 @@ def _digest_of(candidate: Media | str) -> str:
     return candidate if isinstance(candidate, str) else media_digest(candidate)
 
 
-def perceptual_hashes(media: Media) -> list[int]:
-    """One hash of `HASH_BITS` bits per representative frame; near-identical images differ in few of them."""
-    return [perceptual_hash(frame) for frame in load_frames(media, HASH_POLICY)]
+def representative_frames(media: Media) -> list[Image.Image]:
+    """The image itself, or the first, middle and last frame of a video."""
+    return load_frames(media, HASH_POLICY)
 
 
 def perceptual_hash(image: Image.Image) -> int:

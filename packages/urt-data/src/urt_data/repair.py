@@ -9,7 +9,7 @@ from urt_data.errors import ShardError
 from urt_data.salvage import salvage_records
 from urt_data.shards.index import MANIFEST_NAME, Manifest
 from urt_data.shards.writer import ShardWriter
-from urt_data.verify import Finding, FindingKind, verify_shard
+from urt_data.verify import Finding, FindingKind, contradictory_keys, verify_shard
 
 
 @dataclass(kw_only=True, slots=True)
@@ -23,7 +23,7 @@ class RepairReport:
 
 
 def repair(folder: str | Path, output: str | Path, *, keep_unproven: bool = False, decode: bool = True) -> RepairReport:
-    """Copy every sample whose bytes match their hash, whose record is valid and whose images decode.
+    """Copy every sample whose bytes match their hash, whose record is valid, whose images decode and whose label nothing contradicts.
 
     Where index and shard (or the manifest) are damaged, nothing proves a sample; with `keep_unproven` those that read well are kept all
     the same. Media that differ in a bit may decode without complaint, so that is a choice and not the default.
@@ -53,6 +53,7 @@ def _manifest(folder: Path, report: RepairReport) -> Manifest | None:
 def _sound_records(
     folder: Path, manifest: Manifest | None, report: RepairReport, *, keep_unproven: bool, decode: bool
 ) -> Iterator[PreferenceRecord]:
+    contradictory = contradictory_keys(folder, manifest) if manifest else set()
     unproven = [] if manifest else sorted(path.name for path in folder.glob("*.tar"))
     for entry in manifest.shards if manifest else ():
         for item in verify_shard(folder, entry, decode=decode):
@@ -60,6 +61,11 @@ def _sound_records(
                 report.findings.append(item)
                 if item.kind is FindingKind.UNPROVEN:
                     unproven.append(entry.name)
+            elif item.key in contradictory:
+                detail = "left out: the same pair is also labelled the other way round"
+                report.findings.append(
+                    Finding(kind=FindingKind.CONTRADICTION, shard=entry.name, key=item.key, detail=detail)
+                )
             else:
                 yield item
     if keep_unproven:

@@ -11,7 +11,7 @@ from urt_core.errors import MediaError
 from urt_core.media import MediaPolicy, load_frames
 from urt_core.records import Media, Preference, PreferenceRecord
 from urt_data.errors import ShardError
-from urt_data.fingerprints import content_digest, same_candidates
+from urt_data.fingerprints import content_digest, same_candidates, verdict
 from urt_data.repeats import SeenRecords
 from urt_data.shards.index import INDEX_SUFFIX, MANIFEST_NAME, Manifest, ShardEntry, ShardIndex, sha256
 from urt_data.shards.sample import from_members
@@ -36,6 +36,7 @@ class FindingKind(StrEnum):
     RECORD = "record"
     MEDIA = "media"
     KEY = "key"
+    CONTRADICTION = "contradiction"
     DUPLICATE = "duplicate"
     BALANCE = "balance"
 
@@ -101,7 +102,7 @@ def verify(folder: str | Path, *, decode: bool = True) -> VerifyReport:
             labels = report.preferences.setdefault(str(item.task), {})
             label = str(item.preference) if item.preference else UNLABELLED
             labels[label] = labels.get(label, 0) + 1
-            seen.add(entry.name, item.key, content_digest(item))
+            seen.add(entry.name, item.key, content_digest(item), verdict(item))
     report.findings += [*_repeats(seen), *_imbalances(report)]
     return report
 
@@ -211,10 +212,27 @@ def check_media(record: PreferenceRecord) -> None:
             load_frames(media, DECODE_POLICY)
 
 
+def contradictory_keys(folder: Path, manifest: Manifest) -> set[str]:
+    """The keys of all proven records whose pair is also labelled the other way round: nobody knows which label is right."""
+    seen = SeenRecords()
+    for entry in manifest.shards:
+        for item in verify_shard(folder, entry, decode=False):
+            if isinstance(item, PreferenceRecord):
+                seen.add(entry.name, item.key, content_digest(item), verdict(item))
+    return {key for (_, key), _, (_, other), _ in seen.contradictions() for key in (key, other)}
+
+
 def _repeats(seen: SeenRecords) -> Iterator[Finding]:
     for (shard, key), (other_shard, _) in seen.repeated_keys():
         detail = f"the key is also in {other_shard}; keys are unique in a data set"
         yield Finding(kind=FindingKind.KEY, shard=shard, key=key, detail=detail)
+    for (shard, key), label, (other_shard, other_key), other_label in seen.contradictions():
+        order = "" if label != other_label else ", with the candidates in the other order"
+        detail = (
+            f"says {label} where {other_key} in {other_shard} says {other_label} of the same pair{order}: both labels cannot be right. "
+            "Drop the wrong one, or both with `urt-data repair`"
+        )
+        yield Finding(kind=FindingKind.CONTRADICTION, shard=shard, key=key, detail=detail)
     for (shard, key), (other_shard, other_key) in seen.repeated_contents():
         detail = f"the same pair as {other_key} in {other_shard}, perhaps in the other order"
         yield Finding(kind=FindingKind.DUPLICATE, shard=shard, key=key, detail=detail)
