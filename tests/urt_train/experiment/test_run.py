@@ -25,7 +25,7 @@ from urt_train.config import (
     TrainerConfig,
 )
 from urt_train.errors import StoppedError
-from urt_train.experiment.run import resume_from, run_stage, training_data
+from urt_train.experiment.run import run_stage, training_data
 from urt_train.runtime.callbacks import StepMetrics, read_rows
 from urt_train.stages import grpo
 
@@ -203,17 +203,24 @@ def test_a_run_goes_on_with_smaller_micro_batches(config, tmp_path, monkeypatch,
     assert all(torch.allclose(after[name], tensor, atol=2e-5) for name, tensor in weights(straight).items())
 
 
-def test_another_number_of_processes_is_refused(config, monkeypatch):
-    stop_after(monkeypatch, 2)
-    with pytest.raises(StoppedError):
-        run_stage(replace(config, stage=Stage.cold_start))
+def test_a_damaged_checkpoint_stops_the_run_and_costs_no_line(config, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(StoppedError):
+            run_stage(replace(config, stage=Stage.cold_start))
     folder = config.stage_dir(Stage.cold_start)
-    assert resume_from(config, folder, num_processes=1) == folder / "checkpoints" / "step_00000002" / "state.ckpt"
-    with pytest.raises(
-        CheckpointError,
-        match=r"saved by 1 processes and goes on with as many, this run has 4; start 1 .*ckpt_path=null",
-    ):
-        resume_from(config, folder, num_processes=4)
+    tensors = folder / "checkpoints" / "step_00000002" / "rank_00000.safetensors"
+    content, before = tensors.read_bytes(), (folder / "metrics.csv").read_bytes()
+    for damaged in (content[:-100], content[:-100] + bytes(100)):
+        tensors.write_bytes(damaged)
+        with pytest.raises(
+            CheckpointError, match=r"step_00000002 is damaged: rank_00000\.safetensors has .*ckpt_path=null"
+        ):
+            run_stage(replace(config, stage=Stage.cold_start))
+        assert (folder / "metrics.csv").read_bytes() == before
+    tensors.write_bytes(content)
+    run_stage(replace(config, stage=Stage.cold_start))
+    assert [row["step"] for row in read_rows(folder / "metrics.csv")] == [1, 2, 3, 4, 5, 6]
 
 
 def test_ctrl_c_saves_too(config, monkeypatch):
@@ -260,5 +267,5 @@ def test_weights_that_would_lose_their_updates_are_refused(config):
 def test_a_broken_checkpoint_is_refused(config, tmp_path):
     broken = tmp_path / "step_00000003"
     broken.mkdir()
-    with pytest.raises(CheckpointError, match="is no complete checkpoint; allowed for ckpt_path: auto, null"):
+    with pytest.raises(CheckpointError, match=r"is no complete checkpoint: it has no complete\.json; .*ckpt_path=null"):
         run_stage(replace(config, stage=Stage.cold_start, ckpt_path=str(broken)))

@@ -5,12 +5,10 @@ import json
 import math
 import os
 import re
-import traceback
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch.distributed.checkpoint.api import CheckpointException
 
 from urt_core import JudgeSpec, SamplingParams, Scorer, render
 from urt_core.engines.transformers import TransformersEngine
@@ -19,41 +17,118 @@ from urt_train.model.export import export_judge
 from urt_train.model.policy import Policy
 from urt_train.model.shared_prefix import share_prefixes
 from urt_train.runtime.checkpoint import (
+    COMPLETE,
+    TRAINER,
+    Seal,
     checkpoint_folder,
+    fingerprint,
     is_complete,
     newest_checkpoint,
+    part_names,
     partial_folder,
     prune,
-    seal,
+    read_seal,
     whole_folder,
 )
+from urt_train.runtime.tensor_file import write_tensors
+
+LAYOUT, TENSORS = part_names(0)
 
 
 def write_checkpoint(root, step, content="weights"):
     folder = checkpoint_folder(root, step)
     with whole_folder(folder) as partial:
-        (partial / "state.ckpt").write_text(content)
-        seal(partial)
+        for name in (TRAINER, LAYOUT):
+            (partial / name).write_text("{}")
+        (partial / TENSORS).write_text(content)
+        files = {name: fingerprint(partial / name) for name in (TRAINER, LAYOUT, TENSORS)}
+        Seal(step=step, num_processes=1, files=files).save(partial)
     return folder
 
 
-def test_the_newest_complete_one_is_picked(tmp_path):
+def test_a_damaged_newest_one_is_named_and_nothing_is_chosen(tmp_path):
+    """Whoever wants the older one says so."""
     assert newest_checkpoint(tmp_path) is None
     old, new = write_checkpoint(tmp_path, 9), write_checkpoint(tmp_path, 10)
     assert newest_checkpoint(tmp_path) == new
-    (new / "state.ckpt").write_text("weight")  # a byte short
-    assert newest_checkpoint(tmp_path) == old
-    (new / "state.ckpt").write_text("Weights")  # a bit wrong
-    assert newest_checkpoint(tmp_path) == old
-    (old / "complete.json").unlink()
-    assert newest_checkpoint(tmp_path) is None
+    (new / TENSORS).write_text("Weights")  # a bit wrong: seen by its hash, which the ranks share out
+    assert not is_complete(new)
+    (new / TENSORS).write_text("weight")  # a byte short
+    with pytest.raises(
+        CheckpointError,
+        match=r"step_00000010 is damaged: rank_00000\.safetensors has 6 bytes of its 7 bytes; .*ckpt_path=null; whole is"
+        r" ckpt_path=\S+step_00000009",
+    ):
+        newest_checkpoint(tmp_path)
+    (new / TENSORS).unlink()
+    with pytest.raises(CheckpointError, match="has none of the its 7 bytes"):
+        newest_checkpoint(tmp_path)
+    (new / COMPLETE).unlink()
+    (old / COMPLETE).unlink()
+    with pytest.raises(
+        CheckpointError, match=r"step_00000010 is no complete checkpoint: it has no complete\.json; (?!.*whole)"
+    ):
+        newest_checkpoint(tmp_path)
+
+
+DIGEST = "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({}, "names no format"),
+        ([], "names no format"),
+        (None, "names no format"),
+        ({"state.ckpt": [3, DIGEST]}, "Checkpoints of pickles .* are never opened"),
+        ({"format": 3}, "has format 3, this version of urt-train reads 2: use the version that wrote it"),
+        ({"format": 2}, "is not as it is written"),
+        ({"format": 2, "step": 1, "num_processes": 1, "files": []}, "is not as it is written"),
+        ({"format": 2, "step": 1, "num_processes": 1, "files": {}}, "no complete checkpoint of 1 processes"),
+        ({"format": 2, "step": 1, "num_processes": 0, "files": {}}, "no complete checkpoint of 0 processes"),
+        ({"format": 2, "step": 1, "num_processes": 2, "files": "whole"}, r"of 2 processes \(\['rank_00001"),
+        ({"format": 2, "step": 1, "num_processes": 1, "files": "beside"}, r"of 1 processes \(\['\.\./evil"),
+        ({"format": 2, "step": 1, "num_processes": 1, "files": "unhashed"}, "has no SHA-256"),
+    ],
+)
+def test_complete_is_all_files_of_all_processes_with_their_hashes(tmp_path, content, said):
+    folder = write_checkpoint(tmp_path, 1)
+    whole = json.loads((folder / COMPLETE).read_text())["files"]
+    kinds = {
+        "whole": whole,
+        "beside": whole | {"../evil": [0, DIGEST]},
+        "unhashed": {name: [size, ""] for name, (size, _) in whole.items()},
+    }
+    if isinstance(content, dict) and isinstance(content.get("files"), str):
+        content = content | {"files": kinds[content["files"]]}
+    (folder / COMPLETE).write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=said) as refused:
+        read_seal(folder)
+    assert "\n" not in str(refused.value)
+    assert not is_complete(folder)
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 100_000, b""])
+def test_what_is_no_json_is_named(tmp_path, content):
+    folder = write_checkpoint(tmp_path, 1)
+    (folder / COMPLETE).write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"complete\.json can't be read"):
+        read_seal(folder)
+
+
+def test_a_link_is_no_file_of_a_checkpoint(tmp_path):
+    folder = write_checkpoint(tmp_path, 1)
+    (folder / TENSORS).rename(tmp_path / "elsewhere")
+    (folder / TENSORS).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CheckpointError, match="is damaged"):
+        read_seal(folder)
 
 
 def test_killed_while_saving_leaves_the_last_one(tmp_path):
     kept = write_checkpoint(tmp_path, 5)
     partial = partial_folder(checkpoint_folder(tmp_path, 6))
     partial.mkdir()
-    (partial / "state.ckpt").write_text("half")
+    (partial / TENSORS).write_text("half")
     assert newest_checkpoint(tmp_path) == kept
     again = write_checkpoint(tmp_path, 6)  # the leftover is in nobody's way
     assert newest_checkpoint(tmp_path) == again
@@ -78,9 +153,9 @@ def test_an_error_inside_leaves_the_old_folder(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-@pytest.mark.parametrize("number", range(1, 7))
+@pytest.mark.parametrize("number", range(1, 10))
 def test_a_disk_that_fills_at_any_call_leaves_the_last_checkpoint(tmp_path, monkeypatch, number):
-    """The n-th call that makes a save durable fails for want of space; there are six (three syncs, two renames, one more sync)."""
+    """The n-th call that makes a save durable fails for want of space; nine come before it is in its place (seven syncs, two renames)."""
     kept = write_checkpoint(tmp_path, 5)
     again = write_checkpoint(tmp_path, 6)  # is replaced, which takes two renames
     calls = 0
@@ -106,25 +181,19 @@ def test_a_disk_that_fills_at_any_call_leaves_the_last_checkpoint(tmp_path, monk
     assert not partial_folder(again).exists()
     write_checkpoint(tmp_path, 6, content="newest")
     assert newest_checkpoint(tmp_path) == again
-    assert (again / "state.ckpt").read_text() == "newest"
+    assert (again / TENSORS).read_text() == "newest"
     assert sorted(path.name for path in tmp_path.iterdir()) == [kept.name, again.name]
-
-
-def sharded_writer(folder):
-    full = OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-    raise CheckpointException("write", {1: (full, traceback.extract_stack())})
 
 
 WRITERS = {
     "safetensors": lambda folder: save_file({"a": torch.zeros(4096)}, folder / "model.safetensors"),
-    "torch.save": lambda folder: torch.save(torch.zeros(4096), folder / "state.pt"),
-    "sharded": sharded_writer,
+    "a checkpoint": lambda folder: write_tensors(folder / "rank.safetensors", {"a": torch.zeros(4096)}),
 }
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-def test_every_library_that_writes_may_meet_a_full_disk(tmp_path, writer):
-    """Files of this process may not grow beyond 2 kB: a real error of the kernel, also for writers in C++ and Rust."""
+def test_every_writer_may_meet_a_full_disk(tmp_path, writer):
+    """Files of this process may not grow beyond 2 kB: a real error of the kernel, also for a writer in Rust."""
     resource = pytest.importorskip("resource", reason="needs POSIX limits")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     message = ""
@@ -157,18 +226,9 @@ def test_killed_between_the_renames_the_old_folder_comes_back(tmp_path):
 def test_pruning_keeps_the_newest(tmp_path):
     for step in (1, 2, 3):
         write_checkpoint(tmp_path, step)
+    partial_folder(checkpoint_folder(tmp_path, 4)).mkdir()
     prune(tmp_path, keep=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step_00000002", "step_00000003"]
-
-
-def test_seal_lists_every_file(tmp_path):
-    (tmp_path / "shards").mkdir()
-    (tmp_path / "shards" / "rank_0").write_text("a")
-    seal(tmp_path)
-    assert list(json.loads((tmp_path / "complete.json").read_text())) == ["shards/rank_0"]
-    assert is_complete(tmp_path)
-    (tmp_path / "shards" / "rank_0").unlink()
-    assert not is_complete(tmp_path)
 
 
 def test_a_judge_is_exported_in_the_type_that_it_is_served_in(policy, records, tmp_path):

@@ -13,7 +13,7 @@ from urt_train.model.batching import pack_completions
 from urt_train.runtime.ranks import all_sum, any_rank, derived_seed, world
 from urt_train.stages.rejection_sampling import read_journal
 
-SCRIPT = Path(__file__).with_name("two_ranks.py")
+SCRIPT = Path(__file__).parents[1] / "two_ranks.py"
 
 
 def launch(script: Path, *arguments: object, num_ranks: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,10 +22,10 @@ from urt_train.model.policy import Policy
 from urt_train.rollouts.colocated import ColocatedVLLM
 from urt_train.rollouts.loader import RoundLoader, plan_rounds, rounds_of
 from urt_train.rollouts.served import ServedVLLM
-from urt_train.runtime.callbacks import RolloutLog, RoundCheckpoints, StepMetrics
-from urt_train.runtime.checkpoint import PROCESSES, STATE, is_complete, newest_checkpoint
+from urt_train.runtime.callbacks import RolloutLog, StepMetrics
 from urt_train.runtime.machine import make_trainer, quiet
 from urt_train.runtime.ranks import all_answering
+from urt_train.runtime.round_checkpoints import RoundCheckpoints
 from urt_train.runtime.run_folder import folder_hash, open_run
 from urt_train.stages.cold_start import ColdStart
 from urt_train.stages.grpo import GRPO
@@ -94,7 +93,9 @@ def fit(config: TrainConfig, policy: Policy, data: ShardFolder | Mixture, *, fol
         every=config.trainer.log_every,
         console=console if config.trainer.progress_bar else None,
     )
-    checkpoints = RoundCheckpoints(folder / "checkpoints", every=stage.save_every, keep=stage.keep_checkpoints)
+    checkpoints = RoundCheckpoints(
+        folder / "checkpoints", every=stage.save_every, keep=stage.keep_checkpoints, start=config.ckpt_path
+    )
     trainer = make_trainer(config, callbacks=[metrics, RolloutLog(folder / "rollouts.jsonl"), checkpoints])
     plan = plan_rounds(stage, num_ranks=trainer.world_size)
     stream = PreferenceStream(
@@ -127,9 +128,8 @@ def fit(config: TrainConfig, policy: Policy, data: ShardFolder | Mixture, *, fol
             module = ColdStart(policy, stage, plan=plan, num_steps=num_steps)
         make_round = module.make_step
     loader = RoundLoader(stream, make_round, num_rounds=num_rounds, batches_per_round=plan.batches_per_round)
-    start = resume_from(config, folder, num_processes=trainer.world_size)
     with all_answering(config.trainer.timeout_s):
-        trainer.fit(module, train_dataloaders=loader, ckpt_path=start, weights_only=True)
+        trainer.fit(module, train_dataloaders=loader)
 
 
 def rollout_engine(config: TrainConfig, policy: Policy, stage: GRPOConfig) -> Engine:
@@ -177,26 +177,6 @@ def open_policy(config: TrainConfig, *, data_manifest: str = "") -> Policy:
     if config.model.gradient_checkpointing:
         policy.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return policy.train()
-
-
-def resume_from(config: TrainConfig, folder: Path, *, num_processes: int) -> Path | None:
-    """The state to go on from; each process has a random state of its own in it, so their number must be that of before."""
-    if config.ckpt_path is None:
-        return None
-    found = newest_checkpoint(folder / "checkpoints") if config.ckpt_path == "auto" else Path(config.ckpt_path)
-    if found is not None and not is_complete(found):
-        raise CheckpointError(
-            f"{found} is no complete checkpoint; allowed for ckpt_path: auto, null, or a step_* folder with complete.json"
-        )
-    if found is None:
-        return None
-    saved_by = json.loads((found / PROCESSES).read_text(encoding="utf-8"))["num_processes"]
-    if saved_by != num_processes:
-        raise CheckpointError(
-            f"{found} was saved by {saved_by} processes and goes on with as many, this run has {num_processes}; start {saved_by}"
-            f" (torchrun --nproc-per-node, or trainer.devices and trainer.num_nodes), or lose that run with ckpt_path=null"
-        )
-    return found / STATE
 
 
 def _refuse_rounded_weights(config: TrainConfig) -> None:

@@ -39,12 +39,12 @@ from urt_data.sprites.oracle import judgement_text
 from urt_data.sprites.pairs import pairs
 from urt_data.sprites.world import COLOURS, COUNTS, MOTIONS, PLURALS, SHAPES, Flaw, Split
 from urt_train.config import TrainConfig
-from urt_train.experiment.run import resume_from
 from urt_train.model.policy import Policy
 from urt_train.rollouts.loader import RoundLoader, plan_rounds
-from urt_train.runtime.callbacks import RoundCheckpoints, StepMetrics
+from urt_train.runtime.callbacks import StepMetrics
 from urt_train.runtime.checkpoint import whole_folder
 from urt_train.runtime.machine import make_trainer
+from urt_train.runtime.round_checkpoints import RoundCheckpoints
 from urt_train.runtime.run_folder import folder_hash, open_run
 from urt_train.stages.cold_start import ColdStart
 
@@ -240,7 +240,9 @@ def make_base(config: TrainConfig, *, console: Console | None = None) -> Path:
     stage = config.cold_start
     assert stage.max_steps is not None  # lessons have no end
     metrics = StepMetrics(folder / "metrics.csv", title="base: lessons", console=console)
-    checkpoints = RoundCheckpoints(folder / "checkpoints", every=stage.save_every, keep=stage.keep_checkpoints)
+    checkpoints = RoundCheckpoints(
+        folder / "checkpoints", every=stage.save_every, keep=stage.keep_checkpoints, start=config.ckpt_path
+    )
     trainer = make_trainer(config, callbacks=[metrics, checkpoints])
     plan = plan_rounds(stage, num_ranks=trainer.world_size)
     trainer.accumulate_grad_batches = plan.batches_per_step
@@ -261,8 +263,7 @@ def make_base(config: TrainConfig, *, console: Console | None = None) -> Path:
         num_rounds=stage.max_steps,
         batches_per_round=plan.batches_per_round,
     )
-    start = resume_from(config, folder, num_processes=trainer.world_size)
-    trainer.fit(module, train_dataloaders=loader, ckpt_path=start, weights_only=True)
+    trainer.fit(module, train_dataloaders=loader)
     if trainer.is_global_zero:
         with whole_folder(folder / "model") as model:
             policy.model.save_pretrained(model)

@@ -1,28 +1,21 @@
-"""What happens beside training: metrics to disk, to loggers and to the progress bar; checkpoints; stopping on a signal."""
+"""What happens beside training: metrics to disk, to loggers and to the progress bar; sampled completions to disk."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import random
-import signal
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from lightning.pytorch import Callback, Trainer
 from rich.console import Console
 
 from urt_core.atomic import append, whole_lines, write_whole
 from urt_core.progress import progress_bar
-from urt_train.errors import StoppedError
-from urt_train.runtime.checkpoint import PROCESSES, STATE, checkpoint_folder, partial_folder, prune, seal, whole_folder
-from urt_train.runtime.ranks import all_sum, any_rank, world
+from urt_train.runtime.ranks import all_sum, world
 
 SECONDS_BETWEEN_LINES = 30.0
 """Where a bar can't be drawn over, such as the log file of a cluster."""
@@ -142,104 +135,3 @@ class RolloutLog(Callback):
                 json.dumps({"step": trainer.global_step + 1, **example}, ensure_ascii=False) for example in examples
             ]
             append(self.path, "\n".join(lines) + "\n")
-
-
-class RoundCheckpoints(Callback):
-    """Save between rounds: every so many steps, and when a signal asked to stop. One state file per checkpoint folder."""
-
-    def __init__(self, root: Path, *, every: int, keep: int, batches_per_round: int = 1) -> None:
-        self.root, self.every, self.keep = root, every, keep
-        self.batches_per_round = batches_per_round
-        self.last_saved = 0
-        self.signal_number: int | None = None
-        self.handlers: dict[int, Any] = {}
-        self.random_states: list[dict[str, Any]] = []
-
-    def on_train_start(self, trainer: Trainer, module: Any) -> None:
-        self.last_saved = trainer.global_step
-        if self.random_states:
-            set_random_state(self.random_states[world()[0]])
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self.handlers[number] = signal.signal(number, self._on_signal)
-
-    def _on_signal(self, number: int, frame: Any) -> None:
-        if self.signal_number is not None:  # asked twice: at once, without saving
-            raise KeyboardInterrupt
-        self.signal_number = number
-        print("\nstopping: this round is finished and saved first; once more stops at once", flush=True)
-
-    def on_train_batch_end(self, trainer: Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if (batch_idx + 1) % self.batches_per_round:
-            return
-        stop = any_rank(self.signal_number is not None, device=module.device)
-        due = self.every and trainer.global_step - self.last_saved >= self.every
-        is_last = trainer.global_step >= module.num_steps  # kept too, in case the export of the model fails
-        if due or is_last or stop:
-            saved = self.save(trainer)
-            if stop and not is_last:
-                raise StoppedError(
-                    f"stopped after step {trainer.global_step} of {module.num_steps}, saved in {saved}; the same command goes on",
-                    signal_number=self.signal_number or signal.SIGTERM,
-                )
-
-    def save(self, trainer: Trainer) -> Path:
-        """Every rank takes part: the state is collected from all of them."""
-        folder = checkpoint_folder(self.root, trainer.global_step)
-        with whole_folder(folder) if trainer.is_global_zero else nullcontext(partial_folder(folder)) as partial:
-            trainer.strategy.barrier()  # the folder is there
-            trainer.save_checkpoint(partial / STATE)
-            if trainer.is_global_zero:
-                (partial / PROCESSES).write_text(json.dumps({"num_processes": world()[1]}) + "\n", encoding="utf-8")
-                seal(partial)
-        if trainer.is_global_zero:
-            prune(self.root, keep=self.keep)
-        trainer.strategy.barrier()  # a rank that ends now would have its launcher stop the one that still writes
-        self.last_saved = trainer.global_step
-        return folder
-
-    def state_dict(self) -> dict[str, Any]:
-        states: list[Any] = [None] * world()[1]
-        if world()[1] > 1:
-            torch.distributed.all_gather_object(states, random_state())
-        else:
-            states = [random_state()]
-        return {"random_states": states}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.random_states = state_dict["random_states"]
-
-    def on_load_checkpoint(self, trainer: Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
-        """Lightning's position counts micro-batches; the steps that are done are so many of today's, which may be cut otherwise."""
-        done = checkpoint["global_step"] * trainer.accumulate_grad_batches
-        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
-        for counts in (progress["total"], progress["current"]):
-            counts |= {name: count + done - counts["ready"] for name, count in counts.items()}
-
-    def teardown(self, trainer: Trainer, module: Any, stage: str) -> None:
-        for number, handler in self.handlers.items():
-            signal.signal(number, handler)
-        self.handlers = {}
-
-
-def random_state() -> dict[str, Any]:
-    """All generators of this process, as plain values and tensors."""
-    numpy_state = np.random.get_state(legacy=True)
-    assert isinstance(numpy_state, tuple), "asked for in its legacy form"
-    name, keys, position, has_gauss, cached = numpy_state
-    version, internal, gauss = random.getstate()
-    return {
-        "python": [version, list(internal), gauss],
-        "numpy": [name, keys.tolist(), position, has_gauss, cached],
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-
-
-def set_random_state(state: Mapping[str, Any]) -> None:
-    version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))
-    name, keys, position, has_gauss, cached = state["numpy"]
-    np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
-    torch.set_rng_state(state["torch"].cpu())
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all([generator.cpu() for generator in state["cuda"]])

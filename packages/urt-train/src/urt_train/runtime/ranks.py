@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import torch
 from torch import distributed
 
+from urt_core.errors import UrtError
 from urt_train.errors import LostRankError
+
+T = TypeVar("T")
 
 
 def world() -> tuple[int, int]:
@@ -66,3 +70,31 @@ def derived_seed(*parts: object) -> int:
     """A seed that is a function of what it is for alone: derived_seed(config.seed, "rollout", 17, rank)."""
     digest = hashlib.sha256(":".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 2
+
+
+def from_first(make: Callable[[], T]) -> T:
+    """What the first rank makes, on every rank; what it raises of ours, too. Every rank takes part."""
+    if world()[1] == 1:
+        return make()
+    sent: list[Any] = [None, None]
+    if world()[0] == 0:
+        try:
+            sent = [make(), None]
+        except UrtError as error:
+            sent = [None, error]
+    distributed.broadcast_object_list(sent, src=0)
+    result, error = sent
+    if error is not None:
+        raise error
+    return result
+
+
+def raise_first(error: UrtError | None) -> None:
+    """The failure of the first rank that has one, on every rank. Every rank takes part."""
+    errors: list[UrtError | None] = [error]
+    if world()[1] > 1:
+        errors = [None] * world()[1]
+        distributed.all_gather_object(errors, error)
+    for found in errors:
+        if found is not None:
+            raise found
