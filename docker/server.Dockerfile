@@ -4,7 +4,7 @@
 FROM python:3.12-slim
 
 ARG PIP_EXTRA_INDEX_URL=""
-ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1
+ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 HOME=/tmp
 
 COPY packages/urt-core /src/urt-core
 RUN pip install "/src/urt-core[transformers,serve,video]" && rm -r /src
