@@ -1,25 +1,6 @@
-"""Ask a teacher about labelled pairs and keep the judgements whose verdict is the label: what the cold start imitates.
+"""`urt-train distill` for a clone: python apps/distill.py [setting=value ...]"""
 
-    python apps/distill.py recipe=qwen3_vl_8b data.train=<folder of shards> distill.model=gpt-4o
-    python apps/distill.py recipe=qwen3_vl_8b data.train=<folder of shards> distill.base_url=http://localhost:8000/v1 distill.model=<name>
-
-What was answered is kept: started again, it asks only about the rest.
-"""
-
-from urt_train.cli import program
-from urt_train.config import TrainConfig
-
-
-@program(is_single=True)
-def main(config: TrainConfig) -> None:
-    from urt_train.experiment.steps import run_missing
-
-    run_missing(config, "distill")
-
-    from urt_train.datasets.traces import make_traces
-
-    make_traces(config)
-
+from urt_train.programs.distill import main
 
 if __name__ == "__main__":
     main()

@@ -1,20 +1,6 @@
-"""Run a whole recipe: data, teacher, the three stages, an evaluation before and after each, the report.
+"""`urt-train pipeline` for a clone: python apps/pipeline.py [setting=value ...]"""
 
-    python apps/pipeline.py [recipe=tiny]
-
-Started again, it goes on where it stopped: what is finished under the same settings is kept.
-"""
-
-from urt_train.cli import program
-from urt_train.config import TrainConfig
-
-
-@program(is_single=True)
-def main(config: TrainConfig) -> None:
-    from urt_train.experiment.pipeline import run_pipeline
-
-    run_pipeline(config)
-
+from urt_train.programs.pipeline import main
 
 if __name__ == "__main__":
     main()

@@ -1,25 +1,14 @@
-"""Make or convert labelled pairs into shards.
+"""Make or convert labelled pairs into shards: `urt-train prepare_data` and `urt-data convert` for a clone.
 
-    python apps/prepare_data.py data=sprites
-    python apps/prepare_data.py data=hpdv3 input=downloads/HPDv3 output=data/hpdv3
-    python apps/prepare_data.py data=generic input=pairs.csv output=data/mine columns.text=prompt columns.first=image_a columns.second=image_b
-
-The first makes every split of the recipe in the embedded world; the others are `urt-data convert`.
+python apps/prepare_data.py data=sprites
+python apps/prepare_data.py data=hpdv3 input=downloads/HPDv3 output=data/hpdv3
 """
 
 import sys
 
 from urt_data import cli
 from urt_data.sources import SOURCES
-from urt_train.cli import program
-from urt_train.config import TrainConfig
-
-
-@program(is_single=True)
-def main(config: TrainConfig) -> None:
-    from urt_train.datasets.preparation import make_pairs
-
-    make_pairs(config)
+from urt_train.programs.prepare_data import main
 
 
 def is_conversion(arguments: list[str]) -> bool:

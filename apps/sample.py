@@ -1,30 +1,6 @@
-"""Judge the pool and write the accepted and the hard shard, without training on them.
+"""`urt-train sample` for a clone: python apps/sample.py [setting=value ...]"""
 
-    python apps/sample.py recipe=tiny
-    torchrun --nproc-per-node 8 apps/sample.py recipe=qwen3_vl_8b data.pool=<folder of shards>
-
-It is the first half of stage=rejection_sampling, which then finds both shards.
-"""
-
-from dataclasses import replace
-
-from urt_train.cli import program
-from urt_train.config import Stage, TrainConfig
-
-
-@program()
-def main(config: TrainConfig) -> None:
-    from urt_train.experiment.steps import run_missing
-
-    config = replace(config, stage=Stage.rejection_sampling)
-    run_missing(config, config.stage.value)
-
-    from urt_train.experiment.run import (
-        sample_pool,  # imports torch; everything that can be checked without it is checked by now
-    )
-
-    sample_pool(config)
-
+from urt_train.programs.sample import main
 
 if __name__ == "__main__":
     main()

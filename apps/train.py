@@ -1,28 +1,6 @@
-"""Run one training stage of a recipe.
+"""`urt-train` for a clone: python apps/train.py [setting=value ...]"""
 
-    python apps/train.py stage=cold_start | rejection_sampling | grpo
-    python apps/train.py stage=grpo grpo.group_size=4 grpo.learning_rate=1e-5
-    torchrun --nproc-per-node 8 apps/train.py recipe=qwen3_vl_8b stage=grpo data.train=<folder of shards>
-
-An interrupted stage goes on where it was stopped; a finished one is left alone.
-"""
-
-from urt_train.cli import program
-from urt_train.config import TrainConfig
-
-
-@program()
-def main(config: TrainConfig) -> None:
-    from urt_train.experiment.steps import run_missing
-
-    run_missing(config, config.stage.value)
-
-    from urt_train.experiment.run import (
-        run_stage,  # imports torch; everything that can be checked without it is checked by now
-    )
-
-    run_stage(config)
-
+from urt_train.programs.train import main
 
 if __name__ == "__main__":
     main()

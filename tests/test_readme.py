@@ -16,6 +16,7 @@ from PIL import Image
 from urt_core import Dialect, JudgeSpec, Status
 from urt_data import ShardFolder, sources
 from urt_train.cli import compose
+from urt_train.model.embedded import model_source
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("packages/*/README.md")])
@@ -165,7 +166,7 @@ def test_the_example_of_own_pairs_runs(folder_with_images: Path) -> None:
 def test_the_example_of_a_judge_runs(folder_with_images: Path) -> None:
     """On the base model in the place of a trained judge: it can be asked, and whatever it writes has a status."""
     judge = folder_with_images / "outputs" / "tiny" / "grpo" / "model"
-    shutil.copytree(ROOT / "assets" / "tiny", judge)
+    shutil.copytree(model_source("embedded:tiny"), judge)
     JudgeSpec(
         dialect=Dialect.V1,
         dimensions={},
@@ -173,7 +174,7 @@ def test_the_example_of_a_judge_runs(folder_with_images: Path) -> None:
         max_pixels=4096,
         num_frames=4,
         stage="base",
-        base="assets/tiny",
+        base="embedded:tiny",
         max_completion_tokens=64,
     ).save(judge)
     preference, _, status = run(example("Scorer"), cwd=folder_with_images).split()

@@ -15,7 +15,7 @@ from urt_core import Media, MediaKind, Prompt, SamplingParams
 from urt_core.engines.transformers import TransformersEngine
 from urt_core.media import MediaPolicy
 
-TINY = Path(__file__).parents[1] / "assets" / "tiny"
+TINY = Path(__file__).parents[1] / "packages/urt-train/src/urt_train/model/tiny"
 NUM_TOKENS = 16
 
 IN_VLLM = """

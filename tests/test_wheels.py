@@ -21,7 +21,7 @@ SIBLINGS = {
     "urt-train": {"urt-core", "urt-data", "urt-kernels"},
 }
 PACKAGES = list(SIBLINGS)
-COMMANDS = {"urt-core": {"urt"}, "urt-data": {"urt-data"}, "urt-kernels": set(), "urt-train": set()}
+COMMANDS = {"urt-core": {"urt"}, "urt-data": {"urt-data"}, "urt-kernels": set(), "urt-train": {"urt-train"}}
 
 
 def build(source: Path, target: str, folder: Path) -> Path:

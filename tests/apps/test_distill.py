@@ -74,5 +74,5 @@ def test_without_pairs_it_says_which_command_makes_them(tmp_path, main):
     from urt_train.errors import MissingStageError
 
     config = compose([f"output_root={tmp_path}", "run_missing=false"])
-    with pytest.raises(MissingStageError, match=r"python apps/prepare_data\.py"):
+    with pytest.raises(MissingStageError, match=r"urt-train prepare_data"):
         main(config)

@@ -124,7 +124,7 @@ def test_a_judge_is_not_asked_in_a_dialect_it_never_learnt(tmp_path, overrides, 
 
 
 def test_no_finished_stage_says_how_to_train_one(overrides, main):
-    with pytest.raises(CheckpointError, match=r"give checkpoint=<model folder>, or train one: python apps/train\.py"):
+    with pytest.raises(CheckpointError, match=r"give checkpoint=<model folder>, or train one: urt-train"):
         main(compose(overrides))
 
 
@@ -146,7 +146,7 @@ def test_own_pairs_are_asked_for_by_the_name_of_their_split(tmp_path, main):
         main(compose(own))
     with pytest.raises(DataError, match=r"to evaluate on; give \+data\.others\.bench=<folder of shards>$"):
         main(compose([*own, "evaluation.splits=[bench]"]))
-    made = r"make them with `python apps/prepare_data\.py recipe=tiny data=sprites output_root=.* judge\.dialect=v2`, or give"
+    made = r"make them with `urt-train prepare_data recipe=tiny data=sprites output_root=.* judge\.dialect=v2`, or give"
     with pytest.raises(DataError, match=made):
         main(compose([*own[1:], "judge.dialect=v2"]))
 

@@ -28,7 +28,7 @@ def test_help_names_stages_groups_and_fields():
         assert words in done.stdout
 
 
-PROGRAMS = sorted(path.stem for path in (ROOT / "apps").glob("*.py") if "@program(" in path.read_text(encoding="utf-8"))
+PROGRAMS = ("train", "prepare_data", "distill", "sample", "evaluate", "pipeline", "dry_run", "make_tiny")
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -40,8 +40,8 @@ def test_every_program_shows_how_it_is_started(name):
 def test_help_is_the_programs_own():
     done = run("--help", name="sample")
     assert done.stdout.startswith("Judge the pool and write the accepted and the hard shard")
-    assert "\n    python apps/sample.py recipe=tiny\n" in done.stdout
-    assert "  python apps/sample.py --fields grpo " in done.stdout
+    assert "\n    urt-train sample recipe=tiny\n" in done.stdout
+    assert "  urt-train sample --fields grpo " in done.stdout
 
 
 def test_fields_say_what_they_mean():
@@ -68,7 +68,7 @@ def test_a_mistake_is_one_line_and_exit_2(override, line):
 def test_a_missing_stage_is_one_line_with_the_command(tmp_path):
     done = run("recipe=qwen3_vl_8b", "stage=cold_start", f"output_root={tmp_path}", "data=sprites")
     assert done.returncode == 1
-    command = f"python apps/prepare_data.py recipe=qwen3_vl_8b data=sprites output_root={tmp_path}"
+    command = f"urt-train prepare_data recipe=qwen3_vl_8b data=sprites output_root={tmp_path}"
     assert done.stderr.endswith(f"run it first: {command}\n")
     assert done.stderr.count("\n") == 1
 

@@ -25,8 +25,8 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture
 def config(monkeypatch) -> TrainConfig:
     monkeypatch.chdir(ROOT)
-    model = ModelConfig(base="assets/tiny", gradient_checkpointing=True)
-    return TrainConfig(stage=Stage.grpo, model=model, grpo=GRPOConfig(initial="assets/tiny"))
+    model = ModelConfig(base="embedded:tiny", gradient_checkpointing=True)
+    return TrainConfig(stage=Stage.grpo, model=model, grpo=GRPOConfig(initial="embedded:tiny"))
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_an_update_takes_what_it_takes_of_real_tensors(config, batching, checkpo
     """The tiny model has six layers, of which the prediction computes two and three."""
     config.model.gradient_checkpointing, config.grpo.batching = checkpointing, batching
     packed = batching is Batching.shared_prefix
-    predicted = Measurements(config=config, shape=shape_of("assets/tiny")).update(
+    predicted = Measurements(config=config, shape=shape_of("embedded:tiny")).update(
         Stage.grpo,
         1,
         prompt=150,
@@ -60,7 +60,7 @@ def test_an_update_takes_what_it_takes_of_real_tensors(config, batching, checkpo
 
 def test_many_rows_take_as_often_as_much_and_weights_once(config) -> None:
     config.model.dtype, config.model.lora = "bfloat16", LoraConfig(rank=4)
-    predicted = Measurements(config=config, shape=shape_of("assets/tiny")).update(
+    predicted = Measurements(config=config, shape=shape_of("embedded:tiny")).update(
         Stage.grpo, 3, prompt=100, completions=(30,), is_padded=False, arithmetic=MIXED
     )
     measured = forward_and_backward(open_policy(config), groups=[Group(100, (29,))] * 3, arithmetic=MIXED)
@@ -68,7 +68,7 @@ def test_many_rows_take_as_often_as_much_and_weights_once(config) -> None:
 
 
 def test_sampling_takes_what_it_takes_of_real_tensors(config) -> None:
-    measurements = Measurements(config=config, shape=shape_of("assets/tiny"))
+    measurements = Measurements(config=config, shape=shape_of("embedded:tiny"))
     predicted = measurements.generation(Stage.grpo, 3, prompt=120, group_size=4, length=50, arithmetic=AS_STORED)
     measured = generate(open_policy(config), 3, 120, 4, 50, arithmetic=AS_STORED)
     assert tuple(predicted) == pytest.approx(tuple(measured), rel=0.01)
@@ -78,7 +78,7 @@ def test_sampling_takes_what_it_takes_of_real_tensors(config) -> None:
 
 def test_pictures_take_what_they_take_of_real_tensors(config) -> None:
     config.model.train_vision = True
-    measurements = Measurements(config=config, shape=shape_of("assets/tiny"))
+    measurements = Measurements(config=config, shape=shape_of("embedded:tiny"))
     predicted = measurements.pictures(Stage.grpo, 4, per_prompt=4, is_training=True, arithmetic=AS_STORED)
     tensors = encode_pictures(config, measurements.shape, 4).tensors
     measured = show(open_policy(config), tensors, is_training=True, arithmetic=AS_STORED)

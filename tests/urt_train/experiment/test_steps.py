@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from urt_core.errors import ConfigError
 from urt_train.config import DataConfig, DistillConfig, GRPOConfig, RejectionSamplingConfig, Stage, Teacher, TrainConfig
 from urt_train.errors import MissingStageError
 from urt_train.experiment.steps import initial_model, missing_steps, run_missing, run_step, steps
+from urt_train.model.embedded import model_source
 
 
 def config_in(folder: Path, **settings) -> TrainConfig:
@@ -43,7 +43,7 @@ def test_a_model_given_by_hand_needs_no_earlier_stage(tmp_path):
 
 def test_each_stage_starts_from_the_one_before(tmp_path):
     config = config_in(tmp_path)
-    assert initial_model(config, Stage.cold_start) == config.model.base
+    assert initial_model(config, Stage.cold_start) == model_source(config.model.base)
     assert initial_model(config, Stage.grpo) == str(tmp_path / "r" / "rejection_sampling" / "model")
 
 
@@ -53,7 +53,7 @@ def test_a_recipe_stops_with_the_command_to_run(tmp_path):
     finish(config, "distill")
     with pytest.raises(
         MissingStageError,
-        match=r"which cold_start writes; run it first: python apps/train\.py recipe=r stage=cold_start",
+        match=r"which cold_start writes; run it first: urt-train recipe=r stage=cold_start",
     ):
         run_missing(config, "rejection_sampling")
     config = config_in(
@@ -69,7 +69,7 @@ def test_a_recipe_stops_with_the_command_to_run(tmp_path):
 
 def test_several_processes_do_not_all_run_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(MissingStageError, match=r"run it first: python apps/prepare_data\.py recipe=r data=sprites"):
+    with pytest.raises(MissingStageError, match=r"run it first: urt-train prepare_data recipe=r data=sprites"):
         run_missing(config_in(tmp_path, run_missing=True), "grpo")
 
 
@@ -79,9 +79,9 @@ def test_the_command_repeats_what_was_said_and_can_be_pasted(tmp_path):
     commands = {step.name: step.command(config) for step in steps(config)}
     assert (
         commands["cold_start"]
-        == f"python apps/train.py recipe=mine stage=cold_start output_root={tmp_path} 'grpo.vllm_servers=[http://a:8000]'"
+        == f"urt-train recipe=mine stage=cold_start output_root={tmp_path} 'grpo.vllm_servers=[http://a:8000]'"
     )
-    assert commands["prepare_data"].startswith("python apps/prepare_data.py recipe=mine data=sprites output_root=")
+    assert commands["prepare_data"].startswith("urt-train prepare_data recipe=mine data=sprites output_root=")
     config.given.append("data=own_world")
     assert "data=own_world" in next(iter(steps(config))).command(config)
     assert "data=sprites" not in next(iter(steps(config))).command(config)
@@ -133,11 +133,6 @@ def test_a_step_does_its_work_with_its_own_stage(tmp_path, monkeypatch):
     assert done == ["pairs", "traces", Stage.cold_start, Stage.rejection_sampling, Stage.grpo]
 
 
-def test_a_folder_of_the_repository_is_never_asked_of_the_hub(tmp_path, monkeypatch):
+def test_the_embedded_base_is_found_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(
-        ConfigError, match=r"is assets/tiny, a folder of this repository, and .* has no such folder; start"
-    ):
-        initial_model(TrainConfig(), Stage.cold_start)
-    (tmp_path / "assets" / "tiny").mkdir(parents=True)
-    assert initial_model(TrainConfig(), Stage.cold_start) == "assets/tiny"
+    assert (Path(initial_model(TrainConfig(), Stage.cold_start)) / "model.safetensors").is_file()

@@ -16,7 +16,7 @@ from urt_data.sprites.world import COLOURS, COUNTS, MOTIONS, SHAPES, sample_scen
 from urt_train.experiment.tiny import SPECIAL_TOKENS, TAGS, make_tokenizer
 from urt_train.model.policy import Policy
 
-FOLDER = Path(__file__).parents[3] / "assets" / "tiny"
+FOLDER = Path(__file__).parents[3] / "packages/urt-train/src/urt_train/model/tiny"
 
 
 @pytest.fixture(scope="module")

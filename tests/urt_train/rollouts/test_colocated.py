@@ -163,7 +163,7 @@ def test_each_of_two_processes_has_an_engine_of_its_own_and_sharded_weights_reac
 def trained(folder: Path, program: list[str], settings: list[str]) -> list[dict[str, Any]]:
     """The metrics of a short GRPO run with engine=vllm."""
     with_vllm = ["stage=grpo", "engine=vllm", "logger=[]", f"output_root={folder}", f"data.hard={folder / 'hard'}"]
-    short = ["grpo.initial=assets/tiny", "trainer.num_threads=1", "grpo.epochs=100", "grpo.group_size=4"]
+    short = ["grpo.initial=embedded:tiny", "trainer.num_threads=1", "grpo.epochs=100", "grpo.group_size=4"]
     batches = ["grpo.micro_batch_size=16", "grpo.generation_batch_size=4", "grpo.max_completion_tokens=64"]
     # At temperature 1 the answers of the base hardly differ in length, which is what earns.
     learning = ["grpo.overlong_share=1.0", "grpo.temperature=1.5", "grpo.learning_rate=1e-3", "grpo.schedule=constant"]

@@ -23,7 +23,7 @@ from urt_train.rollouts.rollout import probability_ratio_error
 from urt_train.rollouts.served import ServedVLLM
 from urt_train.rollouts.servers import VLLMServer
 
-TINY = Path(__file__).parents[3] / "assets" / "tiny"
+TINY = Path(__file__).parents[3] / "packages/urt-train/src/urt_train/model/tiny"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A program in apps/: command line in, a checked config out, one-line errors with an exit code.
+"""A program: command line in, a checked config out, one-line errors with an exit code.
 
 Everything here happens before torch is imported, so that a typing error costs half a second.
 """
@@ -65,12 +65,20 @@ def program(*, is_single: bool = False) -> Callable[[Run], Callable[..., None]]:
             overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
             if len(overrides) == len(sys.argv) - 1:  # flags such as --help and --info are Hydra's own business
                 exit_on_error(lambda: compose(overrides))
-            register(name=Path(sys.argv[0]).name, text=run.__globals__.get("__doc__") or "")
+            register(name=_shown_name(run), text=run.__globals__.get("__doc__") or "")
             from_command_line()
 
         return main
 
     return decorate
+
+
+def _shown_name(run: Run) -> str:
+    """How a program is started: "urt-train evaluate"; a script of the repository by its path."""
+    room, _, name = run.__module__.rpartition(".")
+    if not room:
+        return f"python {sys.argv[0]}"
+    return "urt-train" if name == "train" else f"urt-train {name}"
 
 
 def refuse_several_processes() -> None:
@@ -134,7 +142,7 @@ def _published_sets() -> str:
     from urt_data.sources import SOURCES
 
     return (
-        "; a published set is converted first, by apps/prepare_data.py data=<source> input=<folder> output=<folder>, where source is one of:"
+        "; a published set is converted first, by urt-data convert data=<source> input=<folder> output=<folder>, where source is one of:"
         f" {', '.join(sorted(SOURCES))}"
     )
 

@@ -74,7 +74,9 @@ class EvaluationResult:
     @classmethod
     def load(cls, folder: Path) -> EvaluationResult:
         if not (folder / "result.json").is_file():
-            raise DataError(f"no complete evaluation in {folder}: result.json is missing. Run apps/evaluate.py for it")
+            raise DataError(
+                f"no complete evaluation in {folder}: result.json is missing. Run `urt-train evaluate` for it"
+            )
         summary = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         return cls(
             model=summary["model"],

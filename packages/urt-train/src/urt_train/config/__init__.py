@@ -10,7 +10,7 @@ TrainConfig                 one experiment (a recipe)
 ├── distill: DistillConfig  the teacher's traces
 ├── cold_start: ColdStartConfig · rejection_sampling: RejectionSamplingConfig · grpo: GRPOConfig   (each a StageConfig)
 ├── evaluation: EvaluationConfig
-├── dry_run: DryRunConfig    the machine and the lengths that apps/dry_run.py computes for
+├── dry_run: DryRunConfig    the machine and the lengths that `urt-train dry_run` computes for
 └── trainer: TrainerConfig · strategy · logger
 """
 

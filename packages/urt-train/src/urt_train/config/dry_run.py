@@ -1,4 +1,4 @@
-"""Settings of apps/dry_run.py: the machine that a recipe is computed for, and what is assumed of the data."""
+"""Settings of urt-train dry_run: the machine that a recipe is computed for, and what is assumed of the data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STAGES = (*(stage.value for stage in Stage), EVALUATION)
 
 @dataclass(kw_only=True, slots=True)
 class DryRunConfig:
-    """What apps/dry_run.py is told, because the machine it runs on need not have a GPU or the data."""
+    """What urt-train dry_run is told, because the machine it runs on need not have a GPU or the data."""
 
     path: ClassVar[str] = "dry_run"
     devices: int = 1

@@ -55,9 +55,9 @@ class TrainConfig:
     output_root: str = "outputs"
     """Folder of all output."""
     stage: Stage = Stage.cold_start
-    """Stage that apps/train.py runs."""
+    """Stage that `urt-train` runs."""
     checkpoint: str | None = None
-    """Model folder that apps/evaluate.py measures; null takes the newest stage's of this recipe."""
+    """Model folder that `urt-train evaluate` measures; null takes the newest stage's of this recipe."""
     ckpt_path: str | None = "auto"
     """Where to go on: auto (the newest complete checkpoint of this stage, if any), a checkpoint folder, or null (start anew)."""
     run_missing: bool = False

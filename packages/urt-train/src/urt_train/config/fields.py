@@ -1,4 +1,4 @@
-"""What every field means, read from the config classes themselves: `python apps/train.py --fields grpo`."""
+"""What every field means, read from the config classes themselves: `urt-train --fields grpo`."""
 
 from __future__ import annotations
 

@@ -60,8 +60,9 @@ class ModelConfig:
     """The vision-language model before any stage, and which of its parts learn."""
 
     path: ClassVar[str] = "model"
-    base: str = "assets/tiny"
-    """Hugging Face folder or hub id; a relative folder is looked up from the working directory."""
+    base: str = "embedded:tiny"
+    """Hugging Face folder, hub id, or `embedded:tiny`, which travels with the package. A relative folder is looked up from
+    the working directory."""
     revision: str | None = None
     """Commit of a hub id; null takes the newest."""
     dtype: str = "float32"
@@ -89,7 +90,7 @@ class DataConfig:
 
     path: ClassVar[str] = "data"
     source: str = "sprites"
-    """Name of the source that apps/prepare_data.py reads; shards: nothing to prepare, the folders are there."""
+    """Name of the source that `urt-train prepare_data` reads; shards: nothing to prepare, the folders are there."""
     train: str | None = None
     """Labelled pairs: the teacher's, and the judge's own too where there is no pool."""
     pool: str | None = None
@@ -99,7 +100,7 @@ class DataConfig:
     test: str | None = None
     """Held-out pairs to report."""
     cold_start: str | None = None
-    """Pairs with a teacher's trace; apps/distill.py writes them."""
+    """Pairs with a teacher's trace; `urt-train distill` writes them."""
     accepted: str | None = None
     """Pairs with a right judgement of the judge's own; rejection sampling writes them."""
     hard: str | None = None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from urt_core.errors import ConfigError
+from urt_train.model.embedded import model_source
 
 FOLDER = Path(__file__).parent / "shapes"
 
@@ -48,8 +49,8 @@ class Shape:
 
 
 def shape_of(base: str) -> Shape:
-    """That of a folder with a config.json, or a published one by its hub id."""
-    folder = Path(base)
+    """That of a folder with a config.json, an embedded model's, or a published one by its hub id."""
+    folder = Path(model_source(base))
     if (folder / "config.json").is_file():
         settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         return Shape(base=base, settings=settings, source=f"{base}/config.json", folder=folder)

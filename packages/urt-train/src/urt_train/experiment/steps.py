@@ -9,9 +9,9 @@ import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from urt_core.errors import ConfigError
 from urt_train.config import Stage, TrainConfig
 from urt_train.errors import MissingStageError
+from urt_train.model.embedded import model_source
 from urt_train.runtime.launch import num_processes
 
 
@@ -23,7 +23,7 @@ class Step:
 
     name: str
     program: str
-    """Program in apps/ that does the step by itself."""
+    """The program that does the step by itself; its name behind `urt-train`."""
     arguments: tuple[str, ...]
     """What is said to the program beside the recipe."""
     needs: tuple[Path, ...]
@@ -39,7 +39,8 @@ class Step:
         """To be pasted: what was said on the command line is repeated, but for the stage."""
         said = {given.partition("=")[0]: given for given in config.given if not given.startswith("stage=")}
         own = {argument.partition("=")[0]: argument for argument in (f"recipe={config.recipe}", *self.arguments)}
-        return shlex.join(["python", f"apps/{self.program}.py", *(own | said).values()])
+        program = [] if self.program == "train" else [self.program]
+        return shlex.join(["urt-train", *program, *(own | said).values()])
 
 
 def steps(config: TrainConfig) -> list[Step]:
@@ -111,19 +112,9 @@ def initial_model(config: TrainConfig, stage: Stage) -> str:
     """What a stage starts from: its own `initial`, else the model of the stage before, else the base."""
     given = getattr(config, stage.value).initial
     if given or stage is Stage.cold_start:
-        return _not_a_hub_id(given or config.model.base)
+        return model_source(given or config.model.base)
     stages = list(Stage)
     return str(model_folder(config, stages[stages.index(stage) - 1]))
-
-
-def _not_a_hub_id(model: str) -> str:
-    """`assets/tiny` would be asked of the hub, where anyone may own that name, by a program started elsewhere."""
-    if model.startswith("assets/") and not Path(model).is_dir():
-        raise ConfigError(
-            f"the model to start from is {model}, a folder of this repository, and {Path.cwd()} has no such folder; start the program in"
-            " the repository's folder, or give the whole path"
-        )
-    return model
 
 
 def missing_steps(config: TrainConfig, name: str) -> list[Step]:

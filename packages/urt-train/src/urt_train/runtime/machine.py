@@ -56,7 +56,7 @@ def make_trainer(config: TrainConfig, *, callbacks: Sequence[Callback], with_log
     if trainer.world_size > 1 and not _is_launched():
         raise ConfigError(
             f"trainer.devices is {config.trainer.devices!r}, which are {trainer.world_size} processes here; allowed: 1, or as many"
-            f" processes as a launcher starts: torchrun --nproc-per-node {trainer.world_size} apps/train.py ..."
+            f" processes as a launcher starts: torchrun --nproc-per-node {trainer.world_size} -m urt_train ..."
         )
     return trainer
 

@@ -55,11 +55,13 @@ def read_evaluations(folder: Path, *, split: str) -> dict[str, EvaluationResult]
         stage: EvaluationResult.load(place) for stage, place in places.items() if (place / "result.json").is_file()
     }
     if not found:
-        raise DataError(f"{folder} holds no evaluation on {split!r}; run apps/pipeline.py, or apps/evaluate.py, first")
+        raise DataError(
+            f"{folder} holds no evaluation on {split!r}; run `urt-train pipeline`, or `urt-train evaluate`, first"
+        )
     judged_on = {stage: result.data.get("manifest") for stage, result in found.items()}
     if len(set(judged_on.values())) > 1:
         raise DataError(
-            f"the stages in {folder / 'evaluation'} were judged on different pairs (manifests {judged_on}); run apps/pipeline.py "
+            f"the stages in {folder / 'evaluation'} were judged on different pairs (manifests {judged_on}); run `urt-train pipeline` "
             "to judge them on the same"
         )
     return found
