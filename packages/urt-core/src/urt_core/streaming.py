@@ -70,6 +70,10 @@ class BackgroundLoop:
     def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
         return asyncio.run_coroutine_threadsafe(coroutine, self._started()).result()
 
+    async def arun(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        """For a caller on another loop, which goes on meanwhile; cancelling the caller cancels the coroutine."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._started()))
+
     def stream(self, results: AsyncIterator[R], *, buffer: int = 64) -> Iterator[R]:
         """The results of an asynchronous iterator, one by one; the producer waits when the consumer is behind."""
         handed: queue.Queue[tuple[bool, Any]] = queue.Queue(maxsize=buffer)

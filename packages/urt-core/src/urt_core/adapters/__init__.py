@@ -6,6 +6,7 @@ reference    the probability that an answer beats a reference answer
 """
 
 from urt_core.adapters.failures import FailurePolicy, FailureTally
+from urt_core.adapters.references import ReferencePool
 from urt_core.adapters.rewards import reference_rewards, score_rewards, win_rate_rewards
 
-__all__ = ["FailurePolicy", "FailureTally", "reference_rewards", "score_rewards", "win_rate_rewards"]
+__all__ = ["FailurePolicy", "FailureTally", "ReferencePool", "reference_rewards", "score_rewards", "win_rate_rewards"]

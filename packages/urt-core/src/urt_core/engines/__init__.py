@@ -20,6 +20,10 @@ class Status(StrEnum):
     HTTP_ERROR = "http_error"
     BAD_MEDIA = "bad_media"
     BUDGET = "budget"
+    ALONE = "alone"
+    """A win rate of a sample that has no others of its prompt beside it, nor a reference."""
+    INCOMPLETE = "incomplete"
+    """A win rate in a group whose other samples did not come in time."""
 
 
 class FinishReason(StrEnum):

@@ -1,0 +1,66 @@
+"""A request's body as bytes -> the model of its route, or a `Problem` of bounded size, in time that its size bounds."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+
+from urt_core.server.problems import Problem
+
+M = TypeVar("M", bound=BaseModel)
+
+MAX_VALUES = 200_000
+"""Commas and brackets in a body: a picture is one value however large it is, a million small ones are an attack."""
+MAX_FIELDS = 64
+MAX_SHOWN = 5
+
+
+def body_of(model: type[M]) -> Callable[[Request], Awaitable[M]]:
+    """A dependency of a route. Parsing is done beside the event loop: 64 MB take a while."""
+
+    async def read(request: Request) -> M:
+        return await asyncio.to_thread(parse, model, await request.body())
+
+    return read
+
+
+def schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """`openapi_extra` of a route whose body is read here and not by the framework."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def parse(model: type[M], body: bytes) -> M:
+    num_values = body.count(b",") + body.count(b"[") + body.count(b"{")
+    if num_values > MAX_VALUES:
+        raise Problem(413, f"the body holds more than {MAX_VALUES:,} values")
+    try:
+        # Neither NaN nor Infinity is JSON, and the depth is bounded.
+        value = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        # A lone surrogate is JSON, but no text.
+        raise Problem(422 if "surrogate" in str(error) else 400, f"the body is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise Problem(422, f"the body is a JSON {type(value).__name__}; it must be an object")
+    if len(value) > MAX_FIELDS:
+        raise Problem(422, f"the body has {len(value):,} fields, allowed are {MAX_FIELDS}")
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise described(error, status=getattr(model, "refused_with", 422)) from None
+
+
+def described(error: ValidationError, *, status: int) -> Problem:
+    """Where and why, for the first few; never what was sent, which may be long and is known to the sender."""
+    errors = error.errors(include_url=False, include_input=False, include_context=False)
+    lines = [f"{place(one['loc'])}: {one['msg'][:200]}" for one in errors[:MAX_SHOWN]]
+    more = [f"and {len(errors) - MAX_SHOWN:,} more"] if len(errors) > MAX_SHOWN else []
+    return Problem(status, "; ".join([*lines, *more]), param=place(errors[0]["loc"]) or None)
+
+
+def place(loc: tuple[int | str, ...]) -> str:
+    """("messages", 0, "user", "content") -> "messages.0.user.content", in bounded length."""
+    return ".".join(str(step)[:60] for step in loc[:8])
