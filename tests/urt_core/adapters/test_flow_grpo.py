@@ -73,9 +73,10 @@ def test_a_failure_is_nan_in_its_reward_and_in_the_sum(scorer):
     assert extra == {"failure_rate": pytest.approx(1 / 3)}
 
 
-def test_a_group_of_one_has_no_win_rate(scorer):
-    with pytest.raises(ConfigError, match="1 of 2 groups hold one sample, the first is 'b'"):
-        flow_grpo.win_rate(scorer)(nchw(1, 2, 3), ["a", "a", "b"], {})
+def test_a_group_of_one_has_no_win_rate_and_stops_nobody(scorer):
+    values, _ = flow_grpo.win_rate(scorer)(nchw(1, 2, 3), ["a", "a", "b"], {})
+    assert values[:2] == [0.0, 1.0]
+    assert math.isnan(values[2])
     with pytest.raises(ConfigError, match="names no reward"):
         flow_grpo.extend_multi_score(theirs)("cpu", {})
 
@@ -110,8 +111,7 @@ def test_a_served_judge_gives_the_same_rewards(served):
     assert statuses == ["ok", "ok", "timeout", "bad_media"]
     with pytest.raises(EngineError, match="HTTP 401"):
         ServedJudge(served).rewards(texts=["a"] * 2, candidates=list(nchw(1, 2)))
-    with pytest.raises(EngineError, match="needs at least two samples"):
-        judge.rewards(texts=["a"], candidates=list(nchw(1)))
+    assert judge.rewards(texts=["a"], candidates=list(nchw(1))) == ([None], ["alone"])
 
 
 @pytest.mark.parametrize(

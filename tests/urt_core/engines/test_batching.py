@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 
 import pytest
 
@@ -88,14 +89,73 @@ def test_a_prompt_that_is_refused_fails_its_own_caller_alone():
     run(main)
 
 
-def test_an_engine_that_breaks_is_heard_of_by_everybody_and_goes_on():
+def test_what_breaks_the_engine_is_heard_of_by_its_own_caller_alone():
+    """However many honest requests are beside it, and whatever the engine raises."""
+
     async def main(engine, recording):
         recording.go.set()
-        answers = await asyncio.gather(ask(engine, "a"), ask(engine, "broken"), return_exceptions=True)
-        assert all(isinstance(answer, EngineError) for answer in answers)
-        assert await ask(engine, "c") == "c"
+        texts = ("a", "broken", "b", "c")
+        answers = await asyncio.gather(*(ask(engine, text) for text in texts), return_exceptions=True)
+        assert isinstance(answers[1], EngineError)
+        assert [answers[0], *answers[2:]] == ["a", "b", "c"]
+        assert [len(batch) for batch in recording.batches] == [4, 2, 1, 1, 2]
+        assert await ask(engine, "d") == "d"
 
     run(main)
+
+
+def test_a_question_that_is_too_long_never_reaches_the_engine():
+    class Counting(RecordingEngine):
+        def num_text_tokens(self, prompt):
+            return len(prompt.text)
+
+    async def main():
+        recording = Counting()
+        recording.go.set()
+        engine = BatchingEngine(recording, max_prompt_tokens=5)
+        answers = await asyncio.gather(*(ask(engine, text) for text in ("a", "b" * 6, "c")), return_exceptions=True)
+        assert str(answers[1]) == "a question has 6 tokens of text, allowed are 5; shorten it"
+        assert [answers[0], answers[2]] == ["a", "c"]
+        assert recording.batches == [["a", "c"]]
+        await engine.aclose()
+
+    asyncio.run(main())
+
+
+def test_an_engine_that_asks_is_told_who_has_gone():
+    """Of two callers in one batch one goes away: the engine stops writing for it, and only for it."""
+
+    class Writing:
+        model, batch_size = "writing", 4
+
+        def __init__(self):
+            self.steps = [0, 0]
+
+        def generate(self, prompts, sampling, *, is_wanted=None):
+            for _ in range(200):
+                for index in range(len(prompts)):
+                    self.steps[index] += is_wanted(index)
+                if not any(map(is_wanted, range(len(prompts)))):
+                    break
+                time.sleep(0.005)
+            return [[Completion(text=prompt.text)] for prompt in prompts]
+
+    async def main():
+        writing = Writing()
+        engine = BatchingEngine(writing)
+        stays, goes = (asyncio.create_task(ask(engine, text)) for text in ("stays", "goes"))
+        await asyncio.sleep(0.05)
+        goes.cancel()
+        assert await stays == "stays"
+        assert writing.steps[0] == 200
+        assert 0 < writing.steps[1] < 100
+        last = asyncio.create_task(ask(engine, "last"))
+        await asyncio.sleep(0.05)
+        await engine.aclose()  # a server that ends has drained long enough
+        assert writing.steps[0] < 300
+        last.cancel()
+
+    asyncio.run(main())
 
 
 def test_a_caller_that_went_away_is_not_computed():

@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from urt_core import Completion, Dialect, FinishReason, Scorer
+from urt_core.adapters import ReferencePool
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.errors import ConfigError
 from urt_core.server import ServerSettings, create_app
@@ -49,10 +50,10 @@ PAIR = {"task": "image_generation", "text": "a cat", "first": picture(200), "sec
 
 
 def test_compare_returns_the_comparison():
-    answer = serve().post("/v1/compare", json=PAIR | {"key": "pair-1"})
+    answer = serve().post("/v1/compare", json=PAIR | {"key": "../Pair_1 é"})
     assert answer.status_code == 200
     comparison = answer.json()
-    assert (comparison["key"], comparison["status"], comparison["preference"]) == ("pair-1", "ok", "first")
+    assert (comparison["key"], comparison["status"], comparison["preference"]) == ("../Pair_1 é", "ok", "first")
     assert (comparison["probability_first"], comparison["position_consistent"]) == (1.0, True)
     assert [vote["order"] for vote in comparison["votes"]] == ["given", "swapped"]
 
@@ -100,7 +101,7 @@ def test_what_cannot_be_judged_is_a_status_and_no_number(changes, status):
         PAIR | {"unknown": 1},
         PAIR | {"votes": 0},
         PAIR | {"votes": 1000},
-        PAIR | {"key": "../etc"},
+        PAIR | {"key": "x" * 201},
         PAIR | {"orders": "all"},
         PAIR | {"text": "x" * 200_000},
     ],
@@ -127,7 +128,7 @@ def test_rank():
     assert (failed["status"], failed["win_rates"], failed["num_failed"]) == ("timeout", [None, None], 1)
     too_many = serve(max_candidates=2).post("/v1/rank", json=request)
     assert too_many.status_code == 422
-    assert "allowed are 2" in too_many.json()["error"]
+    assert "allowed are 2" in too_many.json()["error"]["message"]
     assert serve().post("/v1/rank", json=request | {"candidates": [picture(1)]}).status_code == 422
 
 
@@ -166,18 +167,49 @@ def test_compute_can_refuse_failures():
     request = REMOTE | {"prompt": ["a", "a"], "image": [base64_png(10), base64_png(13)]}
     answer = serve(on_failure="raise").post("/compute", json=request)
     assert answer.status_code == 502
-    assert "2 of 2 samples could not be judged" in answer.json()["error"]
+    assert "2 of 2 samples could not be judged" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"image": None}, {"video": [["x"]]}, {"prompt": ["a"]}, {"prompt": ["a", "b"]}, {"prompt": []}],
+    [{"image": None}, {"video": [["x"]]}, {"prompt": ["a"]}, {"prompt": []}, {"prompt": [], "image": []}],
 )
 def test_compute_refuses_what_it_cannot_compare(changes):
     request = REMOTE | {"prompt": ["a", "a"], "image": [base64_png(1), base64_png(2)]} | changes
     answer = serve().post("/compute", json=request)
     assert answer.status_code == 422
-    assert answer.json()["error"]
+    assert answer.json()["error"]["param"] in ("image", "prompt")
+
+
+def test_a_sample_without_company_has_a_status_of_its_own():
+    request = REMOTE | {"prompt": ["a", "a", "b"], "image": [base64_png(shade) for shade in (10, 20, 30)]}
+    answer = serve().post("/compute", json=request)
+    assert json.loads(answer.text)["rewards"] == [0.0, 1.0, pytest.approx(math.nan, nan_ok=True)]
+    assert answer.json()["statuses"] == ["ok", "ok", "alone"]
+    assert serve(on_failure="tie").post("/compute", json=request).json()["rewards"] == [0.0, 1.0, 0.5]
+
+
+def test_a_sample_without_company_is_compared_with_references():
+    request = REMOTE | {"prompt": ["a", "a", "b"], "image": [base64_png(shade) for shade in (10, 20, 30)]}
+    pool = ReferencePool(by_text={"b": (picture(20), picture(40), picture(13))}, anchors=(picture(5),))
+    answer = serve(references=pool).post("/compute", json=request).json()
+    assert (answer["rewards"], answer["statuses"]) == ([0.0, 1.0, 0.5], ["ok"] * 3)
+    # What comes with a sample counts before what the server has.
+    own = request | {"references": [[], [], [base64_png(200)]]}
+    assert serve(references=pool).post("/compute", json=own).json()["rewards"] == [0.0, 1.0, 0.0]
+    unknown = REMOTE | {"prompt": ["c"], "image": [base64_png(30)]}
+    assert serve(references=pool).post("/compute", json=unknown).json()["rewards"] == [1.0]
+    unreadable = ReferencePool(anchors=(picture(13),))
+    failed = serve(references=unreadable, on_failure="tie").post("/compute", json=unknown).json()
+    assert (failed["rewards"], failed["statuses"]) == ([0.5], ["timeout"])
+
+
+@pytest.mark.parametrize("name", ["condition_images", "condition_videos"])
+def test_an_edit_is_not_judged_without_its_source(name):
+    request = REMOTE | {"prompt": ["a", "a"], "image": [base64_png(1), base64_png(2)]}
+    answer = serve().post("/compute", json=request | {name: [[base64_png(3)], [base64_png(3)]]})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, name)
+    assert serve().post("/compute", json=request | {name: [[], []]}).status_code == 200
 
 
 def test_compute_can_return_scores():
@@ -191,6 +223,7 @@ def test_compute_can_return_scores():
 def test_health_models_and_metrics():
     client = serve()
     assert client.get("/health").json()["status"] == "ok"
+    assert client.get("/v1/models/anything").json()["id"] == "anything"
     assert client.get("/v1/models").json()["data"][0]["id"] == "scripted"
     client.post("/v1/compare", json=PAIR)
     client.post("/v1/compare", json=PAIR | {"first": picture(13)})

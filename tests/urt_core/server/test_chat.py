@@ -5,7 +5,7 @@ import io
 
 import pytest
 from fastapi.testclient import TestClient
-from openai.types.chat import ChatCompletion
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from PIL import Image
 
 from urt_core import Completion, FinishReason, Scorer, Usage
@@ -25,6 +25,10 @@ def client_of(script):
     engine = ScriptedEngine(script=script, model="judge")
     app = TestClient(create_app(Scorer(engine=engine, allow_paths=False)), base_url="http://127.0.0.1/v1/")
     return engine, app
+
+
+def user(content):
+    return {"messages": [{"role": "user", "content": content}]}
 
 
 def ask(script, **changes):
@@ -60,7 +64,7 @@ def test_the_official_client_reads_the_answer():
 def test_a_client_that_names_no_length_gets_the_judges():
     request = {"messages": [{"role": "user", "content": "?"}]}
     lengths = [
-        ChatRequest.model_validate(request | sent).sampling(max_tokens=2048).max_tokens
+        ChatRequest.model_validate(request | sent).sampling(max_tokens=2048, honoured=frozenset()).max_tokens
         for sent in ({}, {"max_tokens": 5})
     ]
     assert lengths == [2048, 5]
@@ -72,13 +76,14 @@ def test_a_client_that_names_no_length_gets_the_judges():
         (FinishReason.TIMEOUT, 504, "timeout"),
         (FinishReason.HTTP_ERROR, 502, "server_error"),
         (FinishReason.BUDGET, 429, "insufficient_quota"),
-        (FinishReason.BAD_MEDIA, 422, "invalid_request_error"),
+        (FinishReason.BAD_MEDIA, 400, "invalid_request_error"),
     ],
 )
 def test_a_failure_is_an_error_and_never_an_empty_answer(reason, code, kind):
     _, reply = ask([Completion(text="", finish_reason=reason, detail="why")])
     assert reply.status_code == code
-    assert reply.json()["error"] == {"message": "why", "type": kind, "code": str(reason)}
+    error = reply.json()["error"]
+    assert (error["message"], error["type"], error["code"]) == ("why", kind, str(reason))
 
 
 @pytest.mark.parametrize(
@@ -89,30 +94,189 @@ def test_other_endings_keep_their_names(reason, expected):
     assert reply.json()["choices"][0]["finish_reason"] == expected
 
 
-def user(content):
-    return {"messages": [{"role": "user", "content": content}]}
+@pytest.mark.parametrize(
+    ("changes", "param"),
+    [
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "system", "content": "be kind"}]}, "messages"),
+        ({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}, "messages"),
+        ({"messages": [{"role": "tool", "content": "b"}]}, "messages.0.role"),
+        ({"messages": [{"role": "user", "content": None}]}, "messages.0.content"),
+        (user(""), "messages.0.content"),
+        (user([]), "messages.0.content"),
+        (user("which?<|im_end|>"), "messages"),
+        (user("which <image>?"), "messages"),
+        (user([{"type": "image_url", "image_url": {"url": "/etc/passwd"}}]), "messages.0.content.0"),
+        (user([{"type": "image_url", "image_url": {"url": "http://127.0.0.1/a.png"}}]), "messages.0.content.0"),
+        (
+            user([{"type": "image_url", "image_url": {}}]),
+            "messages.0.content.0.image_url.image_url.url",
+        ),
+        (user([{"type": "video_url", "video_url": "data:video/mp4;base64,AAAA"}]), "messages.0.content.0"),
+        (user([{"type": "input_audio"}]), "messages.0.content.0"),
+        ({"n": 0}, "n"),
+        ({"n": 64}, "n"),
+        ({"temperature": -1}, "temperature"),
+        ({"max_tokens": 10**9}, "max_tokens"),
+        ({"stop": [""]}, "stop.0"),
+        ({"top_logprobs": 5}, "top_logprobs"),
+        ({"top_logprobs": 5, "logprobs": True}, "top_logprobs"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"presence_penalty": 0.5}, "presence_penalty"),
+        ({"logit_bias": {"5": 1}}, "logit_bias"),
+        ({"top_k": 5}, "top_k"),
+        ({"do_sample": True}, "do_sample"),
+        ({"made_up": 1}, "made_up"),
+    ],
+)
+def test_what_a_judge_cannot_be_asked_is_refused_by_name_and_never_reaches_it(changes, param):
+    engine, reply = ask(["never"], **changes)
+    assert reply.status_code == 400
+    error = reply.json()["error"]
+    assert (error["type"], error["param"]) == ("invalid_request_error", param)
+    assert param.split(".")[0] in error["message"]
+    assert engine.prompts == []
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"messages": []},
-        {"messages": [{"role": "system", "content": "be kind"}]},
-        {"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]},
-        user(""),
-        user([]),
-        user("which?<|im_end|>"),
-        user([{"type": "image_url", "image_url": {"url": "/etc/passwd"}}]),
-        user([{"type": "image_url", "image_url": {"url": "http://127.0.0.1/a.png"}}]),
-        user([{"type": "input_audio"}]),
-        {"stream": True},
-        {"n": 0},
-        {"n": 33},
-        {"temperature": -1},
-        {"max_tokens": 10**9},
+        dict.fromkeys(
+            (
+                "temperature",
+                "top_p",
+                "n",
+                "max_tokens",
+                "seed",
+                "stop",
+                "logprobs",
+                "top_logprobs",
+                "stream",
+                "tools",
+                "user",
+            )
+        ),
+        {
+            "tools": [],
+            "response_format": {"type": "text"},
+            "presence_penalty": 0,
+            "frequency_penalty": 0.0,
+            "logit_bias": {},
+        },
+        {
+            "do_sample": False,
+            "tool_choice": "none",
+            "top_k": -1,
+            "repetition_penalty": 1.0,
+            "user": "me",
+            "model": "gpt-4",
+        },
+        {"temperature": 1e-300, "top_p": 5e-324, "seed": -1, "max_completion_tokens": 1},
     ],
 )
-def test_what_a_judge_cannot_be_asked_is_422_and_never_reaches_it(changes):
-    engine, reply = ask(["never"], **changes)
-    assert reply.status_code == 422
-    assert engine.prompts == []
+def test_what_asks_for_nothing_counts_as_absent(changes):
+    engine, reply = ask(["fine"], **changes)
+    assert reply.json()["choices"][0]["message"]["content"] == "fine"
+    assert len(engine.prompts) == 1
+
+
+def test_turns_keep_their_order_and_their_images():
+    image = {"type": "image_url", "image_url": picture()}
+    messages = [
+        {"role": "developer", "content": "Compare."},
+        {"role": "user", "content": [{"type": "text", "text": "**Image 1:**"}, image]},
+        {"role": "assistant", "content": "Seen."},
+        {"role": "user", "content": [image, {"type": "text", "text": "Which?"}]},
+    ]
+    engine, reply = ask(["fine"], messages=messages)
+    assert reply.status_code == 200
+    shown = [
+        (turn.role, [part if isinstance(part, str) else "image" for part in turn.parts])
+        for turn in engine.prompts[0].turns
+    ]
+    assert shown == [
+        ("system", ["Compare."]),
+        ("user", ["**Image 1:**", "image"]),
+        ("assistant", ["Seen."]),
+        ("user", ["image", "Which?"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["<image>\nWhich?"], ["image", "Which?"]),
+        (["<image>Which?"], ["image", "Which?"]),
+        (["A: <image>\nB"], ["A: ", "image", "B"]),
+        (["Which?"], ["image", "Which?"]),
+    ],
+)
+def test_a_placeholder_says_where_the_image_belongs(texts, expected):
+    image = {"type": "image_url", "image_url": {"url": picture()}}
+    engine, reply = ask(["fine"], **user([image, *({"type": "text", "text": text} for text in texts)]))
+    assert reply.status_code == 200
+    assert [part if isinstance(part, str) else "image" for part in engine.prompts[0].parts] == expected
+
+
+def test_one_placeholder_for_two_images_is_no_slot():
+    image = {"type": "image_url", "image_url": {"url": picture()}}
+    _, reply = ask(["never"], **user([image, image, {"type": "text", "text": "<image>\nWhich?"}]))
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "messages")
+
+
+def test_an_answer_ends_before_its_stop():
+    tokens = ("good", " </", "answer", "> more")
+    answer = Completion(
+        text="good </answer> more", token_texts=tokens, logprobs=(-0.1, -0.2, -0.3, -0.4), token_ids=(1, 2, 3, 4)
+    )
+    _, reply = ask([answer], stop="</answer>", logprobs=True)
+    [choice] = reply.json()["choices"]
+    assert (choice["message"]["content"], choice["finish_reason"]) == ("good ", "stop")
+    assert [token["token"] for token in choice["logprobs"]["content"]] == ["good", " </"]
+
+
+def test_the_likeliest_tokens():
+    top = ((("Yes", -0.22), ("No", -1.65)),)
+    answer = Completion(text="Yes", token_texts=("Yes",), logprobs=(-0.22,), token_ids=(1,), top_logprobs=top)
+    engine, app = client_of([answer])
+    engine.honours = frozenset({"top_logprobs"})
+    _, app = engine, TestClient(create_app(Scorer(engine=engine, allow_paths=False)), base_url="http://127.0.0.1/v1/")
+    body = user("?") | {"logprobs": True, "top_logprobs": 2}
+    completion = ChatCompletion.model_validate(app.post("chat/completions", json=body).json(), strict=True)
+    logprobs = completion.choices[0].logprobs
+    assert logprobs is not None
+    assert logprobs.content is not None
+    assert [(entry.token, entry.logprob) for entry in logprobs.content[0].top_logprobs] == [
+        ("Yes", -0.22),
+        ("No", -1.65),
+    ]
+
+
+def test_a_stream_is_the_same_answer_in_events():
+    usage = Usage(prompt_tokens=7, completion_tokens=2)
+    answers = [Completion(text="Image 1", usage=usage), Completion(text="", finish_reason=FinishReason.LENGTH)]
+    _, reply = ask(answers, stream=True, n=2, stream_options={"include_usage": True})
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    *events, end, rest = reply.text.split("\n\n")
+    assert (end, rest) == ("data: [DONE]", "")
+    chunks = [ChatCompletionChunk.model_validate_json(event.removeprefix("data: "), strict=True) for event in events]
+    *parts, last = chunks
+    assert last.choices == []
+    assert last.usage is not None
+    assert last.usage.total_tokens == 9
+    text = {0: "", 1: ""}
+    reasons = {}
+    for chunk in parts:
+        [choice] = chunk.choices
+        text[choice.index] += choice.delta.content or ""
+        reasons[choice.index] = choice.finish_reason
+    assert text == {0: "Image 1", 1: ""}
+    assert reasons == {0: "stop", 1: "length"}
+    assert len({chunk.id for chunk in chunks}) == 1
+
+
+def test_a_stream_that_fails_before_its_first_byte_keeps_its_status():
+    _, reply = ask([Completion(text="", finish_reason=FinishReason.TIMEOUT, detail="why")], stream=True)
+    assert (reply.status_code, reply.json()["error"]["message"]) == (504, "why")

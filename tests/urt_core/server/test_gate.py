@@ -1,4 +1,4 @@
-"""What stands before the routes: the token, the size, kind and speed of a body, and how many requests are let in."""
+"""What stands before the routes: the token, the name, the size, kind and speed of a body, and what a client that goes away leaves."""
 
 import asyncio
 import json
@@ -19,14 +19,15 @@ class App:
     def __init__(self):
         self.go = asyncio.Event()
         self.go.set()
-        self.running = self.most_running = 0
+        self.cancelled = 0
 
     async def __call__(self, scope, receive, send):
-        self.running += 1
-        self.most_running = max(self.most_running, self.running)
         message = await receive() if scope["method"] == "POST" else {"body": b""}
-        await self.go.wait()
-        self.running -= 1
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": message["body"]})
 
@@ -41,7 +42,10 @@ async def ask(gate, *chunks, method="POST", path="/v1/compare", headers=JSON, de
 
     async def receive():
         await asyncio.sleep(delay_s)
-        return next(messages)
+        message = next(messages)
+        if message["type"] == "http.disconnect" and not gone:
+            await asyncio.Event().wait()  # the client stays until it has its answer
+        return message
 
     async def send(message):
         sent.append(message)
@@ -114,24 +118,74 @@ def test_a_body_that_does_not_come():
     run(main, body_timeout_s=0.1)
 
 
-def test_only_so_many_run_and_wait():
+def test_a_client_that_goes_away_ends_what_is_done_for_it():
     async def main(gate, app):
         app.go.clear()
-        asked = [asyncio.create_task(ask(gate, b"{}")) for _ in range(6)]
-        await asyncio.sleep(0.01)
-        refused = [task.result() for task in asked if task.done()]
-        assert [(status, headers[b"retry-after"]) for status, headers, _ in refused] == [(503, b"1")]
-        health = asyncio.create_task(ask(gate, method="GET", path="/health"))
+        messages = [{"type": "http.request", "body": b"{}", "more_body": False}, {"type": "http.disconnect"}]
+
+        async def receive():
+            await asyncio.sleep(0.01)
+            return messages.pop(0)
+
+        async def send(message):
+            raise AssertionError("nobody is there")
+
+        await gate({"type": "http", "method": "POST", "path": "/v1/compare", "headers": list(JSON)}, receive, send)
+        assert app.cancelled == 1
+        assert 'code="none"' in gate.metrics.text().decode()
+
+    run(main)
+
+
+def test_all_bodies_together_are_bounded_and_small_ones_pass():
+    large, small = b"x" * (2 * 2**20), b"x" * 1000
+
+    async def main(gate, app):
+        app.go.clear()
+        held = [asyncio.create_task(ask(gate, large)) for _ in range(4)]
+        await asyncio.sleep(0.05)
+        status, headers, _ = await ask(gate, large)
+        assert (status, headers[b"retry-after"]) == (503, b"1")
+        waiting = asyncio.create_task(ask(gate, small))
         await asyncio.sleep(0.01)
         app.go.set()
-        assert (await health)[0] == 200
-        assert sorted(status for status, _, _ in await asyncio.gather(*asked)) == [200] * 5 + [503]
-        assert app.most_running == 2 + 1  # and the health check, which never waits
-        text = gate.metrics.text().decode()
-        assert "urt_running_requests 0.0" in text
-        assert "urt_waiting_requests 0.0" in text
+        assert (await waiting)[0] == 200
+        assert [status for status, _, _ in await asyncio.gather(*held)] == [200] * 4
+        assert (await ask(gate, large))[0] == 200  # what is answered is given back
 
-    run(main, max_requests=2, max_queue=3)
+    run(main, max_bodies_bytes=4 * 2**20)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        (b"127.0.0.1:8090", 200),
+        (b"localhost", 200),
+        (b"LOCALHOST:8090", 200),
+        (b"[::1]:8090", 200),
+        (b"judge.example", 200),
+        (b"evil.example", 421),
+        (b"127.0.0.1.evil.example:8090", 421),
+        (b"localhost.evil.example", 421),
+        (b"169.254.169.254", 421),
+        (b"[::2]:80", 421),
+    ],
+)
+def test_a_foreign_name_is_refused_where_there_is_no_token(host, status):
+    async def main(gate, app):
+        for method, path in (("POST", "/v1/compare"), ("GET", "/health"), ("GET", "/")):
+            headers = (*JSON, (b"host", host))
+            assert (await ask(gate, b"{}", method=method, path=path, headers=headers))[0] == status
+
+    run(main, allowed_hosts=("judge.example",))
+
+
+def test_with_a_token_any_name_will_do():
+    async def main(gate, app):
+        headers = (*JSON, (b"host", b"evil.example"), (b"authorization", b"Bearer secret"))
+        assert (await ask(gate, b"{}", headers=headers))[0] == 200
+
+    run(main, token="secret")
 
 
 @pytest.mark.parametrize(

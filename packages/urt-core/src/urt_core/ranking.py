@@ -115,25 +115,6 @@ def numpy() -> Any:
     return np
 
 
-def table_of_wins(num_candidates: int, comparisons: Mapping[Pair, Comparison]) -> list[list[float]]:
-    """[i][j] -> how often i was better than j, ties by half; what failed counts for nobody."""
-    wins = [[0.0] * num_candidates for _ in range(num_candidates)]
-    for (i, j), comparison in comparisons.items():
-        if comparison.status is Status.OK:
-            share = {Preference.FIRST: 1.0, Preference.SECOND: 0.0}.get(comparison.preference or Preference.TIE, 0.5)
-            wins[i][j] += share
-            wins[j][i] += 1 - share
-    return wins
-
-
-def win_rates(num_candidates: int, comparisons: Mapping[Pair, Comparison]) -> tuple[float, ...]:
-    """`Ranking.win_rates`, without the fit."""
-    wins = table_of_wins(num_candidates, comparisons)
-    won = [sum(row) for row in wins]
-    played = [won[i] + sum(row[i] for row in wins) for i in range(num_candidates)]
-    return tuple(won[i] / played[i] if played[i] else math.nan for i in range(num_candidates))
-
-
 def bradley_terry(wins: Sequence[Sequence[float]], *, prior: float = 0.1, tolerance: float = 1e-9) -> tuple[float, ...]:
     """Maximum-likelihood log-strengths [N] of the model of Bradley and Terry (1952) for `wins` [N, N]; ties are half a win each.
 

@@ -72,7 +72,9 @@ class Games:
         self.pairs = [(group, pair) for group, indices in self.members.items() for pair in round_robin(len(indices))]
         self.alone = [indices[0] for indices in self.members.values() if len(indices) == 1]
         self.opponents = [
-            (index, reference) for index in self.alone for reference in (references.of(texts[index]) if references else ())
+            (index, reference)
+            for index in self.alone
+            for reference in (references.of(texts[index]) if references else ())
         ]
 
     def records(
@@ -111,7 +113,9 @@ class Games:
             rates = win_rates(len(indices), judged[group])
             for member, index in enumerate(indices):
                 if math.isnan(rates[member]):
-                    statuses[index] = next((c.status for pair, c in judged[group].items() if member in pair), Status.ALONE)
+                    statuses[index] = next(
+                        (c.status for pair, c in judged[group].items() if member in pair), Status.ALONE
+                    )
                 else:
                     values[index] = rates[member]
         met: dict[int, list[Comparison]] = {}

@@ -1,37 +1,48 @@
 """Concurrent callers of one local engine, merged into its batches."""
 
 import asyncio
+import inspect
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from urt_core.engines import Completion, Engine, SamplingParams
+from urt_core.engines import Completion, Engine, SamplingParams, honoured
 from urt_core.errors import PromptError
 from urt_core.prompts import Prompt
+
+Outcome = list[Completion] | Exception
 
 
 @dataclass(slots=True)
 class Waiting:
     prompt: Prompt
     sampling: SamplingParams
-    answer: asyncio.Future[list[Completion]]
+    answer: asyncio.Future[list[Completion]] = field(repr=False)
 
 
 class BatchingEngine:
     """What is asked while the engine is busy goes into its next batch; an idle engine waits `max_wait_s` for company.
 
-    scorer = Scorer(engine=BatchingEngine(TransformersEngine.from_pretrained(folder, policy=policy)))
+    Callers are kept apart: where a batch fails, each half of it is tried by itself, so that the fault ends with whoever brought it; a
+    prompt of more than `max_prompt_tokens` of text never reaches the engine; and an engine that asks (`is_wanted` of `generate`) is told
+    which callers have gone, so that it stops writing for them.
+
+        scorer = Scorer(engine=BatchingEngine(TransformersEngine.from_pretrained(folder, policy=policy)))
     """
 
-    def __init__(self, engine: Engine, *, max_wait_s: float = 0.01) -> None:
-        self.engine, self.max_wait_s = engine, max_wait_s
+    def __init__(self, engine: Engine, *, max_wait_s: float = 0.01, max_prompt_tokens: int | None = None) -> None:
+        self.engine, self.max_wait_s, self.max_prompt_tokens = engine, max_wait_s, max_prompt_tokens
         self.policy = getattr(engine, "policy", None)
+        self.honours = honoured(engine)
         self.batch_size = max(1, getattr(engine, "batch_size", 1))
         self.concurrency = 2 * self.batch_size
         self.num_batches = 0
+        self._num_tokens = getattr(engine, "num_text_tokens", None) if max_prompt_tokens else None
+        self._asks_who_waits = "is_wanted" in inspect.signature(engine.generate).parameters
         self._waiting: list[Waiting] = []
-        self._alone: list[Waiting] = []
         self._worker: asyncio.Task[None] | None = None
+        self._is_closing = False
         # One thread: models are not made for concurrent use, and the event loop must go on meanwhile.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="urt-engine")
 
@@ -46,38 +57,30 @@ class BatchingEngine:
         self._waiting += waiting
         if self._worker is None or self._worker.done():
             self._worker = loop.create_task(self._work())
-        return list(await asyncio.gather(*(item.answer for item in waiting)))
+        try:
+            return list(await asyncio.gather(*(item.answer for item in waiting)))
+        finally:
+            # Where one prompt failed, or the caller went away, nobody waits for the others.
+            for item in waiting:
+                item.answer.cancel()
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(self.max_wait_s)
-        while self._waiting or self._alone:
-            # A caller that has gone away has cancelled its futures.
-            self._waiting = [item for item in self._waiting if not item.answer.cancelled()]
-            batch = self._next_batch()
-            if not batch:
-                continue
+        while batch := self._next_batch():
             self.num_batches += 1
-            prompts, sampling = [item.prompt for item in batch], batch[0].sampling
-            running = loop.run_in_executor(self._thread, self.engine.generate, prompts, sampling)
-            await asyncio.wait([running])
-            error = running.exception()
-            if isinstance(error, PromptError) and len(batch) > 1:
-                # One caller's prompt must not fail the others': each is asked alone next.
-                self._alone = batch + self._alone
-                continue
-            for index, item in enumerate(batch):
+            outcomes = await loop.run_in_executor(self._thread, self._run, batch)
+            for item, outcome in zip(batch, outcomes, strict=True):
                 if item.answer.done():
                     continue
-                if error is not None:  # whoever waits has to hear of it
-                    item.answer.set_exception(error)
+                if isinstance(outcome, Exception):
+                    item.answer.set_exception(outcome)
                 else:
-                    item.answer.set_result(running.result()[index])
+                    item.answer.set_result(outcome)
 
     def _next_batch(self) -> list[Waiting]:
         """The oldest request and those after it that are sampled alike, as many as fit."""
-        if self._alone:
-            return [self._alone.pop(0)]
+        self._waiting = [item for item in self._waiting if not item.answer.cancelled()]
         if not self._waiting:
             return []
         sampling = self._waiting[0].sampling
@@ -87,6 +90,41 @@ class BatchingEngine:
         self._waiting = [item for item in self._waiting if id(item) not in taken]
         return batch
 
+    # In the engine's thread
+
+    def _run(self, batch: Sequence[Waiting]) -> list[Outcome]:
+        refused = {index: refusal for index, item in enumerate(batch) if (refusal := self._refusal(item.prompt))}
+        outcomes = iter(self._answers([item for index, item in enumerate(batch) if index not in refused]))
+        return [refused[index] if index in refused else next(outcomes) for index in range(len(batch))]
+
+    def _refusal(self, prompt: Prompt) -> Exception | None:
+        if self._num_tokens is None or self.max_prompt_tokens is None:
+            return None
+        try:
+            number = self._num_tokens(prompt)
+        except Exception as error:  # noqa: BLE001 - a tokenizer or chat template that fails on a caller's text is that caller's fault alone
+            return error
+        if number <= self.max_prompt_tokens:
+            return None
+        return PromptError(
+            f"a question has {number:,} tokens of text, allowed are {self.max_prompt_tokens:,}; shorten it"
+        )
+
+    def _answers(self, batch: Sequence[Waiting]) -> list[Outcome]:
+        if not batch:
+            return []
+        more: dict[str, Any] = {}
+        if self._asks_who_waits:
+            more["is_wanted"] = lambda index: not (self._is_closing or batch[index].answer.cancelled())
+        try:
+            return [*self.engine.generate([item.prompt for item in batch], batch[0].sampling, **more)]
+        except Exception as error:  # noqa: BLE001 - whatever a model raises, out of memory included, is told to the caller it belongs to
+            if len(batch) == 1:
+                return [error]
+        half = len(batch) // 2
+        return self._answers(batch[:half]) + self._answers(batch[half:])
+
     async def aclose(self) -> None:
-        """Wait for the batch that is being computed."""
+        """Give up what is being computed, where the engine asks who waits; else wait for its batch."""
+        self._is_closing = True
         await asyncio.to_thread(self._thread.shutdown)

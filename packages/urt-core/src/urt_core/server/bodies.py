@@ -16,6 +16,8 @@ MAX_VALUES = 200_000
 """Commas and brackets in a body: a picture is one value however large it is, a million small ones are an attack."""
 MAX_FIELDS = 64
 MAX_SHOWN = 5
+ALTERNATIVES = ("str", "constrained-str")
+"""What pydantic puts into a place where a field may have one of several types."""
 
 
 def body_of(model: type[M]) -> Callable[[Request], Awaitable[M]]:
@@ -41,8 +43,9 @@ def parse(model: type[M], body: bytes) -> M:
         # Neither NaN nor Infinity is JSON, and the depth is bounded.
         value = from_json(body, allow_inf_nan=False)
     except ValueError as error:
-        # A lone surrogate is JSON, but no text.
-        raise Problem(422 if "surrogate" in str(error) else 400, f"the body is not JSON: {error}") from None
+        # Half a surrogate pair is JSON, but no text.
+        is_text = "surrogate" not in str(error) and "hex escape" not in str(error)
+        raise Problem(400 if is_text else 422, f"the body is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise Problem(422, f"the body is a JSON {type(value).__name__}; it must be an object")
     if len(value) > MAX_FIELDS:
@@ -62,5 +65,6 @@ def described(error: ValidationError, *, status: int) -> Problem:
 
 
 def place(loc: tuple[int | str, ...]) -> str:
-    """("messages", 0, "user", "content") -> "messages.0.user.content", in bounded length."""
-    return ".".join(str(step)[:60] for step in loc[:8])
+    """("messages", 0, "content", 2, "text") -> "messages.0.content.2.text", in bounded length and without the names of alternatives."""
+    steps = [str(step)[:60] for step in loc[:8] if step not in ALTERNATIVES and "[" not in str(step)]
+    return ".".join(steps)

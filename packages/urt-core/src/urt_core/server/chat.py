@@ -1,38 +1,65 @@
-"""The chat-completions protocol over the served judge: clients of UnifiedReward and other OpenAI-style programs bring their own prompts.
+"""What OpenAI's clients send: turns of text and media, and how the answer is drawn.
 
-One user turn of text and images, as the judge was trained on; every sampling parameter that is not sent has the judge's
-default (greedy), not OpenAI's.
+Every sampling parameter that is not sent has the judge's default (greedy), not OpenAI's. A field that asks for something which the judge
+can't do is refused by its name; null, and a value that asks for nothing (an empty list of tools, a penalty of 0), count as absent.
 """
 
-import asyncio
-import time
-import uuid
-from collections.abc import Sequence
-from typing import Any, Literal
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from urt_core.engines import AsyncEngine, Completion, FinishReason, SamplingParams, Usage
-from urt_core.errors import MediaError
+from urt_core.engines import SamplingParams
+from urt_core.errors import MediaError, PromptError
 from urt_core.media import as_media
-from urt_core.prompts import Prompt
+from urt_core.prompts import Prompt, Turn
 from urt_core.records import Media, MediaKind
 from urt_core.scorer import Scorer
+from urt_core.server.problems import Problem
 from urt_core.server.requests import MAX_TEXT
 
-FINISH_REASONS = {FinishReason.STOP: "stop", FinishReason.LENGTH: "length", FinishReason.REFUSED: "content_filter"}
-# A request without an answer -> status code and OpenAI's name for the kind of error.
-FAILURES = {
-    FinishReason.BAD_MEDIA: (422, "invalid_request_error"),
-    FinishReason.TIMEOUT: (504, "timeout"),
-    FinishReason.HTTP_ERROR: (502, "server_error"),
-    FinishReason.BUDGET: (429, "insufficient_quota"),
+MAX_TURNS = 256
+MAX_IMAGES = 64
+GREEDY_BELOW = 1e-5
+"""A temperature or nucleus this small chooses the likeliest token; divided by it, logits overflow (vLLM draws the same line)."""
+SLOT = re.compile(r"<image>[ \t]*\n?")
+FORWARDED = ("response_format", "presence_penalty", "frequency_penalty")
+"""Sent on as they are, by engines that honour them."""
+WITHOUT_EFFECT = frozenset(
+    {"model", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "stream_options"}
+    | {"parallel_tool_calls", "skip_special_tokens", "do_sample"}
+)
+"""Fields that change nothing about an answer here: names, bookkeeping, and how tools that nobody gave would be called."""
+ASKS_NOTHING: Mapping[str, tuple[Any, ...]] = {
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "functions": ([],),
+    "function_call": ("none", "auto"),
+    "response_format": ({"type": "text"},),
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+    "repetition_penalty": (1,),
+    "length_penalty": (1,),
+    "logit_bias": ({},),
+    "top_k": (-1, 0),
+    "min_p": (0,),
+    "best_of": (1,),
+    "echo": (False,),
+    "use_beam_search": (False,),
+    "modalities": (["text"],),
+    "chat_template_kwargs": ({}, {"enable_thinking": False}),
 }
 
 
-class ImageUrl(BaseModel):
+class Url(BaseModel):
     url: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def bare(cls, value: Any) -> Any:
+        """Some clients send the address without the object around it."""
+        return {"url": value} if isinstance(value, str) else value
 
 
 class TextPart(BaseModel):
@@ -40,105 +67,150 @@ class TextPart(BaseModel):
     text: str = Field(max_length=MAX_TEXT)
 
 
-class ImagePart(BaseModel):
-    type: Literal["image_url"]
-    image_url: ImageUrl
+class MediaPart(BaseModel):
+    """An image or a video; `detail` and the like say how OpenAI's own models look at it, the judge has its own policy."""
+
+    type: Literal["image_url", "video_url"]
+    image_url: Url | None = None
+    video_url: Url | None = None
+
+    @property
+    def url(self) -> str:
+        found = self.image_url if self.type == "image_url" else self.video_url
+        return found.url if found else ""
 
 
-class UserMessage(BaseModel):
-    role: Literal["user"]
-    content: str | list[TextPart | ImagePart]
+Part = Annotated[TextPart | MediaPart, Field(discriminator="type")]
+
+
+class Message(BaseModel):
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Annotated[list[Part], Field(max_length=256, fail_fast=True)]
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def text_alone(cls, value: Any) -> Any:
+        return [{"type": "text", "text": value}] if isinstance(value, str) else value
 
 
 class ChatRequest(BaseModel):
-    """Fields of the protocol that are not here (stop, penalties, tools) are ignored."""
+    model_config = ConfigDict(extra="allow")
+    refused_with: ClassVar[int] = 400
 
-    model_config = ConfigDict(extra="ignore")
-
-    messages: list[UserMessage] = Field(min_length=1, max_length=1)
-    temperature: float = Field(default=0.0, ge=0, le=10)
-    top_p: float = Field(default=1.0, gt=0, le=1)
+    messages: list[Message] = Field(min_length=1, max_length=MAX_TURNS, fail_fast=True)
+    temperature: float = Field(default=0.0, ge=0, le=10, allow_inf_nan=False)
+    top_p: float = Field(default=1.0, gt=0, le=1, allow_inf_nan=False)
     max_tokens: int | None = Field(default=None, ge=1, le=32768)
     max_completion_tokens: int | None = Field(default=None, ge=1, le=32768)
     n: int = Field(default=1, ge=1, le=32)
-    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    seed: int | None = Field(default=None, ge=-(2**63), lt=2**64)
+    stop: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(default=[], max_length=16, fail_fast=True)
     logprobs: bool = False
-    stream: Literal[False] = False
+    top_logprobs: int = Field(default=0, ge=0, le=20)
+    stream: bool = False
 
-    def sampling(self, *, max_tokens: int) -> SamplingParams:
-        """`max_tokens` where the client sends none."""
+    @model_validator(mode="before")
+    @classmethod
+    def without_nulls(cls, value: Any) -> Any:
+        """Clients send null for what they do not ask for."""
+        return {name: sent for name, sent in value.items() if sent is not None} if isinstance(value, dict) else value
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def one_stop(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @property
+    def wants_usage(self) -> bool:
+        options = (self.model_extra or {}).get("stream_options")
+        return isinstance(options, dict) and options.get("include_usage") is True
+
+    def sampling(self, *, max_tokens: int, honoured: frozenset[str]) -> SamplingParams:
+        """`max_tokens` where the client sends none; what the engine does not honour is refused."""
+        asked = {name: sent for name, sent in (self.model_extra or {}).items() if asks_something(name, sent)}
+        for name in asked:
+            if name not in FORWARDED or name not in honoured:
+                raise Problem(400, f"{name} is not supported by this judge; leave the field away", param=name)
+        if self.top_logprobs and not self.logprobs:
+            raise Problem(400, "top_logprobs needs logprobs: true beside it", param="top_logprobs")
+        if self.top_logprobs and "top_logprobs" not in honoured:
+            raise Problem(
+                400, "top_logprobs is not supported by this judge's engine; leave it away", param="top_logprobs"
+            )
+        if (self.model_extra or {}).get("do_sample") and not self.temperature:
+            raise Problem(400, "do_sample is true and there is no temperature; send one", param="do_sample")
         return SamplingParams(
-            temperature=self.temperature,
-            top_p=self.top_p,
+            temperature=self.temperature if self.temperature >= GREEDY_BELOW else 0.0,
+            top_p=max(self.top_p, GREEDY_BELOW),
             max_tokens=self.max_completion_tokens or self.max_tokens or max_tokens,
-            seed=self.seed,
+            # Engines count from 0; OpenAI's seeds may be negative.
+            seed=None if self.seed is None else self.seed % 2**63,
             num_completions=self.n,
             logprobs=self.logprobs,
+            top_logprobs=self.top_logprobs,
+            stop=tuple(self.stop),
+            extra=asked,
         )
 
 
-async def chat_completion(scorer: Scorer, request: ChatRequest) -> JSONResponse:
+def asks_something(name: str, sent: Any) -> bool:
+    return name not in WITHOUT_EFFECT and not any(sent == nothing for nothing in ASKS_NOTHING.get(name, ()))
+
+
+def chat_prompt(request: ChatRequest, scorer: Scorer) -> Prompt:
+    """The turns as the judge's chat template gets them, images in their places. Reads media, so not on the event loop."""
+    turns = [turn_of(index, message, scorer) for index, message in enumerate(request.messages)]
+    if request.messages[-1].role != "user":
+        text = f"the last of the messages is the {request.messages[-1].role}'s; the judge answers a user's"
+        raise Problem(400, text, param="messages")
+    *before, last = turns
     try:
-        prompt = await asyncio.to_thread(chat_prompt, scorer, request.messages[0])
-    except MediaError as error:
-        return failure(FinishReason.BAD_MEDIA, str(error))
-    assert isinstance(scorer.engine, AsyncEngine)
-    sampling = request.sampling(max_tokens=scorer.sampling.max_tokens)
-    [completions] = await scorer.engine.agenerate([prompt], sampling)
-    for completion in completions:
-        if completion.finish_reason in FAILURES:
-            return failure(completion.finish_reason, completion.detail)
-    return JSONResponse(chat_answer(completions, model=served_model(scorer)))
+        prompt = Prompt(parts=last.parts, before=tuple(before))
+    except PromptError as error:  # a text that spells a token of the chat template
+        raise Problem(400, f"messages: {error}", param="messages") from None
+    if len(prompt.text) > MAX_TEXT or len(prompt.media) > MAX_IMAGES:
+        raise Problem(
+            400,
+            f"messages hold {len(prompt.text):,} characters and {len(prompt.media)} media, allowed are {MAX_TEXT:,} and {MAX_IMAGES}",
+            param="messages",
+        )
+    return prompt
 
 
-def served_model(scorer: Scorer) -> str:
-    """The name that clients know: the engine's own identity may hold more than it."""
-    return getattr(scorer.engine, "served_model", scorer.engine.model)
-
-
-def chat_prompt(scorer: Scorer, message: UserMessage) -> Prompt:
-    if isinstance(message.content, str):
-        return Prompt(parts=(message.content,))
+def turn_of(index: int, message: Message, scorer: Scorer) -> Turn:
+    place = f"messages.{index}.content"
     parts: list[str | Media] = []
-    for part in message.content:
+    for number, part in enumerate(message.content):
         if isinstance(part, TextPart):
             parts.append(part.text)
-        else:
-            url, name = part.image_url.url, f"image{len(parts)}"
-            parts.append(
-                as_media(url, kind=MediaKind.IMAGE, name=name, download=scorer.download, allow_paths=scorer.allow_paths)
-            )
-    return Prompt(parts=tuple(part for part in parts if part))
+            continue
+        kind = MediaKind.IMAGE if part.type == "image_url" else MediaKind.VIDEO
+        name = f"{place}.{number}"
+        try:
+            medium = as_media(part.url, kind=kind, name=name, download=scorer.download, allow_paths=scorer.allow_paths)
+        except MediaError as error:
+            raise Problem(400, str(error), param=name, code="bad_media") from None
+        parts.append(medium)
+    filled = tuple(part for part in in_slots(parts) if part)
+    if not filled:
+        raise Problem(400, f"{place} is empty", param=place)
+    return Turn(role="system" if message.role == "developer" else message.role, parts=filled)
 
 
-def chat_answer(completions: Sequence[Completion], *, model: str) -> dict[str, Any]:
-    usage = sum((completion.usage for completion in completions), Usage())
-    choices = [
-        {
-            "index": index,
-            "message": {"role": "assistant", "content": completion.text},
-            "finish_reason": FINISH_REASONS[completion.finish_reason],
-            "logprobs": chat_logprobs(completion),
-        }
-        for index, completion in enumerate(completions)
-    ]
-    return {
-        "id": f"chatcmpl-{uuid.uuid4().hex}",
-        "object": "chat.completion",
-        "created": int(time.time()),
-        "model": model,
-        "choices": choices,
-        "usage": usage.to_json() | {"total_tokens": usage.prompt_tokens + usage.completion_tokens},
-    }
+def in_slots(parts: list[str | Media]) -> list[str | Media]:
+    """Where a turn's text holds as many `<image>` as the turn has images, they are where the images belong.
 
-
-def chat_logprobs(completion: Completion) -> dict[str, Any] | None:
-    if not completion.logprobs:
-        return None
-    tokens = zip(completion.token_texts, completion.logprobs, strict=True)
-    return {"content": [{"token": text, "logprob": logprob, "top_logprobs": []} for text, logprob in tokens]}
-
-
-def failure(reason: FinishReason, detail: str) -> JSONResponse:
-    code, kind = FAILURES[reason]
-    return JSONResponse({"error": {"message": detail, "type": kind, "code": str(reason)}}, status_code=code)
+    ["<image>\\nWhich?", image] -> [image, "Which?"]; any other number is text, which no prompt takes in.
+    """
+    media = [part for part in parts if isinstance(part, Media)]
+    if not media or sum(len(SLOT.findall(part)) for part in parts if isinstance(part, str)) != len(media):
+        return parts
+    remaining = iter(media)
+    placed: list[str | Media] = []
+    for part in parts:
+        if isinstance(part, str):
+            first, *others = SLOT.split(part)
+            placed.append(first)
+            for text in others:
+                placed += [next(remaining), text]
+    return placed

@@ -71,7 +71,8 @@ class Gate:
         name = host_name(sent)
         if name and not is_loopback(name) and name not in self.settings.allowed_hosts:
             raise Problem(
-                421, "the Host header names another machine; use 127.0.0.1, name the host (--allow-host), or set a token"
+                421,
+                "the Host header names another machine; use 127.0.0.1, name the host (--allow-host), or set a token",
             )
 
     def _check_token(self, sent: bytes) -> None:

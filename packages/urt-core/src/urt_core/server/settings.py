@@ -54,8 +54,20 @@ class ServerSettings:
     """What /compute returns for a sample that could not be judged."""
 
     def __post_init__(self) -> None:
-        for name in ("max_body_bytes", "body_timeout_s", "max_requests", "max_candidates", "drain_s", "max_bodies_bytes",
-            "head_timeout_s", "answer_timeout_s", "max_connections", "max_connections_per_address", "max_prompt_tokens", "group_timeout_s"):
+        for name in (
+            "max_body_bytes",
+            "body_timeout_s",
+            "max_requests",
+            "max_candidates",
+            "drain_s",
+            "max_bodies_bytes",
+            "head_timeout_s",
+            "answer_timeout_s",
+            "max_connections",
+            "max_connections_per_address",
+            "max_prompt_tokens",
+            "group_timeout_s",
+        ):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0")
         if self.max_queue < 0:

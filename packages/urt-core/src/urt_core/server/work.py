@@ -36,7 +36,9 @@ class Work:
                     self._slots.release()
         except TimeoutError:
             seconds = f"{self.settings.answer_timeout_s:g} s"
-            raise Problem(504, f"no answer within {seconds} (ServerSettings.answer_timeout_s)", code="timeout") from None
+            raise Problem(
+                504, f"no answer within {seconds} (ServerSettings.answer_timeout_s)", code="timeout"
+            ) from None
 
     async def _take_slot(self) -> None:
         if self._slots.locked() and self._waiting >= self.settings.max_queue:
