@@ -58,17 +58,6 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_a_change_of_a_page_can_be_read_line_by_line(page: Path) -> None:
-    """No line is over 120 columns, but for what cannot be broken: a row of a table, an address, data in a command."""
-    long = [
-        (number, len(line))
-        for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1)
-        if len(line) > 120 and not line.startswith("|") and "://" not in line and "data:" not in line
-    ]
-    assert not long
-
-
 @pytest.mark.parametrize("target", sorted({line[1] for line in commands("make")}))
 def test_a_make_target_exists(target: str) -> None:
     subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
