@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ from urt_core.engines import Completion, Engine, FinishReason, Usage
 from urt_core.engines.cached import CachedEngine
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.errors import DataError
-from urt_core.prompts import Prompt
+from urt_core.prompts import Prompt, Turn
 from urt_core.records import Media, MediaKind
 
 SAMPLING = SamplingParams(temperature=0.7, num_completions=2)
@@ -38,6 +39,15 @@ def test_keys_differ_wherever_the_answer_could():
         key("x", media(b"a"), media(b"abb")),  # the same bytes, cut elsewhere
         key("x", media(b"aa", b"bb")),  # one video is not two images
         key("x", media(b"aabb")),
+        key("x", a, b, sampling=replace(SAMPLING, stop=("b",))),
+        key("x", a, b, sampling=replace(SAMPLING, top_logprobs=2)),
+        key("x", a, b, sampling=replace(SAMPLING, extra={"presence_penalty": 1})),
+        cache_key(
+            Prompt(parts=("x", a, b), before=(Turn(role="system", parts=("y",)),)),
+            SAMPLING,
+            model="m",
+            preprocessing="p",
+        ),
         key("xa", b),
         key("x", a, b, model="m2"),
         key("x", a, b, preprocessing="p2"),

@@ -119,14 +119,6 @@ def test_a_server_that_ignores_n_is_asked_again_with_other_seeds():
     assert requests == 3
 
 
-def test_token_logprobs():
-    choice = {"index": 0, "finish_reason": "stop", "message": {"content": "Image 1"}}
-    choice["logprobs"] = {"content": [{"token": "Image", "logprob": -0.5}, {"token": " 1", "logprob": -0.25}]}
-    completions, _ = ask(lambda request: chat_reply(choices=[choice]), SamplingParams(logprobs=True))
-    assert completions[0].token_texts == ("Image", " 1")
-    assert completions[0].logprobs == (-0.5, -0.25)
-
-
 # Faults
 
 HTML = Reply(headers={"Content-Type": "text/html"}, body=b"<html>502 Bad Gateway</html>")

@@ -9,10 +9,11 @@ from PIL import Image
 
 from urt_core.engines import SamplingParams
 from urt_core.engines.decoding import draw, sample
+from urt_core.engines.encoding import IMAGE_TOKEN, chat_text, num_text_tokens
 from urt_core.engines.transformers import TransformersEngine, encode_prompts
 from urt_core.errors import PromptError
 from urt_core.media import MediaPolicy
-from urt_core.prompts import Prompt
+from urt_core.prompts import Prompt, Turn
 from urt_core.records import Media, MediaKind
 
 POLICY = MediaPolicy(min_pixels=16 * 16, max_pixels=32 * 32, num_frames=4)
@@ -192,8 +193,47 @@ def test_draw_follows_the_distribution_and_top_p_cuts_its_tail():
 
 def test_reported_logprob_ignores_the_ban():
     logits = torch.tensor([[0.0, 1.0, 5.0]])
-    token, logprob = sample(
+    token, logprob, _ = sample(
         logits, temperature=0.5, top_p=1.0, forbidden=torch.tensor([2]), uniform=torch.tensor([0.999])
     )
     assert token.item() == 1
     assert logprob.item() == pytest.approx((logits.double() / 0.5).log_softmax(-1)[0, 1].item(), abs=1e-6)
+
+
+def test_top_logprobs_are_those_of_a_full_forward(tiny_judge, prompts):
+    sampling = SamplingParams(max_tokens=4, logprobs=True, top_logprobs=3)
+    [[completion]] = build(tiny_judge).generate(prompts[:1], sampling)
+    _, logits = full_logprobs(tiny_judge, prompts[0], completion.token_ids, temperature=1.0)
+    for at, row in zip(completion.top_logprobs, logits.log_softmax(-1), strict=True):
+        values, ids = row.topk(3)
+        assert [number for _, number in at] == pytest.approx(values.tolist(), abs=1e-4)
+        assert [text for text, _ in at] == [tiny_judge.tokenizer.decode([token]) for token in ids.tolist()]
+
+
+def test_an_answer_that_nobody_waits_for_ends(tiny_judge, prompts):
+    """One of the prompts is given up after five tokens; the others are what they are without it."""
+    sampling = SamplingParams(max_tokens=40, temperature=1.0, seed=3, num_completions=2)
+    asked = 0
+
+    def is_wanted(index):
+        nonlocal asked
+        asked += index == 1
+        return index != 1 or asked <= 10  # twice a step, once for each completion
+
+    whole = build(tiny_judge).generate(prompts, sampling)
+    groups = build(tiny_judge).generate(prompts, sampling, is_wanted=is_wanted)
+    assert max(len(completion.token_ids) for completion in groups[1]) <= 6
+    assert max(len(completion.token_ids) for completion in whole[1]) > 6
+    assert [groups[index] for index in (0, 2, 3)] == [whole[index] for index in (0, 2, 3)]
+
+
+def test_turns_reach_the_chat_template_in_their_order(tiny_judge):
+    earlier = (Turn(role="system", parts=("Be brief.",)), Turn(role="user", parts=(image("red"), "What is it?")))
+    prompt = Prompt(parts=(image("blue"), "And this?"), before=(*earlier, Turn(role="assistant", parts=("A square.",))))
+    text = chat_text(tiny_judge.tokenizer, prompt, num_frames=[1, 1])
+    positions = [text.index(part) for part in ("Be brief.", "What is it?", "A square.", "And this?")]
+    assert positions == sorted(positions)
+    assert text.count(IMAGE_TOKEN) == 2
+    assert text.index(IMAGE_TOKEN) < positions[1]
+    [[completion]] = build(tiny_judge).generate([prompt], SamplingParams(max_tokens=2))
+    assert completion.usage.prompt_tokens > num_text_tokens(tiny_judge.tokenizer, prompt) > 10

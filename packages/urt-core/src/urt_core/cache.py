@@ -21,6 +21,7 @@ from urt_core.engines import Completion, FinishReason, SamplingParams, Usage
 from urt_core.errors import DataError
 from urt_core.media import media_digest
 from urt_core.prompts import Prompt
+from urt_core.records import Media
 
 SCHEMA_VERSION = 1
 _SCHEMA = f"""
@@ -34,14 +35,19 @@ KEPT = (FinishReason.STOP, FinishReason.LENGTH, FinishReason.REFUSED)
 
 def cache_key(prompt: Prompt, sampling: SamplingParams, *, model: str, preprocessing: str) -> str:
     """Two requests share a key only if everything that can change the answer is equal."""
-    parts = [part if isinstance(part, str) else {"media": media_digest(part)} for part in prompt.parts]
-    identity = {
+    identity: dict[str, Any] = {
         "model": model,
         "preprocessing": preprocessing,
-        "parts": parts,
-        "sampling": {name: getattr(sampling, name) for name in SamplingParams.__dataclass_fields__},
+        "parts": identity_of_parts(prompt.parts),
+        "sampling": sampling.to_json(),
     }
+    if prompt.before:
+        identity["before"] = [[turn.role, identity_of_parts(turn.parts)] for turn in prompt.before]
     return hashlib.sha256(json.dumps(identity, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def identity_of_parts(parts: Sequence[str | Media]) -> list[Any]:
+    return [part if isinstance(part, str) else {"media": media_digest(part)} for part in parts]
 
 
 class CompletionCache:
@@ -170,6 +176,7 @@ def completion_to_json(completion: Completion) -> dict[str, Any]:
         "token_ids": list(completion.token_ids),
         "logprobs": list(completion.logprobs),
         "token_texts": list(completion.token_texts),
+        **({"top_logprobs": completion.top_logprobs} if completion.top_logprobs else {}),
         "usage": [completion.usage.prompt_tokens, completion.usage.completion_tokens],
         "detail": completion.detail,
     }
@@ -183,6 +190,7 @@ def completion_from_json(value: dict[str, Any]) -> Completion:
         token_ids=tuple(value["token_ids"]),
         logprobs=tuple(value["logprobs"]),
         token_texts=tuple(value["token_texts"]),
+        top_logprobs=tuple(tuple((text, number) for text, number in at) for at in value.get("top_logprobs", ())),
         usage=Usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens),
         detail=value["detail"],
     )

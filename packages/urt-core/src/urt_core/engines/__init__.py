@@ -1,9 +1,9 @@
 """Engines turn prompts into completions. This module holds what every engine shares; each engine has its own file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from urt_core.errors import ConfigError
 from urt_core.prompts import Prompt
@@ -68,6 +68,18 @@ class SamplingParams:
     """Completions per prompt."""
     logprobs: bool = False
     """Return the log-probability of each sampled token, under the sampling temperature."""
+    top_logprobs: int = 0
+    """So many of the likeliest tokens at each position besides, of an engine that `honours` it."""
+    stop: tuple[str, ...] = ()
+    """Texts that end an answer, and are not part of it; an engine that does not `honour` it goes on behind them."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of the chat protocol by their own names, such as `response_format`, of an engine that `honours` them."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What an answer depends on. The fields that few ask for are there only if they were: they change no older cache key."""
+        rare: dict[str, Any] = {"top_logprobs": self.top_logprobs, "stop": list(self.stop), "extra": dict(self.extra)}
+        always = {name: getattr(self, name) for name in SamplingParams.__dataclass_fields__ if name not in rare}
+        return always | {name: value for name, value in rare.items() if value}
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.temperature < float("inf"):
@@ -95,6 +107,8 @@ class Completion:
     """One per token id, under the sampling temperature."""
     token_texts: tuple[str, ...] = field(default=(), repr=False)
     """What each token spells, where log-probabilities were asked for."""
+    top_logprobs: tuple[tuple[tuple[str, float], ...], ...] = field(default=(), repr=False)
+    """Per token the likeliest ones, as (text, log-probability), where `SamplingParams.top_logprobs` asked for them."""
     usage: Usage = Usage()
     detail: str = ""
     """What went wrong, for the reader of a log."""
@@ -136,4 +150,9 @@ class AsyncEngine(Protocol):
         ...
 
 
-__all__ = ["AsyncEngine", "Completion", "Engine", "FinishReason", "SamplingParams", "Status", "Usage"]
+def honoured(engine: object) -> frozenset[str]:
+    """Which of `top_logprobs`, `stop` and the names of `extra` an engine does something about: its attribute `honours`."""
+    return frozenset(getattr(engine, "honours", ()))
+
+
+__all__ = ["AsyncEngine", "Completion", "Engine", "FinishReason", "SamplingParams", "Status", "Usage", "honoured"]

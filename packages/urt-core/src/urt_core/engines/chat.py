@@ -3,7 +3,7 @@
 import base64
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from PIL import Image
@@ -11,7 +11,7 @@ from PIL import Image
 from urt_core.engines import Completion, FinishReason, SamplingParams, Usage
 from urt_core.errors import EngineError
 from urt_core.media.frames import PromptFrames
-from urt_core.prompts import Prompt
+from urt_core.prompts import Prompt, Turn
 from urt_core.records import Media
 
 ImageFormat = Literal["png", "jpeg"]
@@ -31,16 +31,10 @@ def request_body(
     prompt: Prompt, image_urls: Sequence[Sequence[str]], sampling: SamplingParams, *, model: str, max_tokens_name: str
 ) -> dict[str, Any]:
     """All sampling parameters are always sent: what is left out, a server replaces by the model's own defaults."""
-    content: list[dict[str, Any]] = []
     remaining = iter(image_urls)
-    for part in prompt.parts:
-        if isinstance(part, Media):
-            content.extend({"type": "image_url", "image_url": {"url": url}} for url in next(remaining))
-        else:
-            content.append({"type": "text", "text": part})
-    body = {
+    body: dict[str, Any] = {
         "model": model,
-        "messages": [{"role": "user", "content": content}],
+        "messages": [message(turn, remaining) for turn in prompt.turns],
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         max_tokens_name: sampling.max_tokens,
@@ -48,7 +42,26 @@ def request_body(
         "logprobs": sampling.logprobs,
         "stream": False,
     }
-    return body if sampling.seed is None else body | {"seed": sampling.seed}
+    if sampling.seed is not None:
+        body["seed"] = sampling.seed
+    if sampling.top_logprobs:
+        body["top_logprobs"] = sampling.top_logprobs
+    if sampling.stop:
+        body["stop"] = list(sampling.stop)
+    return body | dict(sampling.extra)
+
+
+def message(turn: Turn, image_urls: Iterator[Sequence[str]]) -> dict[str, Any]:
+    """`image_urls`: those of each medium from here on. Only a user's turn is sent in parts, which every endpoint takes there."""
+    if turn.role != "user" and not any(isinstance(part, Media) for part in turn.parts):
+        return {"role": turn.role, "content": "".join(part for part in turn.parts if isinstance(part, str))}
+    content: list[dict[str, Any]] = []
+    for part in turn.parts:
+        if isinstance(part, Media):
+            content.extend({"type": "image_url", "image_url": {"url": url}} for url in next(image_urls))
+        else:
+            content.append({"type": "text", "text": part})
+    return {"role": turn.role, "content": content}
 
 
 def image_urls(frames: PromptFrames, *, image_format: ImageFormat) -> list[list[str]]:
@@ -100,24 +113,44 @@ def read_choice(choice: Any, usage: Usage) -> Completion:
     reason = FINISH_REASONS.get(str(choice.get("finish_reason")))
     if reason is None or not isinstance(content, str | None):
         raise MalformedResponse(f"a choice that did not finish: {excerpt(json.dumps(choice).encode())}")
-    texts, logprobs = read_logprobs(choice)
+    texts, logprobs, top = read_logprobs(choice)
     return Completion(
         text=content or "",
         finish_reason=reason,
         usage=usage,
         token_texts=texts,
         logprobs=logprobs,
+        top_logprobs=top,
         detail="stopped by the content filter" if reason is FinishReason.REFUSED else "",
     )
 
 
-def read_logprobs(choice: dict[str, Any]) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    tokens = (choice.get("logprobs") or {}).get("content") or []
-    if not all(
-        isinstance(token.get("token"), str) and isinstance(token.get("logprob"), int | float) for token in tokens
-    ):
-        raise MalformedResponse(f"log-probabilities without token or number: {str(tokens)[:200]}")
-    return tuple(token["token"] for token in tokens), tuple(float(token["logprob"]) for token in tokens)
+Tops = tuple[tuple[tuple[str, float], ...], ...]
+
+
+def read_logprobs(choice: dict[str, Any]) -> tuple[tuple[str, ...], tuple[float, ...], Tops]:
+    """Texts, log-probabilities and likeliest tokens of the positions; a number that is no log-probability is refused."""
+    tokens = read_tokens((choice.get("logprobs") or {}), "content")
+    texts, logprobs = zip(*map(read_token, tokens), strict=True) if tokens else ((), ())
+    tops = tuple(tuple(map(read_token, read_tokens(token, "top_logprobs"))) for token in tokens)
+    return texts, logprobs, tops if any(tops) else ()
+
+
+def read_tokens(value: Any, name: str) -> list[Any]:
+    tokens = value.get(name) or [] if isinstance(value, dict) else None
+    if not isinstance(tokens, list):
+        raise MalformedResponse(f"log-probabilities that are no list under {name!r}: {str(value)[:200]}")
+    return tokens
+
+
+def read_token(token: Any) -> tuple[str, float]:
+    text, number = (token.get("token"), token.get("logprob")) if isinstance(token, dict) else (None, None)
+    # Written so that NaN fails it too; a whole number of 400 digits is compared exactly and is too small.
+    if not isinstance(text, str) or isinstance(number, bool) or not isinstance(number, int | float):
+        raise MalformedResponse(f"log-probabilities without token or number: {str(token)[:200]}")
+    if not -1e30 <= number <= 1e-4:
+        raise MalformedResponse(f"a log-probability of {str(number)[:40]}; it must be finite and at most 0")
+    return text, min(0.0, float(number))
 
 
 def read_usage(value: dict[str, Any]) -> Usage:

@@ -1,7 +1,7 @@
 """Sample G completions for each prompt of a batch: one prefill per prompt, one shared-prompt decoding loop, finished rows dropped."""
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import torch
@@ -15,12 +15,17 @@ COMPACT_BELOW = 0.8
 
 
 class Decoded(NamedTuple):
-    """`token_ids`, `logprobs` [P * G, max_tokens], meaningful up to `lengths` [P * G]; `stopped` [P * G]: ended by an EOS (included)."""
+    """`token_ids`, `logprobs` [P * G, max_tokens], meaningful up to `lengths` [P * G]; `stopped` [P * G]: ended by an EOS (included).
+
+    `top_ids`, `top_logprobs` [P * G, max_tokens, K]: the likeliest tokens of each position, likeliest first.
+    """
 
     token_ids: Tensor
     logprobs: Tensor
     lengths: Tensor
     stopped: Tensor
+    top_ids: Tensor
+    top_logprobs: Tensor
 
 
 @torch.no_grad()
@@ -35,8 +40,13 @@ def decode(
     eos_token_ids: Collection[int],
     forbidden_token_ids: Collection[int],
     uniforms: Tensor | None,
+    num_top: int = 0,
+    is_wanted: Callable[[int], bool] | None = None,
 ) -> Decoded:
-    """`batch` is that of `encode_prompts`, left-padded, on the module's device; `uniforms` [P * G, max_tokens] drive the sampling."""
+    """`batch` is that of `encode_prompts`, left-padded, on the module's device; `uniforms` [P * G, max_tokens] drive the sampling.
+
+    `is_wanted` is asked before each step about each row that is still being written: one that nobody waits for any more ends there.
+    """
     device = batch["input_ids"].device
     position_ids, next_position = prompt_positions(module, batch)
     prefilled = DynamicCache(config=module.config)
@@ -54,16 +64,26 @@ def decode(
     logprobs = torch.zeros(num_rows, max_tokens, device=device)
     lengths = torch.full((num_rows,), max_tokens, device=device)
     stopped = torch.zeros(num_rows, dtype=torch.bool, device=device)
+    top_ids = torch.zeros(num_rows, max_tokens, num_top, dtype=torch.long, device=device)
+    top_logprobs = torch.zeros(num_rows, max_tokens, num_top, device=device)
     alive = torch.arange(num_rows, device=device)
 
     with decoding_attention(module):
         for step in range(max_tokens):
             uniform = None if uniforms is None else uniforms[alive, step]
-            token, logprob = sample(logits, temperature=temperature, top_p=top_p, forbidden=forbidden, uniform=uniform)
+            token, logprob, likely = sample(
+                logits, temperature=temperature, top_p=top_p, forbidden=forbidden, uniform=uniform, num_top=num_top
+            )
             token_ids[alive, step], logprobs[alive, step] = token, logprob
+            if num_top:
+                top_logprobs[alive, step], top_ids[alive, step] = likely
             ended = torch.isin(token, eos) & ~stopped[alive]
             lengths[alive[ended]] = step + 1
             stopped[alive[ended]] = True
+            if is_wanted is not None:
+                left = torch.tensor([not is_wanted(row) for row in alive.tolist()], device=device) & ~stopped[alive]
+                lengths[alive[left]] = step + 1
+                stopped[alive[left]] = True
 
             living = (~stopped[alive]).nonzero()[:, 0]
             if len(living) == 0 or step + 1 == max_tokens:
@@ -84,13 +104,14 @@ def decode(
                 logits_to_keep=1,
             ).logits[:, -1]
             position = position + 1
-    return Decoded(token_ids, logprobs, lengths, stopped)
+    return Decoded(token_ids, logprobs, lengths, stopped, top_ids, top_logprobs)
 
 
 def sample(
-    logits: Tensor, *, temperature: float, top_p: float, forbidden: Tensor, uniform: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Next tokens [rows] and their fp32 log-probabilities under softmax(logits / temperature), over the whole vocabulary.
+    logits: Tensor, *, temperature: float, top_p: float, forbidden: Tensor, uniform: Tensor | None, num_top: int = 0
+) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+    """Next tokens [rows] and their fp32 log-probabilities under softmax(logits / temperature), over the whole vocabulary; and the
+    log-probabilities and ids [rows, num_top] of the likeliest tokens.
 
     Greedy (`uniform` None) reports temperature 1. Forbidden tokens and `top_p` restrict which token is drawn and not the reported
     log-probability, so that it is the one a trainer computes from the same logits.
@@ -104,7 +125,8 @@ def sample(
         token = allowed.argmax(-1)
     else:
         token = draw(allowed.softmax(-1), top_p=top_p, uniform=uniform)
-    return token, logprobs.gather(-1, token[:, None])[:, 0]
+    values, indices = logprobs.topk(num_top)
+    return token, logprobs.gather(-1, token[:, None])[:, 0], (values, indices)
 
 
 def draw(probabilities: Tensor, *, top_p: float, uniform: Tensor) -> Tensor:

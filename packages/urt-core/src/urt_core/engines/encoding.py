@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from torch import Tensor
 
 from urt_core.engines.image_slots import FAMILIES, ImageSlots, QwenVLSlots
@@ -61,17 +62,30 @@ def encode_prompts(
 
 def chat_text(tokenizer: Any, prompt: Prompt, *, num_frames: Sequence[int], blank: bool = False) -> str:
     """The chat template around `prompt`, one image slot per frame; with `blank` all text of the prompt is left out."""
-    content: list[dict[str, str]] = []
     remaining = iter(num_frames)
-    for part in prompt.parts:
-        if isinstance(part, Media):
-            content.extend({"type": "image"} for _ in range(next(remaining)))
-        else:
-            content.append({"type": "text", "text": "" if blank else part})
-    # Qwen3.5 templates open a thinking block of their own unless told not to; the others ignore the variable.
-    return tokenizer.apply_chat_template(
-        [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True, enable_thinking=False
-    )
+    messages: list[dict[str, Any]] = []
+    for turn in prompt.turns:
+        content: list[dict[str, str]] = []
+        for part in turn.parts:
+            if isinstance(part, Media):
+                content.extend({"type": "image"} for _ in range(next(remaining)))
+            else:
+                content.append({"type": "text", "text": "" if blank else part})
+        messages.append({"role": turn.role, "content": content})
+    try:
+        # Qwen3.5 templates open a thinking block of their own unless told not to; the others ignore the variable.
+        return tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+        )
+    except TemplateError as error:
+        roles = [turn.role for turn in prompt.turns]
+        raise PromptError(f"the judge's chat template refuses the turns {roles}: {error}") from error
+
+
+def num_text_tokens(tokenizer: Any, prompt: Prompt) -> int:
+    """Tokens of the prompt with one for each medium: what a caller's text costs before its pictures are looked at."""
+    text = chat_text(tokenizer, prompt, num_frames=[1] * len(prompt.media))
+    return len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def check_special_tokens(tokenizer: Any, prompt: Prompt, row: Sequence[int], *, num_frames: Sequence[int]) -> None:

@@ -59,6 +59,9 @@ class OpenAIEngine:
     Qwen3.5 judges want `extra_body={"chat_template_kwargs": {"enable_thinking": False}}`.
     """
 
+    honours = frozenset({"top_logprobs", "stop", "response_format", "presence_penalty", "frequency_penalty"})
+    """Sent on; an endpoint that does not know one of them says so."""
+
     def __init__(
         self,
         *,

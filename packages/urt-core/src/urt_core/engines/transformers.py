@@ -1,7 +1,7 @@
 """Judging with a Hugging Face model in this process: Qwen2.5-VL, Qwen3-VL, Qwen3.5 and LLaVA-OneVision, on CPU or GPU, frozen or being
 trained."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from urt_core.engines import Completion, FinishReason, SamplingParams, Usage
 from urt_core.engines.decoding import Decoded, decode, uniform_numbers
-from urt_core.engines.encoding import encode_prompts, special_token_ids
+from urt_core.engines.encoding import encode_prompts, num_text_tokens, special_token_ids
 from urt_core.engines.image_slots import image_slots
 from urt_core.engines.processing import load_processing
 from urt_core.errors import EngineError, MediaError
@@ -30,6 +30,8 @@ class TransformersEngine:
         engine = TransformersEngine.from_pretrained("outputs/tiny/grpo/model", policy=MediaPolicy())
         [[completion]] = engine.generate([prompt], SamplingParams(max_tokens=256))
     """
+
+    honours = frozenset({"top_logprobs"})
 
     def __init__(
         self,
@@ -68,10 +70,20 @@ class TransformersEngine:
         module = module.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         return cls(module, tokenizer, image_processor, policy=policy, batch_size=batch_size, model=str(path))
 
-    def generate(self, prompts: Sequence[Prompt], sampling: SamplingParams) -> list[list[Completion]]:
+    def num_text_tokens(self, prompt: Prompt) -> int:
+        return num_text_tokens(self.tokenizer, prompt)
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        sampling: SamplingParams,
+        *,
+        is_wanted: Callable[[int], bool] | None = None,
+    ) -> list[list[Completion]]:
         """`sampling.num_completions` completions for each prompt, in the order of `prompts`.
 
-        A prompt whose media can't be decoded gets completions that say so; the others are not affected.
+        A prompt whose media can't be decoded gets completions that say so; the others are not affected. `is_wanted` is asked before each
+        token about each prompt, by its position, that is still being answered; where nobody waits any more, the answer ends.
         """
         # Prompts of similar length together: padding costs prefill time.
         order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index].media), len(prompts[index].text)))
@@ -97,13 +109,18 @@ class TransformersEngine:
                         slots=self.slots,
                         frames=frames,
                     )
-                    groups = self._generate_batch(batch, readable, sampling, seed)
+                    groups = self._generate_batch(batch, readable, sampling, seed, is_wanted)
                     for index, group in zip(readable, groups, strict=True):
                         completions[index] = group
         return completions
 
     def _generate_batch(
-        self, batch: dict[str, Tensor], indices: Sequence[int], sampling: SamplingParams, seed: int
+        self,
+        batch: dict[str, Tensor],
+        indices: Sequence[int],
+        sampling: SamplingParams,
+        seed: int,
+        is_wanted: Callable[[int], bool] | None,
     ) -> Iterator[list[Completion]]:
         device = next(self.module.parameters()).device
         uniforms = None
@@ -120,6 +137,8 @@ class TransformersEngine:
             eos_token_ids=self.eos_token_ids,
             forbidden_token_ids=self.forbidden_token_ids,
             uniforms=uniforms,
+            num_top=min(sampling.top_logprobs, len(self.tokenizer)) if sampling.logprobs else 0,
+            is_wanted=(lambda row: is_wanted(indices[row // sampling.num_completions])) if is_wanted else None,
         )
         prompt_tokens = batch["attention_mask"].sum(-1).tolist()
         rows = self._completions(decoded, prompt_tokens, with_logprobs=sampling.logprobs)
@@ -128,6 +147,7 @@ class TransformersEngine:
 
     def _completions(self, decoded: Decoded, prompt_tokens: Sequence[int], *, with_logprobs: bool) -> list[Completion]:
         group_size = len(decoded.token_ids) // len(prompt_tokens)
+        all_top_ids, all_top = decoded.top_ids.tolist(), decoded.top_logprobs.tolist()
         all_ids, all_logprobs = decoded.token_ids.tolist(), decoded.logprobs.tolist()
         lengths, stopped = decoded.lengths.tolist(), decoded.stopped.tolist()
         ids = [row[:length] for row, length in zip(all_ids, lengths, strict=True)]
@@ -139,6 +159,12 @@ class TransformersEngine:
                 token_ids=tuple(ids[row]),
                 logprobs=tuple(all_logprobs[row][: lengths[row]]) if with_logprobs else (),
                 token_texts=tuple(map(self._token_text, ids[row])) if with_logprobs else (),
+                top_logprobs=tuple(
+                    tuple(zip(map(self._token_text, at), numbers, strict=True))
+                    for at, numbers in zip(all_top_ids[row][: lengths[row]], all_top[row], strict=False)
+                )
+                if decoded.top_ids.shape[-1]
+                else (),
                 # A prompt is computed, and counted, once for its group.
                 usage=Usage(
                     prompt_tokens=0 if row % group_size else prompt_tokens[row // group_size],

@@ -25,6 +25,8 @@ class VLLMEngine:
     engine = VLLMEngine.from_pretrained("outputs/tiny/grpo/model", policy=MediaPolicy())
     """
 
+    honours = frozenset({"top_logprobs", "stop", "presence_penalty", "frequency_penalty"})
+
     def __init__(self, llm: Any, tokenizer: Any, *, policy: MediaPolicy, model: str, batch_size: int = 256) -> None:
         self.llm, self.tokenizer, self.policy, self.model = llm, tokenizer, policy, model
         self.batch_size = batch_size
@@ -88,7 +90,9 @@ class VLLMEngine:
                 if isinstance(output, Completion):
                     groups[index] = [output] * sampling.num_completions
                 else:
-                    groups[index] = [self._completion(output, choice) for choice in output.outputs]
+                    groups[index] = [
+                        self._completion(output, choice, num_top=sampling.top_logprobs) for choice in output.outputs
+                    ]
         return groups
 
     def _outputs(self, requests: Sequence[dict[str, Any]], settings: Sequence[Any]) -> list[Any]:
@@ -126,12 +130,24 @@ class VLLMEngine:
             top_p=sampling.top_p,
             max_tokens=sampling.max_tokens,
             seed=request_seed(sampling, index),
-            logprobs=0 if sampling.logprobs else None,
+            logprobs=sampling.top_logprobs if sampling.logprobs else None,
+            stop=list(sampling.stop),
+            **sampling.extra,
             logit_bias=dict.fromkeys(self.bad_words_ids, -100.0),
             skip_special_tokens=True,
         )
 
-    def _completion(self, output: Any, choice: Any) -> Completion:
+    def num_text_tokens(self, prompt: Prompt) -> int:
+        from urt_core.engines.encoding import num_text_tokens
+
+        return num_text_tokens(self.tokenizer, prompt)
+
+    def _likeliest(self, at: Any) -> tuple[tuple[str, float], ...]:
+        """vLLM adds the sampled token to the likeliest ones, wherever it ranks."""
+        ranked = sorted(at.items(), key=lambda item: -item[1].logprob)
+        return tuple((self.tokenizer.decode([token]), entry.logprob) for token, entry in ranked)
+
+    def _completion(self, output: Any, choice: Any, *, num_top: int = 0) -> Completion:
         reason = FINISH_REASONS.get(choice.finish_reason)
         if reason is None:
             raise EngineError(
@@ -140,10 +156,12 @@ class VLLMEngine:
         token_ids = tuple(choice.token_ids)
         logprobs: tuple[float, ...] = ()
         texts: tuple[str, ...] = ()
+        top: tuple[tuple[tuple[str, float], ...], ...] = ()
         if choice.logprobs is not None:
             chosen = [at[token] for at, token in zip(choice.logprobs, token_ids, strict=True)]
             logprobs = tuple(entry.logprob for entry in chosen)
             texts = tuple(self.tokenizer.decode([token]) for token in token_ids)
+            top = tuple(self._likeliest(at)[:num_top] for at in choice.logprobs) if num_top else ()
         first = choice.index == 0
         return Completion(
             text=choice.text,
@@ -151,6 +169,7 @@ class VLLMEngine:
             token_ids=token_ids,
             logprobs=logprobs,
             token_texts=texts,
+            top_logprobs=top,
             usage=Usage(prompt_tokens=len(output.prompt_token_ids) if first else 0, completion_tokens=len(token_ids)),
         )
 
