@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 from urt_core.errors import MediaError
-from urt_core.media import MediaLimits, decode_image
+from urt_core.media import MediaLimits, MediaPolicy, as_media, decode_image, load_frames
+from urt_core.media.sampling import fit_pixels
+from urt_core.records import MediaKind
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 
@@ -176,3 +178,54 @@ def test_the_largest_allowed_images_stay_within_300_mb():
     number, growth_mb = result.stdout.split()
     assert int(number) == 6
     assert float(growth_mb) < 300
+
+
+MAKE_PHOTOS = """
+import io, sys
+from PIL import Image
+photo = Image.radial_gradient("L").resize((6000, 4000))
+for mode, options in [
+    ("RGB", {"format": "JPEG"}), ("RGB", {"format": "JPEG", "progressive": True, "subsampling": 0}), ("CMYK", {"format": "JPEG"}),
+    ("RGB", {"format": "PNG", "compress_level": 1}), ("RGBA", {"format": "PNG", "compress_level": 1}), ("LA", {"format": "PNG", "compress_level": 1}),
+    ("P", {"format": "GIF"}),
+]:
+    buffer = io.BytesIO()
+    photo.convert(mode).save(buffer, **options)
+    sys.stdout.buffer.write(len(buffer.getvalue()).to_bytes(8, "big") + buffer.getvalue())
+"""
+DECODE_PHOTOS = DECODE_LARGEST.replace(
+    'assert decode_image(encoded).mode == "RGB"',
+    """
+    whole = decode_image(encoded)
+    shown = decode_image(encoded, shown_pixels=512 * 512)
+    assert (whole.size, shown.size) == ((6000, 4000), (1500, 1000)), (whole.size, shown.size)
+""",
+)
+
+
+def test_photos_of_24_megapixels_stay_within_300_mb_whole_or_scaled():
+    encoded = subprocess.run([sys.executable, "-c", MAKE_PHOTOS], capture_output=True, check=True).stdout
+    result = subprocess.run([sys.executable, "-c", DECODE_PHOTOS], input=encoded, capture_output=True, check=True)
+    number, growth_mb = result.stdout.split()
+    assert int(number) == 7
+    assert float(growth_mb) < 300
+
+
+@pytest.mark.parametrize("options", [{"format": "JPEG", "quality": 95}, {"format": "PNG", "compress_level": 1}])
+def test_a_large_photo_shown_small_looks_like_its_whole(options):
+    """Scaled while it is decoded, against scaled from the whole: smooth content, so one level of 255 on average at most."""
+    photo = Image.merge("RGB", [Image.radial_gradient("L").resize((4400, 4000)).rotate(90 * k) for k in range(3)])
+    buffer = io.BytesIO()
+    photo.save(buffer, **options)
+    media = as_media(buffer.getvalue(), kind=MediaKind.IMAGE)
+    policy = MediaPolicy(max_pixels=256 * 256)
+    [shown] = load_frames(media, policy)
+    expected = fit_pixels(decode_image(buffer.getvalue()), policy)
+    assert shown.size == expected.size
+    assert np.abs(np.asarray(shown, float) - np.asarray(expected, float)).mean() < 1.0
+
+
+def test_what_a_decoder_would_hold_is_refused_by_its_format():
+    image = Image.new("RGB", (6000, 4000))
+    with pytest.raises(MediaError, match=r"6000x4000 pixels, which WEBP needs 366 MiB"):
+        decode_image(encode(image, "WEBP", lossless=True, method=0))

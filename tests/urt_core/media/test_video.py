@@ -2,31 +2,19 @@
 
 import io
 import random
+import struct
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.urt_core.media.generated import has_codec, video
 from urt_core.errors import MediaError
 from urt_core.media import MediaLimits, MediaPolicy, as_media, load_frames
 from urt_core.records import MediaKind
 
 av = pytest.importorskip("av", reason="PyAV is not installed; it is the extra urt-core[video]")
 POLICY = MediaPolicy(min_pixels=1, num_frames=4)
-
-
-def video(container_format="mp4", codec="mpeg4", num_frames=20, size=(64, 48)):
-    """Frame i is grey of level 10 * i."""
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format=container_format) as container:
-        stream = container.add_stream(codec, rate=10)
-        stream.width, stream.height = size
-        stream.pix_fmt = "yuv420p"
-        for index in range(num_frames):
-            pixels = np.full((size[1], size[0], 3), 10 * index, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)))
-        container.mux(stream.encode())
-    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(("container_format", "codec"), [("mp4", "mpeg4"), ("matroska", "mpeg4"), ("avi", "mpeg4")])
@@ -83,3 +71,83 @@ def test_damaged_files_decode_or_are_media_errors():
         except MediaError:
             continue
         assert 1 <= len(frames) <= 4
+
+
+def levels(data, policy=POLICY, limits=None):
+    """Mean grey of each frame."""
+    return [
+        np.asarray(frame).mean() for frame in load_frames(as_media(data, kind=MediaKind.VIDEO), policy, limits=limits)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("container_format", "codec", "options"),
+    [
+        ("mp4", "libx264", {"g": "12", "bf": "2"}),
+        ("mp4", "libx265", {"x265-params": "keyint=12:log-level=none"}),
+        ("matroska", "libx264", {"g": "12", "bf": "2"}),
+        ("webm", "libvpx-vp9", {"g": "12", "deadline": "realtime", "cpu-used": "8"}),
+        ("avi", "mpeg4", {"g": "12"}),
+        ("mov", "mjpeg", {}),
+    ],
+)
+def test_a_long_video_is_read_by_seeking_and_gives_the_same_frames(container_format, codec, options):
+    """120 frames in a row cost too much here; from the key frames the same ones come out."""
+    if not has_codec(codec):
+        pytest.skip(f"this PyAV has no encoder {codec}")
+    data = video(container_format, codec, num_frames=120, step=2, options=options)
+    # What a frame costs: its pixels, and the handling; each byte allows 1,024 more.
+    tight = MediaLimits(max_decoded_pixels=80 * (64 * 48 + 2**14) - 1024 * len(data))
+    whole = levels(data)
+    assert levels(data, limits=tight) == whole
+    assert whole == pytest.approx([0, 80, 158, 238], abs=6)
+
+
+def test_a_long_video_without_key_frames_is_refused_before_it_is_decoded():
+    data = video("mp4", "mpeg4", num_frames=120, step=2, options={"g": "600"})
+    tight = MediaLimits(max_decoded_pixels=80 * (64 * 48 + 2**14) - 1024 * len(data))
+    with pytest.raises(MediaError, match=r"120 frames of 3,072 pixels.*MediaLimits\.max_decoded_pixels"):
+        levels(data, limits=tight)
+
+
+def test_more_than_four_thousand_frames_are_no_reason_to_refuse():
+    data = video("mp4", "mpeg4", num_frames=4200, size=(16, 16), step=0)
+    assert len(levels(data)) == 4
+
+
+@pytest.mark.parametrize(("degrees", "size"), [(0, (64, 48)), (90, (48, 64)), (180, (64, 48)), (270, (48, 64))])
+def test_a_rotated_video_is_shown_as_a_player_does(degrees, size):
+    """The corner that was red comes to the place where the display matrix turns it, clockwise."""
+    frame = np.zeros((48, 64, 3), np.uint8)
+    frame[:24, :32, 0] = 255
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
+        container.mux(stream.encode())
+    shown = load_frames(as_media(turned(buffer.getvalue(), degrees), kind=MediaKind.VIDEO), POLICY)[0]
+    assert shown.size == size
+    expected = np.rot90(frame, k=-degrees // 90)
+    red = np.asarray(shown)[:, :, 0] > 128
+    assert (red == (expected[:, :, 0] > 128)).mean() > 0.95
+
+
+def turned(mp4, degrees):
+    """The file with another display matrix in its track header: nine 16.16 numbers, of which four turn."""
+    at = mp4.index(b"tkhd") + 4 + 40
+    cos, sin = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
+    matrix = struct.pack(">9i", cos << 16, sin << 16, 0, -sin << 16, cos << 16, 0, 0, 0, 1 << 30)
+    return mp4[:at] + matrix + mp4[at + 36 :]
+
+
+def test_words_of_a_file_that_are_no_utf_8_are_no_damage():
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="avi") as container:
+        container.metadata["title"] = "xxxxxxxx"
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8))))
+        container.mux(stream.encode())
+    assert len(levels(buffer.getvalue().replace(b"xxxxxxxx", b"caf\xe9 \xff\xfe!"))) == 1

@@ -7,7 +7,8 @@ format, its number of bytes and its number of pixels are known to be allowed; wh
 """
 
 from urt_core.media.frames import PromptFrames, load_frames, media_digest, prompt_frames
-from urt_core.media.images import MediaLimits, decode_image
+from urt_core.media.images import decode_image
+from urt_core.media.limits import MediaLimits
 from urt_core.media.sampling import MediaPolicy, frame_indices, preprocessing_id
 from urt_core.media.sources import as_media
 

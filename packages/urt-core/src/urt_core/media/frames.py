@@ -1,12 +1,15 @@
 """`Media` -> the RGB frames that a judge sees."""
 
 import hashlib
+import os
+import stat
 from pathlib import Path
 
 from PIL import Image
 
 from urt_core.errors import MediaError
-from urt_core.media.images import MediaLimits, decode_image
+from urt_core.media.images import decode_image
+from urt_core.media.limits import MediaLimits
 from urt_core.media.sampling import MediaPolicy, fit_pixels, frame_indices
 from urt_core.prompts import Prompt
 from urt_core.records import Media, MediaKind
@@ -20,19 +23,19 @@ def load_frames(media: Media, policy: MediaPolicy, *, limits: MediaLimits | None
     """The RGB frames of `media`, scaled by the policy: one for an image, at most `policy.num_frames` for a video."""
     limits = limits or MediaLimits()
     if media.kind is MediaKind.VIDEO and is_video_file(media):
-        from urt_core.media.video import decode_video
+        from urt_core.media.isolation import decode_apart
 
         data = encoded_bytes(media, 0, limits=limits)
-        frames = decode_video(data, num_frames=policy.num_frames, name=media.files[0], limits=limits)
-        return [fit_pixels(frame, policy) for frame in frames]
+        return decode_apart(data, policy=policy, name=media.files[0], limits=limits)
     if len(media.files) > limits.max_frames:
         raise MediaError(
             f"video of {len(media.files):,} frame files, allowed are {limits.max_frames:,} (MediaLimits.max_frames)"
         )
     images = []
     for index in frame_indices(len(media.files), policy.num_frames):
-        data = encoded_bytes(media, index, limits=limits)
-        images.append(fit_pixels(decode_image(data, name=media.files[index], limits=limits), policy))
+        data, name = encoded_bytes(media, index, limits=limits), media.files[index]
+        image = decode_image(data, name=name, limits=limits, shown_pixels=policy.max_pixels)
+        images.append(fit_pixels(image, policy))
     return images
 
 
@@ -47,17 +50,26 @@ def encoded_bytes(media: Media, index: int, *, limits: MediaLimits) -> bytes:
 
 
 def read_file(name: str, *, limits: MediaLimits) -> bytes:
+    """The bytes of a regular file. A device or a pipe would be read without end, whatever its size says."""
     path = Path(name)
     try:
-        size = path.stat().st_size
-        if size > limits.max_file_bytes:
-            raise MediaError(
-                f"{path.name}: {size:,} bytes, allowed are {limits.max_file_bytes:,} (MediaLimits.max_file_bytes)"
-            )
-        return path.read_bytes()
-    except OSError as error:
+        # Without O_NONBLOCK, opening a pipe waits for somebody who writes into it.
+        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+            about = os.fstat(file.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                raise MediaError(f"{path}: cannot be read (not a regular file); give an existing file, or its bytes")
+            size = about.st_size
+            data = file.read(limits.max_file_bytes + 1) if size <= limits.max_file_bytes else b""
+            if max(size, len(data)) > limits.max_file_bytes:
+                raise MediaError(
+                    f"{path.name}: {size:,} bytes, allowed are {limits.max_file_bytes:,} (MediaLimits.max_file_bytes)"
+                )
+            return data
+    except (OSError, ValueError) as error:
+        if isinstance(error, MediaError):
+            raise
         raise MediaError(
-            f"{path}: cannot be read ({error.strerror or error}); give an existing file, or its bytes (Media.data)"
+            f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); give an existing file, or its bytes (Media.data)"
         ) from error
 
 

@@ -11,7 +11,8 @@ from PIL import Image
 
 from urt_core.errors import MediaError
 from urt_core.media.frames import VIDEO_SUFFIXES, read_file
-from urt_core.media.images import MediaLimits, check_size, upright_rgb
+from urt_core.media.images import upright_rgb
+from urt_core.media.limits import MediaLimits, check_size, decoder_wall
 from urt_core.media.video import sniff_container
 from urt_core.records import Media, MediaKind
 
@@ -98,9 +99,11 @@ def image_file(
         return str(path), None
     if isinstance(value, Image.Image):
         check_size(*value.size, name=name, limits=limits)
-        return f"{name}.png", png_bytes(upright_rgb(value))
+        with decoder_wall(name, kind="image"):  # one that was only opened is decoded here
+            return f"{name}.png", png_bytes(upright_rgb(value))
     if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return f"{name}.png", png_bytes(array_image(value, name=name, limits=limits))
+        with decoder_wall(name, kind="array"):
+            return f"{name}.png", png_bytes(array_image(value, name=name, limits=limits))
     raise MediaError(f"{name} is a {type(value).__name__}; accepted: {ACCEPTED}")
 
 

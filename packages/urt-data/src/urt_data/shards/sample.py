@@ -13,7 +13,7 @@ from typing import Any
 
 from urt_core.errors import RecordError
 from urt_core.media.frames import encoded_bytes
-from urt_core.media.images import MediaLimits
+from urt_core.media.limits import MediaLimits
 from urt_core.records import Media, PreferenceRecord
 from urt_data.errors import ShardError
 from urt_data.shards.tar import ALLOWED_SUFFIXES, MAX_MEMBER_BYTES, RECORD_SUFFIX, Member

@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from urt_core.errors import ConfigError, MediaError
-from urt_core.media import MediaLimits, decode_image
+from urt_core.media import MediaLimits, MediaPolicy, load_frames
 from urt_core.records import Media, MediaKind
 from urt_data.shards.tar import IMAGE_SUFFIXES, MAX_MEMBER_BYTES, VIDEO_SUFFIXES
 from urt_data.sources.archives import Archives
 from urt_data.sources.rows import FieldError
 
+DECODE_POLICY = MediaPolicy(min_pixels=1, num_frames=8)
+"""Frames that are looked at where media are decoded to see whether they can be."""
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -111,12 +113,7 @@ class InputFolder:
         suffix = sniffed(data)
         if suffix not in IMAGE_SUFFIXES:
             raise FieldError(name, f"is no image of a known format ({len(data):,} bytes that begin with {data[:8]!r})")
-        if self._decode:
-            try:
-                decode_image(data, name=name, limits=MediaLimits(max_file_bytes=MAX_MEMBER_BYTES))
-            except MediaError as error:
-                raise FieldError(name, str(error)) from error
-        return Content(kind=MediaKind.IMAGE, suffixes=(suffix,), data=(data,))
+        return self._readable(Content(kind=MediaKind.IMAGE, suffixes=(suffix,), data=(data,)), name)
 
     def video(self, value: Any, name: str, *, under: Sequence[str] = ("",)) -> Content:
         """The video that field `name` gives as a file, as bytes, as a folder of frames or as a list of frames."""
@@ -128,7 +125,19 @@ class InputFolder:
         suffix = sniffed(data)
         if suffix not in VIDEO_SUFFIXES and suffix != "gif":
             raise FieldError(name, f"is no video of a known format ({len(data):,} bytes that begin with {data[:12]!r})")
-        return Content(kind=MediaKind.VIDEO, suffixes=(suffix,), data=(data,))
+        return self._readable(Content(kind=MediaKind.VIDEO, suffixes=(suffix,), data=(data,)), name)
+
+    def _readable(self, content: Content, name: str) -> Content:
+        """`content`, if whoever reads the shards will read it: the limits are those of the one decoder."""
+        allowed = MediaLimits().max_file_bytes
+        if len(content.data[0]) > allowed:
+            raise FieldError(name, f"has {len(content.data[0]):,} bytes; allowed are {allowed:,}")
+        if self._decode:
+            try:
+                load_frames(content.as_media(name), DECODE_POLICY)
+            except MediaError as error:
+                raise FieldError(name, str(error)) from error
+        return content
 
     def _frames(self, frames: Sequence[Any], name: str, under: Sequence[str]) -> Content:
         limit = MediaLimits().max_frames
