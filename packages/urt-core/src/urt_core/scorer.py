@@ -8,11 +8,11 @@ from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
-from urt_core.asking import Asker, Question
 from urt_core.calibration import Calibration
 from urt_core.comparison import Comparison, Order, ProbabilityMethod, compare_votes, failed_comparison, read_vote
 from urt_core.engines import AsyncEngine, Completion, Engine, FinishReason, SamplingParams
 from urt_core.errors import ConfigError, MediaError
+from urt_core.judging.asking import Asker, Question
 from urt_core.media import MediaPolicy, as_media, preprocessing_id
 from urt_core.media.sources import Download
 from urt_core.points import PointRequest, PointScore, score_votes

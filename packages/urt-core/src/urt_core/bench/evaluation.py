@@ -7,7 +7,7 @@ candidates exchanged, the rows say how often the same candidate wins in both ord
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -20,7 +20,8 @@ from urt_core.bench.rates import EvaluationRow, rows_per_cause, rows_per_task
 from urt_core.comparison import Order
 from urt_core.engines import Engine
 from urt_core.errors import DataError
-from urt_core.judging.pairs import JudgedPair, judge_pairs, read_judged_pairs, write_judged_pairs
+from urt_core.judging.judge import Asked, judge
+from urt_core.judging.pairs import JudgedPair, read_judged_pairs, write_judged_pairs
 from urt_core.progress import progress_bar
 
 DIRECT_MAX_TOKENS = 24
@@ -108,29 +109,22 @@ def evaluate(
     if not len(records):
         raise DataError("nothing to evaluate: the list of records is empty. Check the data folder and the chosen tasks")
     sampling = sampling or SamplingParams()
-    limits = {dialect: direct_max_tokens if dialect is Dialect.DIRECT else sampling.max_tokens for dialect in dialects}
-    passes = [
-        (dialect, order) for dialect in dialects for order in (list(Order) if orders == "both" else [Order.GIVEN])
-    ]
+    place: dict[str, int] = {}
     judged: list[JudgedPair] = []
     with progress_bar(console) as progress:
-        bar = progress.add_task("judging", total=len(records) * len(passes), note="")
-        for dialect, order in passes:
-            pairs = judge_pairs(
-                engine,
-                records,
-                dialect=dialect,
-                order=order,
-                sampling=replace(sampling, max_tokens=limits[dialect]),
-                batch_size=batch_size,
-            )
+        bar = progress.add_task("judging", total=len(records) * len(dialects) * (2 if orders == "both" else 1), note="")
+        for dialect in dialects:
+            limit = direct_max_tokens if dialect is Dialect.DIRECT else sampling.max_tokens
+            asked = Asked(dialect=dialect, orders=orders, sampling=replace(sampling, max_tokens=limit))
             readable = right = 0
-            for number, pair in enumerate(pairs, start=1):
-                judged.append(pair)
+            found: list[JudgedPair] = []
+            for pair in judge(labelled(records, place), engine=engine, asked=asked, block=batch_size):
+                found.append(pair)
                 readable += pair.failure is None
                 right += bool(pair.correct)
-                note = f"readable {readable / number:.0%} right {right / number:.0%}"
-                progress.update(bar, description=f"{dialect}, {order}", advance=1, note=note)
+                note = f"readable {readable / len(found):.0%} right {right / len(found):.0%}"
+                progress.update(bar, description=str(dialect), advance=1, note=note)
+            judged += sorted(found, key=lambda pair: (pair.order is Order.SWAPPED, place[pair.key]))
     return EvaluationResult(
         model=engine.model,
         data=data or {},
@@ -139,6 +133,19 @@ def evaluate(
         cause_rows=rows_per_cause(judged),
         judged=tuple(judged),
     )
+
+
+def labelled(records: Sequence[PreferenceRecord], place: dict[str, int]) -> Iterator[PreferenceRecord]:
+    """The records one by one; `place` says afterwards where each stands."""
+    for number in range(len(records)):
+        record = records[number]
+        place[record.key] = number
+        if record.preference is None:
+            raise DataError(
+                f"record {record.key!r} has no preference, so a verdict on it is neither right nor wrong; "
+                "allowed: records with preference first, second or tie. Leave the unlabelled records out"
+            )
+        yield record
 
 
 def settings_of(

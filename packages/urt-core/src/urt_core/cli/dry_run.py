@@ -4,12 +4,12 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from urt_core.asking import Question
 from urt_core.cli.inputs import Requests
 from urt_core.cli.judge import build_scorer, how_to_ask
 from urt_core.cli.requests import need_fields, one_request, row_fields
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.errors import DataError, MediaError
+from urt_core.judging.asking import Question
 from urt_core.media import MediaPolicy, load_frames, preprocessing_id
 from urt_core.prompts import PointContract, Prompt
 from urt_core.records import Media

@@ -22,6 +22,8 @@ class Question(Generic[R]):
     prompts: tuple[Prompt, ...]
     read: Callable[[Sequence[Sequence[Completion]]], R]
     """Gets one list of completions per prompt."""
+    sampling: SamplingParams | None = None
+    """Where it is not that of all questions: a seed of its own."""
 
 
 class Asker:
@@ -52,7 +54,7 @@ class Asker:
             if not isinstance(question, Question):
                 return question
             assert isinstance(self.engine, AsyncEngine)
-            return question.read(await self.engine.agenerate(question.prompts, sampling))
+            return question.read(await self.engine.agenerate(question.prompts, question.sampling or sampling))
 
         # Twice what the engine keeps in flight, so that one slow question at the head does not idle it.
         window = 2 * getattr(self.engine, "concurrency", 1)
@@ -67,17 +69,23 @@ class Asker:
     def _ask_in_batches(
         self, engine: Engine, questions: Iterable[Question[R] | R], sampling: SamplingParams
     ) -> Iterator[R]:
-        """Fill the engine's batch with whole questions, in order."""
+        """Fill the engine's batch with whole questions that are sampled alike, in order."""
         room = max(1, getattr(engine, "batch_size", 1) // sampling.num_completions)
         batch: list[Question[R] | R] = []
-        num_prompts = 0
+        num_prompts, alike = 0, sampling
         for question in questions:
+            if isinstance(question, Question):
+                own = question.sampling or sampling
+                if own != alike and num_prompts:
+                    yield from answer_batch(engine, batch, alike)
+                    batch, num_prompts = [], 0
+                alike = own
+                num_prompts += len(question.prompts)
             batch.append(question)
-            num_prompts += len(question.prompts) if isinstance(question, Question) else 0
             if num_prompts >= room:
-                yield from answer_batch(engine, batch, sampling)
+                yield from answer_batch(engine, batch, alike)
                 batch, num_prompts = [], 0
-        yield from answer_batch(engine, batch, sampling)
+        yield from answer_batch(engine, batch, alike)
 
 
 def answer_batch(engine: Engine, batch: Sequence[Question[R] | R], sampling: SamplingParams) -> Iterator[R]:

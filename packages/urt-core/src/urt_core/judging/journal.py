@@ -1,0 +1,217 @@
+"""Judgements on disk as soon as they are made: one growing file per process, and one sorted file when all are there.
+
+A line answers one question: the judge, everything its prompt shows, and how it was sampled. A run that goes on reads the files of
+all processes, however many there were, and asks only what has no answer.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from urt_core.atomic import publish, temporary_path, write_whole
+from urt_core.engines import Status
+from urt_core.errors import DataError
+from urt_core.judging.pairs import JudgedPair
+
+try:
+    import fcntl
+except ImportError:  # where files can't be locked, nothing keeps two processes from one file
+    fcntl = None
+
+PATIENCE_S = 300.0
+ABOUT, LINES, TIMINGS = "about.json", "judgements.jsonl", "timings.jsonl"
+ANSWERED = frozenset({Status.OK, Status.PARSE_ERROR, Status.TRUNCATED, Status.REFUSED, Status.BAD_MEDIA})
+"""How an answer can end. Everything else is a request that failed: a run that goes on asks it again."""
+
+
+class Journal:
+    """The judgements of one run, in a folder.
+
+    with Journal("outputs/bench/run", about={"model": "...", "data": "..."}) as journal:
+        for pair in judge(records, engine=engine, asked=asked, journal=journal): ...
+    journal.finish()
+    """
+
+    def __init__(self, folder: str | Path, *, about: Mapping[str, Any], rank: int = 0) -> None:
+        self.folder = Path(folder)
+        self.rank = rank
+        self.about: dict[str, Any] = json.loads(json.dumps(about, default=str))
+        self.own = self.folder / "parts" / f"rank-{rank:04d}.jsonl"
+        self.answered: set[str] = set()
+        """Questions that have an answer, by any process, when this one began."""
+
+    def __enter__(self) -> Self:
+        self._check_about()
+        self.own.parent.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            # Unbuffered: what is appended in one piece reaches the file in one piece.
+            self._file = stack.enter_context(self.own.open("ab", buffering=0))
+            self._lock()
+            mend(self.own)
+            mend(timings_of(self.own))
+            self._seconds = stack.enter_context(timings_of(self.own).open("ab", buffering=0))
+            self.answered = {line["question"] for _, line in self.lines() if Status(line["status"]) in ANSWERED}
+            self._open_files = stack.pop_all()
+        return self
+
+    def append(self, pairs: Iterable[JudgedPair], *, seconds: float) -> None:
+        """Write what was judged together, in one piece; `seconds` is the time of each, beside the lines: lines are a function of what
+        was asked, times are not."""
+        pairs = list(pairs)
+        times = [json.dumps({**pair.place, "question": pair.question, "seconds": round(seconds, 4)}) for pair in pairs]
+        try:
+            self._seconds.write("".join(f"{line}\n" for line in times).encode())
+            self._file.write("".join(f"{pair.to_line()}\n" for pair in pairs).encode())
+        except OSError as error:
+            raise DataError(
+                f"{self.own} can't be written ({error.strerror or error}); stopped before anything else is asked: make room, then run "
+                "the same command again"
+            ) from error
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        os.fsync(self._file.fileno())
+        self._open_files.close()
+
+    def lines(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Every whole line of every process."""
+        for path in self.parts:
+            for _, line in placed(path):
+                yield path, line
+
+    @property
+    def parts(self) -> list[Path]:
+        return sorted(self.own.parent.glob("rank-????.jsonl"))
+
+    def num_judged(self) -> int:
+        """Questions with a line, answered or failed, by now."""
+        return len({line["question"] for _, line in self.lines()})
+
+    def judged(self) -> list[JudgedPair]:
+        """One judgement for each question, sorted as in the finished file."""
+        return [JudgedPair.from_json(line) for line in self._newest()]
+
+    def finish(self) -> Path:
+        """Write `judgements.jsonl`: one line for each question, sorted, whole or not at all. Call it once, when all processes are done."""
+        path = self.folder / LINES
+        temporary = temporary_path(path)
+        with temporary.open("wb") as file:
+            for line in self._newest():
+                file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        publish(temporary, path)
+        times = [line for part in self.parts for _, line in placed(timings_of(part))]
+        newest = {time["question"]: time for time in times}
+        write_whole(
+            self.folder / TIMINGS, "".join(f"{json.dumps(time)}\n" for time in sorted(newest.values(), key=sort_key))
+        )
+        return path
+
+    def _newest(self) -> Iterator[dict[str, Any]]:
+        """Texts are read back from their places: only keys and places are held."""
+        places: dict[str, tuple[tuple, bool, Path, int]] = {}
+        for path in self.parts:
+            for offset, line in placed(path):
+                is_answer = Status(line["status"]) in ANSWERED
+                known = places.get(line["question"])
+                if known is None or is_answer or not known[1]:
+                    places[line["question"]] = (sort_key(line), is_answer, path, offset)
+        files = {path: path.open("rb") for path in self.parts}
+        try:
+            for _, _, path, offset in sorted(places.values(), key=lambda place: place[0]):
+                files[path].seek(offset)
+                yield json.loads(files[path].readline())
+        finally:
+            for file in files.values():
+                file.close()
+
+    def _check_about(self) -> None:
+        path = self.folder / ABOUT
+        if self.rank:
+            self._wait_for(path)
+        elif not path.exists():
+            if (self.folder / LINES).exists() or list(self.own.parent.glob("*.jsonl")):
+                raise DataError(
+                    f"{self.folder} holds judgements without {ABOUT}, which says whose they are; name another folder"
+                )
+            write_whole(path, json.dumps(self.about, indent=2, ensure_ascii=False) + "\n")
+            return
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DataError(f"{path} is not JSON ({error}); name another folder to start anew") from error
+        if changed := [name for name in sorted({*before, *self.about}) if before.get(name) != self.about.get(name)]:
+            shown = "; ".join(f"{name} was {before.get(name)!r}, is {self.about.get(name)!r}" for name in changed)
+            raise DataError(
+                f"{path} is of another judge, other data or other settings ({shown}); name another folder to start anew"
+            )
+
+    def _wait_for(self, path: Path) -> None:
+        """The first process writes it."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not path.exists():
+            if time.monotonic() > deadline:
+                raise DataError(
+                    f"{path} was not written within {PATIENCE_S:.0f} s by the first process; see why it did not start"
+                )
+            time.sleep(0.05)
+
+    def _lock(self) -> None:
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise DataError(
+                f"{self.own} is being written by another process; wait for it, or name another folder"
+            ) from None
+
+
+def placed(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(offset, object) of each whole line; what a process that was killed left of a line is not read."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        offset = 0
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                value = json.loads(line)
+                value["question"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise DataError(
+                    f"{path}, line {number}: is no judgement ({error}); remove the line, and the same command asks it again"
+                ) from error
+            yield offset, value
+            offset += len(line)
+
+
+def mend(path: Path) -> None:
+    """Cut a half line off the end of a file that this process goes on with."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        end = whole = file.seek(0, os.SEEK_END)
+        tail = b""
+        while whole and b"\n" not in tail:
+            whole = max(0, whole - 65536)
+            file.seek(whole)
+            tail = file.read(end - whole)
+        file.truncate(whole + tail.rfind(b"\n") + 1)
+
+
+def timings_of(part: Path) -> Path:
+    return part.with_suffix(".seconds")
+
+
+def sort_key(line: Mapping[str, Any]) -> tuple:
+    return (line["key"], line["dialect"], line["order"], line["vote_index"])

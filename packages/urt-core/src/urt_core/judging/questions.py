@@ -1,0 +1,44 @@
+"""What determines an answer, as a hash: the judge, everything its prompt shows, and how it is sampled."""
+
+import hashlib
+import json
+
+from urt_core.comparison import Order
+from urt_core.engines import SamplingParams
+from urt_core.errors import MediaError
+from urt_core.media import media_digest
+from urt_core.prompts import Prompt
+from urt_core.records import Media
+
+
+def prompt_digest(prompt: Prompt) -> str:
+    """SHA-256 over text and media bytes in their order; a medium that can't be read counts with its name.
+
+    >>> prompt_digest(Prompt(parts=("Which is better?",)))[:8]
+    '1b4c5f1f'
+    """
+    shown = [part if isinstance(part, str) else {"media": _digest(part)} for part in prompt.parts]
+    return hashlib.sha256(json.dumps(shown, ensure_ascii=True).encode()).hexdigest()
+
+
+def question_id(
+    model: str,
+    preprocessing: str,
+    prompt_sha256: str,
+    sampling: SamplingParams,
+    *,
+    order: Order,
+    vote_index: int,
+    key: str,
+) -> str:
+    """Two questions share an id only if everything that can change the answer is equal, and the pair they are about."""
+    asked = {name: getattr(sampling, name) for name in SamplingParams.__dataclass_fields__}
+    identity = [model, preprocessing, prompt_sha256, asked, str(order), vote_index, key]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(medium: Media) -> str:
+    try:
+        return media_digest(medium)
+    except MediaError:
+        return f"unreadable {medium.files}"
