@@ -96,7 +96,6 @@ def test_what_several_packages_need_has_one_floor_which_the_tested_set_meets() -
 COMPUTED = {
     "urt-core/src/urt_core/__init__.py": "its own modules, when a name is first used",
     "urt-core/src/urt_core/doors.py": "what a user names by its import path",
-    "urt-core/src/urt_core/engines/openai.py": "the HTTP library that openai itself is built on",
     "urt-train/src/urt_train/runtime/machine.py": "third-party classes from an allow-list",
 }
 """Files that import a module whose name they compute, and which."""

@@ -284,7 +284,7 @@ def test_the_key_of_the_environment_goes_to_the_servers(policy, config, fakes, t
 
 def test_no_server_at_an_address_is_a_line_with_the_address(policy, config, tmp_path):
     config.vllm_servers = ["http://127.0.0.1:9"]
-    with pytest.raises(EngineError, match=r"http://127\.0\.0\.1:9/health: no connection \(ConnectError"):
+    with pytest.raises(EngineError, match=r"http://127\.0\.0\.1:9/health: no connection, ConnectionRefusedError"):
         ServedVLLM.open(policy, config, folder=tmp_path)
 
 

@@ -6,13 +6,16 @@ import asyncio
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from urt_core import Completion, Prompt, SamplingParams
 from urt_core.engines import FinishReason, Usage
-from urt_core.engines.chat import FINISH_REASONS, image_urls, request_body
+from urt_core.engines.chat import frame_parts, request_body
 from urt_core.engines.encoding import IMAGE_TOKEN, chat_text, check_special_tokens, expand_image_tokens
+from urt_core.engines.endpoint.answers import FINISH_REASONS
+from urt_core.engines.endpoint.profile import Profile
 from urt_core.engines.vllm import request_seed
 from urt_core.errors import EngineError
 from urt_core.media import PromptFrames, prompt_frames
@@ -45,7 +48,7 @@ class ServedVLLM:
         """Groups that one server samples at a time, over all ranks."""
         self.model = "vLLM at " + ", ".join(map(str, pool.servers))
         forbidden = policy.engine().forbidden_token_ids
-        self.settings: dict[str, Any] = {
+        settings = {
             "return_token_ids": True,
             "logit_bias": {str(token): -100 for token in sorted(forbidden)},
             # As `chat_text` renders it.
@@ -55,6 +58,7 @@ class ServedVLLM:
             "min_p": 0.0,
             "repetition_penalty": 1.0,
         }
+        self.profile = Profile(name="rollouts", max_tokens_name="max_completion_tokens", extra_body=settings)
 
     @classmethod
     def open(cls, policy: Policy, config: GRPOConfig, *, folder: Path, dtype: str = "float32") -> ServedVLLM:
@@ -106,11 +110,9 @@ class ServedVLLM:
         self, server: VLLMServer, prompt: Prompt, sampling: SamplingParams, *, index: int = 0
     ) -> list[Completion]:
         frames = await asyncio.to_thread(prompt_frames, prompt, policy=self.media_policy)
-        urls = await asyncio.to_thread(image_urls, frames, image_format="png")
-        body = request_body(prompt, urls, sampling, model=server.model, max_tokens_name="max_completion_tokens")
-        body |= self.settings
-        if sampling.seed is not None:
-            body["seed"] = request_seed(sampling, index)
+        pictures = await asyncio.to_thread(lambda: [frame_parts(images, image_format="png") for images in frames])
+        asked = sampling if sampling.seed is None else replace(sampling, seed=request_seed(sampling, index))
+        body = request_body(prompt, pictures, asked, model=server.model, profile=self.profile)
         answer = await server.call("POST", "/v1/chat/completions", body=body)
         check_prompt(answer, self._prompt_ids(prompt, frames), where=f"{server}: prompt {prompt.key!r}")
         choices = read_choices(answer, num_completions=sampling.num_completions, where=str(server))

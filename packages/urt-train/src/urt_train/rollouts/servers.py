@@ -8,9 +8,10 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
-from urt_core.engines.chat import excerpt
-from urt_core.engines.openai import HTTP
+from urt_core.engines.endpoint.answers import excerpt
+from urt_core.engines.endpoint.transport import HTTPConnections, NoConnection, checked_key
 from urt_core.engines.retrying import is_retried
 from urt_core.errors import EngineError
 from urt_core.streaming import BACKGROUND
@@ -19,6 +20,8 @@ from urt_train.errors import ServerError
 T = TypeVar("T")
 LOG = logging.getLogger(__name__)
 HEALTH_TIMEOUT_S = 10.0
+# A group of 64 completions of 32,768 tokens with ids and log-probs is about so much.
+MAX_ANSWER_BYTES = 512 << 20
 REMEDY = 'docs/training.md, "vLLM servers", has the command that starts one'
 
 
@@ -31,17 +34,9 @@ class VLLMServer:
 
     def __init__(self, address: str, *, api_key: str = "", timeout_s: float = 600.0) -> None:
         self.address, self.timeout_s = address, timeout_s
-        self._api_key = api_key
         self.model = ""
-        self._client = HTTP.AsyncClient(
-            base_url=address,
-            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
-            timeout=None,
-            # A connection kept from before a server was restarted would fail, and the server count as lost.
-            limits=HTTP.Limits(max_connections=None, max_keepalive_connections=0),
-            follow_redirects=False,
-            trust_env=False,
-        )
+        key = checked_key(api_key, name="the environment variable VLLM_API_KEY")
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
     def __repr__(self) -> str:
         return self.address
@@ -55,24 +50,32 @@ class VLLMServer:
         params: dict[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> dict[str, Any]:
-        """The JSON object of an answer with status 200 (empty where it has no body); everything else is a `ServerError`."""
+        """The JSON object of an answer with status 200 (empty where it has no body); everything else is a `ServerError`.
+
+        `body` is JSON, as an object or written already.
+        """
         where, timeout_s = f"{self.address}{path}", timeout_s or self.timeout_s
+        sent = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        url = f"{where}?{urlencode(params)}" if params else where
+        # A connection kept from before a server was restarted would fail, and the server count as lost.
+        connections = HTTPConnections(url, headers=self._headers, size=1, max_bytes=MAX_ANSWER_BYTES)
         try:
             async with asyncio.timeout(timeout_s):
-                response = await self._client.request(method, path, json=body, params=params)
+                status, _, text = await connections.request(method, sent)
         except TimeoutError as error:
             raise ServerError(f"{where}: no answer within {timeout_s:g} s", is_lost=True) from error
-        except HTTP.TransportError as error:
-            raise ServerError(f"{where}: no connection ({type(error).__name__}: {error})", is_lost=True) from error
-        text = self._redacted(response.content)
-        if response.status_code != 200:
+        except NoConnection as error:
+            raise ServerError(f"{where}: {error}", is_lost=True) from error
+        finally:
+            await connections.close()
+        if status != 200:
             raise ServerError(
-                f"{where}: HTTP {response.status_code}: {excerpt(text)}{_hint(response.status_code, path)}",
-                is_final=not is_retried(response.status_code, text.decode("utf-8", "replace")),
+                f"{where}: HTTP {status}: {excerpt(text)}{_hint(status, path)}",
+                is_final=not is_retried(status, text[:2000].decode("utf-8", "replace")),
             )
         try:
             value = json.loads(text or b"{}")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ServerError(f"{where}: not JSON ({error}): {excerpt(text)}") from error
         if not isinstance(value, dict):
             raise ServerError(f"{where}: JSON, but no object: {excerpt(text)}")
@@ -125,10 +128,6 @@ class VLLMServer:
         if (await self.call("POST", "/reset_prefix_cache")).get("success") is not True:
             raise ServerError(f"{self.address}/reset_prefix_cache: blocks of older weights are still held")
         await self.call("POST", "/resume")
-
-    def _redacted(self, content: bytes) -> bytes:
-        """Some gateways repeat the key in their error."""
-        return content.replace(self._api_key.encode(), b"***") if self._api_key else content
 
 
 class ServerPool:
