@@ -8,16 +8,25 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
+from urt_core.atomic import append, whole_lines, write_whole
 from urt_core.errors import ConfigError
 from urt_train.config import TrainConfig
+from urt_train.runtime.checkpoint import newest_checkpoint, read_json, read_seal
+from urt_train.runtime.identity import Identity, changes, digest, refuse
 from urt_train.runtime.ranks import started_first
+
+IDENTITY = "identity.json"
+SEGMENTS = "segments.jsonl"
+"""A line for each time that the run went on with other settings: {"from_step": 13, "changes": {"grpo.max_steps": [12, 20]}}"""
+FINISHED = "finished.json"
 
 FREE_TO_CHANGE = (
     # When to save, how long to wait, whom to ask: nothing else is computed.
@@ -74,6 +83,67 @@ def open_run(config: TrainConfig, *, inputs: Mapping[str, str]) -> Path:
     _write(folder / "environment.json", json.dumps(environment(), indent=1) + "\n")
     _write(folder / "inputs.json", json.dumps(dict(inputs), indent=1) + "\n")
     return folder
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """A run's folder, opened: Run(folder=Path("outputs/tiny/grpo"), segment=1, is_finished=False)"""
+
+    folder: Path
+    segment: int
+    """1, and one more for each time that it went on with other settings."""
+    is_finished: bool
+    """Whether the judge of today's identity is there."""
+
+
+def open_folder(
+    folder: Path,
+    *,
+    identity: Identity,
+    config: str,
+    is_anew: bool,
+    accepted: Sequence[str] = (),
+) -> Run:
+    """The folder with `config.yaml` (the text of `config`), `environment.json` and `identity.json` of today.
+
+    ConfigError where it holds a run of another identity, unless the settings that differ are `accepted`: then it goes on as a new
+    segment, which `segments.jsonl` has with its first step and what changed. `is_anew` clears what another run left.
+    """
+    path = folder / IDENTITY
+    if is_anew:
+        _clear(folder)
+    elif not path.exists() and (folder / "config.yaml").exists():
+        raise ConfigError(
+            f"{folder} holds a run without {IDENTITY}, of an older version: choose another output_root, or start anew and lose that run"
+            " with ckpt_path=null"
+        )
+    found = changes(read_json(path), identity) if path.exists() else {}
+    refuse(folder, found, accepted=accepted)
+    if found:
+        newest = newest_checkpoint(folder / "checkpoints")
+        step = 0 if newest is None else read_seal(newest).step
+        append(folder / SEGMENTS, json.dumps({"from_step": step + 1, "changes": found}) + "\n")
+    write_whole(folder / "config.yaml", config)
+    write_whole(folder / "environment.json", json.dumps(environment(), indent=1) + "\n")
+    write_whole(path, json.dumps(identity, indent=1) + "\n")
+    finished = folder / FINISHED
+    return Run(
+        folder=folder,
+        segment=1 + len(whole_lines(folder / SEGMENTS)),
+        is_finished=finished.exists() and read_json(finished).get("identity") == digest(identity),
+    )
+
+
+def finish(folder: Path, *, identity: Identity) -> None:
+    """Write down that the judge of this identity is there."""
+    write_whole(folder / FINISHED, json.dumps({"identity": digest(identity)}) + "\n")
+
+
+def _clear(folder: Path) -> None:
+    for leftover in ("checkpoints", "model", "tensorboard"):
+        shutil.rmtree(folder / leftover, ignore_errors=True)
+    for name in ("metrics.csv", "rollouts.jsonl", "config.yaml", IDENTITY, SEGMENTS, FINISHED):
+        (folder / name).unlink(missing_ok=True)
 
 
 def environment() -> dict[str, str]:
