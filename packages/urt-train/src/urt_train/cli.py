@@ -26,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from urt_core.errors import ConfigError, UrtError
 from urt_train.config import TrainConfig
 from urt_train.config.fields import describe
-from urt_train.runtime.launch import num_processes
+from urt_train.runtime.launch import num_processes, settle_threads
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
 """The YAML groups; they travel with the package."""
@@ -57,6 +57,7 @@ def program(*, is_single: bool = False) -> Callable[[Run], Callable[..., None]]:
             if config is not None:
                 run(config)
                 return
+            settle_threads()
             if "--fields" in sys.argv:
                 print(describe(*sys.argv[sys.argv.index("--fields") + 1 :][:1]))
                 return
