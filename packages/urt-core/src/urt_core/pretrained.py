@@ -1,6 +1,7 @@
 """Folder, hub id or name at an endpoint -> engine of a judge, and how it is asked."""
 
 from collections.abc import Mapping
+from inspect import signature
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -46,6 +47,11 @@ def load_engine(
     if base_url:
         from urt_core.engines.openai import OpenAIEngine
 
+        allowed = signature(OpenAIEngine).parameters.keys() - {"base_url", "model", "policy"}
+        if unknown := sorted(options.keys() - allowed):
+            raise ConfigError(
+                f"options of an endpoint hold {', '.join(unknown)}; allowed: {', '.join(sorted(allowed))}"
+            )
         return OpenAIEngine(base_url=base_url, model=str(path_or_id), policy=policy, **options)
     if kind == "transformers":
         from urt_core.engines.transformers import TransformersEngine

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from urt_core.cli.arguments import build_parser
 from urt_core.errors import UrtError
+from urt_core.redaction import redacted
 
 ERROR, TOO_MANY_FAILURES, INTERRUPTED = 1, 3, 130
 
@@ -17,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.run(options)
     except UrtError as error:
-        print(f"urt: {error}", file=sys.stderr)
+        print(f"urt: {redacted(str(error))}", file=sys.stderr)
         return ERROR
     except KeyboardInterrupt:
         print("urt: interrupted; the same command continues where it stopped", file=sys.stderr)

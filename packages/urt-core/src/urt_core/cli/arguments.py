@@ -2,6 +2,8 @@
 
 import argparse
 import ast
+import json
+import os
 from typing import Any
 
 from urt_core.cli.bench_arguments import add_bench
@@ -106,13 +108,6 @@ def add_pairwise(command: argparse.ArgumentParser) -> None:
 def add_judge(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("the judge")
     group.add_argument("--model", required=True, help="a folder or hub id; with --base-url its name there")
-    group.add_argument("--base-url", help="an OpenAI-compatible endpoint, such as http://localhost:8000/v1")
-    group.add_argument(
-        "--api-key-env",
-        default="OPENAI_API_KEY",
-        metavar="NAME",
-        help="the variable with the key (default %(default)s)",
-    )
     group.add_argument("--engine", choices=("transformers", "vllm"), default="transformers", help="without --base-url")
     group.add_argument(
         "--engine-option",
@@ -121,12 +116,14 @@ def add_judge(command: argparse.ArgumentParser) -> None:
         type=named_value,
         metavar="NAME=VALUE",
         help="of vllm.LLM, as often as needed, such as max_model_len=8192, tensor_parallel_size=2, "
-        "gpu_memory_utilization=0.5, dtype=bfloat16; of transformers, dtype alone",
+        "gpu_memory_utilization=0.5, dtype=bfloat16; of transformers, dtype alone; of an endpoint, what changes its profile: "
+        "accepted_models=NAME, max_tokens_name=max_completion_tokens, leave_out=temperature,top_p, "
+        "extra_body='{\"top_k\": 1}'",
     )
+    add_endpoint(group)
     group.add_argument("--device", help="for transformers (default: cuda where there is one)")
     group.add_argument("--batch-size", type=int, default=64, help="completions computed together")
     group.add_argument("--concurrency", type=int, default=16, help="requests in flight at an endpoint")
-    group.add_argument("--timeout", type=float, default=180.0, metavar="S", help="per attempt at an endpoint")
     group.add_argument("--templates", metavar="FOLDER", help="prompt wording of your own")
     group.add_argument("--min-pixels", type=int, help="of each image or frame (default: as in judge.json)")
     group.add_argument("--max-pixels", type=int, help="of each image or frame (default: as in judge.json)")
@@ -147,18 +144,45 @@ def add_judge(command: argparse.ArgumentParser) -> None:
     group.add_argument("--completion-price", type=float, default=0.0, help="per million tokens")
 
 
+def add_endpoint(group: Any) -> None:
+    """How an endpoint is reached and asked; `urt doctor` finds out."""
+    group.add_argument("--base-url", help="an OpenAI-compatible endpoint, such as http://localhost:8000/v1")
+    group.add_argument(
+        "--profile",
+        default=os.environ.get("URT_PROFILE") or None,
+        metavar="NAME",
+        help="what kind of endpoint it is: openai (the default), openai-reasoning, azure, anthropic, gemini, litellm, llama.cpp, "
+        "ollama, openrouter, sglang, vllm, vllm-reasoning, or a YAML file; `urt doctor` says which fits (URT_PROFILE)",
+    )
+    group.add_argument(
+        "--image-format",
+        default=os.environ.get("URT_IMAGE_FORMAT") or "png",
+        metavar="FORMAT",
+        help="of pictures that are sent: png (exact), jpeg (quality 95) or jpeg-85, any quality (default %(default)s)",
+    )
+    group.add_argument(
+        "--api-key-env",
+        default="OPENAI_API_KEY",
+        metavar="NAME",
+        help="the variable with the key (default %(default)s)",
+    )
+    group.add_argument("--timeout", type=float, default=180.0, metavar="S", help="per attempt at an endpoint")
+
+
 def named_value(text: str) -> tuple[str, Any]:
     """
-    >>> named_value("tensor_parallel_size=2"), named_value("dtype=bfloat16")
-    (('tensor_parallel_size', 2), ('dtype', 'bfloat16'))
+    >>> named_value("tensor_parallel_size=2"), named_value("dtype=bfloat16"), named_value('extra_body={"top_k": 1}')
+    (('tensor_parallel_size', 2), ('dtype', 'bfloat16'), ('extra_body', {'top_k': 1}))
     """
     name, is_given, value = text.partition("=")
     if not is_given or not name.isidentifier():
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE, such as max_model_len=8192")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):  # not a number, True, a list ...
-        return name, value
+    for read in (json.loads, ast.literal_eval):  # true and null, and True and None
+        try:
+            return name, read(value)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    return name, value  # a word
 
 
 def add_server(command: argparse.ArgumentParser) -> None:

@@ -29,6 +29,7 @@ WITHOUT_EFFECT = {
         "max_failures",
         "no_cache",
         "api_key_env",
+        "profile",
         "batch_size",
         "concurrency",
     ),

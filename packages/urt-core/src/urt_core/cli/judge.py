@@ -8,6 +8,8 @@ from dataclasses import replace
 
 from urt_core.calibration import Calibration
 from urt_core.engines import AsyncEngine, Engine
+from urt_core.engines.budget import Budget
+from urt_core.engines.retrying import RetryPolicy
 from urt_core.errors import ConfigError
 from urt_core.media import MediaPolicy
 from urt_core.prompts import Dialect
@@ -81,23 +83,31 @@ def build_engine(options: argparse.Namespace, policy: MediaPolicy) -> Engine:
             device=options.device,
             options=dict(options.engine_option),
         )
-    if options.engine_option:
-        raise ConfigError("--engine-option is for judges that are loaded here; an endpoint is started with its own")
-    from urt_core.engines.budget import Budget
-    from urt_core.engines.retrying import RetryPolicy
-
-    budget = None
-    if options.budget_tokens is not None or options.budget_cost is not None:
-        budget = Budget(
-            max_tokens=options.budget_tokens,
-            max_cost=options.budget_cost,
-            prompt_price=options.prompt_price,
-            completion_price=options.completion_price,
-        )
     settings = {
-        "api_key": os.environ.get(options.api_key_env),
+        "api_key": read_key(options.api_key_env),
+        "profile": options.profile or "openai",
+        "image_format": options.image_format,
         "concurrency": options.concurrency,
         "retry": RetryPolicy(attempt_timeout_s=options.timeout),
-        "budget": budget,
+        "budget": read_budget(options),
+        **dict(options.engine_option),
     }
     return load_engine(options.model, kind=options.engine, policy=policy, base_url=options.base_url, options=settings)
+
+
+def read_key(name: str) -> str:
+    """The key in this environment variable; empty where there is none, so that no other key is sent in its place."""
+    from urt_core.engines.endpoint.transport import checked_key
+
+    return checked_key(os.environ.get(name), name=f"the environment variable {name}")
+
+
+def read_budget(options: argparse.Namespace) -> Budget | None:
+    if options.budget_tokens is None and options.budget_cost is None:
+        return None
+    return Budget(
+        max_tokens=options.budget_tokens,
+        max_cost=options.budget_cost,
+        prompt_price=options.prompt_price,
+        completion_price=options.completion_price,
+    )

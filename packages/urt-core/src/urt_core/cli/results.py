@@ -11,9 +11,19 @@ from typing import Any, Self
 from urt_core.atomic import write_atomically
 from urt_core.engines import Status
 from urt_core.errors import DataError
+from urt_core.redaction import redacted
 
 # What a run that continues asks again. The others are answers, if not always verdicts, and may have been paid for.
 ASKED_AGAIN = (Status.TIMEOUT, Status.HTTP_ERROR, Status.BUDGET, Status.BAD_MEDIA)
+
+
+def without_secrets(value: Any) -> Any:
+    """JSON with every text in it `redacted`."""
+    if isinstance(value, dict):
+        return {name: without_secrets(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [without_secrets(inner) for inner in value]
+    return redacted(value) if isinstance(value, str) else value
 
 
 class ResultFile:
@@ -26,7 +36,8 @@ class ResultFile:
     def __init__(self, path: str | Path, *, settings: Mapping[str, Any]) -> None:
         self.path = Path(path)
         self.manifest_path = self.path.with_name(self.path.name + ".manifest.json")
-        self.settings = json.loads(json.dumps(settings, default=str))
+        # Addresses may hold passwords and keys; the file is passed around with the results.
+        self.settings = without_secrets(json.loads(json.dumps(settings, default=str)))
         self.statuses: dict[str, Status] = {}
         """Key -> status of its last line."""
 

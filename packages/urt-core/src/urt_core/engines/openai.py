@@ -93,8 +93,8 @@ class OpenAIEngine:
         self.num_attempts = 0
         """Requests sent, repetitions included."""
         self._client = client
-        # Endpoints of one's own often want none.
-        self._headers = key_headers(self.profile, api_key or os.environ.get("OPENAI_API_KEY"), is_given=bool(api_key))
+        # Endpoints of one's own often want none; the empty key sends none, whatever the environment holds.
+        self._headers = key_headers(self.profile, api_key)
         self._sessions: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Session] = weakref.WeakKeyDictionary()
         weakref.finalize(self, abandon, self._sessions)
 
@@ -244,8 +244,11 @@ def failed(reason: FinishReason, detail: str, num: int, *, usage: Usage = Usage(
     return [replace(none, usage=usage), *[none] * (num - 1)]
 
 
-def key_headers(profile: Profile, key: str | None, *, is_given: bool) -> dict[str, str]:
-    checked = checked_key(key, name="api_key" if is_given else "the environment variable OPENAI_API_KEY")
+def key_headers(profile: Profile, api_key: str | None) -> dict[str, str]:
+    if api_key is None:
+        checked = checked_key(os.environ.get("OPENAI_API_KEY"), name="the environment variable OPENAI_API_KEY")
+    else:
+        checked = checked_key(api_key, name="api_key")
     if not checked:
         return {}
     return {profile.key_header: f"Bearer {checked}" if profile.key_header == "Authorization" else checked}

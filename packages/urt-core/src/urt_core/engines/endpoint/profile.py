@@ -47,9 +47,10 @@ class Profile:
     def __post_init__(self) -> None:
         for name in ("leave_out", "accepted_models"):
             value = getattr(self, name)
-            if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+            names = value.split(",") if isinstance(value, str) else value  # one word, or several with commas
+            if not isinstance(names, list | tuple) or not all(isinstance(item, str) for item in names):
                 raise ConfigError(f"profile {self.name}: {name} is {value!r}; it must be a list of names")
-            object.__setattr__(self, name, tuple(value))
+            object.__setattr__(self, name, tuple(item.strip() for item in names))
         if unknown := sorted(set(self.leave_out) - set(OPTIONAL_FIELDS)):
             raise ConfigError(
                 f"profile {self.name}: leave_out holds {', '.join(unknown)}; allowed: {', '.join(OPTIONAL_FIELDS)}"
@@ -70,7 +71,7 @@ class Profile:
     def changed(self, **changes: Any) -> "Profile":
         """With the settings that are given (not None) in place of its own; `extra_body` is added to its own."""
         given = {name: value for name, value in changes.items() if value is not None}
-        if "extra_body" in given:
+        if isinstance(given.get("extra_body"), Mapping):
             given["extra_body"] = {**self.extra_body, **given["extra_body"]}
         return replace(self, **given)
 
