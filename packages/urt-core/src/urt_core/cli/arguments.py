@@ -13,6 +13,7 @@ from urt_core.prompts import Dialect, PointContract
 from urt_core.records import Task
 
 EXAMPLES = """examples:
+  urt compare --example
   urt compare --model outputs/tiny/grpo/model --task image_generation --text "a red cube" --first a.png --second b.png
   urt compare --base-url http://localhost:8000/v1 --model judge --dialect v2 --input pairs.jsonl --output results.jsonl
   urt rank    --model outputs/tiny/grpo/model --task image_generation --text "a cat" --candidates 1.png 2.png 3.png
@@ -33,6 +34,11 @@ def build_parser() -> argparse.ArgumentParser:
 
     compare = add_command(commands, "compare", "judge one pair, or every pair of a file")
     add_request(compare, "first", "second")
+    compare.add_argument(
+        "--example",
+        action="store_true",
+        help="judge six pairs that ship with urt, by the tiny judge where no --model is given",
+    )
     add_batch(compare)
     add_pairwise(compare)
 
@@ -53,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_pairwise(serve)
     add_server(serve)
     for command in (compare, score, rank, serve):
-        add_judge(command)
+        add_judge(command, is_needed=command is not compare)
 
     parse = add_command(commands, "parse", "read judgements that a model has written")
     parse.add_argument("files", nargs="*", metavar="FILE", help="texts; standard input where none is named")
@@ -105,9 +111,9 @@ def add_pairwise(command: argparse.ArgumentParser) -> None:
     group.add_argument("--calibration", metavar="FILE", help="a map written by urt_core.calibration")
 
 
-def add_judge(command: argparse.ArgumentParser) -> None:
+def add_judge(command: argparse.ArgumentParser, *, is_needed: bool) -> None:
     group = command.add_argument_group("the judge")
-    group.add_argument("--model", required=True, help="a folder or hub id; with --base-url its name there")
+    group.add_argument("--model", required=is_needed, help="a folder or hub id; with --base-url its name there")
     group.add_argument("--engine", choices=("transformers", "vllm"), default="transformers", help="without --base-url")
     group.add_argument(
         "--engine-option",

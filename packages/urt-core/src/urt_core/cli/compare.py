@@ -8,20 +8,31 @@ from typing import Any
 from urt_core.cli.batch import run_batch
 from urt_core.cli.display import print_comparison
 from urt_core.cli.dry_run import show_first_prompt
+from urt_core.cli.example import run_example
 from urt_core.cli.judge import open_scorer
 from urt_core.cli.requests import need_fields, one_request, row_fields
 from urt_core.comparison import Comparison
 from urt_core.engines import Status
+from urt_core.errors import ConfigError
+from urt_core.example import JUDGE, PAIRS
 from urt_core.scorer import Scorer
 
 FIELDS = ("task", "text", "first", "second")
 
 
 def run_compare(options: argparse.Namespace) -> int:
+    if options.example:
+        options.model, options.input = options.model or str(JUDGE), str(PAIRS)
+    elif not options.model:
+        raise ConfigError(
+            "--model missing: give a folder or hub id, or try --example, which brings judge and pairs along"
+        )
     if options.dry_run:
         num_calls = options.votes * (2 if options.orders == "both" else 1)
         return show_first_prompt(options, FIELDS, num_calls=lambda request: num_calls)
     with open_scorer(options) as scorer:
+        if options.example:
+            return run_example(options, scorer, FIELDS)
         if options.input:
             return run_batch(options, scorer, compare_rows)
         request = one_request(options, FIELDS)
