@@ -3,7 +3,7 @@
     python apps/compare.py cold_start=outputs/tiny/evaluation/cold_start/test grpo=outputs/tiny/evaluation/grpo/test
     python apps/compare.py grpo=outputs/compare/{grpo-0,grpo-1}/tiny/evaluation/grpo/test ...      (apps/compare_objectives.sh does it)
 
-A folder is what `apps/evaluate.py` wrote. Several folders of a name are seeds of the same thing: they are pooled. The first name is what the
+A folder is what `urt-train evaluate` wrote. Several folders of a name are seeds of the same thing: they are pooled. The first name is what the
 others are compared with. Prints one Markdown table per dialect.
 """
 
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
         for folder in folders.split(","):
             path = Path(folder) / JUDGEMENTS
             if not path.is_file():
-                raise DataError(f"{folder} has no {JUDGEMENTS}; give a folder that apps/evaluate.py wrote")
+                raise DataError(f"{folder} has no {JUDGEMENTS}; give a folder that urt-train evaluate wrote")
             runs.setdefault(name, []).append(read_judged_pairs(path))
     if len(runs) < 2:
         raise DataError(f"{len(runs)} judges to compare; give two or more, as <name>=<evaluation folder>")

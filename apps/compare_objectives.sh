@@ -26,14 +26,14 @@ run() {  # setting, seed, overrides
     [ -d "$to/tiny/evaluation/grpo/test" ] && return
     local common=(recipe=tiny seed="$2" output_root="$to" data.hard="$from/data/hard" data.test="$from/data/test")
     common+=(trainer.num_threads=1 trainer.progress_bar=false)
-    "$python" apps/train.py stage=grpo grpo.initial="$from/rejection_sampling/model" grpo.steps_per_rollout=2 grpo.max_steps=24 "${common[@]}" $3
-    "$python" apps/evaluate.py checkpoint="$to/tiny/grpo/model" evaluation.orders=both "${common[@]}" >"$to/evaluation.txt"
+    "$python" -m urt_train stage=grpo grpo.initial="$from/rejection_sampling/model" grpo.steps_per_rollout=2 grpo.max_steps=24 "${common[@]}" $3
+    "$python" -m urt_train evaluate checkpoint="$to/tiny/grpo/model" evaluation.orders=both "${common[@]}" >"$to/evaluation.txt"
 }
 export -f run
 export python
 
 for seed in 0 1 2; do
-    [ -d "outputs/seed-$seed/tiny/rejection_sampling/model" ] || OMP_NUM_THREADS=2 "$python" apps/pipeline.py seed=$seed output_root=outputs/seed-$seed
+    [ -d "outputs/seed-$seed/tiny/rejection_sampling/model" ] || OMP_NUM_THREADS=2 "$python" -m urt_train pipeline seed=$seed output_root=outputs/seed-$seed
 done
 for name in "${order[@]}"; do
     for seed in 0 1 2; do printf '%s\0%s\0%s\0' "$name" "$seed" "${settings[$name]}"; done

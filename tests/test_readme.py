@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from itertools import dropwhile
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from urt_core import Dialect, JudgeSpec, Status
 from urt_data import ShardFolder, sources
 from urt_train.cli import compose
 from urt_train.model.embedded import model_source
+from urt_train.programs import PROGRAMS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("packages/*/README.md")])
@@ -42,12 +44,20 @@ def commands(first_word: str) -> list[list[str]]:
 
 
 def config_commands() -> list[tuple[str, tuple[str, ...]]]:
-    """(program, overrides) of every `python apps/...` and `torchrun ... apps/...` line; flags are Hydra's or torchrun's."""
+    """(program, overrides) of every line that starts a program, by its command, by torchrun or as a script of apps/.
+
+    Flags are Hydra's or torchrun's; variables in front are the environment's.
+    """
     found = []
-    for line in [*commands("python"), *commands("torchrun")]:
-        programs = [word for word in line if word.startswith("apps/")]
-        overrides = tuple(word for word in line if re.match(r"[a-z_.]+=", word))
-        found += [(program, overrides) for program in programs]
+    for line in command_lines():
+        words = list(dropwhile(lambda word: re.fullmatch(r"[A-Z_]+=.*", word), line))
+        overrides = tuple(word for word in words[1:] if re.match(r"[a-z_.]+=", word))
+        if words[:1] == ["urt-train"] or (words[0] == "torchrun" and "urt_train" in words):
+            behind = words[words.index("urt_train") + 1 if "urt_train" in words else 1 :]
+            named = behind and "=" not in behind[0] and not behind[0].startswith("-")
+            found.append((behind[0] if named else "train", overrides))
+        elif words[0] in ("python", "torchrun"):
+            found += [(word, overrides) for word in words if word.startswith("apps/")]
     return sorted(set(found))
 
 
@@ -76,7 +86,7 @@ def test_make_help_lists_every_target() -> None:
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
 )
 def test_a_command_names_a_program_and_valid_settings(program: str, overrides: tuple[str, ...]) -> None:
-    assert (ROOT / program).is_file()
+    assert program in PROGRAMS or (ROOT / program).is_file()
     settings = dict(override.split("=", 1) for override in overrides)
     if "input" in settings:  # the conversion of a published set has settings of its own
         assert sources.get(settings["data"])

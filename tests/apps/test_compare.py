@@ -60,7 +60,7 @@ def test_a_table_of_differences(folders):
     ("arguments", "message"),
     [
         (["good"], "'good' is no judge; allowed: <name>=<evaluation folder>"),
-        (["good=nowhere"], "nowhere has no judgements.jsonl; give a folder that apps/evaluate.py wrote"),
+        (["good=nowhere"], "nowhere has no judgements.jsonl; give a folder that urt-train evaluate wrote"),
         ([], "0 judges to compare; give two or more"),
     ],
 )
