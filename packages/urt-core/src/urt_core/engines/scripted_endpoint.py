@@ -72,6 +72,8 @@ class ScriptedEndpoint:
         self.script = script
         self.num_requests = 0
         self.num_connections = 0
+        self.num_abandoned = 0
+        """Delayed replies that nobody waited for any more."""
         self._loop = asyncio.new_event_loop()
         self._port = 0
         self._started = threading.Event()
@@ -116,7 +118,7 @@ class ScriptedEndpoint:
         self.num_connections += 1
         try:
             while (request := await self._read(reader)) is not None:
-                if not await self._send(self.script(request), writer):
+                if not await self._send(self.script(request), reader, writer):
                     break
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client went away, as clients with a deadline do
@@ -137,10 +139,13 @@ class ScriptedEndpoint:
         self.num_requests += 1
         return Request(method=method, path=path, headers=headers, body=body, number=self.num_requests)
 
-    async def _send(self, reply: Reply, writer: asyncio.StreamWriter) -> bool:
+    async def _send(self, reply: Reply, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Whether the connection stays open."""
         if reply.delay_s:
             await asyncio.sleep(reply.delay_s)
+            if reader.at_eof():
+                self.num_abandoned += 1
+                return False
         headers = {"Content-Length": str(len(reply.body)), **reply.headers}
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         if reply.sent_bytes != 0:
