@@ -1,15 +1,13 @@
-"""`urt serve` as a process: it answers over a socket, and SIGTERM lets what is under way finish."""
+"""`urt serve` as a process: it answers over a socket, and loses no request that has reached this machine when it is told to end."""
 
+import asyncio
+import contextlib
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
-import urllib.error
-import urllib.request
+from collections import Counter
 
 import pytest
 
@@ -18,87 +16,128 @@ from urt_core.engines.openai import OpenAIEngine
 from urt_core.engines.scripted_endpoint import Reply, ScriptedEndpoint, chat_reply
 from urt_core.prompts import Prompt
 
-STARTED = re.compile(r"running on (http://127\.0\.0\.1:\d+)", re.IGNORECASE)
 VERDICT = "Answer 1 is better."
-PIXEL = "data:image/gif;base64,R0lGODdhAQABAPAAAP8AAAAAACwAAAAAAQABAAACAkQBADs="
-PAIR = {"task": "image_understanding", "text": "q", "first": "a", "second": "b", "media": PIXEL, "orders": "given"}
 
 
-class Server:
-    """`urt serve` in front of an endpoint, on a free port."""
-
-    def __init__(self, base_url: str, *options: str, **environment: str) -> None:
-        command = [sys.executable, "-m", "urt_core.cli", "serve", "--base-url", base_url, "--model", "judge"]
-        self.process = subprocess.Popen(
-            [*command, "--dialect", "direct", "--port", "0", *options],
-            env=os.environ | environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.log = []
-        assert self.process.stderr is not None
-        self.stderr = self.process.stderr
-        for line in self.stderr:
-            self.log.append(line)
-            if found := STARTED.search(line):
-                self.url = found[1]
-                break
-        else:
-            self.stderr.close()
-            raise AssertionError("".join(self.log))
-        # Read on, so that the server never waits for a full pipe.
-        self.reader = threading.Thread(target=lambda: self.log.extend(self.stderr))
-        self.reader.start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.process.kill()
-        self.process.wait()
-        self.reader.join()
-        self.stderr.close()
-
-    def post(self, path: str, body, **headers: str):
-        request = urllib.request.Request(
-            self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json", **headers}
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
-
-
-def test_it_answers_and_drains():
+def test_it_answers_and_drains(start, pair):
     asked = threading.Event()
 
     def script(request):
         asked.set()
         return Reply(body=chat_reply(VERDICT).body, delay_s=1.0)
 
-    with ScriptedEndpoint(script=script) as endpoint, Server(endpoint.base_url, URT_TOKEN="secret") as server:
-        with pytest.raises(urllib.error.HTTPError, match="401") as refused:
-            server.post("/v1/compare", PAIR)
-        refused.value.close()
-
+    with ScriptedEndpoint(script=script) as endpoint:
+        server = start(endpoint.base_url, URT_TOKEN="secret")
+        assert server.ask("/v1/compare", pair)[0] == 401
         answers = []
         waiting = threading.Thread(
-            target=lambda: answers.append(server.post("/v1/compare", PAIR, Authorization="Bearer secret"))
+            target=lambda: answers.append(server.ask("/v1/compare", pair, Authorization="Bearer secret"))
         )
         waiting.start()
         assert asked.wait(30)
-        server.process.send_signal(signal.SIGTERM)
+        server.stop()
         waiting.join(30)
-        assert (answers[0]["status"], answers[0]["preference"]) == ("ok", "first")
+        status, _, comparison = answers[0]
+        assert (status, comparison["status"], comparison["preference"]) == (200, "ok", "first")
         assert server.process.wait(30) == 0
-        with pytest.raises(urllib.error.URLError):
-            server.post("/v1/compare", PAIR)
+        with pytest.raises(OSError, match="refused"):
+            server.ask("/v1/compare", pair)
 
 
-def test_urt_serves_urt():
+def test_urt_serves_urt(start):
     """The engine for endpoints, over a socket, against the chat route of the server."""
     with ScriptedEndpoint(script=lambda request: chat_reply(f"{VERDICT} {request.text}")) as endpoint:
-        with Server(endpoint.base_url) as server:
-            began = time.monotonic()
-            with OpenAIEngine(base_url=f"{server.url}/v1", model="judge") as engine:
-                groups = engine.generate([Prompt(parts=(f"{index}",)) for index in range(20)], SamplingParams())
-            assert [group[0].text for group in groups] == [f"{VERDICT} {index}" for index in range(20)]
-            assert time.monotonic() - began < 60
+        server = start(endpoint.base_url)
+        with OpenAIEngine(base_url=f"{server.url}/v1", model="judge") as engine:
+            groups = engine.generate([Prompt(parts=(f"{index}",)) for index in range(20)], SamplingParams())
+        assert [group[0].text for group in groups] == [f"{VERDICT} {index}" for index in range(20)]
+
+
+async def client(port, body, outcomes, *, keeps):
+    """Asks again and again until it can't connect; a request that was sent and not answered is lost."""
+    head = "POST /v1/compare HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    request = f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+    reader = writer = None
+    while True:
+        if writer is None:
+            try:
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                return
+        try:
+            writer.write(request)
+            answer = (await reader.readuntil(b"\r\n\r\n")).lower()
+            await reader.readexactly(int(re.search(rb"content-length: (\d+)", answer)[1]))
+        except (OSError, asyncio.IncompleteReadError):
+            outcomes["lost"] += 1
+            return
+        outcomes[int(answer[9:12])] += 1
+        if b"connection: close" in answer or not keeps:
+            writer.close()
+            await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+            writer = None
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_signal_under_load_loses_no_request(start, pair, keeps):
+    async def load(server):
+        outcomes = Counter()
+        clients = [asyncio.create_task(client(server.port, json.dumps(pair), outcomes, keeps=keeps)) for _ in range(60)]
+        await asyncio.sleep(1.5)
+        server.stop()
+        await asyncio.gather(*clients)
+        return outcomes
+
+    with ScriptedEndpoint(script=lambda request: Reply(body=chat_reply(VERDICT).body, delay_s=0.01)) as endpoint:
+        server = start(endpoint.base_url)
+        outcomes = asyncio.run(load(server))
+        assert set(outcomes) == {200}
+        assert outcomes[200] > 100
+        assert server.process.wait(30) == 0
+
+
+def test_a_second_signal_ends_at_once(start, pair):
+    asked = threading.Event()
+
+    def script(request):
+        asked.set()
+        return Reply(body=chat_reply(VERDICT).body, delay_s=60.0)
+
+    with ScriptedEndpoint(script=script) as endpoint:
+        server = start(endpoint.base_url)
+        answers = []
+        waiting = threading.Thread(target=lambda: answers.append(server.ask("/v1/compare", pair)))
+        waiting.start()
+        assert asked.wait(30)
+        server.stop(signal.SIGTERM)
+        time.sleep(0.5)
+        assert server.process.poll() is None
+        began = time.monotonic()
+        server.stop(signal.SIGINT)
+        server.process.wait(30)
+        assert time.monotonic() - began < 5
+        waiting.join(30)
+        [(status, _, answer)] = answers
+        assert (status, answer["error"]["message"]) == (503, "the server is ending")
+
+
+def test_a_client_that_hangs_up_ends_its_request_at_the_endpoint(start, pair):
+    """Three clients give up after half a second; nothing of theirs runs on for the eight seconds that the endpoint would take."""
+    with ScriptedEndpoint(script=lambda request: Reply(body=chat_reply(VERDICT).body, delay_s=8.0)) as endpoint:
+        server = start(endpoint.base_url)
+
+        def give_up():
+            with contextlib.suppress(OSError):
+                server.ask("/v1/compare", pair, timeout=0.5)
+
+        gone = [threading.Thread(target=give_up) for _ in range(3)]
+        for thread in gone:
+            thread.start()
+        while server.metric("urt_running_requests") < 3:
+            time.sleep(0.02)
+        for thread in gone:
+            thread.join()
+        began = time.monotonic()
+        while server.metric("urt_running_requests"):
+            assert time.monotonic() - began < 1.0
+            time.sleep(0.02)

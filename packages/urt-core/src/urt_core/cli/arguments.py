@@ -199,6 +199,22 @@ def add_server(command: argparse.ArgumentParser) -> None:
     group.add_argument("--max-body-mb", type=float, default=64.0)
     group.add_argument("--max-requests", type=int, default=64, help="requests judged at a time")
     group.add_argument("--max-queue", type=int, default=256, help="requests that may wait")
+    group.add_argument("--max-candidates", type=int, default=64, help="in one ranking, /compute request or group")
+    group.add_argument("--max-connections", type=int, default=1024, help="open at a time; the silent make room")
+    group.add_argument(
+        "--max-connections-per-address", type=int, default=512, metavar="N", help="the same of one client"
+    )
+    group.add_argument("--max-prompt-tokens", type=int, default=16384, metavar="N", help="of text; without --base-url")
+    group.add_argument(
+        "--answer-timeout", type=float, default=1800.0, metavar="S", help="for a request, waiting included"
+    )
+    group.add_argument("--group-timeout", type=float, default=120.0, metavar="S", help="for a group to come in")
+    group.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="in Host headers, without a token"
+    )
+    group.add_argument(
+        "--references", metavar="FILE", help="JSON lines: what a sample that stands alone is compared with"
+    )
     group.add_argument("--reward", choices=("win_rate", "score"), default="win_rate", help="what /compute returns")
     group.add_argument("--contract", choices=[*map(str, PointContract)], default="think", help="of scores")
     group.add_argument("--on-failure", choices=("nan", "raise", "drop", "tie"), default="nan", help="of /compute")

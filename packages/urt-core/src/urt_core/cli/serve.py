@@ -2,8 +2,8 @@
 
 import argparse
 import os
-import signal
 
+from urt_core.adapters.references import ReferencePool
 from urt_core.cli.judge import build_scorer
 from urt_core.server import ServerSettings, serve
 
@@ -16,14 +16,19 @@ def run_serve(options: argparse.Namespace) -> int:
         max_body_bytes=int(options.max_body_mb * 2**20),
         max_requests=options.max_requests,
         max_queue=options.max_queue,
+        max_candidates=options.max_candidates,
+        max_connections=options.max_connections,
+        max_connections_per_address=options.max_connections_per_address,
+        max_prompt_tokens=options.max_prompt_tokens,
+        answer_timeout_s=options.answer_timeout,
+        group_timeout_s=options.group_timeout,
+        allowed_hosts=tuple(options.allow_host),
+        references=ReferencePool.from_jsonl(options.references) if options.references else None,
         reward=options.reward,
         contract=options.contract,
         on_failure=options.on_failure,
     )
     scorer = build_scorer(options)
     scorer.allow_paths = False  # a request must not name files of this machine
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # The server drains and then raises the signal once more; ending as told is no failure.
-        signal.signal(number, lambda *_: None)
     serve(scorer, settings)
     return 0

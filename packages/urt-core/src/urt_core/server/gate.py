@@ -146,8 +146,10 @@ async def until_gone(
     watching = asyncio.ensure_future(watch())
     try:
         await asyncio.wait([working])
+    except asyncio.CancelledError:
+        # The server has drained long enough and ends this task; whoever is still there is told.
+        raise Problem(503, "the server is ending", headers={"retry-after": "1"}) from None
     finally:
-        # Also where this task itself is cancelled, by a server that has drained long enough.
         watching.cancel()
         working.cancel()
         await asyncio.gather(watching, working, return_exceptions=True)

@@ -17,6 +17,7 @@ class Metrics:
         self.tokens = Counter("urt_tokens", "Tokens", ["kind"], registry=self.registry)
         self.running = Gauge("urt_running_requests", "Requests being judged", registry=self.registry)
         self.waiting = Gauge("urt_waiting_requests", "Requests that wait", registry=self.registry)
+        self.closed = Counter("urt_closed_connections", "Closed unanswered", ["why"], registry=self.registry)
         self.seconds = Histogram(
             "urt_request_seconds", "Time to answer", ["route"], buckets=SECONDS, registry=self.registry
         )

@@ -1,0 +1,107 @@
+"""Clients that hold connections, heads and bodies: an honest request is answered within two seconds, /health within one."""
+
+import socket
+import threading
+import time
+
+import pytest
+
+from urt_core import Dialect, Scorer
+from urt_core.engines.openai import OpenAIEngine
+from urt_core.engines.scripted_endpoint import ScriptedEndpoint, chat_reply
+from urt_core.server import ServerSettings
+from urt_core.server.running import listening_server
+
+HEAD = b"POST /v1/compare HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    with ScriptedEndpoint(script=lambda request: chat_reply("Answer 1 is better.")) as endpoint:
+        yield endpoint
+
+
+def open_many(server, number, said=b""):
+    sockets = []
+    for _ in range(number):
+        sockets.append(socket.create_connection(("127.0.0.1", server.port)))
+        sockets[-1].sendall(said)
+    return sockets
+
+
+def is_honest_served(server, pair):
+    status, seconds, answer = server.ask("/v1/compare", pair)
+    health, health_seconds, _ = server.ask("/health")
+    return (status, answer["status"], health) == (200, "ok", 200) and seconds < 2 and health_seconds < 1
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (1300, b""),
+        (1300, b"GET /health HTT"),
+        (64, HEAD + b"Content-Length: 1000\r\n\r\n{"),
+        (700, HEAD + b"Content-Length: 1000\r\n\r\n{"),
+        (700, HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"),
+    ],
+    ids=["silent", "half-a-line", "64-stalled-bodies", "700-stalled-bodies", "chunks"],
+)
+def test_connections_that_say_nothing_make_room(start, endpoint, pair, number, said):
+    server = start(endpoint.base_url)
+    held = open_many(server, number, said)
+    assert is_honest_served(server, pair)
+    assert server.memory_mb < 300
+    for one in held:
+        one.close()
+    assert is_honest_served(server, pair)
+
+
+def test_what_cannot_be_held_is_not_held(start, endpoint, pair):
+    server = start(endpoint.base_url, "--max-connections", "300")
+    held = open_many(server, 1100)
+    assert is_honest_served(server, pair)
+    assert server.metric("urt_closed_connections_total") >= 800
+    for one in held:
+        one.close()
+
+
+def test_a_head_is_bounded_whatever_is_installed(start, endpoint, pair):
+    server = start(endpoint.base_url, URT_TOKEN="secret")
+    began, sent, before = time.monotonic(), 0, server.memory_mb
+    while sent < 40_000_000:
+        with socket.create_connection(("127.0.0.1", server.port)) as one:
+            one.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n")
+            try:
+                while True:
+                    one.sendall(b"X: a\r\n" * 10_000)
+                    sent += 60_000
+            except OSError:
+                pass  # the server has had enough
+        assert time.monotonic() - began < 60
+    assert server.ask("/health")[1] < 1
+    assert server.memory_mb < before + 50
+
+
+def test_a_head_that_does_not_come_ends_the_connection(endpoint):
+    """Within the deadline, on a fresh connection and between two requests, however slowly it drips."""
+    engine = OpenAIEngine(base_url=endpoint.base_url, model="judge")
+    scorer = Scorer(engine=engine, dialect=Dialect.DIRECT, allow_paths=False)
+    server, listener = listening_server(scorer, ServerSettings(port=0, head_timeout_s=0.5))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        for first in (b"", b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"):
+            with socket.create_connection(listener.getsockname()) as one:
+                one.settimeout(10)
+                one.sendall(first)
+                if first:
+                    assert one.recv(65536).startswith(b"HTTP/1.1 200")
+                began = time.monotonic()
+                with pytest.raises(OSError, match=r"reset|Broken pipe"):  # noqa: PT012 - any of the drops may be the one
+                    while time.monotonic() - began < 5:
+                        one.sendall(b"G")
+                        time.sleep(0.05)
+                assert 0.3 < time.monotonic() - began < 2
+    finally:
+        server.should_exit = True
+        thread.join()
