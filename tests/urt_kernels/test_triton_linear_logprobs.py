@@ -9,6 +9,7 @@ from torch import Tensor
 
 from urt_kernels import IGNORE_TARGET, linear_grpo_loss, linear_token_logprobs
 from urt_kernels.linear_logprobs import reference
+from urt_kernels.linear_logprobs.head import Head
 from urt_kernels.tuning import ChunkedHead
 
 
@@ -20,9 +21,12 @@ def normal(*shape: int, scale: float = 1.0) -> Tensor:
 def small_chunks(monkeypatch):
     """Several chunks of rows and blocks of columns, the last of each not full."""
     small = ChunkedHead(rows=8, columns=64)
-    for module in ("linear_logprobs", "linear_grpo_loss"):
-        monkeypatch.setattr(import_module(f"urt_kernels.{module}.triton"), "chunked_forward", lambda *_: small)
-    monkeypatch.setattr(import_module("urt_kernels.linear_logprobs.triton"), "chunked_backward", lambda *_: small)
+    linear, one_pass = (import_module(f"urt_kernels.{module}.triton") for module in ("linear_logprobs", "one_pass"))
+    for module in (linear, one_pass):
+        monkeypatch.setattr(module, "HEIGHT_STEP", 4)
+    monkeypatch.setattr(linear, "chunked_forward", lambda *_: small)
+    monkeypatch.setattr(linear, "chunked_backward", lambda *_: small)
+    monkeypatch.setattr(one_pass, "one_pass", lambda *_, **__: small)
 
 
 def head(device: str, *, num_rows: int = 19, vocabulary: int = 150, size: int = 16) -> tuple[Tensor, ...]:
@@ -102,7 +106,8 @@ def test_fused_forward(device):
     assert fused.unsupported(hidden, weight) is None
     for entropy, shift in ((True, None), (True, bias), (False, bias)):
         ours = fused.forward(hidden, weight, shift, targets, 0.7, entropy)
-        theirs = reference.forward(hidden, weight, shift, targets, 0.7, entropy)
+        head_of = Head(weight, shift, 0.7, None, 1.0, None, None, None)
+        theirs = reference.forward(hidden, head_of, targets, entropy)
         for mine, other in zip(ours, theirs, strict=True):
             torch.testing.assert_close(mine.float(), other.float(), atol=2e-5, rtol=1e-5, equal_nan=True)
 

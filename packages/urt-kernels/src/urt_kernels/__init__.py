@@ -7,8 +7,9 @@ Shape letters: ``P`` prompts, ``G`` group, ``B`` sequences, ``T`` tokens, ``N`` 
 from urt_kernels.dispatch import triton_available
 from urt_kernels.group_advantages import GroupAdvantages, group_advantages
 from urt_kernels.grpo_loss import GRPOLoss, grpo_loss
-from urt_kernels.linear_grpo_loss import LinearGRPOLoss, linear_grpo_loss
 from urt_kernels.linear_logprobs import linear_token_logprobs
+from urt_kernels.one_pass import LinearGRPOLoss, LinearLoss, linear_grpo_loss, linear_loss
+from urt_kernels.surrogates import SurrogateInputs
 from urt_kernels.token_logprobs import IGNORE_TARGET, TokenLogprobs, token_logprobs
 
 __all__ = [
@@ -16,10 +17,13 @@ __all__ = [
     "GRPOLoss",
     "GroupAdvantages",
     "LinearGRPOLoss",
+    "LinearLoss",
+    "SurrogateInputs",
     "TokenLogprobs",
     "group_advantages",
     "grpo_loss",
     "linear_grpo_loss",
+    "linear_loss",
     "linear_token_logprobs",
     "token_logprobs",
     "triton_available",

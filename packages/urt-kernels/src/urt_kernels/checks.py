@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+
+from urt_kernels.shapes import Number
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 INTEGERS = (torch.int32, torch.int64)
@@ -15,6 +19,13 @@ def compute_dtype(*tensors: Tensor | None) -> torch.dtype:
     """fp32 for every operand type up to fp32, fp64 as soon as one operand is fp64."""
     wide = any(tensor is not None and tensor.dtype == torch.float64 for tensor in tensors)
     return torch.float64 if wide else torch.float32
+
+
+@contextmanager
+def exact(like: Tensor) -> Iterator[None]:
+    """Without autocast, which would round the products of an op's implementation to its own type."""
+    with torch.autocast(like.device.type, enabled=False):
+        yield
 
 
 def check_dtype(name: str, tensor: Tensor, allowed: tuple[torch.dtype, ...]) -> None:
@@ -48,6 +59,23 @@ def check_not_negative(name: str, value: int | float) -> None:
 def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ValueError(f"{name}={value!r}: allowed are {', '.join(allowed)}.")
+
+
+def check_temperature(temperature: Number | Tensor, targets: Tensor) -> tuple[float, Tensor | None]:
+    """(the one temperature, None) or (1.0, one for each row). A tensor on a GPU is not looked at, which would wait for it."""
+    if not isinstance(temperature, Tensor):
+        check_positive("temperature", temperature)
+        return float(temperature), None
+    check_dtype("temperature", temperature, FLOATS)
+    if temperature.dim() == 0 and temperature.device.type == "cpu":
+        check_positive("temperature", float(temperature))
+        return float(temperature), None
+    check_shape("temperature", temperature, tuple(targets.shape), meaning="one number, or that of targets")
+    check_same_device(targets=targets, temperature=temperature)
+    looked_at = temperature.device.type == "cpu" and not torch.compiler.is_compiling()
+    if looked_at and not bool(((temperature > 0) & temperature.isfinite()).all()):
+        raise ValueError("temperature holds a value that is not a finite number above 0.")
+    return 1.0, temperature.detach()
 
 
 def check_targets(targets: Tensor, vocabulary: int, ignore: int | None) -> None:

@@ -30,9 +30,9 @@ def forward_blocks(vocabulary: int) -> RowBlocks:
 
 
 def statistics_blocks(columns: int) -> RowBlocks:
-    """The fp32 logits of one product at once, as the one-pass form needs; 16 warps, for 8 would hold 143 registers each."""
+    """The fp32 logits of one product at once, as the one-pass form needs, 16 elements a thread."""
     block = _power_of_two(columns)
-    return RowBlocks(block=block, num_warps=16 if block >= 8192 else 4)
+    return RowBlocks(block=block, num_warps=min(16, max(4, block // 512)))
 
 
 def backward_blocks(vocabulary: int) -> RowBlocks:
@@ -45,28 +45,35 @@ def backward_blocks(vocabulary: int) -> RowBlocks:
 class ChunkedHead:
     """How the head's matrix products are cut up.
 
-    >>> ChunkedHead(rows=1024, columns=8192)
+    >>> ChunkedHead(rows=4096, columns=2048)
     """
 
     rows: int
-    """Tokens per product; the last chunk is padded to it."""
+    """Tokens per product at most; fewer are cut into chunks of one height."""
     columns: int
     """Vocabulary entries per product."""
 
 
-WORKSPACE_BYTES = 448 * 2**20
+HEIGHT_STEP = 128
+"""Heights of the products are multiples of it. A row's bits are the same at all of them where cuBLAS adds along the hidden axis
+in one order at every height, which `apps/bench_kernels.py` checks as a gate; 4096 makes all heights one, whatever cuBLAS does."""
+
+FROZEN_WORKSPACE = 448 * 2**20
+TRAINED_WORKSPACE = 1216 * 2**20
+"""Exponentials that the one pass keeps. With a weight that learns each chunk reads and writes its whole fp32 gradient: that many
+bytes let 4096 rows of 151,936 bf16 exponentials through at once, half of what the gradient itself takes at H = 4096."""
 
 
-def chunked_forward(vocabulary: int, itemsize: int) -> ChunkedHead:
-    """For the forward and the one-pass form alike, so that both give a row the same bits.
+def chunked_forward(vocabulary: int) -> ChunkedHead:
+    """4096 x 2048 fp32 logits are 32 MiB; with the block of the weight they stay in the 50 MB of an H100's L2 cache."""
+    return ChunkedHead(rows=4096, columns=min(vocabulary, 2048))
 
-    1024 x 8192 fp32 logits are 32 MiB: they fit in the L2 cache of an H100, and the product fills its SMs about twice. The
-    one-pass form keeps the probabilities of a chunk, in the operands' type: fewer rows where those would be too large.
-    """
-    rows = 1024
-    while rows > 128 and rows * vocabulary * itemsize > WORKSPACE_BYTES:
-        rows //= 2
-    return ChunkedHead(rows=rows, columns=min(vocabulary, 8192))
+
+def one_pass(vocabulary: int, itemsize: int, *, trains_weight: bool) -> ChunkedHead:
+    """As many rows as the workspace holds exponentials of, at most 4096."""
+    workspace = TRAINED_WORKSPACE if trains_weight else FROZEN_WORKSPACE
+    rows = workspace // (vocabulary * itemsize) // HEIGHT_STEP * HEIGHT_STEP
+    return ChunkedHead(rows=max(HEIGHT_STEP, min(4096, rows)), columns=min(vocabulary, 2048))
 
 
 def chunked_backward(vocabulary: int) -> ChunkedHead:

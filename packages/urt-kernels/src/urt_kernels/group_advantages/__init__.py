@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from urt_kernels.checks import FLOATS, INTEGERS, check_choice, check_dtype, check_positive, check_same_device
+from urt_kernels.checks import FLOATS, check_choice, check_dtype, check_positive
 from urt_kernels.dispatch import Impl, no_fp64, resolve
 from urt_kernels.group_advantages.op import group_advantages_op
 from urt_kernels.group_advantages.result import GroupAdvantages
+from urt_kernels.packed import check_offsets
 from urt_kernels.shapes import Float, Int, Number
 
 __all__ = ["GroupAdvantages", "group_advantages"]
@@ -36,8 +36,8 @@ def group_advantages(
     """How much better each completion is than its group.
 
     Rewards are ``[P, G]``, or ``[B]`` with ``group_size`` (contiguous groups) or ``group_offsets`` (ragged groups, from
-    0 to B). With K ``weights`` they have one more axis of K rewards at the end. NaN is a missing reward: it counts in no
-    statistic and has advantage 0. A group whose rewards are all equal has advantage exactly 0 and is flagged.
+    0 to B). With K ``weights`` they have one more axis of K rewards at the end. A reward that is NaN
+    or infinite is missing: it counts in no statistic and has advantage 0. A group whose rewards are all equal has advantage exactly 0 and is flagged.
 
     With r a reward, mean and std (ddof 1, two passes) those of its group:
 
@@ -72,7 +72,9 @@ def _as_matrix(rewards: Tensor, weights: Sequence[Number] | None) -> tuple[Tenso
     if len(shape) not in (1, 2):
         raise ValueError(f"rewards has shape {list(rewards.shape)}: it must be [B] or [P, G] (and K with weights).")
     dtype = torch.float64 if rewards.dtype == torch.float64 else torch.float32
-    return rewards.detach().to(dtype).reshape(-1, 1 if weights is None else len(weights)), shape
+    rewards = rewards.detach().to(dtype)
+    rewards = torch.where(rewards.isinf(), torch.nan, rewards)
+    return rewards.reshape(-1, 1 if weights is None else len(weights)), shape
 
 
 def _offsets(shape: torch.Size, group_size: int | None, group_offsets: Tensor | None, device: torch.device) -> Tensor:
@@ -80,9 +82,7 @@ def _offsets(shape: torch.Size, group_size: int | None, group_offsets: Tensor | 
     if group_offsets is not None:
         if group_size is not None:
             raise ValueError(f"group_size={group_size} with group_offsets: give one of the two.")
-        check_dtype("group_offsets", group_offsets, INTEGERS)
-        check_same_device(rewards=torch.empty(0, device=device), group_offsets=group_offsets)
-        _check_offsets(group_offsets, num_rewards)
+        check_offsets("group_offsets", group_offsets, num_rewards, device, meaning="the number of rewards")
         return group_offsets
     if group_size is None:
         if len(shape) == 1:
@@ -95,16 +95,6 @@ def _offsets(shape: torch.Size, group_size: int | None, group_offsets: Tensor | 
     if num_rewards % group_size:
         raise ValueError(f"group_size={group_size} for {num_rewards} rewards: it must divide their number.")
     return torch.arange(0, num_rewards + 1, group_size, device=device)
-
-
-def _check_offsets(offsets: Tensor, num_rewards: int) -> None:
-    if offsets.dim() != 1 or len(offsets) < 1:
-        raise ValueError(f"group_offsets has shape {list(offsets.shape)}: it must be [P + 1].")
-    if torch.compiler.is_compiling():
-        return
-    values = offsets.tolist()
-    if values[0] != 0 or values[-1] != num_rewards or any(a > b for a, b in pairwise(values)):
-        raise ValueError(f"group_offsets={values}: it must rise from 0 to {num_rewards}, the number of rewards.")
 
 
 def _unsupported(rewards: Tensor, mode: str) -> str | None:

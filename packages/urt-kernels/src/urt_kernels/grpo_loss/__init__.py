@@ -10,25 +10,28 @@ from urt_kernels.grpo_loss.arguments import (
     Aggregation,
     Kl,
     Ratio,
+    boolean_mask,
     check_batch,
     checked_normalizer,
     checked_settings,
 )
 from urt_kernels.grpo_loss.op import grpo_loss_op
 from urt_kernels.grpo_loss.result import GRPOLoss
-from urt_kernels.shapes import Float, Number, Shaped
+from urt_kernels.packed import packed_rows
+from urt_kernels.shapes import Float, Int, Number, Shaped
+from urt_kernels.surrogates import Surrogate
 
 __all__ = ["GRPOLoss", "grpo_loss"]
 
 
 def grpo_loss(
-    policy_logprobs: Float[Tensor, "B T"],
-    rollout_logprobs: Float[Tensor, "B T"],
+    policy_logprobs: Float[Tensor, "*N"],
+    rollout_logprobs: Float[Tensor, "*N"],
     advantages: Float[Tensor, "*_"],
-    completion_mask: Shaped[Tensor, "B T"],
+    completion_mask: Shaped[Tensor, "*N"],
     *,
-    reference_logprobs: Float[Tensor, "B T"] | None = None,
-    old_logprobs: Float[Tensor, "B T"] | None = None,
+    reference_logprobs: Float[Tensor, "*N"] | None = None,
+    old_logprobs: Float[Tensor, "*N"] | None = None,
     clip_low: Number = 0.2,
     clip_high: Number = 0.2,
     dual_clip: Number | None = None,
@@ -38,13 +41,18 @@ def grpo_loss(
     kl_clamp: Number | None = 10.0,
     ratio: Ratio = "token",
     aggregation: Aggregation = "grpo",
+    surrogate: str | Surrogate = "clip",
+    cu_seqlens: Int[Tensor, " B_plus_1"] | None = None,
     num_tokens: Number | Tensor | None = None,
     num_sequences: Number | Tensor | None = None,
     impl: Impl = "auto",
 ) -> GRPOLoss:
     """Mean over the completion tokens of ``-w min(r A, clip(r, 1 - clip_low, 1 + clip_high) A) + kl_coef KL``.
 
-    Advantages are ``[B]`` or ``[B, T]``. What lies outside ``completion_mask`` is never read into the result.
+    Log-probs and ``completion_mask`` are ``[B, T]``, or packed ``[N]`` with ``cu_seqlens [B + 1]``; advantages are ``[B]`` or
+    one per token. What lies outside ``completion_mask`` (boolean, or 0 and 1) is never read into the result. A token whose
+    old, rollout or reference log-prob or advantage is NaN or infinite weighs nothing and is counted in ``num_left_out``;
+    the divisors still count it.
 
     - r: exp(policy - old) per token (PPO, arXiv 1707.06347, eq. 7; GRPO, arXiv 2402.03300, eq. 3), or with ``ratio="sequence"``
       exp of its mean over the completion (GSPO, arXiv 2507.18071, eq. 7). old is ``rollout_logprobs`` unless ``old_logprobs``
@@ -52,6 +60,8 @@ def grpo_loss(
       sampling (Yao et al. 2025, "Your efficient RL framework secretly brings you off-policy RL training"); else w = 1.
     - ``clip_high`` above ``clip_low`` is DAPO's clip-higher (arXiv 2503.14476). ``dual_clip`` c bounds the objective by c A
       for A < 0 (arXiv 1912.09729, eq. 5).
+    - ``surrogate``: "clip" as above; "cispo", - w clip(r) A log p with r without gradient (arXiv 2506.13585, eq. 4 and 5); or
+      a function of a user's own, given itself or as "package.module:name" (`urt_kernels.surrogates`).
     - KL(policy || reference) per token with d = reference - policy: k1 = -d, k2 = d^2 / 2, k3 = exp(d) - d - 1 (Schulman 2020,
       "Approximating KL divergence"). d is clamped to +-20 and the estimate to +-``kl_clamp`` (10, as in verl; None: not at all),
       without gradient beyond.
@@ -59,12 +69,11 @@ def grpo_loss(
       sum / num_tokens (arXiv 2503.14476); ``dr_grpo`` sum / num_tokens where num_tokens is a constant budget, B times the
       longest allowed completion (arXiv 2503.20783).
 
-    ``num_sequences`` and ``num_tokens`` are the divisors over all micro-batches and ranks; the losses then add up to that of
-    the whole batch. Left out, they are those of this call: sequences that have a completion token, completion tokens, and
-    for ``dr_grpo`` B T. Under a strategy that averages gradients over ranks, divide them by the number of ranks.
+    ``num_sequences`` and ``num_tokens`` are the divisors over all micro-batches and ranks, any number above 0 (0 only with an
+    empty mask); the losses then add up to that of the whole batch. Left out, they are those of this call: sequences that
+    have a completion token, completion tokens, and for ``dr_grpo`` B T. Under a strategy that averages gradients over ranks,
+    divide them by the number of ranks.
     """
-    if policy_logprobs.dim() != 2:
-        raise ValueError(f"policy_logprobs has shape {list(policy_logprobs.shape)}: it must be [B, T].")
     check_dtype("policy_logprobs", policy_logprobs, FLOATS)
     check_same_device(policy_logprobs=policy_logprobs, rollout_logprobs=rollout_logprobs)
     settings = checked_settings(
@@ -77,20 +86,40 @@ def grpo_loss(
         kl_clamp=kl_clamp,
         ratio=ratio,
         aggregation=aggregation,
+        surrogate=surrogate,
     )
-    shape = (policy_logprobs.shape[0], policy_logprobs.shape[1])
     check_batch(
-        shape, rollout_logprobs, advantages, completion_mask, reference_logprobs, old_logprobs, settings.kl_coef
+        policy_logprobs,
+        rollout_logprobs=rollout_logprobs,
+        advantages=advantages,
+        mask=completion_mask,
+        reference_logprobs=reference_logprobs,
+        old_logprobs=old_logprobs,
+        cu_seqlens=cu_seqlens,
+        kl_coef=settings.kl_coef,
     )
+    mask = boolean_mask("completion_mask", completion_mask)
+    if cu_seqlens is not None:
+        if aggregation == "dr_grpo" and num_tokens is None:
+            raise ValueError("num_tokens=None with aggregation='dr_grpo' on packed rows: give the constant budget.")
+        rows = packed_rows(cu_seqlens, like=policy_logprobs)
+        mask = rows.padded(mask) & rows.present
+        policy_logprobs, rollout_logprobs = rows.padded(policy_logprobs), rows.padded(rollout_logprobs)
+        reference_logprobs = None if reference_logprobs is None else rows.padded(reference_logprobs)
+        old_logprobs = None if old_logprobs is None else rows.padded(old_logprobs)
+        advantages = rows.by_sequence(advantages)
+    obstacle = no_fp64(policy_logprobs)
+    if settings.surrogate not in ("clip", "cispo"):
+        obstacle = "a surrogate of a user's own is a Python function"
     loss, _, _, metrics = grpo_loss_op(
         policy_logprobs,
         rollout_logprobs if old_logprobs is None else old_logprobs,
         None if old_logprobs is None else rollout_logprobs,
         reference_logprobs,
         advantages if advantages.dim() == 2 else advantages[:, None],
-        completion_mask,
-        checked_normalizer(aggregation, num_tokens, num_sequences, policy_logprobs.device),
-        *settings,
-        resolve(impl, policy_logprobs.device, operation="grpo_loss", unsupported=no_fp64(policy_logprobs)),
+        mask,
+        checked_normalizer(aggregation, num_tokens, num_sequences, mask),
+        *settings[:-1],
+        resolve(impl, policy_logprobs.device, operation="grpo_loss", unsupported=obstacle),
     )
     return GRPOLoss(loss, *metrics.unbind())

@@ -19,6 +19,7 @@ from urt_kernels.checks import (
 )
 from urt_kernels.grpo_loss.result import GRPOSettings
 from urt_kernels.shapes import Number
+from urt_kernels.surrogates import Surrogate, surrogate_name
 
 Kl = Literal["k1", "k2", "k3"]
 Ratio = Literal["token", "sequence"]
@@ -37,6 +38,7 @@ class Objective(TypedDict, total=False):
     kl_clamp: Number | None
     ratio: Ratio
     aggregation: Aggregation
+    surrogate: str | Surrogate
 
 
 def checked_settings(
@@ -50,6 +52,8 @@ def checked_settings(
     kl_clamp: Number | None = 10.0,
     ratio: Ratio = "token",
     aggregation: Aggregation = "grpo",
+    surrogate: str | Surrogate = "clip",
+    entropy_coef: Number = 0.0,
 ) -> GRPOSettings:
     check_choice("kl", kl, ("k1", "k2", "k3"))
     check_choice("ratio", ratio, ("token", "sequence"))
@@ -57,6 +61,7 @@ def checked_settings(
     check_not_negative("clip_low", clip_low)
     check_not_negative("clip_high", clip_high)
     check_not_negative("kl_coef", kl_coef)
+    check_not_negative("entropy_coef", entropy_coef)
     check_positive("importance_cap", importance_cap)
     if clip_low > 1:
         raise ValueError(f"clip_low={clip_low}: it must be at most 1 (the ratio is clipped at 1 - clip_low).")
@@ -76,52 +81,72 @@ def checked_settings(
         kl_clamp=None if kl_clamp is None else float(kl_clamp),
         ratio=ratio,
         aggregation=aggregation,
+        surrogate=surrogate_name(surrogate),
+        entropy_coef=float(entropy_coef),
     )
 
 
 def check_batch(
-    shape: tuple[int, int],
-    rollout: Tensor,
-    advantages: Tensor,
+    like: Tensor,
+    *,
+    rollout_logprobs: Tensor | None,
+    advantages: Tensor | None,
     mask: Tensor,
-    reference: Tensor | None,
-    old: Tensor | None,
+    reference_logprobs: Tensor | None,
+    old_logprobs: Tensor | None,
+    cu_seqlens: Tensor | None,
     kl_coef: float,
 ) -> None:
-    """Check everything that has one value per token (or sequence) against the shape ``[B, T]``."""
-    for name, values in {
-        "rollout_logprobs": rollout,
-        "reference_logprobs": reference,
-        "old_logprobs": old,
-    }.items():
+    """Check everything that has one value per token or sequence against ``like``: [B, T], or [N] with cu_seqlens."""
+    shape = tuple(like.shape)
+    if len(shape) != (2 if cu_seqlens is None else 1):
+        wanted = "[B, T], or [N] with cu_seqlens" if cu_seqlens is None else "[N], as cu_seqlens is given"
+        raise ValueError(f"policy_logprobs has shape {list(shape)}: it must be {wanted}.")
+    meaning = "[B, T]" if cu_seqlens is None else "[N]"
+    constants = {
+        "rollout_logprobs": rollout_logprobs,
+        "reference_logprobs": reference_logprobs,
+        "old_logprobs": old_logprobs,
+    }
+    for name, values in constants.items():
         if values is not None:
-            check_shape(name, values, shape, meaning="[B, T]")
+            check_shape(name, values, shape, meaning=meaning)
             check_dtype(name, values, FLOATS)
-    check_shape("completion_mask", mask, shape, meaning="[B, T]")
+    check_shape("completion_mask", mask, shape, meaning=meaning)
     check_dtype("completion_mask", mask, (torch.bool, torch.uint8, *INTEGERS, *FLOATS))
-    check_dtype("advantages", advantages, FLOATS)
-    if tuple(advantages.shape) not in (shape[:1], shape):
-        raise ValueError(
-            f"advantages has shape {list(advantages.shape)}: it must be {list(shape[:1])} or {list(shape)}."
-        )
-    if kl_coef > 0 and reference is None:
+    if advantages is not None:
+        check_dtype("advantages", advantages, FLOATS)
+        num_sequences = shape[0] if cu_seqlens is None else len(cu_seqlens) - 1
+        allowed = [(num_sequences,), shape] if cu_seqlens is not None else [(num_sequences,), shape, (num_sequences, 1)]
+        if tuple(advantages.shape) not in allowed:
+            named = " or ".join(str(list(each)) for each in allowed)
+            raise ValueError(f"advantages has shape {list(advantages.shape)}: it must be {named}.")
+    if kl_coef > 0 and reference_logprobs is None:
         raise ValueError(f"reference_logprobs=None with kl_coef={kl_coef}: give them, or set kl_coef to 0.")
-    check_same_device(
-        rollout_logprobs=rollout,
-        advantages=advantages,
-        completion_mask=mask,
-        reference_logprobs=reference,
-        old_logprobs=old,
-    )
+    check_same_device(like=like, **constants, advantages=advantages, completion_mask=mask)
+
+
+def boolean_mask(name: str, mask: Tensor) -> Tensor:
+    """The mask as booleans. Numbers other than 0 and 1 are refused; on a GPU the look at them waits for the device."""
+    if mask.dtype == torch.bool:
+        return mask
+    inside = mask != 0
+    if not torch.compiler.is_compiling() and bool(((mask != 1) & inside).any()):
+        value = mask[(mask != 1) & inside].flatten()[0].item()
+        raise ValueError(f"{name} holds {value}: it must be boolean, or 0 and 1. Weigh tokens by their advantages.")
+    return inside
 
 
 def checked_normalizer(
     aggregation: str,
     num_tokens: Number | Tensor | None,
     num_sequences: Number | Tensor | None,
-    device: torch.device,
+    mask: Tensor,
 ) -> Tensor | None:
-    """The divisor given from outside, as a 0-d tensor; refuses the one that the aggregation would not read."""
+    """The divisor given from outside, as a 0-d tensor; refuses the one that the aggregation would not read.
+
+    A tensor on a GPU is not looked at, which would wait for the device: a divisor of 0 gives a loss of inf or NaN there.
+    """
     read, unread = ("num_sequences", "num_tokens") if aggregation == "grpo" else ("num_tokens", "num_sequences")
     given = {"num_tokens": num_tokens, "num_sequences": num_sequences}
     if given[unread] is not None:
@@ -132,6 +157,15 @@ def checked_normalizer(
     if isinstance(value, Tensor):
         if value.numel() != 1:
             raise ValueError(f"{read} has shape {list(value.shape)}: it must be one number.")
-        return value.detach().reshape(()).to(device)
-    check_positive(read, value)
-    return torch.full((), float(value), dtype=torch.float64, device=device)
+        value = value.detach().reshape(())
+        if value.device.type == "cpu" and not torch.compiler.is_compiling():
+            _check_divisor(read, float(value), mask)
+        return value.to(mask.device)
+    _check_divisor(read, float(value), mask)
+    return torch.full((), float(value), dtype=torch.float64, device=mask.device)
+
+
+def _check_divisor(name: str, value: float, mask: Tensor) -> None:
+    check_not_negative(name, value)
+    if value == 0 and bool(mask.any()):
+        raise ValueError(f"{name}=0 with {int(mask.sum())} tokens in completion_mask: 0 divides an empty batch alone.")

@@ -10,7 +10,7 @@ from torch import Tensor
 from urt_kernels.checks import compute_dtype
 from urt_kernels.grpo_loss.result import GRPOSettings
 
-NUM_METRICS = 12
+NUM_METRICS = 13
 
 
 @torch.library.custom_op("urt_kernels::grpo_loss", mutates_args=())
@@ -31,9 +31,11 @@ def grpo_loss_op(
     kl_clamp: float | None,
     ratio: str,
     aggregation: str,
+    surrogate: str,
     impl: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    settings = GRPOSettings(clip_low, clip_high, dual_clip, importance_cap, kl_coef, kl, kl_clamp, ratio, aggregation)
+    numbers = (clip_low, clip_high, dual_clip, importance_cap, kl_coef, kl, kl_clamp)
+    settings = GRPOSettings(*numbers, ratio, aggregation, surrogate)
     return _implementation(impl).forward(
         policy, old, rollout, reference_logprobs, advantages, mask, normalizer, settings
     )
@@ -57,6 +59,7 @@ def _fake(
     kl_clamp: float | None,
     ratio: str,
     aggregation: str,
+    surrogate: str,
     impl: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     scalar = policy.new_empty((), dtype=compute_dtype(policy))
@@ -72,7 +75,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]
 
 def _backward(ctx: Any, grad_loss: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
     gradient, scale = ctx.saved_tensors
-    return (gradient * (grad_loss * scale)).to(ctx.dtype), *[None] * 16
+    return (gradient * (grad_loss * scale)).to(ctx.dtype), *[None] * 17
 
 
 grpo_loss_op.register_autograd(_backward, setup_context=_setup_context)

@@ -13,7 +13,7 @@ class GRPOSettings(NamedTuple):
     """The numbers of the objective, already checked, as the op takes them.
 
     >>> GRPOSettings(clip_low=0.2, clip_high=0.28, dual_clip=None, importance_cap=2.0, kl_coef=0.04, kl="k3",
-    ...              kl_clamp=10.0, ratio="token", aggregation="dapo")
+    ...              kl_clamp=10.0, ratio="token", aggregation="dapo", surrogate="clip", entropy_coef=0.0)
     """
 
     clip_low: float
@@ -25,6 +25,8 @@ class GRPOSettings(NamedTuple):
     kl_clamp: float | None
     ratio: str
     aggregation: str
+    surrogate: str = "clip"
+    entropy_coef: float = 0.0
 
 
 class GRPOLoss(NamedTuple):
@@ -63,3 +65,5 @@ class GRPOLoss(NamedTuple):
     """Sum of the importance weights exp(old - rollout) after the cap; num_tokens without old log-probs."""
     importance_cap_sum: Float[Tensor, ""]
     """Tokens whose importance weight was capped."""
+    num_left_out: Float[Tensor, ""]
+    """Completion tokens left out because their old, rollout or reference log-prob or advantage is not finite."""

@@ -13,14 +13,14 @@ import triton.language as tl
 from torch import Tensor
 
 from urt_kernels.dispatch import on_device
-from urt_kernels.grpo_loss.reference import LOG_RATIO_CLAMP
 from urt_kernels.grpo_loss.result import GRPOSettings
+from urt_kernels.surrogates import LOG_RATIO_CLAMP
 from urt_kernels.tuning import cover
 
 BLOCK = 1024
 LOG_RATIO_LIMIT = tl.constexpr(LOG_RATIO_CLAMP)
 # Loss, then the metrics in the order of GRPOLoss; one more for the alignment of a row of partial sums.
-NUM_SUMS = tl.constexpr(13)
+NUM_SUMS = tl.constexpr(14)
 NUM_COLUMNS = 16
 MAX_COLUMN = tl.constexpr(6)
 
@@ -75,6 +75,7 @@ def forward(
             PER_TOKEN=per_token,
             KL=settings.kl,
             SEQUENCE_RATIO=settings.ratio == "sequence",
+            CISPO=settings.surrogate == "cispo",
             AGGREGATION=settings.aggregation,
             BLOCK=BLOCK,
             NUM_COLUMNS=NUM_COLUMNS,
@@ -87,7 +88,12 @@ _counters: dict[tuple[torch.device, int], Tensor] = {}
 
 
 def _counter(device: torch.device) -> Tensor:
-    """A counter at 0 for the current stream; the kernel puts it back to 0, which saves a launch to clear it."""
+    """A counter at 0 for the current stream; the kernel puts it back to 0, which saves a launch to clear it.
+
+    A CUDA graph gets one of its own, cleared by each replay: two graphs may be replayed at once.
+    """
+    if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+        return torch.zeros(1, dtype=torch.int32, device=device)
     stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
     if (device, stream) not in _counters:
         _counters[device, stream] = torch.zeros(1, dtype=torch.int32, device=device)
@@ -110,7 +116,55 @@ def clamped_exp(exponent):
 
 @triton.jit
 @no_type_check
-def sequence_statistics(policy, old, mask, start, num_columns, SEQUENCE_RATIO: tl.constexpr, BLOCK: tl.constexpr):
+def is_finite(values):
+    return tl.abs(values) < float("inf")
+
+
+@triton.jit
+@no_type_check
+def live_tokens(
+    old,
+    rollout,
+    reference,
+    advantages,
+    offsets,
+    sequence,
+    inside,
+    WITH_ROLLOUT: tl.constexpr,
+    WITH_REFERENCE: tl.constexpr,
+    PER_TOKEN: tl.constexpr,
+):
+    """Tokens inside of the mask whose constants are all finite: the others weigh nothing."""
+    live = inside & is_finite(load_inside(old, offsets, inside))
+    if WITH_ROLLOUT:
+        live = live & is_finite(load_inside(rollout, offsets, inside))
+    if WITH_REFERENCE:
+        live = live & is_finite(load_inside(reference, offsets, inside))
+    if PER_TOKEN:
+        live = live & is_finite(load_inside(advantages, offsets, inside))
+    else:
+        live = live & is_finite(load_inside(advantages, sequence + offsets * 0, inside))
+    return live
+
+
+@triton.jit
+@no_type_check
+def sequence_statistics(
+    policy,
+    old,
+    rollout,
+    reference,
+    advantages,
+    mask,
+    start,
+    sequence,
+    num_columns,
+    WITH_ROLLOUT: tl.constexpr,
+    WITH_REFERENCE: tl.constexpr,
+    PER_TOKEN: tl.constexpr,
+    SEQUENCE_RATIO: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """(completion tokens, sum of log-ratios) of one sequence."""
     length = tl.full([], 0, tl.int32)
     log_ratio_sum = tl.full([], 0.0, tl.float32)
@@ -120,7 +174,10 @@ def sequence_statistics(policy, old, mask, start, num_columns, SEQUENCE_RATIO: t
         length += tl.sum(inside.to(tl.int32), 0)
         if SEQUENCE_RATIO:
             offsets = start + columns
-            difference = load_inside(policy, offsets, inside) - load_inside(old, offsets, inside)
+            live = live_tokens(
+                old, rollout, reference, advantages, offsets, sequence, inside, WITH_ROLLOUT, WITH_REFERENCE, PER_TOKEN
+            )
+            difference = load_inside(policy, offsets, live) - load_inside(old, offsets, live)
             log_ratio_sum += tl.sum(difference, 0)
     return length.to(tl.float32), log_ratio_sum
 
@@ -200,6 +257,7 @@ def loss_kernel(
     PER_TOKEN: tl.constexpr,
     KL: tl.constexpr,
     SEQUENCE_RATIO: tl.constexpr,
+    CISPO: tl.constexpr,
     AGGREGATION: tl.constexpr,
     BLOCK: tl.constexpr,
     NUM_COLUMNS: tl.constexpr,
@@ -210,23 +268,29 @@ def loss_kernel(
     start = sequence.to(tl.int64) * num_columns
     # An empty batch still has one program, which only writes zeros.
     stop = tl.where(sequence < num_sequences, num_columns, 0)
-    length, log_ratio_mean = sequence_statistics(policy, old, mask, start, stop, SEQUENCE_RATIO, BLOCK)
+    length, log_ratio_mean = sequence_statistics(
+        policy, old, rollout, reference, advantages, mask, start, sequence, stop, WITH_ROLLOUT, WITH_REFERENCE, PER_TOKEN,
+        SEQUENCE_RATIO, BLOCK,
+    )  # fmt: skip
     log_ratio_mean = log_ratio_mean / tl.maximum(length, 1.0)
 
     columns = block * BLOCK + tl.arange(0, BLOCK)
     offsets = start + columns
     present = columns < stop
     inside = tl.load(mask + offsets, mask=present, other=0) != 0
-    weight = inside.to(tl.float32)
-    old_logprobs = load_inside(old, offsets, inside)
-    policy_logprobs = load_inside(policy, offsets, inside)
+    live = live_tokens(
+        old, rollout, reference, advantages, offsets, sequence, inside, WITH_ROLLOUT, WITH_REFERENCE, PER_TOKEN
+    )
+    weight = live.to(tl.float32)
+    old_logprobs = load_inside(old, offsets, live)
+    policy_logprobs = load_inside(policy, offsets, live)
     log_ratio = policy_logprobs - old_logprobs
     if PER_TOKEN:
-        advantage = load_inside(advantages, offsets, inside)
+        advantage = load_inside(advantages, offsets, live)
     else:
-        advantage = load_inside(advantages, sequence + columns * 0, inside)
+        advantage = load_inside(advantages, sequence + columns * 0, live)
     if SEQUENCE_RATIO:
-        exponent = tl.where(inside, log_ratio_mean, 0.0)
+        exponent = tl.where(live, log_ratio_mean, 0.0)
     else:
         exponent = log_ratio
     ratio = clamped_exp(exponent)
@@ -235,28 +299,33 @@ def loss_kernel(
     importance = weight
     capped = low & high
     if WITH_ROLLOUT:
-        uncapped = clamped_exp(old_logprobs - load_inside(rollout, offsets, inside))
-        capped = inside & (uncapped > importance_cap)
+        uncapped = clamped_exp(old_logprobs - load_inside(rollout, offsets, live))
+        capped = live & (uncapped > importance_cap)
         importance = tl.where(capped, importance_cap, uncapped) * weight
     kl = tl.zeros([BLOCK], tl.float32)
     kl_slope = tl.zeros([BLOCK], tl.float32)
     if WITH_REFERENCE:
         kl, kl_slope = kl_estimate(
-            load_inside(reference, offsets, inside) - policy_logprobs, kl_clamp, KL, WITH_KL_CLAMP
+            load_inside(reference, offsets, live) - policy_logprobs, kl_clamp, KL, WITH_KL_CLAMP
         )
-        kl = tl.where(inside, kl, 0.0)
-        kl_slope = tl.where(inside, kl_slope, 0.0)
+        kl = tl.where(live, kl, 0.0)
+        kl_slope = tl.where(live, kl_slope, 0.0)
 
     token_weight = 1.0
     if AGGREGATION == "grpo":
         token_weight = 1.0 / tl.maximum(length, 1.0)
     policy_term = -importance * objective
     slope = -importance * advantage * ratio * flows * tl.where(tl.abs(exponent) <= LOG_RATIO_LIMIT, 1.0, 0.0)
-    if SEQUENCE_RATIO:
+    if CISPO:
+        bounded = tl.where(ratio > upper, upper, tl.where(ratio < lower, lower, ratio))
+        slope = -importance * bounded * advantage
+        policy_term = slope * policy_logprobs
+    elif SEQUENCE_RATIO:
         # Every token of the sequence moves the ratio of all of them: sum their slopes over the whole sequence.
         slope_sum = sequence_slope(
-            old, rollout, advantages, mask, start, sequence, stop, clamped_exp(log_ratio_mean), log_ratio_mean,
-            lower, upper, dual_clip, importance_cap, WITH_ROLLOUT, WITH_DUAL_CLIP, PER_TOKEN, BLOCK,
+            old, rollout, reference, advantages, mask, start, sequence, stop, clamped_exp(log_ratio_mean), log_ratio_mean,
+            lower, upper, dual_clip, importance_cap, WITH_ROLLOUT, WITH_REFERENCE,
+            WITH_DUAL_CLIP, PER_TOKEN, BLOCK,
         )  # fmt: skip
         slope = weight * slope_sum / tl.maximum(length, 1.0)
     token_gradient = (slope + kl_coef * kl_slope) * token_weight
@@ -265,7 +334,7 @@ def loss_kernel(
     row = partials + program * NUM_COLUMNS
     is_first = tl.where(block == 0, 1.0, 0.0)
     tl.store(row + 0, tl.sum((policy_term + kl_coef * kl) * token_weight, 0))
-    tl.store(row + 1, tl.sum(weight, 0))
+    tl.store(row + 1, tl.sum(inside.to(tl.float32), 0))
     tl.store(row + 2, is_first * tl.where(length > 0, 1.0, 0.0))
     tl.store(row + 3, tl.sum(policy_term, 0))
     tl.store(row + 4, tl.sum(kl, 0))
@@ -277,6 +346,7 @@ def loss_kernel(
     tl.store(row + 10, tl.sum(dual.to(tl.float32) * weight, 0))
     tl.store(row + 11, tl.sum(importance, 0))
     tl.store(row + 12, tl.sum(capped.to(tl.float32), 0))
+    tl.store(row + 13, tl.sum(inside.to(tl.float32) - weight, 0))
 
     # All partial sums of this program are written before it counts itself as done.
     tl.debug_barrier()
@@ -294,6 +364,7 @@ def loss_kernel(
 def sequence_slope(
     old,
     rollout,
+    reference,
     advantages,
     mask,
     start,
@@ -306,6 +377,7 @@ def sequence_slope(
     dual_clip,
     importance_cap,
     WITH_ROLLOUT: tl.constexpr,
+    WITH_REFERENCE: tl.constexpr,
     WITH_DUAL_CLIP: tl.constexpr,
     PER_TOKEN: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -315,7 +387,10 @@ def sequence_slope(
     for first in range(0, stop, BLOCK):
         columns = first + tl.arange(0, BLOCK)
         offsets = start + columns
-        inside = tl.load(mask + offsets, mask=columns < stop, other=0) != 0
+        masked = tl.load(mask + offsets, mask=columns < stop, other=0) != 0
+        inside = live_tokens(
+            old, rollout, reference, advantages, offsets, sequence, masked, WITH_ROLLOUT, WITH_REFERENCE, PER_TOKEN
+        )
         if PER_TOKEN:
             advantage = load_inside(advantages, offsets, inside)
         else:
@@ -365,7 +440,8 @@ def add_up(
         divisor = tl.sum(tl.where(columns == 1, sums, 0.0), 0)
     else:
         divisor = num_elements.to(tl.float32)
-    inverse = 1.0 / tl.maximum(divisor, 1.0)
+    num_tokens = tl.sum(tl.where(columns == 1, sums, 0.0), 0)
+    inverse = tl.where((divisor == 0) & (num_tokens == 0), 0.0, 1.0 / divisor)
     tl.store(loss, tl.sum(tl.where(columns == 0, sums, 0.0), 0) * inverse)
     tl.store(scale, inverse)
     tl.store(metrics + columns - 1, sums, mask=(columns >= 1) & (columns < NUM_SUMS))

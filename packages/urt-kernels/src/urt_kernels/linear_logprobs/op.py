@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from urt_kernels.checks import check_targets, compute_dtype
+from urt_kernels.checks import check_targets, compute_dtype, exact
+from urt_kernels.linear_logprobs.head import Head
 from urt_kernels.token_logprobs.result import IGNORE_TARGET
+from urt_kernels.token_logprobs.upstream import Upstream
 
 
 @torch.library.custom_op("urt_kernels::linear_token_logprobs", mutates_args=())
@@ -18,13 +20,20 @@ def linear_token_logprobs_op(
     bias: Tensor | None,
     targets: Tensor,
     temperature: float,
+    temperatures: Tensor | None,
+    logit_scale: float,
+    softcap: float | None,
+    allowed: Tensor | None,
+    operands: torch.dtype | None,
     entropy: bool,
     impl: str,
     validate: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     if validate:
         check_targets(targets, len(weight), IGNORE_TARGET)
-    return _implementation(impl).forward(hidden, weight, bias, targets, temperature, entropy)
+    head = Head(weight, bias, temperature, temperatures, logit_scale, softcap, allowed, operands)
+    with exact(hidden):
+        return _implementation(impl).forward(hidden, head, targets, entropy)
 
 
 @linear_token_logprobs_op.register_fake
@@ -34,6 +43,11 @@ def _fake(
     bias: Tensor | None,
     targets: Tensor,
     temperature: float,
+    temperatures: Tensor | None,
+    logit_scale: float,
+    softcap: float | None,
+    allowed: Tensor | None,
+    operands: torch.dtype | None,
     entropy: bool,
     impl: str,
     validate: bool,
@@ -52,18 +66,24 @@ def linear_token_logprobs_backward_op(
     weight: Tensor,
     bias: Tensor | None,
     targets: Tensor,
-    entropies: Tensor,
+    logprobs: Tensor,
+    entropies: Tensor | None,
     lse: Tensor,
     temperature: float,
+    temperatures: Tensor | None,
+    logit_scale: float,
+    softcap: float | None,
+    allowed: Tensor | None,
+    operands: torch.dtype | None,
     needs_hidden: bool,
     needs_weight: bool,
     needs_bias: bool,
     impl: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    needs = (needs_hidden, needs_weight, needs_bias)
-    return _implementation(impl).backward(
-        grad_logprobs, grad_entropy, grad_lse, hidden, weight, bias, targets, entropies, lse, temperature, needs
-    )
+    head = Head(weight, bias, temperature, temperatures, logit_scale, softcap, allowed, operands)
+    upstream = Upstream(targets, logprobs, entropies, lse, grad_logprobs, grad_entropy, grad_lse)
+    with exact(hidden):
+        return _implementation(impl).backward(upstream, hidden, head, (needs_hidden, needs_weight, needs_bias))
 
 
 @linear_token_logprobs_backward_op.register_fake
@@ -75,33 +95,39 @@ def _backward_fake(
     weight: Tensor,
     bias: Tensor | None,
     targets: Tensor,
-    entropies: Tensor,
+    logprobs: Tensor,
+    entropies: Tensor | None,
     lse: Tensor,
     temperature: float,
+    temperatures: Tensor | None,
+    logit_scale: float,
+    softcap: float | None,
+    allowed: Tensor | None,
+    operands: torch.dtype | None,
     needs_hidden: bool,
     needs_weight: bool,
     needs_bias: bool,
     impl: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    bias_dtype = bias.dtype if bias is not None else compute_dtype(hidden, weight)
     return (
         hidden.new_empty(hidden.shape if needs_hidden else (0,)),
         weight.new_empty(weight.shape if needs_weight else (0,)),
-        weight.new_empty((weight.shape[0] if needs_bias else 0,), dtype=bias_dtype),
+        weight.new_empty((weight.shape[0] if needs_bias else 0,), dtype=weight.dtype if bias is None else bias.dtype),
     )
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    hidden, weight, bias, targets, ctx.temperature, ctx.entropy, ctx.impl, _ = inputs
-    _, entropies, top1, lse = output
+    hidden, weight, bias, targets, ctx.temperature, temperatures, *settings, ctx.entropy, ctx.impl, _ = inputs
+    ctx.logit_scale, ctx.softcap, allowed, ctx.operands = settings
+    logprobs, entropies, top1, lse = output
     ctx.mark_non_differentiable(top1)
-    ctx.save_for_backward(hidden, weight, bias, targets, entropies, lse)
+    ctx.save_for_backward(hidden, weight, bias, targets, logprobs, entropies, lse, temperatures, allowed)
 
 
 def _backward(
     ctx: Any, grad_logprobs: Tensor, grad_entropy: Tensor, _: Any, grad_lse: Tensor
-) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None, None, None, None]:
-    hidden, weight, bias, targets, entropies, lse = ctx.saved_tensors
+) -> tuple[Tensor | None, ...]:
+    hidden, weight, bias, targets, logprobs, entropies, lse, temperatures, allowed = ctx.saved_tensors
     needs = ctx.needs_input_grad[:3]
     gradients = linear_token_logprobs_backward_op(
         grad_logprobs,
@@ -111,14 +137,19 @@ def _backward(
         weight,
         bias,
         targets,
-        entropies,
+        logprobs,
+        entropies if ctx.entropy else None,
         lse,
         ctx.temperature,
+        temperatures,
+        ctx.logit_scale,
+        ctx.softcap,
+        allowed,
+        ctx.operands,
         *needs,
         ctx.impl,
     )
-    kept = [gradient if needed else None for gradient, needed in zip(gradients, needs, strict=True)]
-    return kept[0], kept[1], kept[2], None, None, None, None, None
+    return *(gradient if needed else None for gradient, needed in zip(gradients, needs, strict=True)), *[None] * 10
 
 
 linear_token_logprobs_op.register_autograd(_backward, setup_context=_setup_context)

@@ -1,8 +1,6 @@
 """linear_token_logprobs in plain PyTorch: the CPU kernel and the test oracle.
 
-Tokens are taken in chunks and the vocabulary in blocks, so that the workspace does not depend on the number of tokens. Every
-chunk is padded to the same number of rows: the matrix product then takes the same path whatever the batch, and a row's bits
-do not depend on its neighbours.
+Tokens are taken in chunks and the vocabulary in blocks, so that the workspace does not depend on the number of tokens.
 """
 
 from __future__ import annotations
@@ -11,91 +9,116 @@ import torch
 from torch import Tensor
 
 from urt_kernels.checks import compute_dtype
-from urt_kernels.linear_logprobs.chunks import padded, spans
-from urt_kernels.linear_logprobs.running import RunningRows, target_in
-from urt_kernels.token_logprobs.reference import LOWEST
-from urt_kernels.token_logprobs.result import IGNORE_TARGET
+from urt_kernels.linear_logprobs.chunks import balanced, padded, rounded_up, spans
+from urt_kernels.linear_logprobs.head import TILE_ROWS, Head
+from urt_kernels.linear_logprobs.running import RunningRows
+from urt_kernels.token_logprobs.upstream import Upstream, log_p_gradient
 
 CHUNK_ROWS = 256
 VOCABULARY_BLOCK = 8192
 
 
-def forward(
-    hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, temperature: float, entropy: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(log-probs, entropies, top-1 matches, log-sum-exps) of the rows of ``hidden @ weight.T + bias``."""
-    dtype = compute_dtype(hidden, weight, bias)
+def forward(hidden: Tensor, head: Head, targets: Tensor, entropy: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(log-probs, entropies, top-1 matches, log-sum-exps) of the rows of the head's logits."""
+    dtype = compute_dtype(hidden, head.weight, head.bias)
     num_rows = len(hidden)
     logprobs, entropies, lse = (torch.empty(num_rows, dtype=dtype, device=hidden.device) for _ in range(3))
     top1 = torch.empty(num_rows, dtype=torch.bool, device=hidden.device)
-    for rows in spans(num_rows, CHUNK_ROWS):
-        running = RunningRows(targets[rows], dtype=dtype, entropy=entropy)
-        chunk = padded(hidden[rows].to(dtype), CHUNK_ROWS)
-        for columns in spans(len(weight), VOCABULARY_BLOCK):
-            logits = block_logits(chunk, weight, bias, columns, temperature)
+    for rows in balanced(num_rows, CHUNK_ROWS, step=TILE_ROWS):
+        running, part = RunningRows(targets[rows], dtype=dtype, entropy=entropy), head.of_rows(rows)
+        chunk = chunk_of(hidden, rows, head, dtype)
+        for columns in spans(len(head.weight), VOCABULARY_BLOCK):
+            logits = part.logits(chunk, head.rounded(head.weight[columns], dtype), columns)
             running.add(logits[: rows.stop - rows.start], columns)
         logprobs[rows], entropies[rows], top1[rows], lse[rows] = running.finish()
     return logprobs, entropies if entropy else entropies.new_empty(0), top1, lse
 
 
+def chunk_of(hidden: Tensor, rows: slice, head: Head, dtype: torch.dtype) -> Tensor:
+    """Hidden states as the products take them, padded to whole tiles."""
+    return padded(head.rounded(hidden[rows], dtype), rounded_up(rows.stop - rows.start, TILE_ROWS))
+
+
+def logits_gradient(logits: Tensor, columns: slice, upstream: Upstream, head: Head) -> Tensor:
+    """d loss / d (X W' + b) from the logits ``[n, columns]``, in their place."""
+    slope = head.slope(logits)
+    log_p = logits.sub_(upstream.lse[:, None])
+    gradient = log_p_gradient(log_p, columns, upstream)
+    return gradient.mul_(slope).masked_fill_(~upstream.alive()[:, None], 0.0)
+
+
 def backward(
-    grad_logprobs: Tensor,
-    grad_entropy: Tensor | None,
-    grad_lse: Tensor,
-    hidden: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    targets: Tensor,
-    entropies: Tensor,
-    lse: Tensor,
-    temperature: float,
-    needs: tuple[bool, bool, bool],
-) -> tuple[Tensor, Tensor, Tensor]:
+    upstream: Upstream, hidden: Tensor, head: Head, needs: tuple[bool, bool, bool], *, into: Tensor | None = None
+) -> tuple[Tensor, ...]:
     """Gradients of hidden, weight and bias; an empty tensor for each that ``needs`` leaves out.
 
-    The logits are formed again; dz is that of token_logprobs, dX = dz W, dW = dz' X summed over the chunks in the compute type.
+    With ``into``, the weight's gradient is added to it and none is returned. The logits are formed again; dX = dz W, dW = dz' X summed over the chunks in the compute type.
     """
-    dtype = compute_dtype(hidden, weight, bias)
-    needs_hidden, needs_weight, needs_bias = needs
-    grad_hidden = hidden.new_empty(hidden.shape if needs_hidden else 0)
-    sum_weight = hidden.new_zeros(weight.shape if needs_weight else 0, dtype=dtype)
-    sum_bias = hidden.new_zeros(len(weight) if needs_bias else 0, dtype=dtype)
-    upstream = [None if grad is None else grad[:, None].to(dtype) for grad in (grad_logprobs, grad_entropy, grad_lse)]
-    for rows in spans(len(hidden), CHUNK_ROWS):
+    dtype = compute_dtype(hidden, head.weight, head.bias)
+    upstream = upstream.to(dtype)
+    sums = Gradients.of(hidden, head, needs, dtype, into=into)
+    for rows in balanced(len(hidden), CHUNK_ROWS, step=TILE_ROWS):
+        count, part = rows.stop - rows.start, head.of_rows(rows)
+        chunk = chunk_of(hidden, rows, head, dtype)
+        for columns in spans(len(head.weight), VOCABULARY_BLOCK):
+            weight = head.rounded(head.weight[columns], dtype)
+            logits = part.logits(chunk, weight, columns)[:count]
+            sums.add(logits_gradient(logits, columns, upstream.of_rows(rows), part), rows, columns, chunk, weight)
+    bias_dtype = head.weight.dtype if head.bias is None else head.bias.dtype
+    return sums.finish(hidden, weight_dtype=head.weight.dtype, bias_dtype=bias_dtype)
+
+
+class Gradients:
+    """Sums of the gradients of hidden states, weight and bias while their parts go by.
+
+    >>> sums = Gradients.of(hidden, head, (True, True, False), torch.float32)
+    >>> sums.add(gradient, rows, columns, chunk, weight)     # gradient [n, columns], chunk [n or more, H], weight [columns, H]
+    >>> grad_hidden, grad_weight, _ = sums.finish(hidden, weight_dtype=torch.bfloat16, bias_dtype=torch.float32)
+    """
+
+    def __init__(self, hidden: Tensor | None, weight: Tensor | None, bias: Tensor | None, into: Tensor | None) -> None:
+        self.hidden, self.weight, self.bias = hidden, weight, bias
+        self.into = into
+
+    @classmethod
+    def of(
+        cls,
+        hidden: Tensor,
+        head: Head,
+        needs: tuple[bool, bool, bool],
+        dtype: torch.dtype,
+        *,
+        into: Tensor | None = None,
+    ) -> Gradients:
+        """Nothing is filled with zeros: the first part is written, the others are added."""
+        shapes = (hidden.shape, head.weight.shape, head.weight.shape[:1])
+        make = hidden.new_empty if len(hidden) > 0 else hidden.new_zeros
+        own = (needs[0], needs[1] and (into is None or into.dtype != dtype), needs[2])
+        return cls(*(make(shape, dtype=dtype) if need else None for shape, need in zip(shapes, own, strict=True)), into)
+
+    def add(self, gradient: Tensor, rows: slice, columns: slice, chunk: Tensor, weight: Tensor) -> None:
         count = rows.stop - rows.start
-        target = targets[rows].long()
-        row_logprob, row_entropy, row_lse = (None if grad is None else grad[rows] for grad in upstream)
-        assert row_logprob is not None
-        assert row_lse is not None
-        alive = (row_logprob != 0) | (row_lse != 0)
-        if row_entropy is not None:
-            alive |= row_entropy != 0
-        alive &= (target != IGNORE_TARGET)[:, None]
-        chunk = padded(hidden[rows].to(dtype), CHUNK_ROWS)
-        grad_chunk = torch.zeros_like(chunk)
-        for columns in spans(len(weight), VOCABULARY_BLOCK):
-            log_p = block_logits(chunk, weight, bias, columns, temperature)[:count].sub_(lse[rows, None])
-            factor: Tensor = row_lse - row_logprob
-            if row_entropy is not None:
-                # LOWEST keeps p ln p at 0 for a logit of -inf.
-                factor = factor - row_entropy * (log_p.clamp(min=LOWEST) + entropies[rows, None])
-            inside, local = target_in(target, columns)
-            gradient = log_p.exp_().mul_(factor).scatter_add_(-1, local, row_logprob * inside)
-            gradient = gradient.mul_(1.0 / temperature).masked_fill_(~alive, 0.0)
-            if needs_hidden:
-                grad_chunk.addmm_(padded(gradient, CHUNK_ROWS), weight[columns].to(dtype))
-            if needs_weight:
-                sum_weight[columns].addmm_(gradient.T, chunk[:count])
-            if needs_bias:
-                sum_bias[columns] += gradient.sum(0)
-        if needs_hidden:
-            grad_hidden[rows] = grad_chunk[:count].to(hidden.dtype)
-    return grad_hidden, sum_weight.to(weight.dtype), sum_bias.to(dtype if bias is None else bias.dtype)
+        if self.hidden is not None:
+            _accumulate(self.hidden[rows], gradient, weight, first=columns.start == 0)
+        if self.weight is not None:
+            _accumulate(self.weight[columns], gradient.T, chunk[:count], first=rows.start == 0)
+        elif self.into is not None:
+            self.into[columns].addmm_(gradient.T, chunk[:count])
+        if self.bias is not None:
+            sums = gradient.sum(0)
+            self.bias[columns] = sums if rows.start == 0 else self.bias[columns] + sums
+
+    def finish(self, hidden: Tensor, *, weight_dtype: torch.dtype, bias_dtype: torch.dtype) -> tuple[Tensor, ...]:
+        """The sums in the types asked for (that of hidden for its own); an empty tensor for each that was not asked for."""
+        if self.into is not None and self.weight is not None:
+            self.into.add_(self.weight)
+            self.weight = None
+        pairs = ((self.hidden, hidden.dtype), (self.weight, weight_dtype), (self.bias, bias_dtype))
+        return tuple(hidden.new_empty(0, dtype=dtype) if each is None else each.to(dtype) for each, dtype in pairs)
 
 
-def block_logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, columns: slice, temperature: float) -> Tensor:
-    """The logits of some columns, divided by the temperature, in the type of ``hidden``."""
-    logits = hidden @ weight[columns].to(hidden.dtype).T
-    if bias is not None:
-        logits += bias[columns].to(hidden.dtype)
-    return logits if temperature == 1.0 else logits.mul_(1.0 / temperature)
+def _accumulate(total: Tensor, left: Tensor, right: Tensor, *, first: bool) -> None:
+    if first:
+        torch.mm(left, right, out=total)
+    else:
+        total.addmm_(left, right)

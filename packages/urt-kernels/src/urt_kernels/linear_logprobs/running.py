@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from urt_kernels.token_logprobs.reference import LOWEST
 from urt_kernels.token_logprobs.result import IGNORE_TARGET
+from urt_kernels.token_logprobs.upstream import LOWEST, target_in
 
 
 class RunningRows:
@@ -49,9 +49,3 @@ class RunningRows:
         entropies = self.total.log() - self.weighted / self.total
         values = [column[:, 0].masked_fill(ignored, 0.0) for column in (self.chosen - lse, entropies, lse)]
         return values[0], values[1], (self.chosen == self.highest)[:, 0] & ~ignored, values[2]
-
-
-def target_in(targets: Tensor, columns: slice) -> tuple[Tensor, Tensor]:
-    """Which rows have their target in these columns, and its index there (0 elsewhere); both ``[n, 1]``."""
-    inside = (targets >= columns.start) & (targets < columns.stop)
-    return inside[:, None], (targets - columns.start).masked_fill(~inside, 0)[:, None]

@@ -13,126 +13,187 @@ import triton.language as tl
 from torch import Tensor
 
 from urt_kernels.dispatch import on_device
-from urt_kernels.linear_logprobs.chunks import padded, spans
-from urt_kernels.linear_logprobs.products import add_product, product
-from urt_kernels.token_logprobs.triton import IGNORE, LN_2, LOG2_E, LOWEST, logits_gradient, merge_block
-from urt_kernels.tuning import backward_blocks, chunked_backward, chunked_forward, cover, statistics_blocks
+from urt_kernels.linear_logprobs.chunks import balanced, padded, rounded_up, spans
+from urt_kernels.linear_logprobs.head import Head
+from urt_kernels.linear_logprobs.products import Sums, product
+from urt_kernels.token_logprobs.triton import IGNORE, INVERSE_LN_2, LN_2, LOG2_E, LOWEST, logits_gradient, merge_block
+from urt_kernels.token_logprobs.upstream import Upstream
+from urt_kernels.tuning import HEIGHT_STEP, backward_blocks, chunked_backward, chunked_forward, cover, statistics_blocks
+
+# Elements that the stride of a block of logits is a multiple of.
+ALIGNMENT = 64
 
 
-def forward(
-    hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, temperature: float, entropy: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    num_rows, vocabulary = len(hidden), len(weight)
-    plan = chunked_forward(vocabulary, hidden.element_size())
-    logprobs, lse, total = (torch.empty(num_rows, dtype=torch.float32, device=hidden.device) for _ in range(3))
-    entropies = torch.empty_like(lse) if entropy else lse.new_empty(0)
-    top1 = torch.empty_like(lse, dtype=torch.bool)
-    workspace = lse.new_empty(plan.rows * plan.columns if num_rows else 0)
-    blocks = statistics_blocks(plan.columns)
-    chunks = [(rows, padded(hidden[rows], plan.rows)) for rows in spans(num_rows, plan.rows)]
+def forward(hidden: Tensor, head: Head, targets: Tensor, entropy: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    num_rows, vocabulary = len(hidden), len(head.weight)
+    plan = chunked_forward(vocabulary)
+    rows_of_chunks = list(balanced(num_rows, plan.rows, step=HEIGHT_STEP))
+    statistics = Statistics(num_rows, vocabulary, plan.columns, hidden, entropy=entropy)
+    operand = head.operand_dtype(hidden)
+    workspace = Block(rows_of_chunks, plan.columns, hidden)
+    chunks = [(rows, chunk_of(hidden, rows, operand)) for rows in rows_of_chunks]
     targets = targets.contiguous()
     with on_device(hidden):
-        # The vocabulary is the outer loop: each block of the weight is read from memory once.
+        # The vocabulary is the outer loop: each block of the weight is read from memory as few times as may be.
         for columns in spans(vocabulary, plan.columns):
-            width = columns.stop - columns.start
-            logits = workspace[: plan.rows * width].view(-1, width)
+            weight = head.weight[columns].to(operand)
             for rows, chunk in chunks:
-                product(chunk, weight[columns].T, out=logits)
-                statistics_kernel[(rows.stop - rows.start,)](
-                    logits,
-                    None if bias is None else bias[columns],
-                    targets[rows],
-                    logprobs[rows],
-                    lse[rows],
-                    total[rows],
-                    entropies[rows] if entropy else None,
-                    top1[rows],
-                    None,
-                    None,
-                    width,
-                    columns.start,
-                    vocabulary,
-                    LOG2_E / temperature,
-                    FIRST=columns.start == 0,
-                    LAST=columns.stop == vocabulary,
-                    WITH_ENTROPY=entropy,
-                    WITH_BIAS=bias is not None,
-                    KEEP=False,
-                    BLOCK=blocks.block,
-                    num_warps=blocks.num_warps,  # pyright: ignore[reportCallIssue]  an option of the launch
-                )
-    return logprobs, entropies, top1, lse
+                logits = workspace.view(len(chunk), len(weight))
+                product(chunk, weight.T, out=logits)
+                statistics.add(logits, head.of_rows(rows), targets, rows, columns)
+    return statistics.logprobs, statistics.entropies, statistics.top1, statistics.lse
+
+
+def chunk_of(hidden: Tensor, rows: slice, operand: torch.dtype) -> Tensor:
+    """Hidden states as the products take them, padded to a height that products have."""
+    return padded(hidden[rows].to(operand), rounded_up(rows.stop - rows.start, HEIGHT_STEP))
+
+
+class Block:
+    """One block of fp32 logits at a time, its rows 256 bytes aligned whatever the vocabulary.
+
+    >>> Block([slice(0, 128)], 2048, hidden).view(128, 1105).stride()
+    (1152, 1)
+    """
+
+    def __init__(self, rows: list[slice], columns: int, like: Tensor, *, dtype: torch.dtype = torch.float32) -> None:
+        height = max((rounded_up(each.stop - each.start, HEIGHT_STEP) for each in rows), default=0)
+        self.space = like.new_empty(height * rounded_up(columns, ALIGNMENT), dtype=dtype)
+
+    def view(self, rows: int, columns: int) -> Tensor:
+        stride = rounded_up(columns, ALIGNMENT)
+        return self.space[: rows * stride].view(rows, stride)[:, :columns]
+
+
+class Statistics:
+    """The rows' running statistics while blocks of logits go by.
+
+    >>> statistics = Statistics(num_rows, vocabulary, 2048, hidden, entropy=True)
+    >>> statistics.add(logits, head, targets, rows, columns)
+    """
+
+    def __init__(self, num_rows: int, vocabulary: int, columns: int, like: Tensor, *, entropy: bool) -> None:
+        self.logprobs, self.lse, self.total = (
+            torch.empty(num_rows, dtype=torch.float32, device=like.device) for _ in range(3)
+        )
+        self.entropies = torch.empty_like(self.lse) if entropy else self.lse.new_empty(0)
+        self.top1 = torch.empty_like(self.lse, dtype=torch.bool)
+        self.vocabulary, self.entropy = vocabulary, entropy
+        self.blocks = statistics_blocks(columns)
+
+    def add(
+        self,
+        logits: Tensor,
+        head: Head,
+        targets: Tensor,
+        rows: slice,
+        columns: slice,
+        *,
+        exponentials: Tensor | None = None,
+        maxima: Tensor | None = None,
+    ) -> None:
+        """``head`` has the temperatures of these rows; with ``exponentials``, 2^(logit - maximum) of the block is kept there."""
+        bias, allowed, scale = head.bias, head.allowed, head.logit_scale
+        statistics_kernel[(rows.stop - rows.start,)](
+            logits,
+            None if bias is None else bias[columns],
+            None if allowed is None else allowed[:, columns],
+            head.temperatures,
+            targets[rows],
+            self.logprobs[rows],
+            self.lse[rows],
+            self.total[rows],
+            self.entropies[rows] if self.entropy else None,
+            self.top1[rows],
+            None if exponentials is None else exponentials[:, columns],
+            maxima,
+            columns.stop - columns.start,
+            logits.stride(0),
+            columns.start,
+            0 if exponentials is None else exponentials.stride(0),
+            0 if allowed is None else allowed.stride(0),
+            LOG2_E * (1.0 if head.softcap else scale) / head.temperature,
+            scale / (head.softcap or 1.0),
+            head.softcap or 0.0,
+            FIRST=columns.start == 0,
+            LAST=columns.stop == self.vocabulary,
+            WITH_ENTROPY=self.entropy,
+            WITH_BIAS=bias is not None,
+            WITH_ALLOWED=allowed is not None,
+            WITH_TEMPERATURES=head.temperatures is not None,
+            WITH_SOFTCAP=head.softcap is not None,
+            KEEP=exponentials is not None,
+            BLOCK=self.blocks.block,
+            num_warps=self.blocks.num_warps,  # pyright: ignore[reportCallIssue]  an option of the launch
+        )
 
 
 def backward(
-    grad_logprobs: Tensor,
-    grad_entropy: Tensor | None,
-    grad_lse: Tensor,
-    hidden: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    targets: Tensor,
-    entropies: Tensor,
-    lse: Tensor,
-    temperature: float,
-    needs: tuple[bool, bool, bool],
-) -> tuple[Tensor, Tensor, Tensor]:
+    upstream: Upstream, hidden: Tensor, head: Head, needs: tuple[bool, bool, bool], *, into: Tensor | None = None
+) -> tuple[Tensor, ...]:
     """Gradients of hidden, weight and bias; an empty tensor for each that ``needs`` leaves out."""
-    needs_hidden, needs_weight, needs_bias = needs
-    num_rows, vocabulary = len(hidden), len(weight)
+    num_rows, vocabulary = len(hidden), len(head.weight)
     plan = chunked_backward(vocabulary)
-    # A gradient need not have the same bits in every batch: a small one is not padded to a whole chunk.
-    height = min(plan.rows, cover(max(1, num_rows), 128) * 128)
-    grad_hidden = hidden.new_empty(hidden.shape if needs_hidden else 0)
-    sum_weight = lse.new_zeros(weight.shape if needs_weight else 0)
-    sum_bias = lse.new_zeros(vocabulary if needs_bias else 0)
-    logits_space = lse.new_empty(height * plan.columns)
+    rows_of_chunks = list(balanced(num_rows, plan.rows, step=HEIGHT_STEP))
+    operand = head.operand_dtype(hidden)
+    workspace = Block(rows_of_chunks, plan.columns, hidden)
     # dz takes the operands' type, in which the two products below are fast; fp32 operands need no second buffer.
-    gradient_space = (
-        logits_space if hidden.dtype == torch.float32 else torch.empty_like(logits_space, dtype=hidden.dtype)
-    )
+    gradients = workspace if operand == torch.float32 else Block(rows_of_chunks, plan.columns, hidden, dtype=operand)
     blocks = backward_blocks(plan.columns)
-    grad_logprobs, grad_lse = grad_logprobs.contiguous(), grad_lse.contiguous()
-    grad_entropy = None if grad_entropy is None else grad_entropy.contiguous()
+    upstream = Upstream(*(None if each is None else each.contiguous() for each in upstream))  # pyright: ignore[reportArgumentType]
+    with_entropy, scale = upstream.grad_entropies is not None, head.logit_scale
+    sums = Sums(hidden, head, needs, into=into)
     with on_device(hidden):
-        for rows in spans(num_rows, height):
-            chunk = padded(hidden[rows], height)
-            grad_chunk = torch.zeros_like(chunk, dtype=torch.float32)
+        for rows in rows_of_chunks:
+            chunk, part, known = chunk_of(hidden, rows, operand), head.of_rows(rows), upstream.of_rows(rows)
             for columns in spans(vocabulary, plan.columns):
-                width = columns.stop - columns.start
-                logits = logits_space[: height * width].view(-1, width)
-                gradient = gradient_space[: height * width].view(-1, width)
-                product(chunk, weight[columns].T, out=logits)
+                weight = head.weight[columns].to(operand)
+                width = len(weight)
+                logits, gradient = workspace.view(len(chunk), width), gradients.view(len(chunk), width)
+                product(chunk, weight.T, out=logits)
                 num_blocks = cover(width, blocks.block)
-                gradient_kernel[(height * num_blocks,)](
+                gradient_kernel[(len(chunk) * num_blocks,)](
                     logits,
-                    None if bias is None else bias[columns],
-                    targets[rows],
-                    grad_logprobs[rows],
-                    None if grad_entropy is None else grad_entropy[rows],
-                    grad_lse[rows],
-                    entropies[rows] if grad_entropy is not None else None,
-                    lse[rows],
+                    None if head.bias is None else head.bias[columns],
+                    None if part.allowed is None else part.allowed[:, columns],
+                    part.temperatures,
+                    known.targets,
+                    known.logprobs,
+                    known.grad_logprobs,
+                    known.grad_entropies,
+                    known.grad_lse,
+                    known.entropies if with_entropy else None,
+                    known.lse,
                     gradient,
                     rows.stop - rows.start,
                     width,
+                    logits.stride(0),
                     columns.start,
                     num_blocks,
-                    1.0 / temperature,
-                    WITH_ENTROPY=grad_entropy is not None,
-                    WITH_BIAS=bias is not None,
+                    0 if part.allowed is None else part.allowed.stride(0),
+                    (1.0 if head.softcap else scale) / head.temperature,
+                    scale / (head.softcap or 1.0),
+                    head.softcap or 0.0,
+                    WITH_ENTROPY=with_entropy,
+                    WITH_LSE=known.grad_lse is not None,
+                    WITH_BIAS=head.bias is not None,
+                    WITH_ALLOWED=part.allowed is not None,
+                    WITH_TEMPERATURES=part.temperatures is not None,
+                    WITH_SOFTCAP=head.softcap is not None,
                     BLOCK=blocks.block,
                     num_warps=blocks.num_warps,  # pyright: ignore[reportCallIssue]  an option of the launch
                 )
-                if needs_hidden:
-                    add_product(grad_chunk, gradient, weight[columns])
-                if needs_weight:
-                    add_product(sum_weight[columns], gradient.T, chunk)
-                if needs_bias:
-                    sum_bias[columns] += gradient.sum(0, dtype=torch.float32)
-            if needs_hidden:
-                grad_hidden[rows] = grad_chunk[: rows.stop - rows.start].to(hidden.dtype)
-    return grad_hidden, sum_weight.to(weight.dtype), sum_bias.to(torch.float32 if bias is None else bias.dtype)
+                sums.add(gradient, rows, columns, chunk, weight)
+            sums.end_of_chunk(rows)
+    bias_dtype = head.weight.dtype if head.bias is None else head.bias.dtype
+    return sums.finish(weight_dtype=head.weight.dtype, bias_dtype=bias_dtype)
+
+
+@triton.jit
+@no_type_check
+def soft_capped(values, inner_scale, softcap):
+    # tanh(x) = 1 - 2 / (1 + e^2x), whose two ends are reached without overflow.
+    return softcap * (1.0 - 2.0 / (1.0 + tl.exp2(values * (2.0 * inner_scale * INVERSE_LN_2))))
 
 
 @triton.jit
@@ -140,6 +201,8 @@ def backward(
 def statistics_kernel(
     logits,
     bias,
+    allowed,
+    temperatures,
     targets,
     logprobs,
     lse,
@@ -149,13 +212,20 @@ def statistics_kernel(
     exponentials,
     maxima,
     width,
+    stride,
     first_column,
-    vocabulary,
+    kept_stride,
+    allowed_stride,
     scale,
+    inner_scale,
+    softcap,
     FIRST: tl.constexpr,
     LAST: tl.constexpr,
     WITH_ENTROPY: tl.constexpr,
     WITH_BIAS: tl.constexpr,
+    WITH_ALLOWED: tl.constexpr,
+    WITH_TEMPERATURES: tl.constexpr,
+    WITH_SOFTCAP: tl.constexpr,
     KEEP: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
@@ -187,21 +257,30 @@ def statistics_kernel(
             if WITH_ENTROPY:
                 earlier_weighted = tl.load(entropies + row)
             chosen = tl.load(logprobs + row)
-        row_start = logits + row.to(tl.int64) * width
+        row_start = logits + row.to(tl.int64) * stride
+        if WITH_TEMPERATURES:
+            scale = scale / tl.load(temperatures + row).to(tl.float32)
         earlier_highest = highest
         block_total = tl.zeros([BLOCK], tl.float32)
         block_weighted = tl.zeros([BLOCK], tl.float32)
         for start in range(0, width, BLOCK):
             columns = start + tl.arange(0, BLOCK)
             present = columns < width
-            values = tl.load(row_start + columns, mask=present, other=float("-inf"))
+            # Rows are aligned and padded to their stride, a multiple of 64: its loads are wide for every width.
+            values = tl.load(row_start + columns, mask=columns < stride, other=0.0)
             if WITH_BIAS:
                 values += tl.load(bias + columns, mask=present, other=0.0).to(tl.float32)
+            if WITH_SOFTCAP:
+                values = soft_capped(values, inner_scale, softcap)
+            values = tl.where(present, values, float("-inf"))
+            if WITH_ALLOWED:
+                chosen_from = tl.load(allowed + row.to(tl.int64) * allowed_stride + columns, mask=present, other=0)
+                values = tl.where(chosen_from != 0, values, float("-inf"))
             highest, block_total, block_weighted, weights = merge_block(
                 values * scale, highest, block_total, block_weighted, WITH_ENTROPY
             )
             if KEEP:
-                kept = exponentials + row.to(tl.int64) * vocabulary + first_column + columns
+                kept = exponentials + row.to(tl.int64) * kept_stride + columns
                 tl.store(kept, weights.to(exponentials.dtype.element_ty), mask=present)
         if KEEP:
             tl.store(maxima + row, highest)
@@ -216,7 +295,12 @@ def statistics_kernel(
             chosen = tl.load(row_start + local)
             if WITH_BIAS:
                 chosen += tl.load(bias + local).to(tl.float32)
+            if WITH_SOFTCAP:
+                chosen = soft_capped(chosen, inner_scale, softcap)
             chosen = chosen * scale
+            if WITH_ALLOWED:
+                target_allowed = tl.load(allowed + row.to(tl.int64) * allowed_stride + local)
+                chosen = tl.where(target_allowed != 0, chosen, float("-inf"))
         if LAST:
             log_total = tl.log2(row_total)
             tl.store(logprobs + row, ((chosen - highest) - log_total) * LN_2)
@@ -237,7 +321,10 @@ def statistics_kernel(
 def gradient_kernel(
     logits,
     bias,
+    allowed,
+    temperatures,
     targets,
+    logprobs,
     grad_logprobs,
     grad_entropies,
     grad_lse,
@@ -246,45 +333,67 @@ def gradient_kernel(
     gradient,
     num_rows,
     width,
+    stride,
     first_column,
     num_blocks,
-    inverse_temperature,
+    allowed_stride,
+    scale,
+    inner_scale,
+    softcap,
     WITH_ENTROPY: tl.constexpr,
+    WITH_LSE: tl.constexpr,
     WITH_BIAS: tl.constexpr,
+    WITH_ALLOWED: tl.constexpr,
+    WITH_TEMPERATURES: tl.constexpr,
+    WITH_SOFTCAP: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """The gradient of one block of logits; rows from num_rows on are padding and get zeros."""
     row = tl.program_id(0) // num_blocks
     columns = (tl.program_id(0) % num_blocks) * BLOCK + tl.arange(0, BLOCK)
     present = columns < width
-    offset = row.to(tl.int64) * width
+    offset = row.to(tl.int64) * stride
     real = row < num_rows
     target = tl.load(targets + row, mask=real, other=IGNORE).to(tl.int64)
     grad_logprob = tl.load(grad_logprobs + row, mask=real, other=0.0).to(tl.float32)
-    upstream_lse = tl.load(grad_lse + row, mask=real, other=0.0).to(tl.float32)
+    upstream_lse = 0.0
     grad_entropy = 0.0
     entropy = 0.0
-    alive = (grad_logprob != 0) | (upstream_lse != 0)
+    alive = grad_logprob != 0
+    if WITH_LSE:
+        upstream_lse = tl.load(grad_lse + row, mask=real, other=0.0).to(tl.float32)
+        alive = alive | (upstream_lse != 0)
     if WITH_ENTROPY:
         grad_entropy = tl.load(grad_entropies + row, mask=real, other=0.0).to(tl.float32)
         entropy = tl.load(entropies + row, mask=real, other=0.0)
         alive = alive | (grad_entropy != 0)
     if (target != IGNORE) & alive:
-        values = tl.load(logits + offset + columns, mask=present, other=0.0)
+        if WITH_TEMPERATURES:
+            scale = scale / tl.load(temperatures + row).to(tl.float32)
+        values = tl.load(logits + offset + columns, mask=columns < stride, other=0.0)
         if WITH_BIAS:
             values += tl.load(bias + columns, mask=present, other=0.0).to(tl.float32)
+        if WITH_SOFTCAP:
+            values = soft_capped(values, inner_scale, softcap)
+        if WITH_ALLOWED:
+            chosen_from = tl.load(allowed + row.to(tl.int64) * allowed_stride + columns, mask=present, other=0)
+            values = tl.where(chosen_from != 0, values, float("-inf"))
         result = logits_gradient(
-            values,
+            values * scale - tl.load(lse + row),
             first_column + columns,
             target,
+            tl.load(logprobs + row),
             grad_logprob,
             grad_entropy,
             upstream_lse,
             entropy,
-            tl.load(lse + row),
-            inverse_temperature,
+            scale,
             WITH_ENTROPY,
         )
-        tl.store(gradient + offset + columns, result.to(gradient.dtype.element_ty), mask=present)
+        if WITH_SOFTCAP:
+            slope = inner_scale * softcap * (1.0 - values * values / (softcap * softcap))
+            result = tl.where(values > LOWEST, result * slope, 0.0)
+        # Behind the width, what nobody reads: the columns up to the stride.
+        tl.store(gradient + offset + columns, result.to(gradient.dtype.element_ty), mask=columns < stride)
     else:
-        tl.store(gradient + offset + columns, tl.zeros([BLOCK], gradient.dtype.element_ty), mask=present)
+        tl.store(gradient + offset + columns, tl.zeros([BLOCK], gradient.dtype.element_ty), mask=columns < stride)

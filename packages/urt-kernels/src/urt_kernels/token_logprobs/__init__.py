@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from urt_kernels.checks import FLOATS, INTEGERS, check_dtype, check_positive, check_same_device, check_shape
+from urt_kernels.checks import FLOATS, INTEGERS, check_dtype, check_same_device, check_shape, check_temperature
 from urt_kernels.dispatch import Impl, no_fp64, resolve
 from urt_kernels.shapes import Float, Int, Number
 from urt_kernels.token_logprobs.op import token_logprobs_op
@@ -17,7 +17,7 @@ def token_logprobs(
     logits: Float[Tensor, "*N V"],
     targets: Int[Tensor, "*N"],
     *,
-    temperature: Number,
+    temperature: Number | Float[Tensor, "*N"],
     entropy: bool = False,
     inplace_backward: bool = False,
     validate_targets: bool = True,
@@ -25,7 +25,8 @@ def token_logprobs(
 ) -> TokenLogprobs:
     """Log-prob of each row's target under softmax(logits / temperature), in fp32, in one pass over the logits.
 
-    The gradient is that of the exact formula, entropy and lse included. Logits may have any strides. A row with a NaN logit
+    The gradient is that of the exact formula, entropy and lse included. Logits may have any
+    strides; ``temperature`` is one number, or one for each row. A row with a NaN logit
     is NaN, its neighbours are not. ``inplace_backward`` lets the backward pass write the gradient over the logits, which saves
     their size in memory; autograd refuses where something else still needs them. ``validate_targets=False`` skips the check of the targets' values, which on a GPU waits
     for the device; a target out of range then gives NaN in its row.
@@ -36,9 +37,9 @@ def token_logprobs(
     check_dtype("targets", targets, INTEGERS)
     check_shape("targets", targets, tuple(logits.shape[:-1]), meaning="that of logits without its last axis")
     check_same_device(logits=logits, targets=targets)
-    check_positive("temperature", temperature)
+    number, temperatures = check_temperature(temperature, targets)
     chosen = resolve(impl, logits.device, operation="token_logprobs", unsupported=no_fp64(logits))
     logprobs, entropies, top1, lse = token_logprobs_op(
-        logits, targets, float(temperature), entropy, inplace_backward, chosen, validate_targets
+        logits, targets, number, temperatures, entropy, inplace_backward, chosen, validate_targets
     )
     return TokenLogprobs(logprobs, entropies if entropy else None, top1, lse)

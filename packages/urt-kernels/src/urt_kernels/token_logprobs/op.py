@@ -9,20 +9,35 @@ from torch import Tensor
 
 from urt_kernels.checks import check_targets, compute_dtype
 from urt_kernels.token_logprobs.result import IGNORE_TARGET
+from urt_kernels.token_logprobs.upstream import Upstream
 
 
 @torch.library.custom_op("urt_kernels::token_logprobs", mutates_args=())
 def token_logprobs_op(
-    logits: Tensor, targets: Tensor, temperature: float, entropy: bool, inplace: bool, impl: str, validate: bool
+    logits: Tensor,
+    targets: Tensor,
+    temperature: float,
+    temperatures: Tensor | None,
+    entropy: bool,
+    inplace: bool,
+    impl: str,
+    validate: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     if validate:
         check_targets(targets, logits.shape[-1], IGNORE_TARGET)
-    return _implementation(impl).forward(logits, targets, temperature, entropy)
+    return _implementation(impl).forward(logits, targets, temperature, temperatures, entropy)
 
 
 @token_logprobs_op.register_fake
 def _fake(
-    logits: Tensor, targets: Tensor, temperature: float, entropy: bool, inplace: bool, impl: str, validate: bool
+    logits: Tensor,
+    targets: Tensor,
+    temperature: float,
+    temperatures: Tensor | None,
+    entropy: bool,
+    inplace: bool,
+    impl: str,
+    validate: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     rows = logits.new_empty(targets.shape, dtype=compute_dtype(logits))
     entropies = torch.empty_like(rows) if entropy else rows.new_empty(0)
@@ -36,15 +51,16 @@ def token_logprobs_backward_op(
     grad_lse: Tensor,
     logits: Tensor,
     targets: Tensor,
+    logprobs: Tensor,
     entropies: Tensor,
     lse: Tensor,
     temperature: float,
+    temperatures: Tensor | None,
     impl: str,
 ) -> Tensor:
     out = torch.empty(logits.shape, dtype=logits.dtype, device=logits.device)
-    _implementation(impl).backward(
-        grad_logprobs, grad_entropy, grad_lse, logits, targets, entropies, lse, temperature, out
-    )
+    upstream = Upstream(targets, logprobs, entropies, lse, grad_logprobs, grad_entropy, grad_lse)
+    _implementation(impl).backward(upstream, logits, temperature, temperatures, out)
     return out
 
 
@@ -55,9 +71,11 @@ def _backward_fake(
     grad_lse: Tensor,
     logits: Tensor,
     targets: Tensor,
+    logprobs: Tensor,
     entropies: Tensor,
     lse: Tensor,
     temperature: float,
+    temperatures: Tensor | None,
     impl: str,
 ) -> Tensor:
     return logits.new_empty(logits.shape)
@@ -70,28 +88,29 @@ def token_logprobs_backward_inplace_op(
     grad_lse: Tensor,
     logits: Tensor,
     targets: Tensor,
+    logprobs: Tensor,
     entropies: Tensor,
     lse: Tensor,
     temperature: float,
+    temperatures: Tensor | None,
     impl: str,
 ) -> None:
     """Overwrite the logits with their gradient."""
-    _implementation(impl).backward(
-        grad_logprobs, grad_entropy, grad_lse, logits, targets, entropies, lse, temperature, logits
-    )
+    upstream = Upstream(targets, logprobs, entropies, lse, grad_logprobs, grad_entropy, grad_lse)
+    _implementation(impl).backward(upstream, logits, temperature, temperatures, logits)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    logits, targets, ctx.temperature, ctx.entropy, ctx.inplace, ctx.impl, _ = inputs
-    _, entropies, top1, lse = output
+    logits, targets, ctx.temperature, temperatures, ctx.entropy, ctx.inplace, ctx.impl, _ = inputs
+    logprobs, entropies, top1, lse = output
     ctx.mark_non_differentiable(top1)
-    ctx.save_for_backward(logits, targets, entropies, lse)
+    ctx.save_for_backward(logits, targets, logprobs, entropies, lse, temperatures)
 
 
 def _backward(
     ctx: Any, grad_logprobs: Tensor, grad_entropy: Tensor, _: Any, grad_lse: Tensor
-) -> tuple[Tensor, None, None, None, None, None, None]:
-    logits, targets, entropies, lse = ctx.saved_tensors
+) -> tuple[Tensor | None, ...]:
+    logits, targets, logprobs, entropies, lse, temperatures = ctx.saved_tensors
     # Autograd counts the write as a new version of the logits: whoever else needs them in this backward, or a second
     # backward, gets an error, never the overwritten values. A compiler reuses memory by itself.
     inplace = ctx.inplace and not torch.compiler.is_compiling()
@@ -102,12 +121,14 @@ def _backward(
         grad_lse,
         logits,
         targets,
+        logprobs,
         entropies,
         lse,
         ctx.temperature,
+        temperatures,
         ctx.impl,
     )
-    return logits if gradient is None else gradient, None, None, None, None, None, None
+    return logits if gradient is None else gradient, *[None] * 7
 
 
 token_logprobs_op.register_autograd(_backward, setup_context=_setup_context)

@@ -13,14 +13,13 @@ from torch import Tensor
 
 from urt_kernels.checks import compute_dtype
 from urt_kernels.token_logprobs.result import IGNORE_TARGET
+from urt_kernels.token_logprobs.upstream import LOWEST, Upstream, log_p_gradient
 
 BLOCK_ELEMENTS = 1 << 18
-# Finite stand-in for -inf: exp() of it is 0 and 0 times it is 0, where 0 times -inf would be NaN.
-LOWEST = -1e30
 
 
 def forward(
-    logits: Tensor, targets: Tensor, temperature: float, entropy: bool
+    logits: Tensor, targets: Tensor, temperature: float, temperatures: Tensor | None, entropy: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(log-probs, entropies, top-1 matches, log-sum-exps) of the rows; entropies are empty where not asked for."""
     dtype = compute_dtype(logits)
@@ -31,7 +30,7 @@ def forward(
     for rows, block in _row_blocks(logits):
         target = flat_targets[rows].long()
         ignored = target == IGNORE_TARGET
-        scaled = block.to(dtype) if temperature == 1.0 else block.to(dtype) * (1.0 / temperature)
+        scaled = _scaled(block, rows, temperature, temperatures, dtype)
         highest = scaled.amax(-1, keepdim=True).clamp(min=LOWEST)
         # A target outside the vocabulary (where nobody checked) leaves NaN in its row.
         outside = ((target < 0) | (target >= logits.shape[-1]))[:, None]
@@ -50,40 +49,29 @@ def forward(
     return outputs[0], outputs[1] if entropy else outputs[1].new_empty(0), top1, outputs[2]
 
 
-def backward(
-    grad_logprobs: Tensor,
-    grad_entropy: Tensor | None,
-    grad_lse: Tensor,
-    logits: Tensor,
-    targets: Tensor,
-    entropies: Tensor,
-    lse: Tensor,
-    temperature: float,
-    out: Tensor,
-) -> None:
-    """Write d loss / d logits into ``out``: a contiguous tensor, or ``logits`` itself.
-
-    With p the softmax of z/T and t the target: dz_j = (g_logprob (1[j=t] - p_j) - g_entropy p_j (ln p_j + entropy) + g_lse p_j) / T.
-    """
+def backward(upstream: Upstream, logits: Tensor, temperature: float, temperatures: Tensor | None, out: Tensor) -> None:
+    """Write d loss / d logits into ``out``: a contiguous tensor, or ``logits`` itself."""
     dtype = compute_dtype(logits)
-    flat_targets, flat_lse = targets.reshape(-1), lse.reshape(-1, 1)
-    rows_logprob, rows_lse = grad_logprobs.reshape(-1, 1).to(dtype), grad_lse.reshape(-1, 1).to(dtype)
+    known = Upstream(*(None if each is None else each.reshape(-1) for each in upstream)).to(dtype)  # pyright: ignore[reportArgumentType]
+    whole = slice(0, logits.shape[-1])
     for rows, block in _row_blocks(logits):
-        target = flat_targets[rows].long()[:, None]
-        # Nothing flows through a dead row: what it holds (NaN, too) stays out of the gradient.
-        dead = (target == IGNORE_TARGET) | ((rows_logprob[rows] == 0) & (rows_lse[rows] == 0))
-        log_p = (block.to(dtype) * (1.0 / temperature)).sub_(flat_lse[rows])
-        factor: Tensor = rows_lse[rows] - rows_logprob[rows]
-        if grad_entropy is not None:
-            grad = grad_entropy.reshape(-1, 1)[rows].to(dtype)
-            dead &= (grad == 0) | (target == IGNORE_TARGET)
-            # LOWEST keeps p ln p at 0 for a logit of -inf.
-            factor = factor - grad * (log_p.clamp(min=LOWEST) + entropies.reshape(-1, 1)[rows])
-        gradient = log_p.exp_().mul_(factor)
-        inside = (target >= 0) & (target < logits.shape[-1])
-        gradient.scatter_add_(-1, target.masked_fill(~inside, 0), rows_logprob[rows] * inside)
+        part = known.of_rows(rows)
+        scaled = _scaled(block, rows, temperature, temperatures, dtype)
+        log_p = scaled - part.lse[:, None] if scaled is block else scaled.sub_(part.lse[:, None])
+        gradient = log_p_gradient(log_p, whole, part)
+        if temperatures is not None:
+            gradient.div_(temperatures.reshape(-1)[rows].to(dtype)[:, None])
+        else:
+            gradient.mul_(1.0 / temperature)
         block_out = block if out is logits else out.view(-1, out.shape[-1])[rows]
-        block_out.copy_(gradient.mul_(1.0 / temperature).masked_fill_(dead, 0.0))
+        block_out.copy_(gradient.masked_fill_(~part.alive()[:, None], 0.0))
+
+
+def _scaled(block: Tensor, rows: slice, temperature: float, temperatures: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """The block divided by its rows' temperature; the block itself where nothing changes it."""
+    if temperatures is not None:
+        return block.to(dtype) * (1.0 / temperatures.reshape(-1)[rows].to(dtype))[:, None]
+    return block.to(dtype) if temperature == 1.0 else block.to(dtype) * (1.0 / temperature)
 
 
 def _row_blocks(tensor: Tensor) -> Iterator[tuple[slice, Tensor]]:

@@ -15,7 +15,8 @@ from torch import Tensor
 from urt_kernels.dispatch import on_device
 from urt_kernels.rows import row_layout
 from urt_kernels.token_logprobs.result import IGNORE_TARGET
-from urt_kernels.tuning import backward_blocks, cover, forward_blocks
+from urt_kernels.token_logprobs.upstream import Upstream
+from urt_kernels.tuning import backward_blocks, forward_blocks
 
 LOG2_E = 1.4426950408889634
 LN_2 = tl.constexpr(0.6931471805599453)
@@ -26,7 +27,7 @@ IGNORE = tl.constexpr(IGNORE_TARGET)
 
 
 def forward(
-    logits: Tensor, targets: Tensor, temperature: float, entropy: bool
+    logits: Tensor, targets: Tensor, temperature: float, temperatures: Tensor | None, entropy: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     logprobs = torch.empty(targets.shape, dtype=torch.float32, device=logits.device)
     entropies = torch.empty_like(logprobs) if entropy else logprobs.new_empty(0)
@@ -36,11 +37,12 @@ def forward(
     blocks = forward_blocks(vocabulary)
     layout = row_layout(logits)
     if layout is None:
-        return forward(logits.contiguous(), targets, temperature, entropy)
+        return forward(logits.contiguous(), targets, temperature, temperatures, entropy)
     if targets.numel() > 0:
         with on_device(logits):
             forward_kernel[(targets.numel(),)](
                 logits,
+                None if temperatures is None else temperatures.contiguous(),
                 targets.contiguous(),
                 logprobs,
                 entropies,
@@ -50,51 +52,44 @@ def forward(
                 *layout,
                 LOG2_E / temperature,
                 WITH_ENTROPY=entropy,
+                WITH_TEMPERATURES=temperatures is not None,
                 BLOCK=blocks.block,
                 num_warps=blocks.num_warps,  # pyright: ignore[reportCallIssue]  an option of the launch
             )
     return logprobs, entropies, top1, lse
 
 
-def backward(
-    grad_logprobs: Tensor,
-    grad_entropy: Tensor | None,
-    grad_lse: Tensor,
-    logits: Tensor,
-    targets: Tensor,
-    entropies: Tensor,
-    lse: Tensor,
-    temperature: float,
-    out: Tensor,
-) -> None:
+def backward(upstream: Upstream, logits: Tensor, temperature: float, temperatures: Tensor | None, out: Tensor) -> None:
     """Write d loss / d logits into ``out``, which may be ``logits`` itself."""
+    targets, logprobs, entropies, lse, grad_logprobs, grad_entropy, grad_lse = upstream
+    assert grad_lse is not None
     if targets.numel() == 0:
         return
-    vocabulary = logits.shape[-1]
-    blocks = backward_blocks(vocabulary)
+    blocks = backward_blocks(logits.shape[-1])
     layout, out_layout = row_layout(logits), row_layout(out)
     if layout is None or out_layout is None:
         copy = logits.contiguous()
-        backward(grad_logprobs, grad_entropy, grad_lse, copy, targets, entropies, lse, temperature, copy)
+        backward(upstream, copy, temperature, temperatures, copy)
         out.copy_(copy)
         return
-    num_blocks = cover(vocabulary, blocks.block)
     with on_device(logits):
-        backward_kernel[(targets.numel() * num_blocks,)](
+        backward_kernel[(targets.numel(),)](
             grad_logprobs.contiguous(),
             None if grad_entropy is None else grad_entropy.contiguous(),
             grad_lse.contiguous(),
             logits,
+            None if temperatures is None else temperatures.contiguous(),
             targets.contiguous(),
+            logprobs,
             entropies,
             lse,
             out,
-            vocabulary,
-            num_blocks,
+            logits.shape[-1],
             *layout,
             *out_layout,
             1.0 / temperature,
             WITH_ENTROPY=grad_entropy is not None,
+            WITH_TEMPERATURES=temperatures is not None,
             BLOCK=blocks.block,
             num_warps=blocks.num_warps,  # pyright: ignore[reportCallIssue]  an option of the launch
         )
@@ -140,6 +135,7 @@ def merge_block(values, highest, total, weighted, WITH_ENTROPY: tl.constexpr):
 @no_type_check
 def forward_kernel(
     logits,
+    temperatures,
     targets,
     logprobs,
     entropies,
@@ -152,6 +148,7 @@ def forward_kernel(
     stride_column,
     scale,
     WITH_ENTROPY: tl.constexpr,
+    WITH_TEMPERATURES: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     row = tl.program_id(0)
@@ -163,6 +160,8 @@ def forward_kernel(
         if WITH_ENTROPY:
             tl.store(entropies + row, 0.0)
     else:
+        if WITH_TEMPERATURES:
+            scale = scale / tl.load(temperatures + row).to(tl.float32)
         row_start = row_pointer(logits, row, rows_per_outer, stride_outer, stride_inner)
         inside = (target >= 0) & (target < vocabulary)
         chosen = tl.load(row_start + target * stride_column, mask=inside, other=float("nan")).to(tl.float32) * scale
@@ -187,15 +186,26 @@ def forward_kernel(
 @triton.jit
 @no_type_check
 def logits_gradient(
-    values, columns, target, grad_logprob, grad_entropy, grad_lse, entropy, lse, inverse_temperature, WITH_ENTROPY
+    log_p, columns, target, logprob, grad_logprob, grad_entropy, grad_lse, entropy, scale, WITH_ENTROPY: tl.constexpr
 ):
-    """The gradient of token_logprobs.reference.backward for one block of logits."""
-    log_p = values * inverse_temperature - lse
+    """The gradient of token_logprobs.reference.backward for one block, from ln p of its entries."""
     p = tl.exp2(log_p * INVERSE_LN_2)
     factor = grad_lse - grad_logprob
     if WITH_ENTROPY:
         factor = factor - grad_entropy * (tl.maximum(log_p, LOWEST) + entropy)
-    return (p * factor + tl.where(columns == target, grad_logprob, 0.0)) * inverse_temperature
+    # The target's own entry from its log-prob: 1 - p of a p near 1 would be all rounding.
+    own = tl.exp2(logprob * INVERSE_LN_2) * grad_lse + grad_logprob * minus_expm1(logprob)
+    if WITH_ENTROPY:
+        own -= grad_entropy * tl.exp2(logprob * INVERSE_LN_2) * (logprob + entropy)
+    return tl.where(columns == target, own, p * factor) * scale
+
+
+@triton.jit
+@no_type_check
+def minus_expm1(exponent):
+    """1 - e^x for x <= 0, with its leading digits near 0."""
+    series = -exponent * (1.0 + exponent * (0.5 + exponent * (0.16666667 + exponent * 0.041666668)))
+    return tl.where(exponent > -0.015625, series, 1.0 - tl.exp2(exponent * INVERSE_LN_2))
 
 
 @triton.jit
@@ -205,12 +215,13 @@ def backward_kernel(
     grad_entropies,
     grad_lse,
     logits,
+    temperatures,
     targets,
+    logprobs,
     entropies,
     lse,
     out,
     vocabulary,
-    num_blocks,
     rows_per_outer,
     stride_outer,
     stride_inner,
@@ -221,13 +232,12 @@ def backward_kernel(
     out_stride_column,
     inverse_temperature,
     WITH_ENTROPY: tl.constexpr,
+    WITH_TEMPERATURES: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    row = tl.program_id(0) // num_blocks
-    columns = (tl.program_id(0) % num_blocks) * BLOCK + tl.arange(0, BLOCK)
-    present = columns < vocabulary
+    """One program walks one row: what a row needs is loaded once, and a step costs what its elements cost."""
+    row = tl.program_id(0)
     out_start = row_pointer(out, row, out_rows_per_outer, out_stride_outer, out_stride_inner)
-    out_pointers = columns_pointer(out_start, columns, out_stride_column)
     target = tl.load(targets + row)
     grad_logprob = tl.load(grad_logprobs + row).to(tl.float32)
     upstream_lse = tl.load(grad_lse + row).to(tl.float32)
@@ -239,22 +249,32 @@ def backward_kernel(
         entropy = tl.load(entropies + row)
         alive = alive | (grad_entropy != 0)
     if (target != IGNORE) & alive:
+        if WITH_TEMPERATURES:
+            inverse_temperature = inverse_temperature / tl.load(temperatures + row).to(tl.float32)
         row_start = row_pointer(logits, row, rows_per_outer, stride_outer, stride_inner)
-        pointers = columns_pointer(row_start, columns, stride_column)
-        values = tl.load(pointers, mask=present, other=0.0).to(tl.float32)
-        gradient = logits_gradient(
-            values,
-            columns,
-            target,
-            grad_logprob,
-            grad_entropy,
-            upstream_lse,
-            entropy,
-            tl.load(lse + row),
-            inverse_temperature,
-            WITH_ENTROPY,
-        )
-        tl.store(out_pointers, gradient.to(out.dtype.element_ty), mask=present)
+        row_lse = tl.load(lse + row)
+        logprob = tl.load(logprobs + row)
+        for start in range(0, vocabulary, BLOCK):
+            columns = start + tl.arange(0, BLOCK)
+            present = columns < vocabulary
+            values = tl.load(columns_pointer(row_start, columns, stride_column), mask=present, other=0.0)
+            gradient = logits_gradient(
+                values.to(tl.float32) * inverse_temperature - row_lse,
+                columns,
+                target,
+                logprob,
+                grad_logprob,
+                grad_entropy,
+                upstream_lse,
+                entropy,
+                inverse_temperature,
+                WITH_ENTROPY,
+            )
+            pointers = columns_pointer(out_start, columns, out_stride_column)
+            tl.store(pointers, gradient.to(out.dtype.element_ty), mask=present)
     else:
         # Nothing flows through this row: it is not read, so that what it holds (NaN, too) stays out of the gradient.
-        tl.store(out_pointers, tl.zeros([BLOCK], out.dtype.element_ty), mask=present)
+        for start in range(0, vocabulary, BLOCK):
+            columns = start + tl.arange(0, BLOCK)
+            pointers = columns_pointer(out_start, columns, out_stride_column)
+            tl.store(pointers, tl.zeros([BLOCK], out.dtype.element_ty), mask=columns < vocabulary)

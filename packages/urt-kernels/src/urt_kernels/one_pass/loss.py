@@ -1,0 +1,211 @@
+"""linear_loss: any token-level objective of a linear head."""
+
+from __future__ import annotations
+
+from typing import Any, Unpack
+
+import torch
+from torch import Tensor
+
+from urt_kernels.checks import check_shape, compute_dtype
+from urt_kernels.dispatch import Impl, no_fp64, resolve
+from urt_kernels.grpo_loss import grpo_loss
+from urt_kernels.grpo_loss.arguments import (
+    Aggregation,
+    Objective,
+    boolean_mask,
+    check_batch,
+    checked_normalizer,
+    checked_settings,
+)
+from urt_kernels.grpo_loss.result import GRPOSettings
+from urt_kernels.linear_logprobs.arguments import HeadArguments, LiveRows, check_head
+from urt_kernels.one_pass.into import loss_into
+from urt_kernels.one_pass.op import linear_loss_op
+from urt_kernels.one_pass.result import LinearLoss
+from urt_kernels.one_pass.weights import sequence_numbers, token_weights
+from urt_kernels.shapes import Bool, Float, Int, Number, Shaped
+from urt_kernels.surrogates import TOGETHER, Surrogate
+
+
+def linear_loss(
+    hidden: Float[Tensor, "*N H"],
+    weight: Float[Tensor, "V H"],
+    targets: Int[Tensor, "*N"],
+    *,
+    surrogate: str | Surrogate,
+    temperature: Number | Float[Tensor, "*N"],
+    mask: Shaped[Tensor, "*N"] | None = None,
+    cu_seqlens: Int[Tensor, " B_plus_1"] | None = None,
+    rollout_logprobs: Float[Tensor, "*N"] | None = None,
+    advantages: Float[Tensor, "*_"] | None = None,
+    reference_logprobs: Float[Tensor, "*N"] | None = None,
+    old_logprobs: Float[Tensor, "*N"] | None = None,
+    bias: Float[Tensor, " V"] | None = None,
+    logit_scale: Number = 1.0,
+    softcap: Number | None = None,
+    allowed: Bool[Tensor, "*N V"] | None = None,
+    operands: torch.dtype | None = None,
+    aggregation: Aggregation = "dapo",
+    num_tokens: Number | Tensor | None = None,
+    num_sequences: Number | Tensor | None = None,
+    sequences_together: int | None = None,
+    entropy: bool = False,
+    entropy_coef: Number = 0.0,
+    weight_grad: Float[Tensor, "V H"] | None = None,
+    upstream: Number | Tensor | None = None,
+    validate_targets: bool = True,
+    impl: Impl = "auto",
+    **objective: Unpack[Objective],
+) -> LinearLoss:
+    """sum_t w_t (surrogate_t + kl_coef KL_t - entropy_coef H_t) over the tokens of ``mask``, and its gradients, in one pass.
+
+    Rows are ``[B, T]``, or packed ``[N]`` with ``cu_seqlens [B + 1]``. The surrogate reads a token's log-prob, so that the
+    gradient can be formed while its logits are there: 6 N H V operations instead of the 8 of log-probs and backward pass (4
+    instead of 6 with a frozen weight). Only live tokens reach the head. The head's arguments are those of
+    `linear_token_logprobs`, those of the objective (clip, KL, aggregation, divisors) of `grpo_loss`.
+
+    - ``surrogate``: "clip", "cispo", "nll", "dpo", a function of `SurrogateInputs`, or its path "package.module:name".
+    - ``sequences_together``: how many neighbouring sequences a token's slope depends on; 0 (left out) is that token alone, 1
+      its sequence (set by ``ratio="sequence"``), 2 a DPO pair. A chunk then ends where such a set does. Sets that fit into no
+      chunk take a second pass over the head, for all rows.
+    - ``entropy_coef``: a bonus on the entropy, with its gradient. ``entropy=True`` returns it, and shows it to the surrogate.
+    - ``weight_grad``: a buffer (``weight.grad``, an fp32 main gradient) that this call adds the weight's gradient to at
+      once, multiplied by ``upstream``; backward then has none to give. No tensor of the weight's size is made, filled
+      or scaled where the buffer is fp32. Without gradient mode nothing is added.
+    - ``upstream``: the gradient that the loss will get from above in backward: its factor in the total, a loss scale. Without
+      ``weight_grad`` any other is right too. Left out it is 1, for fp16 operands what keeps the gradients in range.
+    """
+    check_head(hidden, weight, targets, bias, None)
+    if weight_grad is not None:
+        check_shape("weight_grad", weight_grad, tuple(weight.shape), meaning="that of weight")
+    settings = checked_settings(**objective, surrogate=surrogate, aggregation=aggregation, entropy_coef=entropy_coef)  # pyright: ignore[reportCallIssue]
+    whole = torch.ones_like(targets, dtype=torch.bool) if mask is None else boolean_mask("mask", mask)
+    check_batch(
+        targets,
+        rollout_logprobs=rollout_logprobs,
+        advantages=advantages,
+        mask=whole,
+        reference_logprobs=reference_logprobs,
+        old_logprobs=old_logprobs,
+        cu_seqlens=cu_seqlens,
+        kl_coef=settings.kl_coef,
+    )
+    head = HeadArguments.checked(
+        targets, len(weight), temperature, logit_scale=logit_scale, softcap=softcap, allowed=allowed, operands=operands
+    )
+    chosen = resolve(impl, hidden.device, operation="linear_loss", unsupported=no_fp64(hidden, weight, bias))
+    live = LiveRows.of(whole, targets)
+    assert live.index is not None
+    dtype = compute_dtype(hidden, weight, bias)
+    numbers, count = sequence_numbers(targets, cu_seqlens)
+    sequences = numbers[live.index]
+    divisor = checked_normalizer(aggregation, num_tokens, num_sequences, whole)
+    weights = token_weights(
+        sequences, count, aggregation, divisor, budget=None if cu_seqlens is not None else whole.numel()
+    )
+    constants = (
+        rollout_logprobs if old_logprobs is None else old_logprobs,
+        None if old_logprobs is None else rollout_logprobs,
+        reference_logprobs,
+        _per_token(advantages, targets, numbers, count),
+    )
+    track = torch.is_grad_enabled()
+    arguments = (
+        live.rows(hidden, 1),
+        weight,
+        bias,
+        live.rows(targets),
+        *head.of(live),
+        *(None if each is None else live.rows(each).to(dtype) for each in constants),
+        weights.to(dtype),
+        sequences,
+        count,
+        live.index,
+        *settings,
+        _assumed(upstream, weights, operands or hidden.dtype),
+        _together(settings, sequences_together),
+        entropy or settings.entropy_coef > 0,
+        track and hidden.requires_grad,
+        track and weight.requires_grad,
+        track and bias is not None and bias.requires_grad,
+        chosen,
+        validate_targets,
+    )
+    loss, logprobs, entropies, top1, *_ = (
+        linear_loss_op(*arguments)
+        if weight_grad is None or not (track and weight.requires_grad)
+        else loss_into(weight_grad, *arguments)
+    )
+    policy = live.placed(logprobs)
+    sums = None
+    if rollout_logprobs is not None and advantages is not None:
+        sums = _sums(
+            policy, rollout_logprobs, advantages, whole, reference_logprobs, old_logprobs, cu_seqlens, settings, impl
+        )
+        sums = sums._replace(loss=loss.detach())
+    own_entropy = live.placed(entropies) if entropy or settings.entropy_coef > 0 else None
+    return LinearLoss(loss, policy, own_entropy, live.placed(top1), sums)
+
+
+def _together(settings: GRPOSettings, asked: int | None) -> int:
+    if asked is not None:
+        if asked < 0:
+            raise ValueError(f"sequences_together={asked}: it must be at least 0.")
+        return max(asked, int(settings.ratio == "sequence"))
+    return max(TOGETHER.get(settings.surrogate, 0), int(settings.ratio == "sequence"))
+
+
+def _assumed(upstream: Number | Tensor | None, weights: Tensor, operands: torch.dtype) -> Tensor:
+    """The upstream gradient that the gradients are formed for. For fp16, whose gradients would underflow before a loss scale
+    reaches them, that which brings the largest weight to 1."""
+    if isinstance(upstream, Tensor):
+        if upstream.numel() != 1:
+            raise ValueError(f"upstream has shape {list(upstream.shape)}: it must be one number.")
+        return upstream.detach().reshape(()).to(weights.device)
+    if upstream is not None:
+        if not (upstream == upstream and abs(upstream) < float("inf") and upstream != 0):
+            raise ValueError(f"upstream={upstream}: it must be a finite number other than 0.")
+        return weights.new_full((), float(upstream))
+    if operands != torch.float16 or len(weights) == 0:
+        return weights.new_ones(())
+    return 1.0 / weights.amax().clamp(min=1e-30)
+
+
+def _per_token(advantages: Tensor | None, targets: Tensor, numbers: Tensor, count: int) -> Tensor | None:
+    """Advantages of sequences or tokens as one for each row of the targets."""
+    if advantages is None or (advantages.shape == targets.shape and targets.dim() > 1):
+        return advantages
+    if advantages.numel() == count:
+        return advantages.reshape(-1)[numbers].reshape(targets.shape)
+    return advantages
+
+
+def _sums(
+    policy: Tensor,
+    rollout: Tensor,
+    advantages: Tensor,
+    mask: Tensor,
+    reference: Tensor | None,
+    old: Tensor | None,
+    cu_seqlens: Tensor | None,
+    settings: GRPOSettings,
+    impl: Impl,
+) -> Any:
+    """The sums of `grpo_loss`; for a surrogate of a user's own, the clips of "clip"."""
+    given = settings._asdict()
+    own = {name: given[name] for name in Objective.__annotations__ if name != "surrogate"}
+    with torch.no_grad():
+        return grpo_loss(
+            policy,
+            rollout,
+            advantages,
+            mask,
+            reference_logprobs=reference,
+            old_logprobs=old,
+            cu_seqlens=cu_seqlens,
+            surrogate=settings.surrogate if settings.surrogate == "cispo" else "clip",
+            num_tokens=None if settings.aggregation == "grpo" else 1.0,
+            impl=impl,
+            **own,
+        )

@@ -1,0 +1,186 @@
+"""torch.ops.urt_kernels.linear_loss: forward leaves the gradients, backward scales them by the upstream gradient."""
+
+from importlib import import_module
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from urt_kernels.checks import check_targets, compute_dtype, exact
+from urt_kernels.grpo_loss.objective import Tokens
+from urt_kernels.grpo_loss.result import GRPOSettings
+from urt_kernels.linear_logprobs.head import Head
+
+
+class Pass(NamedTuple):
+    """How the pass runs.
+
+    >>> Pass(needs=(True, True, False), assumed=torch.tensor(1.0), weight_grad=None, together=0, entropy=False)
+    """
+
+    needs: tuple[bool, bool, bool]
+    """Gradients to form: hidden, weight, bias."""
+    assumed: Tensor
+    """The upstream gradient that the gradients are formed for, 0-d."""
+    weight_grad: Tensor | None
+    """Where the weight's gradient is added to, in place of a tensor of its own."""
+    together: int
+    """Neighbouring sequences that must be in one chunk."""
+    entropy: bool
+
+    @property
+    def differentiates(self) -> bool:
+        return any(self.needs)
+
+
+Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
+@torch.library.custom_op("urt_kernels::linear_loss", mutates_args=())
+def linear_loss_op(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    temperature: float,
+    temperatures: Tensor | None,
+    logit_scale: float,
+    softcap: float | None,
+    allowed: Tensor | None,
+    operands: torch.dtype | None,
+    old: Tensor | None,
+    rollout: Tensor | None,
+    reference_logprobs: Tensor | None,
+    advantages: Tensor | None,
+    weights: Tensor,
+    sequences: Tensor,
+    num_sequences: int,
+    rows: Tensor,
+    clip_low: float,
+    clip_high: float,
+    dual_clip: float | None,
+    importance_cap: float,
+    kl_coef: float,
+    kl: str,
+    kl_clamp: float | None,
+    ratio: str,
+    aggregation: str,
+    surrogate: str,
+    entropy_coef: float,
+    assumed: Tensor,
+    together: int,
+    entropy: bool,
+    needs_hidden: bool,
+    needs_weight: bool,
+    needs_bias: bool,
+    impl: str,
+    validate: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    if validate:
+        check_targets(targets, len(weight), None)
+    head = Head(weight, bias, temperature, temperatures, logit_scale, softcap, allowed, operands)
+    tokens = Tokens(old, rollout, reference_logprobs, advantages, weights, sequences, num_sequences, rows)
+    numbers = (clip_low, clip_high, dual_clip, importance_cap, kl_coef, kl, kl_clamp)
+    settings = GRPOSettings(*numbers, ratio, aggregation, surrogate, entropy_coef)
+    options = Pass((needs_hidden, needs_weight, needs_bias), assumed, None, together, entropy)
+    return run(hidden, head, targets, tokens, settings, options, impl)
+
+
+def run(
+    hidden: Tensor,
+    head: Head,
+    targets: Tensor,
+    tokens: Tokens,
+    settings: GRPOSettings,
+    options: Pass,
+    impl: str,
+) -> Outputs:
+    with exact(hidden):
+        loss, logprobs, entropies, top1, gradients = _implementation(impl).forward(
+            hidden, head, targets, tokens, settings, options
+        )
+    return loss, logprobs, entropies if options.entropy else entropies.new_empty(0), top1, *gradients
+
+
+@linear_loss_op.register_fake
+def _fake(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    temperature: float,
+    temperatures: Tensor | None,
+    logit_scale: float,
+    softcap: float | None,
+    allowed: Tensor | None,
+    operands: torch.dtype | None,
+    old: Tensor | None,
+    rollout: Tensor | None,
+    reference_logprobs: Tensor | None,
+    advantages: Tensor | None,
+    weights: Tensor,
+    sequences: Tensor,
+    num_sequences: int,
+    rows: Tensor,
+    clip_low: float,
+    clip_high: float,
+    dual_clip: float | None,
+    importance_cap: float,
+    kl_coef: float,
+    kl: str,
+    kl_clamp: float | None,
+    ratio: str,
+    aggregation: str,
+    surrogate: str,
+    entropy_coef: float,
+    assumed: Tensor,
+    together: int,
+    entropy: bool,
+    needs_hidden: bool,
+    needs_weight: bool,
+    needs_bias: bool,
+    impl: str,
+    validate: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    per_row = hidden.new_empty(targets.shape, dtype=compute_dtype(hidden, weight, bias))
+    return (
+        per_row.new_empty(()),
+        per_row,
+        torch.empty_like(per_row) if entropy else per_row.new_empty(0),
+        torch.empty_like(per_row, dtype=torch.bool),
+        hidden.new_empty(hidden.shape if needs_hidden else (0,)),
+        per_row.new_empty(weight.shape if needs_weight else (0,)),
+        per_row.new_empty((weight.shape[0] if needs_bias else 0,)),
+    )
+
+
+ASSUMED = 29
+"""Position of ``assumed`` among the op's arguments."""
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    _, *others = output
+    ctx.mark_non_differentiable(*others)
+    ctx.save_for_backward(inputs[ASSUMED], *others[3:])
+    ctx.dtypes = [None if tensor is None else tensor.dtype for tensor in inputs[:3]]
+    ctx.num_inputs = len(inputs)
+
+
+def _backward(ctx: Any, grad_loss: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+    assumed, *gradients = ctx.saved_tensors
+    factor = grad_loss / assumed
+    # The product is rounded to the parameter's type on its way out: no second fp32 copy of the weight gradient.
+    scaled = [
+        torch.mul(gradient, factor, out=torch.empty_like(gradient, dtype=dtype)) if needed else None
+        for gradient, dtype, needed in zip(gradients, ctx.dtypes, ctx.needs_input_grad, strict=False)
+    ]
+    return *scaled, *[None] * (ctx.num_inputs - len(scaled))
+
+
+linear_loss_op.register_autograd(_backward, setup_context=_setup_context)
+
+
+def _implementation(impl: str) -> ModuleType:
+    """The module that computes; Triton is imported by the first call that needs it."""
+    return import_module(f"urt_kernels.one_pass.{impl}")
