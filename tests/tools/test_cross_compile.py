@@ -17,6 +17,10 @@ pytestmark = [
 ]
 
 QWEN3_VL_8B = 151936
+PLAIN_HEAD = {
+    **dict.fromkeys(("bias", "allowed", "temperatures")),
+    **{f"WITH_{name}": False for name in ("BIAS", "ALLOWED", "TEMPERATURES", "SOFTCAP")},
+}
 ROWS = {"rows_per_outer": "i32", "stride_outer": "i64:16", "stride_inner": "i64:16"}
 
 
@@ -43,7 +47,7 @@ def own_cache(tmp_path, monkeypatch):
 def test_token_logprobs_forward(entropy):
     blocks = forward_blocks(QWEN3_VL_8B)
     code = machine_code(
-        "token_logprobs.triton",
+        "logprobs.triton",
         "forward_kernel",
         {
             **pointers("logits", "bf16"),
@@ -54,7 +58,13 @@ def test_token_logprobs_forward(entropy):
             **ROWS,
             "scale": "fp32",
         },
-        {"stride_column": 1, "WITH_ENTROPY": entropy, "BLOCK": blocks.block},
+        {
+            "temperatures": None,
+            "stride_column": 1,
+            "WITH_ENTROPY": entropy,
+            "WITH_TEMPERATURES": False,
+            "BLOCK": blocks.block,
+        },
         num_warps=blocks.num_warps,
     )
     assert code.spills == 0
@@ -66,19 +76,25 @@ def test_token_logprobs_forward(entropy):
 def test_token_logprobs_backward():
     blocks = backward_blocks(QWEN3_VL_8B)
     code = machine_code(
-        "token_logprobs.triton",
+        "logprobs.triton",
         "backward_kernel",
         {
-            **pointers("grad_logprobs grad_entropies grad_lse entropies lse"),
+            **pointers("grad_logprobs grad_entropies grad_lse logprobs entropies lse"),
             **pointers("logits out", "bf16"),
             **pointers("targets", "i64"),
             "vocabulary": "i32:16",
-            "num_blocks": "i32",
             **ROWS,
             **{f"out_{name}": kind for name, kind in ROWS.items()},
             "inverse_temperature": "fp32",
         },
-        {"stride_column": 1, "out_stride_column": 1, "WITH_ENTROPY": True, "BLOCK": blocks.block},
+        {
+            "temperatures": None,
+            "stride_column": 1,
+            "out_stride_column": 1,
+            "WITH_ENTROPY": True,
+            "WITH_TEMPERATURES": False,
+            "BLOCK": blocks.block,
+        },
         num_warps=blocks.num_warps,
     )
     assert code.spills == 0
@@ -88,7 +104,7 @@ def test_token_logprobs_backward():
 
 @pytest.mark.parametrize("keep", [False, True])
 def test_linear_statistics(keep):
-    blocks = statistics_blocks(8192)
+    blocks = statistics_blocks(2048)
     code = machine_code(
         "linear_logprobs.triton",
         "statistics_kernel",
@@ -97,15 +113,15 @@ def test_linear_statistics(keep):
             **pointers("exponentials", "bf16"),
             **pointers("targets", "i64"),
             **pointers("top1", "i1"),
-            **dict.fromkeys(("width", "first_column", "vocabulary"), "i32:16"),
-            "scale": "fp32",
+            **dict.fromkeys(("stride", "first_column", "kept_stride"), "i32:16"),
+            **dict.fromkeys(("width", "allowed_stride"), "i32"),
+            **dict.fromkeys(("scale", "inner_scale", "softcap"), "fp32"),
         },
         {
-            "bias": None,
+            **PLAIN_HEAD,
             "FIRST": False,
             "LAST": False,
             "WITH_ENTROPY": not keep,
-            "WITH_BIAS": False,
             "KEEP": keep,
             "BLOCK": blocks.block,
         },
@@ -122,16 +138,14 @@ def test_linear_gradient():
         "linear_logprobs.triton",
         "gradient_kernel",
         {
-            **pointers("logits grad_logprobs grad_entropies grad_lse entropies lse"),
+            **pointers("logits logprobs grad_logprobs grad_entropies grad_lse entropies lse"),
             **pointers("gradient", "bf16"),
             **pointers("targets", "i64"),
-            "num_rows": "i32",
-            "width": "i32:16",
-            "first_column": "i32:16",
-            "num_blocks": "i32",
-            "inverse_temperature": "fp32",
+            **dict.fromkeys(("stride", "first_column"), "i32:16"),
+            **dict.fromkeys(("num_rows", "width", "num_blocks", "allowed_stride"), "i32"),
+            **dict.fromkeys(("scale", "inner_scale", "softcap"), "fp32"),
         },
-        {"bias": None, "WITH_ENTROPY": True, "WITH_BIAS": False, "BLOCK": blocks.block},
+        {**PLAIN_HEAD, "WITH_ENTROPY": True, "WITH_LSE": True, "BLOCK": blocks.block},
         num_warps=blocks.num_warps,
     )
     assert code.spills == 0
@@ -139,21 +153,27 @@ def test_linear_gradient():
     assert code.wide_loads > 0
 
 
-def test_one_pass_gradient():
-    blocks = backward_blocks(8192)
+@pytest.mark.parametrize("entropy", [False, True])
+def test_one_pass_gradient(entropy):
+    blocks = backward_blocks(2048)
     code = machine_code(
-        "linear_grpo_loss.triton",
+        "one_pass.triton",
         "exponentials_gradient_kernel",
         {
             **pointers("exponentials", "bf16"),
-            **pointers("maxima coefficients logprobs lse"),
+            **pointers("maxima slope_policy slope_entropy logprobs entropies lse"),
             **pointers("targets", "i64"),
-            "num_rows": "i32",
-            **dict.fromkeys(("rows_per_maxima", "vocabulary", "columns_per_maximum"), "i32:16"),
-            "num_tiles": "i32",
-            "inverse_temperature": "fp32",
+            **dict.fromkeys(("rows_per_maxima", "stride", "columns_per_maximum"), "i32:16"),
+            **dict.fromkeys(("num_rows", "vocabulary", "num_tiles"), "i32"),
+            **dict.fromkeys(("scale", "logit_scale", "softcap"), "fp32"),
         },
-        {"BLOCK": blocks.block},
+        {
+            "temperatures": None,
+            "WITH_ENTROPY": entropy,
+            "WITH_TEMPERATURES": False,
+            "WITH_SOFTCAP": False,
+            "BLOCK": blocks.block,
+        },
         num_warps=blocks.num_warps,
     )
     assert code.spills == 0
@@ -201,7 +221,7 @@ def test_fused_forward_uses_tensor_cores_and_tma(entropy):
 @pytest.mark.parametrize("ratio", ["token", "sequence"])
 def test_grpo_loss(ratio):
     code = machine_code(
-        "grpo_loss.triton",
+        "policy_loss.triton",
         "loss_kernel",
         {
             **pointers("policy old rollout reference advantages gradient partials loss scale metrics"),
@@ -216,8 +236,9 @@ def test_grpo_loss(ratio):
             "PER_TOKEN": False,
             "KL": "k3",
             "SEQUENCE_RATIO": ratio == "sequence",
+            "CISPO": False,
             "AGGREGATION": "dapo",
-            "BLOCK": 1024,
+            "BLOCK": 512,
             "NUM_COLUMNS": 16,
         },
         num_warps=4,
@@ -228,7 +249,7 @@ def test_grpo_loss(ratio):
 @pytest.mark.parametrize("num_components", [1, 2])
 def test_group_advantages(num_components):
     code = machine_code(
-        "group_advantages.triton",
+        "advantages.triton",
         "advantages_kernel",
         {
             **pointers("rewards weights advantages means stds"),

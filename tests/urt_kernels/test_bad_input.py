@@ -41,7 +41,7 @@ def test_token_logprobs(changes: dict[str, Any], message: str):
         ({"hidden": torch.zeros(3)}, r"hidden has shape \[3\]: it must be \[..., H\]"),
         ({"weight": torch.zeros(5, 3)}, r"weight has shape \[5, 3\]: it must be \[5, 4\]"),
         ({"weight": torch.zeros(0, 4)}, r"weight has shape \[0, 4\]: it must be \[V, H\] with V of at least 1"),
-        ({"weight": WEIGHT.bfloat16()}, "weight has dtype bfloat16: allowed are float32"),
+        ({"weight": WEIGHT.int()}, "weight has dtype int32: allowed are float16, bfloat16"),
         ({"targets": TARGETS[:2]}, r"targets has shape \[2\]: it must be \[3\]"),
         ({"bias": torch.zeros(4)}, r"bias has shape \[4\]: it must be \[5\]"),
         ({"mask": torch.ones(3)}, "mask has dtype float32: allowed are bool"),

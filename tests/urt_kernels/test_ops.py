@@ -8,6 +8,8 @@ import torch
 from urt_kernels import IGNORE_TARGET, group_advantages, grpo_loss, linear_token_logprobs, token_logprobs
 
 OPS = torch.ops.urt_kernels
+# Temperature, temperatures, logit scale, soft cap, allowed tokens, type of the operands.
+HEAD = (0.7, torch.tensor([0.7, 1.0, 0.9]), 0.5, 4.0, None, None)
 TARGETS = torch.tensor([0, 4, IGNORE_TARGET])
 
 
@@ -16,7 +18,7 @@ def normal(*shape: int, grad: bool = False) -> torch.Tensor:
 
 
 def token_logprobs_arguments() -> tuple[Any, ...]:
-    return normal(3, 5, grad=True), TARGETS, 0.7, True, False, "reference", True
+    return normal(3, 5, grad=True), TARGETS, 0.7, None, True, False, "reference", True
 
 
 def linear_arguments() -> tuple[Any, ...]:
@@ -25,7 +27,7 @@ def linear_arguments() -> tuple[Any, ...]:
         normal(5, 4, grad=True),
         normal(5, grad=True),
         TARGETS,
-        0.7,
+        *HEAD,
         True,
         "reference",
         True,
@@ -45,16 +47,17 @@ def advantages_arguments() -> tuple[Any, ...]:
 
 
 def one_pass_arguments() -> tuple[Any, ...]:
-    loss = loss_arguments()
     targets, rows = torch.tensor([0, 4, 1]), torch.tensor([0, 1, 4])
-    head = (normal(3, 4, grad=True), normal(5, 4, grad=True), normal(5, grad=True), targets, 0.7, rows)
-    return (*head, *loss[1:-1], True, True, True, "reference", True)
+    head = (normal(3, 4, grad=True), normal(5, 4, grad=True), normal(5, grad=True), targets, *HEAD)
+    tokens = (normal(3), None, normal(3), normal(3), torch.full((3,), 0.2), torch.tensor([0, 0, 1]), 2, rows)
+    objective = (0.2, 0.28, 3.0, 2.0, 0.04, "k3", 10.0, "token", "dapo", "clip", 0.01)
+    return (*head, *tokens, *objective, torch.tensor(1.0), 0, True, True, True, True, "reference", True)
 
 
 def loss_arguments() -> tuple[Any, ...]:
     values = (normal(2, 3, grad=True), normal(2, 3), normal(2, 3), normal(2, 3), normal(2, 1))
-    mask, divisor = torch.tensor([[1, 1, 0], [1, 1, 1]]), torch.tensor(5.0)
-    return (*values, mask, divisor, 0.2, 0.28, 3.0, 2.0, 0.04, "k3", 10.0, "token", "dapo", "reference")
+    mask, divisor = torch.tensor([[1, 1, 0], [1, 1, 1]], dtype=torch.bool), torch.tensor(5.0)
+    return (*values, mask, divisor, 0.2, 0.28, 3.0, 2.0, 0.04, "k3", 10.0, "token", "dapo", "clip", "reference")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +67,7 @@ def loss_arguments() -> tuple[Any, ...]:
         ("linear_token_logprobs", linear_arguments),
         ("group_advantages", advantages_arguments),
         ("grpo_loss", loss_arguments),
-        ("linear_grpo_loss", one_pass_arguments),
+        ("linear_loss", one_pass_arguments),
     ],
 )
 def test_opcheck(name, arguments):

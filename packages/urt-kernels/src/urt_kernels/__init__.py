@@ -4,13 +4,13 @@ Shape letters: ``P`` prompts, ``G`` group, ``B`` sequences, ``T`` tokens, ``N`` 
 ``H`` hidden. Every operation is one function here and one ``torch.library`` op under ``torch.ops.urt_kernels``.
 """
 
+from urt_kernels.advantages import GroupAdvantages, group_advantages
 from urt_kernels.dispatch import triton_available
-from urt_kernels.group_advantages import GroupAdvantages, group_advantages
-from urt_kernels.grpo_loss import GRPOLoss, grpo_loss
 from urt_kernels.linear_logprobs import linear_token_logprobs
+from urt_kernels.logprobs import IGNORE_TARGET, TokenLogprobs, token_logprobs
 from urt_kernels.one_pass import LinearGRPOLoss, LinearLoss, linear_grpo_loss, linear_loss
+from urt_kernels.policy_loss import GRPOLoss, grpo_loss
 from urt_kernels.surrogates import SurrogateInputs
-from urt_kernels.token_logprobs import IGNORE_TARGET, TokenLogprobs, token_logprobs
 
 __all__ = [
     "IGNORE_TARGET",

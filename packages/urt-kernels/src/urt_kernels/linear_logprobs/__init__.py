@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from urt_kernels.dispatch import Impl, no_fp64, resolve
-from urt_kernels.linear_logprobs.arguments import HeadArguments, LiveRows, check_head
+from urt_kernels.linear_logprobs.arguments import check_head, head_arguments, live_rows, placed, rows_of
 from urt_kernels.linear_logprobs.op import linear_token_logprobs_op
+from urt_kernels.logprobs.result import TokenLogprobs
 from urt_kernels.shapes import Bool, Float, Int, Number
-from urt_kernels.token_logprobs.result import TokenLogprobs
 
 __all__ = ["linear_token_logprobs"]
 
@@ -45,14 +45,31 @@ def linear_token_logprobs(
     probability 0.
     """
     check_head(hidden, weight, targets, bias, mask)
-    head = HeadArguments.checked(
-        targets, len(weight), temperature, logit_scale=logit_scale, softcap=softcap, allowed=allowed, operands=operands
+    live = live_rows(mask)
+    head = head_arguments(
+        targets,
+        weight.shape[0],
+        temperature,
+        live,
+        logit_scale=logit_scale,
+        softcap=softcap,
+        allowed=allowed,
+        operands=operands,
     )
     chosen = resolve(impl, hidden.device, operation="linear_token_logprobs", unsupported=no_fp64(hidden, weight, bias))
-    live = LiveRows.of(mask, targets)
     logprobs, entropies, top1, lse = linear_token_logprobs_op(
-        live.rows(hidden, 1), weight, bias, live.rows(targets), *head.of(live), entropy, chosen, validate_targets
+        rows_of(hidden, live, trailing=1),
+        weight,
+        bias,
+        rows_of(targets, live),
+        *head,
+        entropy,
+        chosen,
+        validate_targets,
     )
     return TokenLogprobs(
-        live.placed(logprobs), live.placed(entropies) if entropy else None, live.placed(top1), live.placed(lse)
+        placed(logprobs, live, targets),
+        placed(entropies, live, targets) if entropy else None,
+        placed(top1, live, targets),
+        placed(lse, live, targets),
     )

@@ -19,31 +19,23 @@ from urt_kernels.checks import (
 from urt_kernels.shapes import Number
 
 
-class LiveRows(NamedTuple):
-    """The rows inside of a mask, and where they are in the shape of the targets.
+def live_rows(mask: Tensor | None) -> Tensor | None:
+    """Index of the flattened rows inside of a mask; None for all rows. On a GPU, a mask waits for the device."""
+    return None if mask is None else mask.reshape(-1).nonzero()[:, 0]
 
-    >>> LiveRows.of(torch.tensor([True, False]), targets).rows(targets)
-    """
 
-    index: Tensor | None
-    shape: torch.Size
+def rows_of(values: Tensor, live: Tensor | None, *, trailing: int = 0) -> Tensor:
+    """``[*N, ...]`` with ``trailing`` further axes as ``[n, ...]``, for the live rows alone."""
+    flat = values.reshape(-1, *values.shape[values.dim() - trailing :])
+    return flat if live is None else flat[live]
 
-    @classmethod
-    def of(cls, mask: Tensor | None, targets: Tensor) -> LiveRows:
-        """All rows without a mask. On a GPU, a mask waits for the device."""
-        return cls(None if mask is None else mask.reshape(-1).nonzero()[:, 0], targets.shape)
 
-    def rows(self, values: Tensor, trailing: int = 0) -> Tensor:
-        """``[*N, ...]`` with ``trailing`` further axes as ``[n, ...]``."""
-        flat = values.reshape(self.shape.numel(), *values.shape[values.dim() - trailing :])
-        return flat if self.index is None else flat[self.index]
-
-    def placed(self, values: Tensor) -> Tensor:
-        """``[n]`` in the shape of the targets, 0 outside of the mask."""
-        if self.index is not None:
-            zeros = torch.zeros(self.shape.numel(), dtype=values.dtype, device=values.device)
-            values = zeros.index_copy(0, self.index, values)
-        return values.reshape(self.shape)
+def placed(values: Tensor, live: Tensor | None, targets: Tensor) -> Tensor:
+    """``[n]`` in the shape of the targets, 0 where no live row is."""
+    if live is not None:
+        zeros = torch.zeros(targets.numel(), dtype=values.dtype, device=values.device)
+        values = zeros.index_copy(0, live, values)
+    return values.reshape(targets.shape)
 
 
 class HeadArguments(NamedTuple):
@@ -59,37 +51,32 @@ class HeadArguments(NamedTuple):
     allowed: Tensor | None
     operands: torch.dtype | None
 
-    @classmethod
-    def checked(
-        cls,
-        targets: Tensor,
-        vocabulary: int,
-        temperature: Number | Tensor,
-        *,
-        logit_scale: Number,
-        softcap: Number | None,
-        allowed: Tensor | None,
-        operands: torch.dtype | None,
-    ) -> HeadArguments:
-        number, temperatures = check_temperature(temperature, targets)
-        check_positive("logit_scale", logit_scale)
-        if softcap is not None:
-            check_positive("softcap", softcap)
-        if allowed is not None:
-            check_shape("allowed", allowed, (*targets.shape, vocabulary), meaning="that of targets, then V")
-            check_dtype("allowed", allowed, (torch.bool,))
-            check_same_device(targets=targets, allowed=allowed)
-        if operands is not None and operands not in FLOATS:
-            raise ValueError(f"operands={operands}: it must be a floating-point type, or None.")
-        softcap = None if softcap is None else float(softcap)
-        return cls(number, temperatures, float(logit_scale), softcap, allowed, operands)
 
-    def of(self, live: LiveRows) -> HeadArguments:
-        """For the live rows alone."""
-        return self._replace(
-            temperatures=None if self.temperatures is None else live.rows(self.temperatures),
-            allowed=None if self.allowed is None else live.rows(self.allowed, 1),
-        )
+def head_arguments(
+    targets: Tensor,
+    vocabulary: int,
+    temperature: Number | Tensor,
+    live: Tensor | None,
+    *,
+    logit_scale: Number,
+    softcap: Number | None,
+    allowed: Tensor | None,
+    operands: torch.dtype | None,
+) -> HeadArguments:
+    number, temperatures = check_temperature(temperature, targets)
+    check_positive("logit_scale", logit_scale)
+    if softcap is not None:
+        check_positive("softcap", softcap)
+        softcap = float(softcap)
+    if allowed is not None:
+        check_shape("allowed", allowed, (*targets.shape, vocabulary), meaning="that of targets, then V")
+        check_dtype("allowed", allowed, (torch.bool,))
+        check_same_device(targets=targets, allowed=allowed)
+        allowed = rows_of(allowed, live, trailing=1)
+    if operands is not None and operands not in FLOATS:
+        raise ValueError(f"operands={operands}: it must be a floating-point type, or None.")
+    temperatures = None if temperatures is None else rows_of(temperatures, live)
+    return HeadArguments(number, temperatures, float(logit_scale), softcap, allowed, operands)
 
 
 def check_head(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None, mask: Tensor | None) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from urt_kernels.dispatch import on_device
-from urt_kernels.token_logprobs.triton import IGNORE, LN_2, LOG2_E, LOWEST
+from urt_kernels.logprobs.triton import IGNORE, LN_2, LOG2_E, LOWEST
 from urt_kernels.tuning import cover, fused_forward
 
 # Token tiles that share a vocabulary tile while it is in the L2 cache.

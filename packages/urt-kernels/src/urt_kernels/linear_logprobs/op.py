@@ -9,8 +9,8 @@ from torch import Tensor
 
 from urt_kernels.checks import check_targets, compute_dtype, exact
 from urt_kernels.linear_logprobs.head import Head
-from urt_kernels.token_logprobs.result import IGNORE_TARGET
-from urt_kernels.token_logprobs.upstream import Upstream
+from urt_kernels.logprobs.result import IGNORE_TARGET
+from urt_kernels.logprobs.upstream import Upstream
 
 
 @torch.library.custom_op("urt_kernels::linear_token_logprobs", mutates_args=())

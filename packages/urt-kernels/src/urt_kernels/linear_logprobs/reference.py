@@ -12,7 +12,7 @@ from urt_kernels.checks import compute_dtype
 from urt_kernels.linear_logprobs.chunks import balanced, padded, rounded_up, spans
 from urt_kernels.linear_logprobs.head import TILE_ROWS, Head
 from urt_kernels.linear_logprobs.running import RunningRows
-from urt_kernels.token_logprobs.upstream import Upstream, log_p_gradient
+from urt_kernels.logprobs.upstream import Upstream, log_p_gradient
 
 CHUNK_ROWS = 256
 VOCABULARY_BLOCK = 8192

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from urt_kernels.token_logprobs.result import IGNORE_TARGET
-from urt_kernels.token_logprobs.upstream import LOWEST, target_in
+from urt_kernels.logprobs.result import IGNORE_TARGET
+from urt_kernels.logprobs.upstream import LOWEST, target_in
 
 
 class RunningRows:

@@ -16,8 +16,8 @@ from urt_kernels.dispatch import on_device
 from urt_kernels.linear_logprobs.chunks import balanced, padded, rounded_up, spans
 from urt_kernels.linear_logprobs.head import Head
 from urt_kernels.linear_logprobs.products import Sums, product
-from urt_kernels.token_logprobs.triton import IGNORE, INVERSE_LN_2, LN_2, LOG2_E, LOWEST, logits_gradient, merge_block
-from urt_kernels.token_logprobs.upstream import Upstream
+from urt_kernels.logprobs.triton import IGNORE, INVERSE_LN_2, LN_2, LOG2_E, LOWEST, logits_gradient, merge_block
+from urt_kernels.logprobs.upstream import Upstream
 from urt_kernels.tuning import HEIGHT_STEP, backward_blocks, chunked_backward, chunked_forward, cover, statistics_blocks
 
 # Elements that the stride of a block of logits is a multiple of.

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from urt_kernels.dispatch import Impl
-from urt_kernels.grpo_loss.arguments import Objective
 from urt_kernels.one_pass.loss import linear_loss
 from urt_kernels.one_pass.result import LinearGRPOLoss, LinearLoss
+from urt_kernels.policy_loss.arguments import Objective
 from urt_kernels.shapes import Bool, Float, Int, Number, Shaped
 
 __all__ = ["LinearGRPOLoss", "LinearLoss", "linear_grpo_loss", "linear_loss"]

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from urt_kernels.checks import check_targets
-from urt_kernels.grpo_loss.objective import Tokens
-from urt_kernels.grpo_loss.result import GRPOSettings
 from urt_kernels.linear_logprobs.head import Head
 from urt_kernels.one_pass.op import Outputs, Pass, run
+from urt_kernels.policy_loss.objective import Tokens
+from urt_kernels.policy_loss.result import GRPOSettings
 
 
 class _LossInto(torch.autograd.Function):

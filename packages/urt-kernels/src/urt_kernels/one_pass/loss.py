@@ -9,8 +9,13 @@ from torch import Tensor
 
 from urt_kernels.checks import check_shape, compute_dtype
 from urt_kernels.dispatch import Impl, no_fp64, resolve
-from urt_kernels.grpo_loss import grpo_loss
-from urt_kernels.grpo_loss.arguments import (
+from urt_kernels.linear_logprobs.arguments import check_head, head_arguments, live_rows, placed, rows_of
+from urt_kernels.one_pass.into import loss_into
+from urt_kernels.one_pass.op import linear_loss_op
+from urt_kernels.one_pass.result import LinearLoss
+from urt_kernels.one_pass.weights import sequence_numbers, token_weights
+from urt_kernels.policy_loss import grpo_loss
+from urt_kernels.policy_loss.arguments import (
     Aggregation,
     Objective,
     boolean_mask,
@@ -18,12 +23,7 @@ from urt_kernels.grpo_loss.arguments import (
     checked_normalizer,
     checked_settings,
 )
-from urt_kernels.grpo_loss.result import GRPOSettings
-from urt_kernels.linear_logprobs.arguments import HeadArguments, LiveRows, check_head
-from urt_kernels.one_pass.into import loss_into
-from urt_kernels.one_pass.op import linear_loss_op
-from urt_kernels.one_pass.result import LinearLoss
-from urt_kernels.one_pass.weights import sequence_numbers, token_weights
+from urt_kernels.policy_loss.result import GRPOSettings
 from urt_kernels.shapes import Bool, Float, Int, Number, Shaped
 from urt_kernels.surrogates import TOGETHER, Surrogate
 
@@ -91,15 +91,22 @@ def linear_loss(
         cu_seqlens=cu_seqlens,
         kl_coef=settings.kl_coef,
     )
-    head = HeadArguments.checked(
-        targets, len(weight), temperature, logit_scale=logit_scale, softcap=softcap, allowed=allowed, operands=operands
+    live = live_rows(whole)
+    assert live is not None
+    head = head_arguments(
+        targets,
+        weight.shape[0],
+        temperature,
+        live,
+        logit_scale=logit_scale,
+        softcap=softcap,
+        allowed=allowed,
+        operands=operands,
     )
     chosen = resolve(impl, hidden.device, operation="linear_loss", unsupported=no_fp64(hidden, weight, bias))
-    live = LiveRows.of(whole, targets)
-    assert live.index is not None
     dtype = compute_dtype(hidden, weight, bias)
     numbers, count = sequence_numbers(targets, cu_seqlens)
-    sequences = numbers[live.index]
+    sequences = numbers[live]
     divisor = checked_normalizer(aggregation, num_tokens, num_sequences, whole)
     weights = token_weights(
         sequences, count, aggregation, divisor, budget=None if cu_seqlens is not None else whole.numel()
@@ -112,16 +119,16 @@ def linear_loss(
     )
     track = torch.is_grad_enabled()
     arguments = (
-        live.rows(hidden, 1),
+        rows_of(hidden, live, trailing=1),
         weight,
         bias,
-        live.rows(targets),
-        *head.of(live),
-        *(None if each is None else live.rows(each).to(dtype) for each in constants),
+        rows_of(targets, live),
+        *head,
+        *(None if each is None else rows_of(each, live).to(dtype) for each in constants),
         weights.to(dtype),
         sequences,
         count,
-        live.index,
+        live,
         *settings,
         _assumed(upstream, weights, operands or hidden.dtype),
         _together(settings, sequences_together),
@@ -137,15 +144,15 @@ def linear_loss(
         if weight_grad is None or not (track and weight.requires_grad)
         else loss_into(weight_grad, *arguments)
     )
-    policy = live.placed(logprobs)
+    policy = placed(logprobs, live, targets)
     sums = None
     if rollout_logprobs is not None and advantages is not None:
         sums = _sums(
             policy, rollout_logprobs, advantages, whole, reference_logprobs, old_logprobs, cu_seqlens, settings, impl
         )
         sums = sums._replace(loss=loss.detach())
-    own_entropy = live.placed(entropies) if entropy or settings.entropy_coef > 0 else None
-    return LinearLoss(loss, policy, own_entropy, live.placed(top1), sums)
+    own_entropy = placed(entropies, live, targets) if entropy or settings.entropy_coef > 0 else None
+    return LinearLoss(loss, policy, own_entropy, placed(top1, live, targets), sums)
 
 
 def _together(settings: GRPOSettings, asked: int | None) -> int:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from urt_kernels.checks import check_targets, compute_dtype, exact
-from urt_kernels.grpo_loss.objective import Tokens
-from urt_kernels.grpo_loss.result import GRPOSettings
 from urt_kernels.linear_logprobs.head import Head
+from urt_kernels.policy_loss.objective import Tokens
+from urt_kernels.policy_loss.result import GRPOSettings
 
 
 class Pass(NamedTuple):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from urt_kernels.grpo_loss.objective import Tokens
 from urt_kernels.linear_logprobs.chunks import balanced, whole_sequences
+from urt_kernels.policy_loss.objective import Tokens
 
 
 def parts(tokens: Tokens, *, together: int, largest: int, step: int) -> list[tuple[slice, Tokens]] | None:

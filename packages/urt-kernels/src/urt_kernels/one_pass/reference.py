@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from urt_kernels.checks import compute_dtype
-from urt_kernels.grpo_loss.objective import Tokens, slopes
-from urt_kernels.grpo_loss.result import GRPOSettings
 from urt_kernels.linear_logprobs import reference as two_steps
 from urt_kernels.linear_logprobs.chunks import spans
 from urt_kernels.linear_logprobs.head import TILE_ROWS, Head
 from urt_kernels.linear_logprobs.reference import VOCABULARY_BLOCK, Gradients, chunk_of, logits_gradient
 from urt_kernels.linear_logprobs.running import RunningRows
+from urt_kernels.logprobs.upstream import Upstream
 from urt_kernels.one_pass.op import Pass
 from urt_kernels.one_pass.plan import parts
-from urt_kernels.token_logprobs.upstream import Upstream
+from urt_kernels.policy_loss.objective import Tokens, slopes
+from urt_kernels.policy_loss.result import GRPOSettings
 
 WORKSPACE_BYTES = 256 * 2**20
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from urt_kernels.grpo_loss.result import GRPOLoss
+from urt_kernels.policy_loss.result import GRPOLoss
 from urt_kernels.shapes import Bool, Float
 
 

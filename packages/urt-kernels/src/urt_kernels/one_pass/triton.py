@@ -14,17 +14,17 @@ import triton.language as tl
 from torch import Tensor
 
 from urt_kernels.dispatch import on_device
-from urt_kernels.grpo_loss.objective import Tokens, slopes
-from urt_kernels.grpo_loss.result import GRPOSettings
 from urt_kernels.linear_logprobs import triton as two_steps
 from urt_kernels.linear_logprobs.chunks import rounded_up, spans
 from urt_kernels.linear_logprobs.head import Head
 from urt_kernels.linear_logprobs.products import Sums, product
 from urt_kernels.linear_logprobs.triton import ALIGNMENT, Block, Statistics, chunk_of
+from urt_kernels.logprobs.triton import INVERSE_LN_2, LN_2, LOWEST, minus_expm1
 from urt_kernels.one_pass.op import Pass
 from urt_kernels.one_pass.plan import parts
 from urt_kernels.one_pass.reference import with_second_pass
-from urt_kernels.token_logprobs.triton import INVERSE_LN_2, LN_2, LOWEST, minus_expm1
+from urt_kernels.policy_loss.objective import Tokens, slopes
+from urt_kernels.policy_loss.result import GRPOSettings
 from urt_kernels.tuning import HEIGHT_STEP, backward_blocks, cover, one_pass
 
 

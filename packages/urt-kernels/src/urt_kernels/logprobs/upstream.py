@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from urt_kernels.token_logprobs.result import IGNORE_TARGET
+from urt_kernels.logprobs.result import IGNORE_TARGET
 
 # Finite stand-in for -inf: exp() of it is 0 and 0 times it is 0, where 0 times -inf would be NaN.
 LOWEST = -1e30

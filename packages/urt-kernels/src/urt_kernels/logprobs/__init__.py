@@ -6,9 +6,9 @@ from torch import Tensor
 
 from urt_kernels.checks import FLOATS, INTEGERS, check_dtype, check_same_device, check_shape, check_temperature
 from urt_kernels.dispatch import Impl, no_fp64, resolve
+from urt_kernels.logprobs.op import token_logprobs_op
+from urt_kernels.logprobs.result import IGNORE_TARGET, TokenLogprobs
 from urt_kernels.shapes import Float, Int, Number
-from urt_kernels.token_logprobs.op import token_logprobs_op
-from urt_kernels.token_logprobs.result import IGNORE_TARGET, TokenLogprobs
 
 __all__ = ["IGNORE_TARGET", "TokenLogprobs", "token_logprobs"]
 

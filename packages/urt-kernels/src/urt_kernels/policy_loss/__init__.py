@@ -6,7 +6,8 @@ from torch import Tensor
 
 from urt_kernels.checks import FLOATS, check_dtype, check_same_device
 from urt_kernels.dispatch import Impl, no_fp64, resolve
-from urt_kernels.grpo_loss.arguments import (
+from urt_kernels.packed import packed_rows
+from urt_kernels.policy_loss.arguments import (
     Aggregation,
     Kl,
     Ratio,
@@ -15,9 +16,8 @@ from urt_kernels.grpo_loss.arguments import (
     checked_normalizer,
     checked_settings,
 )
-from urt_kernels.grpo_loss.op import grpo_loss_op
-from urt_kernels.grpo_loss.result import GRPOLoss
-from urt_kernels.packed import packed_rows
+from urt_kernels.policy_loss.op import grpo_loss_op
+from urt_kernels.policy_loss.result import GRPOLoss
 from urt_kernels.shapes import Float, Int, Number, Shaped
 from urt_kernels.surrogates import Surrogate
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from urt_kernels.checks import compute_dtype
-from urt_kernels.token_logprobs.result import IGNORE_TARGET
-from urt_kernels.token_logprobs.upstream import LOWEST, Upstream, log_p_gradient
+from urt_kernels.logprobs.result import IGNORE_TARGET
+from urt_kernels.logprobs.upstream import LOWEST, Upstream, log_p_gradient
 
 BLOCK_ELEMENTS = 1 << 18
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from urt_kernels.grpo_loss.result import GRPOSettings
+from urt_kernels.policy_loss.result import GRPOSettings
 from urt_kernels.surrogates import SurrogateInputs, clamped_exp, clipped, kl_estimate, surrogate_function
 
 

@@ -9,10 +9,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from urt_kernels.advantages.op import group_advantages_op
+from urt_kernels.advantages.result import GroupAdvantages
 from urt_kernels.checks import FLOATS, check_choice, check_dtype, check_positive
 from urt_kernels.dispatch import Impl, no_fp64, resolve
-from urt_kernels.group_advantages.op import group_advantages_op
-from urt_kernels.group_advantages.result import GroupAdvantages
 from urt_kernels.packed import check_offsets
 from urt_kernels.shapes import Float, Int, Number
 

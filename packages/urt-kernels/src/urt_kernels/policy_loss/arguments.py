@@ -17,7 +17,7 @@ from urt_kernels.checks import (
     check_same_device,
     check_shape,
 )
-from urt_kernels.grpo_loss.result import GRPOSettings
+from urt_kernels.policy_loss.result import GRPOSettings
 from urt_kernels.shapes import Number
 from urt_kernels.surrogates import Surrogate, surrogate_name
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from urt_kernels.checks import check_targets, compute_dtype
-from urt_kernels.token_logprobs.result import IGNORE_TARGET
-from urt_kernels.token_logprobs.upstream import Upstream
+from urt_kernels.logprobs.result import IGNORE_TARGET
+from urt_kernels.logprobs.upstream import Upstream
 
 
 @torch.library.custom_op("urt_kernels::token_logprobs", mutates_args=())
@@ -136,4 +136,4 @@ token_logprobs_op.register_autograd(_backward, setup_context=_setup_context)
 
 def _implementation(impl: str) -> ModuleType:
     """The module that computes; Triton is imported by the first call that needs it."""
-    return import_module(f"urt_kernels.token_logprobs.{impl}")
+    return import_module(f"urt_kernels.logprobs.{impl}")

@@ -30,4 +30,4 @@ def _fake(
 
 def _implementation(impl: str) -> ModuleType:
     """The module that computes; Triton is imported by the first call that needs it."""
-    return import_module(f"urt_kernels.group_advantages.{impl}")
+    return import_module(f"urt_kernels.advantages.{impl}")

@@ -34,7 +34,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(str(value) for value in case.values()))
 def test_equals_the_reference(device, case: dict[str, Any], monkeypatch):
-    monkeypatch.setattr(import_module("urt_kernels.grpo_loss.triton"), "BLOCK", 16)
+    monkeypatch.setattr(import_module("urt_kernels.policy_loss.triton"), "BLOCK", 16)
     case = dict(case)
     old, per_token = case.pop("old"), case.pop("per_token")
     policy, rollout, old_logprobs, reference = normal(4, 3, 40).to(device)

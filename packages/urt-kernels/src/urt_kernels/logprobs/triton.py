@@ -13,9 +13,9 @@ import triton.language as tl
 from torch import Tensor
 
 from urt_kernels.dispatch import on_device
+from urt_kernels.logprobs.result import IGNORE_TARGET
+from urt_kernels.logprobs.upstream import Upstream
 from urt_kernels.rows import row_layout
-from urt_kernels.token_logprobs.result import IGNORE_TARGET
-from urt_kernels.token_logprobs.upstream import Upstream
 from urt_kernels.tuning import backward_blocks, forward_blocks
 
 LOG2_E = 1.4426950408889634

@@ -13,11 +13,11 @@ import triton.language as tl
 from torch import Tensor
 
 from urt_kernels.dispatch import on_device
-from urt_kernels.grpo_loss.result import GRPOSettings
+from urt_kernels.policy_loss.result import GRPOSettings
 from urt_kernels.surrogates import LOG_RATIO_CLAMP
 from urt_kernels.tuning import cover
 
-BLOCK = 1024
+BLOCK = 512
 LOG_RATIO_LIMIT = tl.constexpr(LOG_RATIO_CLAMP)
 # Loss, then the metrics in the order of GRPOLoss; one more for the alignment of a row of partial sums.
 NUM_SUMS = tl.constexpr(14)
@@ -305,9 +305,7 @@ def loss_kernel(
     kl = tl.zeros([BLOCK], tl.float32)
     kl_slope = tl.zeros([BLOCK], tl.float32)
     if WITH_REFERENCE:
-        kl, kl_slope = kl_estimate(
-            load_inside(reference, offsets, live) - policy_logprobs, kl_clamp, KL, WITH_KL_CLAMP
-        )
+        kl, kl_slope = kl_estimate(load_inside(reference, offsets, live) - policy_logprobs, kl_clamp, KL, WITH_KL_CLAMP)
         kl = tl.where(live, kl, 0.0)
         kl_slope = tl.where(live, kl_slope, 0.0)
 

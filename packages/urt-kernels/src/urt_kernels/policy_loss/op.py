@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from urt_kernels.checks import compute_dtype
-from urt_kernels.grpo_loss.result import GRPOSettings
+from urt_kernels.policy_loss.result import GRPOSettings
 
 NUM_METRICS = 13
 
@@ -83,4 +83,4 @@ grpo_loss_op.register_autograd(_backward, setup_context=_setup_context)
 
 def _implementation(impl: str) -> ModuleType:
     """The module that computes; Triton is imported by the first call that needs it."""
-    return import_module(f"urt_kernels.grpo_loss.{impl}")
+    return import_module(f"urt_kernels.policy_loss.{impl}")
