@@ -96,6 +96,7 @@ def test_what_several_packages_need_has_one_floor_which_the_tested_set_meets() -
 COMPUTED = {
     "urt-core/src/urt_core/__init__.py": "its own modules, when a name is first used",
     "urt-core/src/urt_core/doors.py": "what a user names by its import path",
+    "urt-kernels/src/urt_kernels/surrogates.py": "a user's own objective, by its import path",
     "urt-train/src/urt_train/runtime/machine.py": "third-party classes from an allow-list",
 }
 """Files that import a module whose name they compute, and which."""
