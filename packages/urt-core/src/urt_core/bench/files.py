@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import IO, Any
 
 from urt_core.errors import DataError
-
-JOURNAL = "judgements.jsonl"
-"""What a run folder holds its lines in."""
+from urt_core.judging.journal import LINES, newest_lines, parts_of
 
 
 def numbered_lines(path: str | Path) -> Iterator[tuple[int, Any]]:
     """(line number, object of the line) of a JSONL file, plain or gzip, or of a run's folder."""
     path = Path(path)
+    if path.is_dir() and not (path / LINES).exists() and (parts := parts_of(path)):
+        yield from enumerate(newest_lines(parts), start=1)  # of a run that was stopped
+        return
     if path.is_dir():
-        path = path / JOURNAL
+        path = path / LINES
     if not path.is_file():
         raise DataError(
             f"{path} does not exist; name a JSONL file of judgements, or a folder that `urt bench run` has written"

@@ -142,7 +142,8 @@ def _row(
 
 
 def _accuracy(pairs: Sequence[JudgedPair]) -> PairwiseAccuracy:
-    return pairwise_accuracy([pair.verdict for pair in pairs], [pair.label for pair in pairs], ties="exclude")
+    known = [(pair.verdict, pair.label) for pair in pairs if pair.label is not None]
+    return pairwise_accuracy([verdict for verdict, _ in known], [label for _, label in known], ties="exclude")
 
 
 def _consistency(given: Sequence[JudgedPair], swapped: Sequence[JudgedPair]) -> Rate:

@@ -127,15 +127,13 @@ def with_labels(found: Iterable[tuple[str, Reading]], rule: Rule) -> Iterator[tu
 
 
 def completeness(benchmark: Benchmark, num: int, expected: int | None) -> tuple[bool | None, tuple[str, ...]]:
-    sizes = [expected] if expected is not None else sorted(set(benchmark.sizes.values()))
-    if not sizes:
-        return None, ()
-    if num in sizes:
-        return True, ()
-    named = (
-        f"{expected:,}"
-        if expected is not None
-        else ", ".join(f"{size:,} ({part})" for part, size in benchmark.sizes.items())
-    )
     kind = "lists" if benchmark.kind == "lists" else "pairs"
-    return False, (f"INCOMPLETE or another set: {num:,} {kind} found, {named} expected",)
+    notes = ()
+    if expected is not None and num != expected:
+        notes = (f"INCOMPLETE: {num:,} of {expected:,} {kind} are judged; run the same command again to finish it",)
+    elif benchmark.sizes and num not in benchmark.sizes.values():
+        named = ", ".join(f"{size:,} ({part})" for part, size in benchmark.sizes.items())
+        notes = (f"INCOMPLETE or another set: {num:,} {kind} found, {named} expected",)
+    elif expected is None and not benchmark.sizes:
+        return None, ()
+    return not notes, notes

@@ -4,6 +4,7 @@ import argparse
 import ast
 import json
 import os
+from functools import partial
 from typing import Any
 
 from urt_core.cli.bench_arguments import add_bench
@@ -66,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     parse.add_argument("--task", choices=[*map(str, Task)], required=True)
     parse.add_argument("--dialect", choices=[*map(str, Dialect)], help="default: read either kind")
     parse.add_argument("--json", action="store_true", help="print JSON")
-    add_bench(commands)
+    add_bench(commands, add_judge=partial(add_judge, is_needed=True))
     return parser
 
 

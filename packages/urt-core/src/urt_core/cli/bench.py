@@ -13,9 +13,11 @@ from urt_core.bench.rescoring import find_benchmark, rescore_numbered
 from urt_core.bench.result import BenchResult
 from urt_core.bench.rules.catalogue import BENCHMARKS
 from urt_core.bench.rules.rule import Benchmark
+from urt_core.bench.run import read_about
 from urt_core.bench.table import FORMATS, Table
 from urt_core.cli.terminal import Style, styled, table, wrapped
 from urt_core.errors import ConfigError, DataError
+from urt_core.judging.journal import ABOUT
 
 
 def run_list(options: argparse.Namespace) -> int:
@@ -62,16 +64,20 @@ def scored(options: argparse.Namespace) -> dict[str, BenchResult]:
         raise ConfigError(f"--names holds {len(names)} for {len(options.files)} files; give each a name of its own")
     results = {}
     for name, path in zip(names, options.files, strict=True):
-        if options.benchmark is None:
+        is_run = (Path(path) / ABOUT).is_file()
+        about = read_about(Path(path)) if is_run else None
+        benchmark = options.benchmark or (about or {}).get("benchmark")
+        if benchmark is None:
             raise ConfigError(f"{path} does not say which benchmark it is of; name it with --benchmark")
         try:
             result = rescore_numbered(
                 numbered_lines(path),
                 source=str(path),
-                benchmark=options.benchmark,
+                benchmark=benchmark,
                 rule=options.rule,
                 shape=options.shape,
                 threshold=options.threshold,
+                expected=about["data"]["num_in_set"] if about else None,
             )
         except DataError as error:
             raise DataError(str(error) if str(path) in str(error) else f"{path}: {error}") from None

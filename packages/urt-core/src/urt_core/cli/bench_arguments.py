@@ -1,20 +1,23 @@
 """What can be typed behind `urt bench`."""
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 from urt_core.cli.lazily import lazily
+from urt_core.prompts import Dialect
 
 EXAMPLES = """examples:
   urt bench list
   urt bench list genai_bench
+  urt bench run --model outputs/tiny/grpo/model --benchmark pairs --data outputs/tiny/data/test --output outputs/bench/test
   urt bench rescore results/gpt4o.jsonl.gz --benchmark genai_bench --rule four_way --shape genai_bench --json
   urt bench table a.jsonl b.jsonl --benchmark mmrb2 --format latex
   urt bench compare a.jsonl b.jsonl --benchmark mmrb2
 """
 
 
-def add_bench(commands: Any) -> None:
+def add_bench(commands: Any, *, add_judge: Callable[[argparse.ArgumentParser], None]) -> None:
     bench = commands.add_parser(
         "bench",
         help="measure judges on public benchmarks",
@@ -29,6 +32,11 @@ def add_bench(commands: Any) -> None:
         "names", nargs="*", metavar="NAME", help="with every rule of it, its source and common mistakes"
     )
     listed.add_argument("--json", action="store_true", help="print JSON")
+
+    run = add_part(parts, "run", "a judge on a benchmark: a folder of lines, and the table")
+    run.set_defaults(run=lazily("bench_run", "run"))
+    add_run(run)
+    add_judge(run)
 
     rescore = add_part(parts, "rescore", "the numbers again, from the lines, without a model")
     add_lines(rescore)
@@ -47,6 +55,43 @@ def add_part(parts: Any, name: str, text: str) -> argparse.ArgumentParser:
     part = parts.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
     part.set_defaults(run=lazily("bench", name))
     return part
+
+
+def add_run(part: argparse.ArgumentParser) -> None:
+    group = part.add_argument_group("the benchmark")
+    group.add_argument(
+        "--benchmark", required=True, metavar="NAME", help="as `urt bench list` names it; `pairs` for pairs of your own"
+    )
+    group.add_argument(
+        "--data",
+        required=True,
+        metavar="PATH",
+        help="a folder of shards (urt-data), or JSONL or Parquet rows with a preference",
+    )
+    group.add_argument(
+        "--output", required=True, metavar="FOLDER", help="the same command goes on where it was stopped"
+    )
+    group.add_argument(
+        "--rule",
+        default="official",
+        metavar="NAME",
+        help="of the table; any other can be asked for later (default %(default)s)",
+    )
+    group.add_argument("--limit", type=int, metavar="N", help="only the first N pairs; the result says so")
+    group.add_argument("--orders", dest="asked_orders", choices=("both", "given", "random"), default="both")
+    group.add_argument(
+        "--dialect", choices=[*map(str, Dialect)], help="default: as in judge.json, where --model is a folder with one"
+    )
+    group.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes, each with GPUs of its own (default %(default)s)"
+    )
+    group.add_argument(
+        "--max-failures",
+        type=float,
+        default=0.05,
+        metavar="SHARE",
+        help="unreadable; exit with 3 above it (default %(default)s)",
+    )
 
 
 def add_lines(part: argparse.ArgumentParser) -> None:

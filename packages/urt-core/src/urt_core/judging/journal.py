@@ -7,7 +7,7 @@ all processes, however many there were, and asks only what has no answer.
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -87,7 +87,7 @@ class Journal:
 
     @property
     def parts(self) -> list[Path]:
-        return sorted(self.own.parent.glob("rank-????.jsonl"))
+        return parts_of(self.folder)
 
     def num_judged(self) -> int:
         """Questions with a line, answered or failed, by now."""
@@ -95,14 +95,14 @@ class Journal:
 
     def judged(self) -> list[JudgedPair]:
         """One judgement for each question, sorted as in the finished file."""
-        return [JudgedPair.from_json(line) for line in self._newest()]
+        return [JudgedPair.from_json(line) for line in newest_lines(self.parts)]
 
     def finish(self) -> Path:
         """Write `judgements.jsonl`: one line for each question, sorted, whole or not at all. Call it once, when all processes are done."""
         path = self.folder / LINES
         temporary = temporary_path(path)
         with temporary.open("wb") as file:
-            for line in self._newest():
+            for line in newest_lines(self.parts):
                 file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -113,24 +113,6 @@ class Journal:
             self.folder / TIMINGS, "".join(f"{json.dumps(time)}\n" for time in sorted(newest.values(), key=sort_key))
         )
         return path
-
-    def _newest(self) -> Iterator[dict[str, Any]]:
-        """Texts are read back from their places: only keys and places are held."""
-        places: dict[str, tuple[tuple, bool, Path, int]] = {}
-        for path in self.parts:
-            for offset, line in placed(path):
-                is_answer = Status(line["status"]) in ANSWERED
-                known = places.get(line["question"])
-                if known is None or is_answer or not known[1]:
-                    places[line["question"]] = (sort_key(line), is_answer, path, offset)
-        files = {path: path.open("rb") for path in self.parts}
-        try:
-            for _, _, path, offset in sorted(places.values(), key=lambda place: place[0]):
-                files[path].seek(offset)
-                yield json.loads(files[path].readline())
-        finally:
-            for file in files.values():
-                file.close()
 
     def _check_about(self) -> None:
         path = self.folder / ABOUT
@@ -173,6 +155,27 @@ class Journal:
             raise DataError(
                 f"{self.own} is being written by another process; wait for it, or name another folder"
             ) from None
+
+
+def parts_of(folder: Path) -> list[Path]:
+    return sorted((folder / "parts").glob("rank-????.jsonl"))
+
+
+def newest_lines(parts: Sequence[Path]) -> Iterator[dict[str, Any]]:
+    """One line for each question, sorted: an answer rather than a failure, else the latest. Texts are read back from their places;
+    only keys and places are held."""
+    places: dict[str, tuple[tuple, bool, Path, int]] = {}
+    for path in parts:
+        for offset, line in placed(path):
+            is_answer = Status(line["status"]) in ANSWERED
+            known = places.get(line["question"])
+            if known is None or is_answer or not known[1]:
+                places[line["question"]] = (sort_key(line), is_answer, path, offset)
+    with ExitStack() as stack:
+        files = {path: stack.enter_context(path.open("rb")) for path in parts}
+        for _, _, path, offset in sorted(places.values(), key=lambda place: place[0]):
+            files[path].seek(offset)
+            yield json.loads(files[path].readline())
 
 
 def placed(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

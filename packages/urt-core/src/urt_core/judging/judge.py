@@ -53,6 +53,11 @@ class Asked:
                 "temperature above 0, such as 0.7: greedy judgements would all be the same"
             )
 
+    @property
+    def num_per_pair(self) -> int:
+        """Judgements of one pair."""
+        return self.votes * (2 if self.orders == "both" else 1)
+
     def orders_of(self, key: str) -> tuple[Order, ...]:
         if self.orders == "random":
             return (Order.SWAPPED if derived_seed(self.seed, "order", key) % 2 else Order.GIVEN,)
@@ -91,20 +96,17 @@ def judge(
     Every line is in the journal before it is handed out. `EngineError` where requests fail one after the other.
     """
     share, limits = share or Share(), limits or Limits()
-    asker = Asker(engine)
-    num_per_pair = asked.votes * (2 if asked.orders == "both" else 1)
-    if block is None:
-        block = 1 if asker.is_concurrent else max(1, getattr(engine, "batch_size", 1) // num_per_pair)
+    size = block or default_block(engine, asked)
     policy = getattr(engine, "policy", None)
     origin = (engine.model, preprocessing_id(policy) if policy else "")
     answered = journal.answered if journal else frozenset()
     questions = (
         question
-        for records_block in share.blocks(records, block)
+        for records_block in share.blocks(records, size)
         if (question := _question(records_block, asked, origin, answered))
     )
     failures = 0
-    for judged in asker.ask(questions, asked.sampled(()), ordered=journal is None):
+    for judged in Asker(engine).ask(questions, asked.sampled(()), ordered=journal is None):
         if journal is not None:
             journal.append(judged.pairs, seconds=judged.seconds)
         for pair in judged.pairs:
@@ -117,6 +119,13 @@ def judge(
                 raise EngineError(
                     f"{engine.model!r} failed {failures} times in a row ({pair.status}: {pair.detail}); {kept}"
                 )
+
+
+def default_block(engine: Engine | AsyncEngine, asked: Asked) -> int:
+    """Pairs that are asked together: as many as fill a local engine's batch; one, where an engine keeps requests in flight."""
+    if Asker(engine).is_concurrent:
+        return 1
+    return max(1, getattr(engine, "batch_size", 1) // asked.num_per_pair)
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,8 +143,8 @@ def _card(pair: JudgedPair, record: PreferenceRecord, history: Mapping[str, Judg
         strips=tuple(_strip(name, media) for name, media in shown if isinstance(media, Media)),
         answers=() if generation else (str(record.first), str(record.second)),
         noun=noun,
-        label=_sentence(record.task, pair.label),
-        better={Preference.FIRST: 1, Preference.SECOND: 2}.get(pair.label),
+        label=_sentence(record.task, pair.label) if pair.label else "",
+        better={Preference.FIRST: 1, Preference.SECOND: 2}.get(pair.label) if pair.label else None,
         outcome=outcome_of(pair),
         learned=bool(pair.correct) and not all(told.correct for told in _taught(list(history.values())[:-1])),
         scores=tuple(

@@ -1,0 +1,86 @@
+"""`urt bench run`: one process, several of this command, or as many as torchrun starts."""
+
+import argparse
+import hashlib
+import sys
+from pathlib import Path
+
+from urt_core.bench.rescoring import find_benchmark
+from urt_core.bench.run import finish_run, run_share, wait_for_all, what_it_depends_on
+from urt_core.cli.bench import print_result
+from urt_core.cli.bench_records import LabelledRecords
+from urt_core.cli.judge import open_scorer
+from urt_core.cli.progress import Progress
+from urt_core.cli.workers import Workers, see_own_devices
+from urt_core.judging.judge import Asked, default_block
+from urt_core.judging.pairs import JudgedPair
+from urt_core.judging.share import Share
+from urt_core.scorer import Scorer
+
+TOO_MANY_FAILURES = 3
+
+
+def run_run(options: argparse.Namespace) -> int:
+    find_benchmark(options.benchmark).rule(options.rule)
+    with Workers(options.workers) as workers:
+        if not options.base_url:
+            see_own_devices(num_devices=dict(options.engine_option).get("tensor_parallel_size", 1))
+        with open_scorer(options) as scorer:
+            return judge_and_count(options, scorer, workers)
+
+
+def judge_and_count(options: argparse.Namespace, scorer: Scorer, workers: Workers) -> int:
+    folder, share = Path(options.output), Share.from_environment()
+    records = LabelledRecords(options.data, scorer=scorer, limit=options.limit)
+    asked = Asked(
+        dialect=scorer.dialect,
+        orders=options.asked_orders,
+        votes=options.votes,
+        sampling=scorer.sampling,
+        seed=options.seed or 0,
+        templates=options.templates,
+    )
+    block = default_block(scorer.engine, asked)
+    about = what_it_depends_on(
+        benchmark=options.benchmark,
+        engine=scorer.engine,
+        asked=asked,
+        data=records.about(),
+        judge_identity={} if options.base_url or share.rank else weights_identity(options.model),
+        block=block,
+    )
+    expected = len(records) * asked.num_per_pair
+    with Progress(total=-(-expected // share.num)) as progress:
+
+        def seen(pair: JudgedPair) -> None:
+            workers.check()
+            progress.advance(failed=pair.verdict is None, num_tokens=pair.num_tokens)
+
+        journal = run_share(
+            folder,
+            records.shared(),
+            engine=scorer.engine,
+            asked=asked,
+            about=about,
+            share=share,
+            block=block,
+            seen=seen,
+        )
+    if share.rank:
+        return 0
+    wait_for_all(journal, expected, check=workers.check, say=lambda text: print(f"urt: {text}", file=sys.stderr))
+    result = finish_run(folder, journal, rule=options.rule)
+    print_result(str(folder), result)
+    for note in result.notes:
+        print(f"urt: {folder}: {note}", file=sys.stderr)
+    rate = result.n_failed / result.n_total if result.n_total else 0.0
+    return TOO_MANY_FAILURES if rate > options.max_failures else 0
+
+
+def weights_identity(model: str) -> dict[str, str]:
+    """SHA-256 over a folder's weights; a hub id is its own identity."""
+    digest, files = hashlib.sha256(), sorted(Path(model).glob("*.safetensors"))
+    for path in files:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return {"weights": digest.hexdigest()} if files else {}

@@ -1,0 +1,150 @@
+"""`urt bench run` against an endpoint that prefers the redder image: a folder of lines, resumed, shared out, counted."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from urt_core.cli import main
+
+
+@pytest.fixture
+def pairs(picture, tmp_path):
+    """Ten labelled pairs; the judge is right on eight, and one can't be read."""
+
+    def write(*, num: int = 10, unreadable: int = 1) -> str:
+        rows = []
+        for number in range(num):
+            shades = (13, 40) if number < unreadable else (200 + number, 20 + number)
+            first, second = map(picture, shades)
+            row = {
+                "key": f"pair-{number}",
+                "task": "image_generation",
+                "text": "a red car",
+                "first": first,
+                "second": second,
+            }
+            label = "second" if number == unreadable else "first"
+            rows.append(row | {"preference": label, "metadata": {"cause": "colour", "item": f"i{number // 2}"}})
+        path = tmp_path / "pairs.jsonl"
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def bench_run(endpoint, capsys):
+    def run(data: str, output: Path, *options: object):
+        asked = ["--base-url", endpoint.base_url, "--model", "judge", "--dialect", "v1", "--benchmark", "pairs"]
+        code = main(["bench", "run", *asked, "--data", data, "--output", str(output), *map(str, options)])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+def test_a_run_writes_one_line_per_judgement_what_it_depends_on_and_the_table(bench_run, pairs, tmp_path) -> None:
+    code, out, _ = bench_run(pairs(), tmp_path / "run", "--max-failures", 0.2)
+    assert code == 0
+    lines = [json.loads(line) for line in (tmp_path / "run" / "judgements.jsonl").read_text().splitlines()]
+    assert len(lines) == 20
+    assert {len(line["prompt_sha256"]) for line in lines} == {64}
+    assert {line["status"] for line in lines} == {"ok", "parse_error"}
+    assert all(line["text"] and line["num_tokens"] for line in lines)
+    timings = [json.loads(line) for line in (tmp_path / "run" / "timings.jsonl").read_text().splitlines()]
+    assert len(timings) == 20
+    assert all(time["seconds"] > 0 for time in timings)
+    about = json.loads((tmp_path / "run" / "about.json").read_text())
+    assert (about["benchmark"], about["asked"]["orders"], about["data"]["num_in_set"]) == ("pairs", "both", 10)
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert (result["values"]["accuracy"], result["n_total"], result["n_failed"], result["is_complete"]) == (
+        80.0,
+        20,
+        2,
+        True,
+    )
+    assert "80.00" in out
+    assert "| run | 80.00" in (tmp_path / "run" / "table.md").read_text()
+    assert "urt-core" in json.loads((tmp_path / "run" / "versions.json").read_text())
+
+
+def test_the_same_command_goes_on_and_asks_nothing_twice(bench_run, pairs, endpoint, tmp_path) -> None:
+    data = pairs()
+    bench_run(data, tmp_path / "run", "--max-failures", 0.2)
+    asked = endpoint.num_requests
+    straight = (tmp_path / "run" / "judgements.jsonl").read_bytes()
+    part = tmp_path / "run" / "parts" / "rank-0000.jsonl"
+    kept = part.read_bytes().splitlines(keepends=True)[:11]
+    part.write_bytes(b"".join(kept) + b'{"half')
+    bench_run(data, tmp_path / "run", "--max-failures", 0.2)
+    assert (tmp_path / "run" / "judgements.jsonl").read_bytes() == straight
+    assert asked < endpoint.num_requests <= asked + 10
+
+
+def test_rescore_of_a_run_knows_its_benchmark_and_says_when_it_was_stopped(bench_run, pairs, tmp_path, capsys) -> None:
+    bench_run(pairs(), tmp_path / "run", "--max-failures", 0.2)
+    assert main(["bench", "rescore", str(tmp_path / "run"), "--rule", "both_orders", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["values"]["accuracy"] == 80.0
+    (tmp_path / "run" / "judgements.jsonl").unlink()
+    part = tmp_path / "run" / "parts" / "rank-0000.jsonl"
+    part.write_bytes(b"".join(part.read_bytes().splitlines(keepends=True)[:8]))
+    assert main(["bench", "rescore", str(tmp_path / "run"), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["is_complete"] is False
+    assert "of 10 pairs are judged; run the same command again" in printed.err
+
+
+def test_a_limited_run_is_never_complete(bench_run, pairs, tmp_path) -> None:
+    _, out, err = bench_run(pairs(), tmp_path / "run", "--limit", 4, "--max-failures", 1)
+    assert "INCOMPLETE: 4 of 10 pairs" in out
+    assert "INCOMPLETE" in err
+
+
+def test_another_judge_in_the_same_folder_is_refused(bench_run, pairs, tmp_path) -> None:
+    data = pairs()
+    bench_run(data, tmp_path / "run", "--max-failures", 1)
+    code, _, err = bench_run(data, tmp_path / "run", "--max-tokens", 77)
+    assert code == 1
+    assert "max_tokens" in err
+    assert "name another folder" in err
+
+
+def test_too_many_failures_are_an_exit_code(bench_run, pairs, tmp_path) -> None:
+    assert bench_run(pairs(unreadable=3), tmp_path / "run")[0] == 3
+
+
+def test_rows_without_a_label_are_refused_by_name(bench_run, picture, tmp_path) -> None:
+    row = {"key": "a", "task": "image_generation", "text": "x", "first": picture(1), "second": picture(2)}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    code, _, err = bench_run(str(tmp_path / "rows.jsonl"), tmp_path / "run")
+    assert code == 1
+    assert "row a has no preference" in err
+
+
+def test_workers_of_one_command_give_the_same_lines(bench_run, pairs, endpoint, tmp_path) -> None:
+    data = pairs()
+    bench_run(data, tmp_path / "one", "--max-failures", 1)
+    command = [
+        sys.executable,
+        "-m",
+        "urt_core.cli",
+        "bench",
+        "run",
+        "--base-url",
+        endpoint.base_url,
+        "--model",
+        "judge",
+    ]
+    command += ["--dialect", "v1", "--benchmark", "pairs", "--data", data, "--output", str(tmp_path / "three")]
+    done = subprocess.run(
+        [*command, "--workers", "3", "--max-failures", "1"], env=os.environ, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "three" / "judgements.jsonl").read_bytes() == (
+        tmp_path / "one" / "judgements.jsonl"
+    ).read_bytes()
+    assert len(list((tmp_path / "three" / "parts").glob("*.jsonl"))) == 3
