@@ -34,12 +34,19 @@ class Trial:
 
 
 TRIALS = {
-    "urt-core": Trial(extras="[transformers]", commands=("urt --help",)),
+    "urt-core": Trial(extras="[transformers]", commands=("urt compare --example", "urt bench list")),
     "urt-data": Trial(
         needs=("urt-core",), commands=("urt-data verify pairs", "urt-data stats pairs", "urt-data convert")
     ),
     "urt-kernels": Trial(),
-    "urt-train": Trial(needs=("urt-core", "urt-data", "urt-kernels")),
+    "urt-train": Trial(
+        needs=("urt-core", "urt-data", "urt-kernels"),
+        commands=(
+            "urt-train dry_run recipe=qwen3_vl_2b_lora_24gb",
+            "urt-train stage=cold_start cold_start.max_steps=8",
+            "urt compare --example --model outputs/tiny/cold_start/model --json",
+        ),
+    ),
 }
 
 
