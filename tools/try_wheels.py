@@ -44,7 +44,6 @@ TRIALS = {
         commands=(
             "urt-train dry_run recipe=qwen3_vl_2b_lora_24gb",
             "urt-train stage=cold_start cold_start.max_steps=8",
-            "urt compare --example --model outputs/tiny/cold_start/model --json",
         ),
     ),
 }

@@ -94,7 +94,7 @@ def test_the_same_table_gives_the_same_bytes(table):
         ({"columns.text": "nothing"}, DataError, "no row became a record, 12 were rejected; the first"),
         ({"columns.nonsense": "x"}, ConfigError, "nonsense"),
         ({"speed": "fast"}, ConfigError, "speed.*settings of every conversion: input, output"),
-        ({"data": "nowhere"}, ConfigError, "there is no source 'nowhere'"),
+        ({"data": "nowhere"}, ConfigError, "source is 'nowhere'; allowed: "),
     ],
 )
 def test_what_cannot_be_converted(table, settings, error, message):

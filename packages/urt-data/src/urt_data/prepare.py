@@ -48,10 +48,10 @@ def prepare(arguments: Sequence[str], *, progress: Callable[[str], None] | None 
     name = values.pop("data", None)
     if name is None or "input" not in values:
         raise ConfigError("a conversion needs data=<source> and input=<path>, such as data=hpdv3 input=downloads/HPDv3")
-    values.setdefault("output", f"outputs/data/{name}")
     names = inspect.signature(ConversionSettings).parameters
-    settings = ConversionSettings(**{key: value for key, value in values.items() if key in names})
     source = _source(name, {key: value for key, value in values.items() if key not in names})
+    values.setdefault("output", f"outputs/data/{source.name}")
+    settings = ConversionSettings(**{key: value for key, value in values.items() if key in names})
     conversion = source.records(
         settings.input, media=settings.media, revision=settings.revision, decode=settings.decode
     )

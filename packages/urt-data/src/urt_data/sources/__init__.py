@@ -11,6 +11,7 @@ the sets.
 from collections.abc import Callable
 from typing import Any
 
+from urt_core.doors import load_door
 from urt_core.errors import ConfigError
 from urt_data.sources import (
     evalmuse,
@@ -75,8 +76,20 @@ SOURCES: dict[str, Callable[..., Source]] = {
 """Name -> a function from the source's options to the source."""
 
 
+GROUP = "urt.sources"
+"""The group of entry points that installs sources."""
+EXPECTED = "a urt_data.sources.Source, or a function from options to one"
+
+
 def get(name: str, **options: Any) -> Source:
-    """The source called `name` with its options: `pairing` of rank lists, or all about your own table (`generic`)."""
-    if name not in SOURCES:
-        raise ConfigError(f"there is no source {name!r}; allowed: {', '.join(sorted(SOURCES))}")
-    return SOURCES[name](**options)
+    """The source called `name` with its options: `pairing` of rank lists, or all about your own table (`generic`).
+
+    A source of your own is named by its import path, `package.module:name`, or by an entry point of the group `urt.sources`.
+    """
+    found = load_door(name, kind="source", group=GROUP, built_in=SOURCES, expected=EXPECTED)
+    if isinstance(found, Source):
+        return found.configured(**options)
+    source = found(**options) if callable(found) else found
+    if not isinstance(source, Source):
+        raise ConfigError(f"source {name!r} is a {type(source).__name__}; expected: {EXPECTED}")
+    return source
