@@ -138,7 +138,7 @@ def test_a_client_that_goes_away_ends_what_is_done_for_it():
 
 
 def test_all_bodies_together_are_bounded_and_small_ones_pass():
-    large, small = b"x" * (2 * 2**20), b"x" * 1000
+    large, small = b"x" * (2**20 + 2**16), b"x" * 1000
 
     async def main(gate, app):
         app.go.clear()
@@ -154,6 +154,39 @@ def test_all_bodies_together_are_bounded_and_small_ones_pass():
         assert (await ask(gate, large))[0] == 200  # what is answered is given back
 
     run(main, max_bodies_bytes=4 * 2**20)
+
+
+def test_a_body_that_stalls_is_given_up_for_one_that_comes():
+    stalled = b"x" * (2**20 + 2**16)
+
+    async def main(gate, app):
+        began = asyncio.get_running_loop().time()
+        waiting = [asyncio.create_task(stall(gate, stalled)) for _ in range(4)]
+        await asyncio.sleep(0.05)
+        assert (await ask(gate, stalled))[0] == 200
+        assert await waiting[0] == 408
+        assert asyncio.get_running_loop().time() - began < 5
+        assert [task.done() for task in waiting] == [True, False, False, False]
+        for task in waiting[1:]:
+            task.cancel()
+
+    run(main, max_bodies_bytes=4 * 2**20)
+
+
+async def stall(gate, chunk):
+    """The status of a request whose body never ends."""
+    messages, sent = [{"type": "http.request", "body": chunk, "more_body": True}], []
+
+    async def receive():
+        if not messages:
+            await asyncio.Event().wait()
+        return messages.pop()
+
+    async def send(message):
+        sent.append(message)
+
+    await gate({"type": "http", "method": "POST", "path": "/v1/compare", "headers": list(JSON)}, receive, send)
+    return sent[0]["status"]
 
 
 @pytest.mark.parametrize(

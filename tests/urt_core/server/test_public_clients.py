@@ -307,3 +307,32 @@ def test_what_cannot_be_honoured_is_refused_by_its_name(judge, body, param):
     assert answer.json()["error"]["param"] == param
     assert param in answer.json()["error"]["message"]
     assert judge.state.body is None
+
+
+def test_nemo_gym_comparison_server(judge):
+    """All answers to one conversation in one call; what could not be judged is a 503 and never a reward."""
+    ask = {
+        "role": "user",
+        "content": [{"type": "input_image", "image_url": f"data:image/png;base64,{base64_of('red')}"}],
+    }
+    ask["content"].append({"type": "input_text", "text": "Which colour?"})
+    responses = [
+        {
+            "output": [
+                {"type": "reasoning", "summary": []},
+                {"type": "message", "content": [{"type": "output_text", "text": words}]},
+            ]
+        }
+        for words in ("red", "blue", "green")
+    ]
+    body = {"conversation_history": [ask], "response_objs": responses, "principle": None}
+    says = THINK.replace("Image", "Answer")
+    answer = judge.ask("/compare", body, says=says).json()
+    assert answer["rewards"] == [0.5] * 3
+    assert judge.ask("/compare", body | {"response_objs": []}).json()["rewards"] == []
+    failed = judge.ask("/compare", body, says="I can't say.")
+    assert (failed.status_code, failed.json()["error"]["code"]) == (503, "judge_failed")
+    refused = judge.ask("/compare", body | {"principle": "Be brief."})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "principle")
+    blind = judge.ask("/compare", body | {"conversation_history": [{"role": "user", "content": "Which colour?"}]})
+    assert (blind.status_code, blind.json()["error"]["param"]) == (400, "conversation_history")

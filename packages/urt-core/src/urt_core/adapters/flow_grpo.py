@@ -10,13 +10,20 @@
 
 With the judge on another machine (`urt serve`), an entry is `urt.served(ServedJudge("http://judge:8090", token="..."))`.
 
-The win rate needs all samples of a prompt in one call: `sample.num_image_per_prompt` of them in `sample.train_batch_size`.
+A win rate is one among the samples of a prompt, which flow_grpo spreads over its processes. Where there are several, ask a served judge
+and say how many samples a prompt has over all of them; the server gathers them:
+
+    urt.served(ServedJudge("http://judge:8090"), group_size=config.sample.num_image_per_prompt)
+
+In an evaluation a prompt has one sample. It is compared with the server's references (`urt serve --references`), if there are any.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from urt_core.adapters.failures import FailurePolicy, FailureTally, apply_policy
+from urt_core.adapters.processes import GroupNames, num_processes
+from urt_core.adapters.references import ReferencePool
 from urt_core.adapters.rewards import Rewards, score_rewards, win_rate_rewards
 from urt_core.adapters.served import ServedJudge
 from urt_core.errors import ConfigError
@@ -24,17 +31,28 @@ from urt_core.prompts import PointContract
 from urt_core.records import Task
 from urt_core.scorer import Scorer
 
-ScoreFunction = Callable[[Any, Sequence[str], Any], tuple[list[float], dict[str, Any]]]
+ScoreFunction = Callable[..., tuple[list[float], dict[str, Any]]]
 
 
 def win_rate(
-    scorer: Scorer, *, on_failure: FailurePolicy | str = FailurePolicy.NAN, task: Task | str = Task.IMAGE_GENERATION
+    scorer: Scorer,
+    *,
+    on_failure: FailurePolicy | str = FailurePolicy.NAN,
+    task: Task | str = Task.IMAGE_GENERATION,
+    references: ReferencePool | None = None,
 ) -> ScoreFunction:
-    """Each sample's win rate among the samples of the same prompt in the call."""
+    """Each sample's win rate among the samples of the same prompt in the call; of a sample that is alone there, against `references`."""
     task = Task(task)
 
-    def judge(images: Any, prompts: Sequence[str]) -> Rewards:
-        return win_rate_rewards(scorer, task=task, texts=prompts, candidates=list(images), groups=list(prompts))
+    def judge(images: Any, prompts: Sequence[str], is_training: bool) -> Rewards:
+        if is_training and num_processes() > 1:
+            raise ConfigError(
+                f"this run has {num_processes()} processes, and each sees a part of a prompt's samples, so that win rates within a call mean "
+                "nothing; start `urt serve` and give flow_grpo.served(ServedJudge(url), group_size=config.sample.num_image_per_prompt)"
+            )
+        return win_rate_rewards(
+            scorer, task=task, texts=prompts, candidates=list(images), groups=list(prompts), references=references
+        )
 
     return score_function(judge, name="urt_win_rate", on_failure=on_failure)
 
@@ -49,29 +67,41 @@ def score(
     """Each sample's pointwise score from 0 to 1."""
     task = Task(task)
 
-    def judge(images: Any, prompts: Sequence[str]) -> Rewards:
+    def judge(images: Any, prompts: Sequence[str], is_training: bool) -> Rewards:
         return score_rewards(scorer, task=task, texts=prompts, candidates=list(images), contract=contract)
 
     return score_function(judge, name="urt_score", on_failure=on_failure)
 
 
-def served(judge: ServedJudge, *, on_failure: FailurePolicy | str = FailurePolicy.NAN) -> ScoreFunction:
-    """The rewards of a judge behind `urt serve`: win rates, or scores where it was started with `--reward score`."""
+def served(
+    judge: ServedJudge, *, group_size: int | None = None, on_failure: FailurePolicy | str = FailurePolicy.NAN
+) -> ScoreFunction:
+    """The rewards of a judge behind `urt serve`: win rates, or scores where it was started with `--reward score`.
 
-    def ask(images: Any, prompts: Sequence[str]) -> Rewards:
-        return judge.rewards(texts=list(prompts), candidates=list(images))
+    `group_size` is the number of samples of a prompt over all processes; the server then waits for all of them.
+    """
+    names = GroupNames()
+
+    def ask(images: Any, prompts: Sequence[str], is_training: bool) -> Rewards:
+        texts, candidates = list(prompts), list(images)
+        if group_size is None or not is_training:
+            return judge.rewards(texts=texts, candidates=candidates)
+        return judge.rewards(texts=texts, candidates=candidates, groups=names.of_call(texts), group_size=group_size)
 
     return score_function(ask, name="urt_served", on_failure=on_failure)
 
 
 def score_function(
-    judge: Callable[[Any, Sequence[str]], Rewards], *, name: str, on_failure: FailurePolicy | str
+    judge: Callable[[Any, Sequence[str], bool], Rewards], *, name: str, on_failure: FailurePolicy | str
 ) -> ScoreFunction:
     policy, tally = FailurePolicy(on_failure), FailureTally(name=name)
 
-    def scores_of(images: Any, prompts: Sequence[str], metadata: Any) -> tuple[list[float], dict[str, Any]]:
-        """`images`: NCHW float tensor in 0..1, or NHWC uint8 array (videos: one axis more)."""
-        values, statuses = judge(images, prompts)
+    def scores_of(
+        images: Any, prompts: Sequence[str], metadata: Any, only_strict: bool = True
+    ) -> tuple[list[float], dict[str, Any]]:
+        """`images`: NCHW float tensor in 0..1, or NHWC uint8 array (videos: one axis more). flow_grpo asks strictly while it trains, and
+        not in its evaluations."""
+        values, statuses = judge(images, prompts, only_strict)
         tally.add(statuses)
         return apply_policy(values, statuses, policy=policy, groups=list(prompts)), {"failure_rate": tally.rate}
 
@@ -94,7 +124,7 @@ def extend_multi_score(multi_score: Callable[..., Any], **entries: ScoreFunction
             details: dict[str, Any] = their_fn(images, prompts, metadata, only_strict)[0] if their_fn else {}
             total = details.pop("avg", None) or [0.0] * len(prompts)
             for name, weight in own.items():
-                details[name], _ = entries[name](images, prompts, metadata)
+                details[name], _ = entries[name](images, prompts, metadata, only_strict)
                 total = [before + weight * value for before, value in zip(total, details[name], strict=True)]
             return details | {"avg": total}, {}
 

@@ -4,14 +4,19 @@
 
 The data set has a question and a medium per row (`question_column`, `media_column`), and for mode "reference" a reference
 answer. TRL leaves NaN rewards out of a sample's sum; a sample with nothing else has no advantage.
+
+TRL deals the completions of a prompt out over its processes, and each asks for its own. For win rates the processes gather them
+(torch.distributed), each judges its share of the groups, and all get the rates that one process with everything would get.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from urt_core.adapters.failures import FailurePolicy, FailureTally, apply_policy
+from urt_core.adapters.processes import gathered, own_share
+from urt_core.adapters.references import ReferencePool
 from urt_core.adapters.rewards import Rewards, reference_rewards, score_rewards, win_rate_rewards
-from urt_core.errors import ConfigError
+from urt_core.errors import ConfigError, UrtError
 from urt_core.prompts import PointContract
 from urt_core.records import Task
 from urt_core.scorer import Scorer
@@ -28,8 +33,11 @@ def make_reward_func(
     media_column: str = "image",
     reference_column: str = "reference",
     contract: PointContract | str = PointContract.THINK,
+    num_generations: int | None = None,
+    references: ReferencePool | None = None,
     on_failure: FailurePolicy | str = FailurePolicy.NAN,
 ) -> Callable[..., list[float]]:
+    """`num_generations` is TRL's: needed where one prompt may come twice in a row. `references` are for a completion that is alone."""
     task, policy = Task(task), FailurePolicy(on_failure)
     tally = FailureTally(name=f"trl {mode}")
     if task.is_generation or mode not in ("win_rate", "score", "reference"):
@@ -45,17 +53,16 @@ def make_reward_func(
         groups = group_of_each(prompts)
         rewards: Rewards
         if mode == "win_rate":
-            rewards = win_rate_rewards(
-                scorer, task=task, texts=questions, candidates=answers, groups=groups, media=media
-            )
+            samples = [Sample(*row) for row in zip(prompts, questions, answers, media, strict=True)]
+            rewards, groups = gathered_win_rates(scorer, samples, task, num_generations, references)
         elif mode == "score":
             rewards = score_rewards(
                 scorer, task=task, texts=questions, candidates=answers, media=media, contract=contract
             )
         else:
-            references = column(columns, reference_column)
+            answers_to_beat = column(columns, reference_column)
             rewards = reference_rewards(
-                scorer, task=task, texts=questions, candidates=answers, references=references, media=media
+                scorer, task=task, texts=questions, candidates=answers, references=answers_to_beat, media=media
             )
         tally.add(rewards.statuses)
         if log_metric is not None:
@@ -65,6 +72,49 @@ def make_reward_func(
     # TRL names its metrics after the function.
     reward_func.__name__ = f"urt_{mode}"
     return reward_func
+
+
+class Sample(NamedTuple):
+    """What a process knows of one completion: Sample(prompt=[...], question="How many?", answer="Two.", medium=<PIL image>)"""
+
+    prompt: Any
+    question: str
+    answer: str
+    medium: Any
+
+
+def gathered_win_rates(
+    scorer: Scorer,
+    samples: Sequence[Sample],
+    task: Task,
+    num_generations: int | None,
+    references: ReferencePool | None,
+) -> tuple[Rewards, list[int]]:
+    """Of this process's samples within the groups of all processes; and the number of each one's group."""
+    everything, start = gathered(samples)
+    groups = group_of_each([sample.prompt for sample in everything], num_generations)
+    mine = own_share(groups)
+    judged: list[Any]
+    try:
+        rewards = win_rate_rewards(
+            scorer,
+            task=task,
+            texts=[everything[index].question for index in mine],
+            candidates=[everything[index].answer for index in mine],
+            media=[everything[index].medium for index in mine],
+            groups=[groups[index] for index in mine],
+            references=references,
+        )
+        judged = list(zip(mine, *rewards, strict=True))
+    except UrtError as error:  # all processes stop together, instead of waiting for one that has
+        judged = [error]
+    results, _ = gathered(judged)
+    for result in results:
+        if isinstance(result, UrtError):
+            raise result
+    by_index = {index: (value, status) for index, value, status in results}
+    own = range(start, start + len(samples))
+    return Rewards([by_index[i][0] for i in own], [by_index[i][1] for i in own]), [groups[i] for i in own]
 
 
 def column(columns: dict[str, Any], name: str) -> Sequence[Any]:
@@ -83,8 +133,10 @@ def text_of(completion: Any) -> str:
     return "".join(part.get("text") or "" for part in content)
 
 
-def group_of_each(prompts: Sequence[Any]) -> list[int]:
+def group_of_each(prompts: Sequence[Any], num_generations: int | None = None) -> list[int]:
     """TRL repeats a prompt for its completions, next to each other."""
+    if num_generations is not None:
+        return [index // num_generations for index in range(len(prompts))]
     groups, number = [], -1
     for index, prompt in enumerate(prompts):
         if index == 0 or prompt != prompts[index - 1]:

@@ -201,9 +201,9 @@ def add_server(command: argparse.ArgumentParser) -> None:
     group.add_argument("--max-requests", type=int, default=64, help="requests judged at a time")
     group.add_argument("--max-queue", type=int, default=256, help="requests that may wait")
     group.add_argument("--max-candidates", type=int, default=64, help="in one ranking, /compute request or group")
-    group.add_argument("--max-connections", type=int, default=1024, help="open at a time; the silent make room")
+    group.add_argument("--max-connections", type=int, default=4096, help="open at a time; the silent make room")
     group.add_argument(
-        "--max-connections-per-address", type=int, default=512, metavar="N", help="the same of one client"
+        "--max-connections-per-address", type=int, default=2048, metavar="N", help="the same of one client"
     )
     group.add_argument("--max-prompt-tokens", type=int, default=16384, metavar="N", help="of text; without --base-url")
     group.add_argument(

@@ -123,6 +123,13 @@ def add_rewards(app: FastAPI, scorer: Scorer, *, settings: ServerSettings, work:
         rewards = await clients.score_queries(request, scorer, settings=settings, work=work)
         return await as_json(lambda: answer(rewards, request.prompts), allow_nan=True)
 
+    @app.post("/compare", openapi_extra=schema_of(clients.CompareResponses))
+    async def compare_responses(
+        request: Annotated[clients.CompareResponses, Depends(body_of(clients.CompareResponses))],
+    ) -> Response:
+        rewards = await clients.compare_responses(request, scorer, settings=settings, work=work)
+        return await as_json(lambda: {"rewards": rewards.values, "comparison_results": [], "metrics": {}})
+
     @app.post("/score", openapi_extra=schema_of(clients.ScoreSamples))
     async def score_samples(
         request: Annotated[clients.ScoreSamples, Depends(body_of(clients.ScoreSamples))],

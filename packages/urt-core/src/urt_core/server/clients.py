@@ -1,11 +1,11 @@
-"""Routes of other reward services' clients: UniRL's `/score` and OpenRLHF's remote reward model."""
+"""Routes of other reward services' clients: UniRL's `/score`, OpenRLHF's remote reward model, NeMo-Gym's comparison server."""
 
 import json
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from urt_core.adapters.rewards import Rewards, ascore_rewards
+from urt_core.adapters.rewards import Rewards, ascore_rewards, awin_rate_rewards
 from urt_core.engines import Status
 from urt_core.records import Task
 from urt_core.scorer import Scorer
@@ -45,6 +45,75 @@ class RewardQueries(BaseModel):
     query: Annotated[list[Annotated[str, Field(max_length=MAX_TEXT)]], Field(max_length=MAX_SAMPLES, fail_fast=True)]
     prompts: Annotated[list[Annotated[str, Field(max_length=MAX_TEXT)]], Field(max_length=MAX_SAMPLES, fail_fast=True)]
     labels: Annotated[list[Any], Field(max_length=MAX_SAMPLES, fail_fast=True)]
+
+
+class CompareResponses(BaseModel):
+    """`POST /compare` of NeMo-Gym's `genrm_compare` resources server: all answers to one conversation, in, a reward for each, out."""
+
+    model_config = ConfigDict(extra="ignore")
+    conversation_history: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=256, fail_fast=True)]
+    response_objs: Annotated[list[dict[str, Any]], Field(max_length=MAX_SAMPLES, fail_fast=True)]
+    principle: Annotated[str, Field(max_length=MAX_TEXT)] | None = None
+
+
+async def compare_responses(
+    request: CompareResponses, scorer: Scorer, *, settings: ServerSettings, work: Work
+) -> Rewards:
+    """Win rates of the answers to the last user turn about its picture. What could not be judged is a 503, as that server's clients
+    expect: they never train on a placeholder."""
+    check_number(len(request.response_objs), settings)
+    if request.principle:
+        raise Problem(
+            400, "principle: the judge was trained on its own criteria; leave the field away", param="principle"
+        )
+    texts, pictures = parts_of_turn(request.conversation_history[-1])
+    if len(pictures) != 1:
+        text = (
+            f"conversation_history: the last turn has {len(pictures)} pictures; this judge compares answers about one"
+        )
+        raise Problem(400, text, param="conversation_history")
+    answers = [answer_of_response(response) for response in request.response_objs]
+    if not answers:
+        return Rewards([], [])
+    number = len(answers)
+    rewards = await work.do(
+        lambda: awin_rate_rewards(
+            scorer,
+            task=Task.IMAGE_UNDERSTANDING,
+            texts=["\n".join(texts)] * number,
+            candidates=answers,
+            media=pictures * number,
+            groups=[0] * number,
+        )
+    )
+    failed = [str(status) for status in rewards.statuses if status is not Status.OK]
+    if failed:
+        raise Problem(503, f"{len(failed)} of {number} answers could not be judged ({failed[0]})", code="judge_failed")
+    return rewards
+
+
+def parts_of_turn(turn: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Texts and pictures of a turn, in the words of the Responses API or of chat completions."""
+    content = turn.get("content")
+    parts = [{"text": content}] if isinstance(content, str) else content if isinstance(content, list) else []
+    texts, pictures = [], []
+    for part in parts:
+        if not isinstance(part, dict):
+            raise Problem(422, "conversation_history: a part of content is no object", param="conversation_history")
+        url = part.get("image_url")
+        if (url := url.get("url") if isinstance(url, dict) else url) is not None:
+            pictures.append(str(url))
+        elif isinstance(part.get("text"), str):
+            texts.append(part["text"])
+    return texts, pictures
+
+
+def answer_of_response(response: dict[str, Any]) -> str:
+    """What a response says: the text of its messages, without its reasoning."""
+    output = response.get("output")
+    messages = [one for one in output if isinstance(one, dict)] if isinstance(output, list) else []
+    texts = [text for one in messages if one.get("type", "message") == "message" for text in parts_of_turn(one)[0]]
+    return "".join(texts)[:MAX_TEXT]
 
 
 async def score_samples(

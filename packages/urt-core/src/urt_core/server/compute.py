@@ -24,30 +24,38 @@ class Compute:
         self._groups = Groups(self._judge_group, timeout_s=settings.group_timeout_s)
 
     async def rewards(self, request: ComputeRequest) -> Rewards:
-        task, samples = samples_of(request)
+        task, samples, media = samples_of(request)
         check_number(len(request.prompt), self.settings)
         if self.settings.reward == "score":
             return await self.work.do(
                 lambda: ascore_rewards(
-                    self.scorer, task=task, texts=request.prompt, candidates=samples, contract=self.settings.contract
+                    self.scorer,
+                    task=task,
+                    texts=request.prompt,
+                    candidates=samples,
+                    media=media,
+                    contract=self.settings.contract,
                 )
             )
         if request.groups is not None:
-            return await self._gathered(request, task, samples)
+            return await self._gathered(request, task, samples, media)
         return await self.work.do(
             lambda: awin_rate_rewards(
                 self.scorer,
                 task=task,
                 texts=request.prompt,
                 candidates=samples,
-                groups=request.prompt,
+                media=media,
+                groups=request.prompt if media is None else list(zip(request.prompt, map(repr, media), strict=True)),
                 references=self._references(request),
             )
         )
 
-    async def _gathered(self, request: ComputeRequest, task: Task, samples: Sequence[Any]) -> Rewards:
+    async def _gathered(
+        self, request: ComputeRequest, task: Task, samples: Sequence[Any], media: Sequence[Any] | None
+    ) -> Rewards:
         """All groups of the call at once: waiting for one must not keep the others from filling."""
-        parts = parts_of(request, task, samples)
+        parts = parts_of(request, task, samples, media)
         for part, _ in parts:
             check_number(part.size, self.settings)
         calls = [self._groups.join(part, timeout_s=request.group_timeout_s) for part, _ in parts]
@@ -57,14 +65,16 @@ class Compute:
         in_order = [results[index] for index in range(len(samples))]
         return Rewards([value for value, _ in in_order], [status for _, status in in_order])
 
-    async def _judge_group(self, task: Task, text: str, samples: Sequence[Any]) -> Rewards:
+    async def _judge_group(self, part: GroupPart, samples: Sequence[Any]) -> Rewards:
+        number = len(samples)
         return await self.work.do(
             lambda: awin_rate_rewards(
                 self.scorer,
-                task=task,
-                texts=[text] * len(samples),
+                task=part.task,
+                texts=[part.text] * number,
                 candidates=samples,
-                groups=[text] * len(samples),
+                media=None if part.medium is None else [part.medium] * number,
+                groups=[part.id] * number,
                 references=self.settings.references,
             )
         )
@@ -94,7 +104,8 @@ async def gather_all(calls: Sequence[Coroutine[Any, Any, list[Result]]]) -> list
         await asyncio.gather(*running, return_exceptions=True)
 
 
-def samples_of(request: ComputeRequest) -> tuple[Task, list[Any]]:
+def samples_of(request: ComputeRequest) -> tuple[Task, list[Any], list[Any] | None]:
+    """The task, a candidate for each prompt and, for answers, what each is about."""
     for name in ("condition_images", "condition_videos"):
         given = getattr(request, name)
         if isinstance(given, list) and any(given):
@@ -104,22 +115,36 @@ def samples_of(request: ComputeRequest) -> tuple[Task, list[Any]]:
                 "ask /v1/chat/completions with the judge's own wording",
                 param=name,
             )
-    if (request.image is None) == (request.video is None):
-        raise Problem(422, "/compute needs image or video, and not both", param="image")
+    given = [name for name in ("image", "video", "answer") if getattr(request, name) is not None]
+    if len(given) != 1:
+        raise Problem(422, f"/compute got {given}; it needs one of image, video and answer", param="image")
+    if request.answer is not None:
+        return answers_of(request, request.answer)
     if request.video is not None:
         task, samples = Task.VIDEO_GENERATION, [[*map(as_uri, frames)] for frames in request.video]
     else:
         task, samples = Task.IMAGE_GENERATION, [*map(as_uri, request.image or [])]
-    if len(samples) != len(request.prompt) or not samples:
-        raise Problem(
-            422,
-            f"/compute got {len(request.prompt)} prompts and {len(samples)} samples; it needs one each, and at least one",
-            param="prompt",
-        )
-    return task, samples
+    check_lengths(request, samples=samples)
+    return task, samples, None
 
 
-def parts_of(request: ComputeRequest, task: Task, samples: Sequence[Any]) -> list[tuple[GroupPart, list[int]]]:
+def answers_of(request: ComputeRequest, answers: list[str]) -> tuple[Task, list[Any], list[Any]]:
+    media = [as_uri(medium) for medium in request.media or []]
+    check_lengths(request, samples=answers, media=media)
+    is_video = any(isinstance(medium, list) for medium in media)
+    return Task.VIDEO_UNDERSTANDING if is_video else Task.IMAGE_UNDERSTANDING, list(answers), media
+
+
+def check_lengths(request: ComputeRequest, **lists: Sequence[Any]) -> None:
+    for name, given in lists.items():
+        if len(given) != len(request.prompt) or not given:
+            text = f"/compute got {len(request.prompt)} prompts and {len(given)} {name}; it needs one each, and at least one"
+            raise Problem(422, text, param="media" if name == "media" else "prompt")
+
+
+def parts_of(
+    request: ComputeRequest, task: Task, samples: Sequence[Any], media: Sequence[Any] | None
+) -> list[tuple[GroupPart, list[int]]]:
     """What the call brings to each group, and which of its samples those are."""
     groups = request.groups or []
     if len(groups) != len(samples) or request.group_size is None:
@@ -134,19 +159,17 @@ def parts_of(request: ComputeRequest, task: Task, samples: Sequence[Any]) -> lis
         members.setdefault(identity, []).append(index)
     parts = []
     for identity, indices in members.items():
-        texts = {request.prompt[index] for index in indices}
-        if len(texts) > 1:
-            raise Problem(
-                409,
-                f"group {identity[:80]!r} has {len(texts)} prompts; the samples of a group share one",
-                param="groups",
-            )
+        questions = {(request.prompt[index], repr(media[index]) if media else "") for index in indices}
+        if len(questions) > 1:
+            text = f"group {identity[:80]!r} has {len(questions)} prompts; the samples of a group share one"
+            raise Problem(409, text, param="groups")
         part = GroupPart(
             id=identity,
             size=request.group_size,
             task=task,
-            text=texts.pop(),
+            text=request.prompt[indices[0]],
             samples=tuple(samples[index] for index in indices),
+            medium=None if media is None else media[indices[0]],
         )
         parts.append((part, indices))
     return parts

@@ -17,8 +17,8 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = Mapping[bytes, bytes]
 OPEN_ROUTES = ("/health", "/")
 """Neither tells anything that the port does not: liveness, and a page without data."""
-SMALL_BODY = 2**20
-"""What a body may hold beside the bound over all bodies, so that large ones can't lock small ones out."""
+SMALL_BODY = 2**16
+"""What a body may hold beside the bound over all bodies."""
 
 
 class Gate:
@@ -28,6 +28,7 @@ class Gate:
         self.app, self.settings, self.metrics = app, settings, metrics
         self._token = f"Bearer {settings.token}".encode() if settings.token is not None else None
         self._bytes_held = 0
+        self._receiving: dict[HeldBody, asyncio.Timeout] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -90,7 +91,7 @@ class Gate:
             raise Problem(415, "the body must be JSON, with Content-Type: application/json")
         body = bytearray()
         try:
-            async with asyncio.timeout(self.settings.body_timeout_s):
+            async with asyncio.timeout(self.settings.body_timeout_s) as self._receiving[held]:
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
@@ -102,9 +103,19 @@ class Gate:
                     if not message.get("more_body", False):
                         return bytes(body)
         except TimeoutError:
-            raise Problem(408, f"the body did not arrive within {self.settings.body_timeout_s:g} s") from None
+            text = f"the body did not arrive within {self.settings.body_timeout_s:g} s, or others needed its room"
+            raise Problem(408, text) from None
+        finally:
+            del self._receiving[held]
 
-    def hold(self, num_bytes: int) -> None:
+    def hold(self, held: "HeldBody", num_bytes: int) -> None:
+        """Where all bodies together are too large, the one that has been on its way for longest is given up for the newcomer."""
+        for other, timeout in self._receiving.items():
+            if self._bytes_held + num_bytes <= self.settings.max_bodies_bytes:
+                break
+            if other is not held and other.size:
+                other.release()
+                timeout.reschedule(0)
         if self._bytes_held + num_bytes > self.settings.max_bodies_bytes:
             text = f"all bodies together have more than {self.settings.max_bodies_bytes:,} bytes; try again later"
             raise Problem(503, text, headers={"retry-after": "1"})
@@ -118,16 +129,17 @@ class HeldBody:
     """How much of the bound over all bodies one request has taken, until it is answered."""
 
     def __init__(self, gate: Gate) -> None:
-        self._gate, self._held = gate, 0
+        self._gate, self.size = gate, 0
 
     def grow(self, size: int) -> None:
-        more = max(0, size - SMALL_BODY) - self._held
+        more = max(0, size - SMALL_BODY) - self.size
         if more > 0:
-            self._gate.hold(more)
-            self._held += more
+            self._gate.hold(self, more)
+            self.size += more
 
     def release(self) -> None:
-        self._gate.release(self._held)
+        self._gate.release(self.size)
+        self.size = 0
 
 
 async def until_gone(

@@ -17,7 +17,8 @@ from urt_core.records import Task
 from urt_core.server.problems import Problem
 
 Result = tuple[float | None, Status]
-Judge = Callable[[Task, str, Sequence[Any]], Awaitable[Rewards]]
+Judge = Callable[["GroupPart", Sequence[Any]], Awaitable[Rewards]]
+"""Ranks all samples of the group that a part belongs to."""
 MAX_GROUPS = 4096
 
 
@@ -30,6 +31,8 @@ class GroupPart:
     task: Task
     text: str
     samples: tuple[Any, ...]
+    medium: Any = None
+    """What the question is about, in understanding tasks."""
 
     @property
     def digests(self) -> tuple[str, ...]:
@@ -53,7 +56,7 @@ class Group:
 
     def check(self, part: GroupPart) -> None:
         """A part that does not belong is refused, and the group goes on waiting for its own."""
-        for name in ("text", "size", "task"):
+        for name in ("text", "size", "task", "medium"):
             if (there := getattr(self.first, name)) != (sent := getattr(part, name)):
                 raise Problem(
                     409,
@@ -122,7 +125,7 @@ class Groups:
         group.members.sort(key=lambda member: member.digest)
         samples = [member.sample for member in group.members]
         try:
-            rewards = await self._judge(group.first.task, group.first.text, samples)
+            rewards = await self._judge(group.first, samples)
         except Exception as error:  # noqa: BLE001 - whoever waits has to hear of it, whatever it is
             for member in group.members:
                 if not member.answer.done():

@@ -78,7 +78,7 @@ class RankRequest(Request):
 class ComputeRequest(BaseModel):
     """What Flow-Factory's remote reward client sends: images as base64 without a data: prefix, None where there are none.
 
-    Beside it, for trainers on several processes: `groups`, an id for each sample, and `group_size`, how many samples of that id there are
+    Beside it, in the place of images, `answer`s to questions about `media`, which has one picture (or list of frames) for each; for trainers on several processes: `groups`, an id for each sample, and `group_size`, how many samples of that id there are
     over all processes; and `references` for samples that stand alone.
     """
 
@@ -87,6 +87,8 @@ class ComputeRequest(BaseModel):
     prompt: Annotated[list[Text], Field(max_length=MAX_SAMPLES, fail_fast=True)]
     image: Annotated[list[str], Field(max_length=MAX_SAMPLES, fail_fast=True)] | None = None
     video: Annotated[list[Frames], Field(max_length=MAX_SAMPLES, fail_fast=True)] | None = None
+    answer: Annotated[list[Text], Field(max_length=MAX_SAMPLES, fail_fast=True)] | None = None
+    media: Media | None = None
     condition_images: Any = None
     condition_videos: Any = None
     groups: Annotated[list[Key], Field(max_length=MAX_SAMPLES, fail_fast=True)] | None = None

@@ -20,16 +20,16 @@ class ServerSettings:
     """Clients send it as `Authorization: Bearer <token>`. Needed wherever others can reach the port."""
     max_body_bytes: int = 64 * 2**20
     max_bodies_bytes: int = 256 * 2**20
-    """Of all requests together; the first MiB of each does not count."""
+    """Of all requests together; the first 64 KiB of each do not count."""
     head_timeout_s: float = 20.0
     """For receiving a request's line and headers, from the opening of its connection."""
     body_timeout_s: float = 30.0
     """For receiving a request's body."""
     answer_timeout_s: float = 1800.0
     """From the whole body to its answer, waiting included; then 504, and the work is cancelled."""
-    max_connections: int = 1024
+    max_connections: int = 4096
     """Open at a time, from everywhere. Beyond it the one that has said nothing for longest is closed for the new one."""
-    max_connections_per_address: int = 512
+    max_connections_per_address: int = 2048
     """Open at a time from one address, likewise."""
     allowed_hosts: tuple[str, ...] = ()
     """Names in the Host header beside those of the loopback, where there is no token."""
