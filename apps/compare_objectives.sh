@@ -16,7 +16,7 @@ declare -A settings=(
     [both_orders_own_baseline]="grpo.orders=both grpo.order_baseline=given"
     [pair_consistency]="grpo.orders=both grpo.pair_consistency=1.0"
     [stratified]="grpo.candidates_per_prompt=4"
-    [without_consistency]="grpo.reward_weights.consistency=0"
+    [without_consistency]="grpo.rewards.consistency=0"
     [gdpo]="grpo.normalize_parts=true"
 )
 order=(grpo dr_grpo dapo gspo cispo both_orders both_orders_own_baseline pair_consistency stratified without_consistency gdpo)

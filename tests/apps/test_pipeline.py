@@ -16,7 +16,6 @@ from urt_core.errors import ConfigError
 from urt_data import ShardWriter
 from urt_data.sprites import OracleTeacher, build_split
 from urt_train.cli import compose
-from urt_train.config import Stage
 from urt_train.experiment import assessment, pipeline
 from urt_train.experiment.steps import model_folder, steps
 
@@ -70,7 +69,7 @@ def started(tmp_path, monkeypatch):
             with ShardWriter(config.data_dir("cold_start")) as shards:
                 shards.write(records[0])
         else:
-            finish_stage(config, Stage(step.name))
+            finish_stage(config, step.name)
             for path in step.writes:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch(exist_ok=True)
@@ -83,17 +82,17 @@ def started(tmp_path, monkeypatch):
     return started
 
 
-def finish_stage(config, stage: Stage) -> None:
+def finish_stage(config, stage: str) -> None:
     folder = model_folder(config, stage)
     folder.mkdir(parents=True)
-    (folder / "model.safetensors").write_bytes(stage.value.encode())
+    (folder / "model.safetensors").write_bytes(stage.encode())
     spec = JudgeSpec(
         dialect="v1",  # type: ignore[arg-type]
         dimensions={str(task): task.dimensions for task in Task},
         min_pixels=64,
         max_pixels=4096,
         num_frames=4,
-        stage=stage.value,
+        stage=stage,
         base="tiny",
     )
     spec.save(folder)

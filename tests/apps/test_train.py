@@ -45,8 +45,8 @@ def test_help_is_the_programs_own():
 
 
 def test_fields_say_what_they_mean():
-    done = run("--fields", "grpo.reward_weights")
-    assert done.stdout.startswith("grpo.reward_weights.format = 1.0\n    The completion has the shape of its dialect.")
+    done = run("--fields", "grpo.clip_low")
+    assert done.stdout.startswith("grpo.clip_low = 0.2\n    The ratio is clipped below 1 - clip_low")
     assert "cold_start" not in done.stdout
 
 
@@ -54,7 +54,7 @@ def test_fields_say_what_they_mean():
     ("override", "line"),
     [
         ("grpo.groupsize=3", "error: there is no field grpo.groupsize; did you mean group_size? allowed:"),
-        ("stage=warm", "error: stage is 'warm'; allowed: cold_start, grpo, rejection_sampling"),
+        ("stage=warm", "error: stage is 'warm'; allowed: cold_start, dpo, grpo, rejection_sampling"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_2(override, line):

@@ -9,11 +9,12 @@ import torch
 from tests.urt_train import conftest as tiny
 from urt_kernels import group_advantages, grpo_loss, linear_token_logprobs
 from urt_kernels.dispatch import Impl
-from urt_train.config import GRPOConfig, TrainConfig, TrainerConfig
+from urt_train.config import TrainerConfig
 from urt_train.model.policy import Policy
-from urt_train.rollouts.loader import plan_rounds
 from urt_train.runtime.machine import make_trainer
-from urt_train.stages.grpo import GRPO
+from urt_train.stages import train_config
+from urt_train.stages.grpo.config import GRPOConfig
+from urt_train.stages.grpo.module import GRPO
 
 tiny_folder, spec, records = tiny.tiny_folder, tiny.spec, tiny.records
 NUM_ROLLOUTS = 2
@@ -51,7 +52,7 @@ def trained(folder: Any, spec: Any, records: Any, impl: Impl, monkeypatch: pytes
         kl_coef=0.1,
     )
     policy = Policy.from_pretrained(folder, spec=spec).train()
-    plan = plan_rounds(config, num_ranks=1)
+    plan = config.plan(num_ranks=1)
     module = Recorded(
         policy,
         config,
@@ -63,7 +64,7 @@ def trained(folder: Any, spec: Any, records: Any, impl: Impl, monkeypatch: pytes
     )
     module.impl = impl
     trainer = make_trainer(
-        TrainConfig(trainer=TrainerConfig(accelerator="cpu", progress_bar=False)), callbacks=[], with_loggers=False
+        train_config()(trainer=TrainerConfig(accelerator="cpu", progress_bar=False)), callbacks=[], with_loggers=False
     )
     trainer.accumulate_grad_batches = plan.batches_per_step
 
@@ -74,7 +75,7 @@ def trained(folder: Any, spec: Any, records: Any, impl: Impl, monkeypatch: pytes
         def __iter__(self):
             for number in range(NUM_ROLLOUTS):
                 drawn = records[number * plan.records_per_rank :][: plan.records_per_rank]
-                yield from module.make_rollout(partial(list, drawn), number)
+                yield from module.make_round(partial(list, drawn), number)
 
     trainer.fit(module, train_dataloaders=Loader())
     return module

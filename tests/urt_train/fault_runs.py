@@ -21,7 +21,7 @@ import torch
 
 from tests.urt_train.kill_runs import import_all, outcome, tiny
 from urt_train.cli import exit_on_error
-from urt_train.config import Stage, TrainConfig
+from urt_train.config import TrainConfig
 from urt_train.experiment import run
 from urt_train.experiment.run import run_stage
 from urt_train.runtime.callbacks import StepMetrics
@@ -40,14 +40,14 @@ def main() -> None:
         parser.add_argument(name, type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # a fork has no other threads
-    import_all(tiny(arguments, Stage.cold_start, "imports"))
+    import_all(tiny(arguments, "cold_start", "imports"))
     {"full_disk": full_disk, "hung_rank": hung_rank, "nan_and_sigterm": nan_and_sigterm}[arguments.fault](arguments)
     print("as it should be")
 
 
 def full_disk(arguments: argparse.Namespace) -> None:
     """One run of six steps whose disk is full four times: writing a metric, two checkpoints, the judge. Saved every two steps."""
-    straight, config = (tiny(arguments, Stage.cold_start, name) for name in ("straight", "full"))
+    straight, config = (tiny(arguments, "cold_start", name) for name in ("straight", "full"))
     assert ended(start(straight))[0] == 0
     metrics, checkpoints = config.stage_dir() / "metrics.csv", config.stage_dir() / "checkpoints"
     faults: list[tuple[Path, Callable[[], None], list[str]]] = [
@@ -70,7 +70,7 @@ def full_disk(arguments: argparse.Namespace) -> None:
 
 def hung_rank(arguments: argparse.Namespace) -> None:
     """The second of two processes stops at the third step, after the checkpoint of the second."""
-    config = tiny(arguments, Stage.cold_start, "hung")
+    config = tiny(arguments, "cold_start", "hung")
     config = replace(config, strategy=DDP, trainer=replace(config.trainer, devices="2", timeout_s=SECONDS))
     first, second = start_ranks(config, before=lambda: after_step(3, lambda _: os.kill(os.getpid(), signal.SIGSTOP)))
     code, said = ended(first)
@@ -90,7 +90,7 @@ def hung_rank(arguments: argparse.Namespace) -> None:
 
 def nan_and_sigterm(arguments: argparse.Namespace) -> None:
     """A weight becomes NaN behind the third step; resumed from the second, the run is asked to stop behind the fifth."""
-    config = tiny(arguments, Stage.cold_start, "stopped")
+    config = tiny(arguments, "cold_start", "stopped")
     code, said = ended(start(config, before=lambda: after_step(3, spoil)))
     assert code == 1, said
     assert re.fullmatch(

@@ -21,22 +21,16 @@ import torch
 from safetensors.torch import load_file
 
 from urt_core import Dialect, JudgeSpec
-from urt_train.config import (
-    ColdStartConfig,
-    DataConfig,
-    GRPOConfig,
-    JudgeConfig,
-    ModelConfig,
-    Stage,
-    TrainConfig,
-    TrainerConfig,
-)
+from urt_train.config import DataConfig, JudgeConfig, ModelConfig, TrainConfig, TrainerConfig
 from urt_train.experiment.run import run_stage
 from urt_train.model.policy import Policy
 from urt_train.runtime.callbacks import read_rows
 from urt_train.runtime.checkpoint import is_complete
 from urt_train.runtime.machine import make_trainer
-from urt_train.stages import grpo
+from urt_train.stages import train_config
+from urt_train.stages.cold_start.config import ColdStartConfig
+from urt_train.stages.grpo import module as grpo
+from urt_train.stages.grpo.config import GRPOConfig
 
 DURABLE = ("fsync", "replace")
 
@@ -49,18 +43,18 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # a fork has no other threads
-    import_all(tiny(arguments, Stage.cold_start, "imports"))
+    import_all(tiny(arguments, "cold_start", "imports"))
     straight, seconds, calls = {}, {}, {}
-    for stage in (Stage.cold_start, Stage.grpo):
+    for stage in ("cold_start", "grpo"):
         config = tiny(arguments, stage, "straight")
         started = time.monotonic()
-        counter = config.output_dir.parent / f"calls_{stage.value}"
+        counter = config.output_dir.parent / f"calls_{stage}"
         assert wait(fork(lambda config=config, counter=counter: count_calls(config, counter))) == 0
         seconds[stage], calls[stage] = time.monotonic() - started, int(counter.read_text())
         straight[stage] = outcome(config)
     same = 0
     for number in range(arguments.runs):
-        stage = (Stage.cold_start, Stage.grpo)[number % 2]
+        stage = ("cold_start", "grpo")[number % 2]
         rng = random.Random(f"{arguments.seed}:{number}")
         config = tiny(arguments, stage, f"run_{number:03d}")
         if number // 2 % 2:
@@ -74,16 +68,16 @@ def main() -> int:
         same += good
         newest = saved[-1].name if saved else "no checkpoint"
         print(
-            f"{number:3d} {stage.value}: killed {where}, resumed from {newest}: {'same' if good else 'DIFFERENT'}",
+            f"{number:3d} {stage}: killed {where}, resumed from {newest}: {'same' if good else 'DIFFERENT'}",
             flush=True,
         )
     print(f"{same} of {arguments.runs} resumed runs equal the straight run, bit for bit")
     return int(same != arguments.runs)
 
 
-def tiny(arguments: argparse.Namespace, stage: Stage, name: str) -> TrainConfig:
+def tiny(arguments: argparse.Namespace, stage: str, name: str) -> TrainConfig:
     shards = str(arguments.shards)
-    return TrainConfig(
+    return train_config()(
         recipe=name,
         output_root=str(arguments.output),
         stage=stage,
@@ -114,8 +108,8 @@ def reward_by_tokens() -> None:
     """A random model earns nothing, and would learn nothing: give it something that depends on what it sampled."""
     score = grpo.score
 
-    def scored(records: Any, groups: Any, config: Any, *, dialect: Any) -> Any:
-        rewards = score(records, groups, config, dialect=dialect)
+    def scored(records: Any, groups: Any, functions: Any, *, dialect: Any) -> Any:
+        rewards = score(records, groups, functions, dialect=dialect)
         for prompt, group in enumerate(groups):
             for number, completion in enumerate(group):
                 rewards.values[prompt, number, 0] = sum(completion.token_ids) % 7

@@ -9,12 +9,13 @@ from pathlib import Path
 import torch
 
 from urt_core import JudgeSpec
-from urt_train.config import Batching, GRPOConfig, TrainConfig, TrainerConfig
+from urt_train.config import Batching, TrainerConfig
 from urt_train.model.batching import ExperienceBatch
 from urt_train.model.policy import Policy
-from urt_train.rollouts.loader import plan_rounds
 from urt_train.runtime.machine import make_trainer
-from urt_train.stages.grpo import GRPO
+from urt_train.stages import train_config
+from urt_train.stages.grpo.config import GRPOConfig
+from urt_train.stages.grpo.module import GRPO
 
 STRATEGIES = {
     "none": {},
@@ -46,12 +47,12 @@ def fixed_batch(policy: Policy, batches: Path) -> ExperienceBatch:
 
 def main(folder: str, spec: str, batch_file: str, strategy: str, output: str) -> None:
     policy = Policy.from_pretrained(folder, spec=JudgeSpec.load(spec), batching=Batching.shared_prefix).train()
-    config = TrainConfig(strategy=STRATEGIES[strategy], trainer=TrainerConfig(accelerator="cpu"))
+    config = train_config()(strategy=STRATEGIES[strategy], trainer=TrainerConfig(accelerator="cpu"))
     trainer = make_trainer(config, callbacks=[], with_loggers=False)
     settings = GRPOConfig(
         prompts_per_rollout=4, group_size=2, micro_batch_size=4, kl_coef=0.1, max_completion_tokens=10
     )
-    plan = plan_rounds(settings, num_ranks=trainer.world_size)
+    plan = settings.plan(num_ranks=trainer.world_size)
     module = Recorded(
         policy, settings, engine=policy.engine(), reference=policy.reference(), plan=plan, num_steps=1, seed=0
     )

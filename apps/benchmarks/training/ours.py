@@ -12,10 +12,11 @@ from benchmarks.training.timing import Outcome
 from urt_core import Dialect, JudgeSpec, Task
 from urt_core.engines.decoding import decode, uniform_numbers
 from urt_core.engines.transformers import evaluation_mode
-from urt_train.config import Batching, GRPOConfig
+from urt_train.config import Batching
 from urt_train.model.batching import ExperienceBatch
 from urt_train.model.policy import Policy
-from urt_train.stages.losses import grpo_objective
+from urt_train.stages.grpo.config import GRPOConfig
+from urt_train.stages.grpo.objective import grpo_objective
 
 
 class OurStep:

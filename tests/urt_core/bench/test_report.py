@@ -40,6 +40,9 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 QUIET = Console(file=io.StringIO())
 
 
+STAGES = {"base": "Base", "cold_start": "Cold start", "rejection_sampling": "Rejection sampling", "grpo": "GRPO"}
+
+
 def picture(color: str, size: int = 16) -> bytes:
     content = io.BytesIO()
     Image.new("RGB", (size, size), color).save(content, format="PNG")
@@ -133,7 +136,7 @@ class Structure(HTMLParser):
 def benign(tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("benign")
     data = output_folder(folder)
-    return write_report(folder, recipe="tiny", data=data).read_text(encoding="utf-8")
+    return write_report(folder, recipe="tiny", stages=STAGES, data=data).read_text(encoding="utf-8")
 
 
 def test_it_says_what_was_measured(benign):
@@ -181,7 +184,7 @@ PAYLOADS = [
 def test_hostile_text_stays_text(tmp_path, benign):
     """Wherever foreign text can stand stands a payload; the page has the same tags and attributes as the harmless one."""
     data = output_folder(tmp_path, foreign=PAYLOADS)
-    structure = Structure(write_report(tmp_path, recipe="tiny", data=data).read_text(encoding="utf-8"))
+    structure = Structure(write_report(tmp_path, recipe="tiny", stages=STAGES, data=data).read_text(encoding="utf-8"))
     assert structure.tags == Structure(benign).tags
     assert all(source.startswith(("data:", "#")) for source in structure.sources)
     missing = [payload for payload in PAYLOADS if "\u0000" not in payload and payload not in structure.text]
@@ -201,7 +204,7 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chrom
 @needs_chromium
 def test_a_browser_shows_it_and_runs_nothing(tmp_path):
     data = output_folder(tmp_path, foreign=PAYLOADS)
-    page = write_report(tmp_path, recipe="tiny", data=data)
+    page = write_report(tmp_path, recipe="tiny", stages=STAGES, data=data)
     shown = browse(page, "--dump-dom", folder=tmp_path)
     assert "<title>urt report: tiny</title>" in shown
     assert shown.count('class="card ') == 16
@@ -225,7 +228,7 @@ def test_a_screenshot_is_painted_in_both_themes(tmp_path, benign, width, scheme,
 
 def test_without_an_evaluation_there_is_no_report(tmp_path):
     with pytest.raises(DataError, match="no evaluation on 'test'"):
-        write_report(tmp_path, recipe="tiny")
+        write_report(tmp_path, recipe="tiny", stages=STAGES)
     assert not list(tmp_path.iterdir())
 
 
@@ -234,20 +237,20 @@ def test_stages_judged_on_different_pairs_are_not_put_side_by_side(tmp_path):
     result = EvaluationResult.load(tmp_path / "evaluation" / "grpo" / "test")
     replace(result, data={"manifest": "another"}).save(tmp_path / "evaluation" / "grpo" / "test")
     with pytest.raises(DataError, match="judged on different pairs"):
-        write_report(tmp_path, recipe="tiny")
+        write_report(tmp_path, recipe="tiny", stages=STAGES)
 
 
 def test_another_checkpoint_judged_in_the_same_folder_is_not_part_of_the_recipe(tmp_path):
     output_folder(tmp_path, stages=("base",))
     shutil.copytree(tmp_path / "evaluation" / "base", tmp_path / "evaluation" / "another-judge")
-    assert "nother-judge" not in write_report(tmp_path, recipe="tiny").read_text(encoding="utf-8")
+    assert "nother-judge" not in write_report(tmp_path, recipe="tiny", stages=STAGES).read_text(encoding="utf-8")
 
 
 def test_without_data_metrics_or_costs_it_shows_the_rest(tmp_path):
     output_folder(tmp_path, stages=("grpo",))
     (tmp_path / "costs.json").unlink()
     (tmp_path / "grpo" / "metrics.csv").unlink()
-    text = Structure(write_report(tmp_path, recipe="tiny").read_text(encoding="utf-8")).text
+    text = Structure(write_report(tmp_path, recipe="tiny", stages=STAGES).read_text(encoding="utf-8")).text
     assert "Accuracy after each stage" in text
     assert not any(title in text for title in ("How it learned", "Judged pairs", "Time and memory"))
 
@@ -272,7 +275,7 @@ def test_a_truncated_judgement_is_shown_as_unreadable(tmp_path):
         tmp_path / "evaluation/grpo/test"
     )
     judged = JudgedData(metadata=data.metadata, find=partial(records_by_key, data))
-    page = write_report(tmp_path, recipe="tiny", data=judged).read_text(encoding="utf-8")
+    page = write_report(tmp_path, recipe="tiny", stages=STAGES, data=judged).read_text(encoding="utf-8")
     assert "unreadable: truncated" in page
     assert 'outcome-unreadable"' in page
 

@@ -27,6 +27,7 @@ def split(tmp_path, records, **settings):
         by_key.__getitem__,
         accepted=tmp_path / "accepted",
         hard=tmp_path / "hard",
+        contrasts=tmp_path / "contrasts",
         about={"judged": "here"},
         **{"accept_per_pair": 1, "hard_below": 1.0, **settings},
     )
@@ -44,7 +45,7 @@ def test_right_ones_are_accepted_and_wrong_ones_are_hard(tmp_path, records):
     assert hard.metadata["counts"] == counts == accepted.metadata["counts"]
     total = {name: sum(of_task[name] for of_task in counts.values()) for name in next(iter(counts.values()))}
     assert total == {
-        "pairs": 12, "judgements": 24, "right": 12, "unreadable": 2, "accepted": 8, "hard": 8, "bad_media": 0,
+        "pairs": 12, "judgements": 24, "right": 12, "unreadable": 2, "accepted": 8, "hard": 8, "contrasts": 4, "bad_media": 0,
     }  # fmt: skip
     assert len(counts) == 4
 
@@ -61,6 +62,7 @@ def test_what_could_not_be_decoded_is_not_practised_on(tmp_path, records):
         by_key.__getitem__,
         accepted=tmp_path / "a",
         hard=tmp_path / "h",
+        contrasts=tmp_path / "contrasts",
         accept_per_pair=1,
         hard_below=1.0,
         about={},
@@ -86,6 +88,7 @@ def test_several_judgements_of_a_pair_have_keys_of_their_own(tmp_path, records):
         by_key.__getitem__,
         accepted=tmp_path / "a",
         hard=tmp_path / "h",
+        contrasts=tmp_path / "contrasts",
         accept_per_pair=3,
         hard_below=1.0,
         about={},
@@ -107,6 +110,7 @@ def test_nothing_to_split_is_an_error_and_writes_nothing(tmp_path, records, righ
             {record.key: record for record in records}.__getitem__,
             accepted=tmp_path / "a",
             hard=tmp_path / "h",
+            contrasts=tmp_path / "contrasts",
             accept_per_pair=1,
             hard_below=1.0,
             about={},

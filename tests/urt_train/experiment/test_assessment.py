@@ -6,8 +6,9 @@ from safetensors.torch import load_file
 
 from urt_core import SamplingParams, render
 from urt_data import ShardWriter
-from urt_train.config import EvaluationConfig, ModelConfig, TrainConfig, TrainerConfig
+from urt_train.config import EvaluationConfig, ModelConfig, TrainerConfig
 from urt_train.experiment.assessment import Plan, held_out, open_engine
+from urt_train.stages import train_config
 
 
 @pytest.mark.parametrize(
@@ -15,7 +16,7 @@ from urt_train.experiment.assessment import Plan, held_out, open_engine
     [("32-true", "float32", "float32"), ("bf16-mixed", "float32", "bfloat16"), ("32-true", "bfloat16", "bfloat16")],
 )
 def test_weights_are_opened_in_the_type_of_the_run(tiny_folder, spec, records, precision, stored, served):
-    config = TrainConfig(
+    config = train_config()(
         model=ModelConfig(base=str(tiny_folder), dtype=stored),
         trainer=TrainerConfig(accelerator="cpu", precision=precision),
         evaluation=EvaluationConfig(batch_size=2),
@@ -32,7 +33,7 @@ def test_weights_are_opened_in_the_type_of_the_run(tiny_folder, spec, records, p
 def test_a_result_in_another_type_is_another_result(tmp_path, tiny_folder, spec, records):
     with ShardWriter(tmp_path / "test") as shards:
         shards.write(records[0])
-    config = TrainConfig(model=ModelConfig(base=str(tiny_folder)))
+    config = train_config()(model=ModelConfig(base=str(tiny_folder)))
     config.data.test = str(tmp_path / "test")
     before = Plan(config, str(tiny_folder), spec).data(held_out(config, "test"), "test")
     config.trainer.precision = "bf16-mixed"

@@ -6,14 +6,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from urt_train.config import DataConfig, DistillConfig, GRPOConfig, RejectionSamplingConfig, Stage, Teacher, TrainConfig
+from urt_train.config import DataConfig, DistillConfig, Teacher, TrainConfig
 from urt_train.errors import MissingStageError
-from urt_train.experiment.steps import initial_model, missing_steps, run_missing, run_step, steps
+from urt_train.experiment.steps import initial_model, missing_steps, steps
+from urt_train.experiment.work import run_missing, run_step
 from urt_train.model.embedded import model_source
+from urt_train.stages import train_config
+from urt_train.stages.grpo.config import GRPOConfig
+from urt_train.stages.rejection_sampling.config import RejectionSamplingConfig
 
 
 def config_in(folder: Path, **settings) -> TrainConfig:
-    return TrainConfig(recipe="r", output_root=str(folder), stage=Stage.grpo, **settings)
+    return train_config()(recipe="r", output_root=str(folder), stage="grpo", **settings)
 
 
 def finish(config: TrainConfig, name: str) -> None:
@@ -38,13 +42,13 @@ def test_a_model_given_by_hand_needs_no_earlier_stage(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "manifest.json").write_text("{}")
     assert missing_steps(config, "grpo") == []
-    assert initial_model(config, Stage.grpo) == "some/model"
+    assert initial_model(config, "grpo") == "some/model"
 
 
 def test_each_stage_starts_from_the_one_before(tmp_path):
     config = config_in(tmp_path)
-    assert initial_model(config, Stage.cold_start) == model_source(config.model.base)
-    assert initial_model(config, Stage.grpo) == str(tmp_path / "r" / "rejection_sampling" / "model")
+    assert initial_model(config, "cold_start") == model_source(config.model.base)
+    assert initial_model(config, "grpo") == str(tmp_path / "r" / "rejection_sampling" / "model")
 
 
 def test_a_recipe_stops_with_the_command_to_run(tmp_path):
@@ -110,7 +114,7 @@ def test_the_demo_runs_what_is_missing(tmp_path, capsys, monkeypatch):
         ran.append(step.name)
         finish(config, step.name)
 
-    monkeypatch.setattr("urt_train.experiment.steps.run_step", run)
+    monkeypatch.setattr("urt_train.experiment.work.run_step", run)
     run_missing(config, "grpo")
     assert ran == ["prepare_data", "distill", "cold_start", "rejection_sampling"]
     assert "is missing: running distill first" in capsys.readouterr().out
@@ -121,8 +125,9 @@ def test_the_demo_runs_what_is_missing(tmp_path, capsys, monkeypatch):
 def test_a_step_does_its_work_with_its_own_stage(tmp_path, monkeypatch):
     done = []
     doers = {
-        "datasets.preparation": SimpleNamespace(make_pairs=lambda config: done.append("pairs")),
-        "datasets.traces": SimpleNamespace(make_traces=lambda config: done.append("traces")),
+        "experiment.data": SimpleNamespace(
+            make_pairs=lambda config: done.append("pairs"), make_traces=lambda config: done.append("traces")
+        ),
         "experiment.run": SimpleNamespace(run_stage=lambda config: done.append(config.stage)),
     }
     for module, doer in doers.items():
@@ -130,9 +135,9 @@ def test_a_step_does_its_work_with_its_own_stage(tmp_path, monkeypatch):
     config = config_in(tmp_path)
     for step in steps(config):
         run_step(step, config)
-    assert done == ["pairs", "traces", Stage.cold_start, Stage.rejection_sampling, Stage.grpo]
+    assert done == ["pairs", "traces", "cold_start", "rejection_sampling", "grpo"]
 
 
 def test_the_embedded_base_is_found_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert (Path(initial_model(TrainConfig(), Stage.cold_start)) / "model.safetensors").is_file()
+    assert (Path(initial_model(train_config()(), "cold_start")) / "model.safetensors").is_file()

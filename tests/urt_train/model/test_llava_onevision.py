@@ -21,25 +21,27 @@ from urt_core.media import prompt_frames
 from urt_data import ShardWriter
 from urt_train.config import (
     Batching,
-    ColdStartConfig,
     DataConfig,
-    GRPOConfig,
     JudgeConfig,
     LoraConfig,
     ModelConfig,
     RolloutEngine,
-    Stage,
     TrainConfig,
     TrainerConfig,
 )
-from urt_train.experiment.run import open_policy, rollout_engine, run_stage
+from urt_train.experiment.run import open_policy, run_stage
+from urt_train.experiment.steps import initial_model
 from urt_train.model import shared_prefix
 from urt_train.model.batching import TokenBatch, expand_prompts, images_of_prompts, pack_completions, select_prompts
 from urt_train.model.export import export_judge
 from urt_train.model.lora import add_adapters
 from urt_train.model.policy import Policy
 from urt_train.runtime.callbacks import read_rows
-from urt_train.stages import grpo
+from urt_train.stages import train_config
+from urt_train.stages.cold_start.config import ColdStartConfig
+from urt_train.stages.grpo import module as grpo
+from urt_train.stages.grpo.config import GRPOConfig
+from urt_train.stages.grpo.engine import rollout_engine
 
 QUIET = Console(file=io.StringIO())
 ROWS = [[[10, 20, 30, 2], [40, 2]], [[50, 60, 2], [70, 80, 90]], [[100, 2], [110]]]  # 2 is the EOS
@@ -167,7 +169,7 @@ def config(tmp_path, folder, records) -> TrainConfig:
         with ShardWriter(path) as shards:
             for record in records[:4]:
                 shards.write(record)
-    return TrainConfig(
+    return train_config()(
         recipe="test",
         output_root=str(tmp_path / "out"),
         judge=JudgeConfig(min_pixels=32 * 32, max_pixels=48 * 48, num_frames=2),
@@ -201,8 +203,8 @@ def test_cold_start_then_grpo_then_a_judge_that_opens(config, records, monkeypat
         return rewards
 
     monkeypatch.setattr(grpo, "score", scored)
-    cold = run_stage(replace(config, stage=Stage.cold_start))
-    model = run_stage(replace(config, stage=Stage.grpo, grpo=replace(config.grpo, initial=str(cold))))
+    cold = run_stage(replace(config, stage="cold_start"))
+    model = run_stage(replace(config, stage="grpo", grpo=replace(config.grpo, initial=str(cold))))
     weights = [load_file(folder / "model.safetensors") for folder in (Path(config.model.base), cold, model)]
     for run, before, after in zip((cold, model), weights, weights[1:], strict=False):
         [row] = read_rows(run.parent / "metrics.csv")
@@ -244,6 +246,7 @@ def test_transformers_own_processor_opens_an_exported_judge_and_encodes_as_we_do
 def test_rollouts_by_vllm_are_refused_before_it_starts(config, engine):
     servers = ["http://localhost:1"] if engine is RolloutEngine.vllm_server else []
     sampling = replace(config.grpo, initial=config.model.base, engine=engine, vllm_servers=servers)
-    config = replace(config, stage=Stage.grpo, grpo=sampling)
+    config = replace(config, stage="grpo", grpo=sampling)
+    policy = open_policy(config, initial_model(config, config.stage))
     with pytest.raises(EngineError, match=r"vLLM cuts every image of a LLaVA-OneVision prompt"):
-        rollout_engine(config, open_policy(config), config.grpo)
+        rollout_engine(sampling, policy, initial="", folder=config.stage_dir(), dtype="float32")

@@ -14,13 +14,12 @@ import torch
 from urt_core import SamplingParams, Task, render
 from urt_data import ShardWriter
 from urt_data.sprites import Split, pairs
-from urt_train.config import GRPOConfig
 from urt_train.errors import ParityError
 from urt_train.model.policy import Policy
 from urt_train.rollouts.colocated import ColocatedVLLM
-from urt_train.rollouts.loader import plan_rounds
 from urt_train.runtime.callbacks import read_rows
-from urt_train.stages.grpo import GRPO
+from urt_train.stages.grpo.config import GRPOConfig
+from urt_train.stages.grpo.module import GRPO
 
 REPOSITORY = Path(__file__).parents[3]
 NUM_STEPS = 20
@@ -79,12 +78,12 @@ def test_a_rollout_wakes_hands_over_forgets_checks_samples_and_sleeps(others, re
     config = GRPOConfig(
         prompts_per_rollout=2, group_size=4, micro_batch_size=4, max_completion_tokens=6, parity_every=1
     )
-    plan = plan_rounds(config, num_ranks=1)
+    plan = config.plan(num_ranks=1)
     module = GRPO(policy, config, engine=colocated, reference=None, plan=plan, num_steps=1, seed=0)
-    module.make_rollout(lambda: records[:2], 0)
+    module.make_round(lambda: records[:2], 0)
     assert engine.calls[0] == "reload_weights", "an engine that has just started is awake"
     engine.calls.clear()
-    module.make_rollout(lambda: records[:2], 1)
+    module.make_round(lambda: records[:2], 1)
     assert engine.calls == [
         "wake_up",
         "reload_weights",

@@ -5,9 +5,11 @@ import torch
 
 from urt_core.errors import ConfigError, DataError
 from urt_data import PreferenceStream, ShardFolder, ShardWriter
-from urt_train.config import ColdStartConfig, GRPOConfig, Orders
+from urt_train.config import Orders
 from urt_train.model.batching import SFTBatch
-from urt_train.rollouts.loader import RoundLoader, plan_rounds, rounds_of
+from urt_train.rollouts.loader import RoundLoader, rounds_of
+from urt_train.stages.cold_start.config import ColdStartConfig
+from urt_train.stages.grpo.config import GRPOConfig
 
 
 @pytest.fixture(scope="module")
@@ -82,14 +84,14 @@ def test_epochs_and_steps_limit_the_rounds(shards):
     ],
 )
 def test_rollouts_divide(settings, num_ranks, expected):
-    plan = plan_rounds(GRPOConfig(**settings), num_ranks=num_ranks)
+    plan = GRPOConfig(**settings).plan(num_ranks=num_ranks)
     assert (plan.records_per_rank, plan.batch_size, plan.batches_per_round, plan.steps_per_round) == expected
 
 
 def test_fine_tuning_steps_divide():
-    plan = plan_rounds(ColdStartConfig(batch_size=128, micro_batch_size=1), num_ranks=8)
+    plan = ColdStartConfig(batch_size=128, micro_batch_size=1).plan(num_ranks=8)
     assert (plan.records_per_rank, plan.batch_size, plan.batches_per_step) == (16, 1, 16)
-    plan = plan_rounds(ColdStartConfig(batch_size=10, micro_batch_size=4), num_ranks=1)
+    plan = ColdStartConfig(batch_size=10, micro_batch_size=4).plan(num_ranks=1)
     assert plan.batches_per_step == 3, "4 + 4 + 2"
 
 
@@ -117,4 +119,4 @@ def test_fine_tuning_steps_divide():
 )
 def test_settings_that_do_not_fit_are_named(config, num_ranks, message):
     with pytest.raises(ConfigError, match=message):
-        plan_rounds(config, num_ranks=num_ranks)
+        config.plan(num_ranks=num_ranks)

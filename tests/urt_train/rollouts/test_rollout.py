@@ -1,12 +1,16 @@
 """Between engine and loss: rewards of groups, both orders, and rollouts cut into micro-batches."""
 
+import math
+
 import pytest
 import torch
 
 from urt_core import Completion, Dialect, Preference, Prompt, render
 from urt_core.engines import FinishReason
-from urt_train.config import GRPOConfig, Orders, RewardWeights
-from urt_train.rollouts.loader import RoundPlan
+from urt_core.rewards import RewardFunction, RewardInput
+from urt_core.rewards import Rewards as RewardFunctions
+from urt_train.config import Orders
+from urt_train.config.stage import RoundPlan
 from urt_train.rollouts.rollout import (
     Rewards,
     Sampled,
@@ -14,10 +18,13 @@ from urt_train.rollouts.rollout import (
     micro_batches,
     overlong_penalty,
     replace_groups,
+    right_in_both_orders,
     rollout_sums,
     score,
     shown_orders,
 )
+
+REWARDS = RewardFunctions.load({"format": 1.0, "accuracy": 1.0})
 
 
 def judgement(noun: str, winner: int) -> str:
@@ -29,7 +36,10 @@ def judgement(noun: str, winner: int) -> str:
 
 
 def sampled(prompts, groups, rewards=None) -> Sampled:
-    nothing = Rewards(parts=("format",), weights=(1.0,), values=torch.zeros(len(groups), len(groups[0]), 1))
+    shape = len(groups), len(groups[0])
+    nothing = Rewards(
+        parts=("format",), weights=(1.0,), values=torch.zeros(*shape, 1), unsaid=torch.zeros(shape, dtype=torch.bool)
+    )
     return Sampled(
         prompts=[Prompt(parts=("?",))] * len(groups), encoded=prompts, groups=groups, rewards=rewards or nothing
     )
@@ -52,7 +62,7 @@ def test_rewards_are_format_plus_accuracy(records):
         completion("mumbling"),
         completion(right, reason=FinishReason.LENGTH),
     ]
-    rewards = score([record], [group], GRPOConfig(), dialect=Dialect.V1)
+    rewards = score([record], [group], REWARDS, dialect=Dialect.V1)
     assert rewards.parts == ("format", "accuracy")
     assert rewards.values[0, 0].tolist() == [1.0, 1.0]
     assert rewards.values[0, 1].tolist() == [1.0, 0.0]
@@ -63,15 +73,7 @@ def test_rewards_are_format_plus_accuracy(records):
 
 
 def test_weights_and_further_parts(records):
-    config = GRPOConfig(
-        reward_weights=RewardWeights(format=0.5, accuracy=2.0, consistency=1.0),
-        orders=Orders.both,
-        pair_consistency=0.25,
-        overlong_share=0.5,
-        overlong_penalty=3.0,
-        max_completion_tokens=10,
-    )
-    shown = shown_orders(records[:1], config, seed=0)
+    shown = shown_orders(records[:1], Orders.both, seed=0)
     noun = records[0].task.noun
     labels = [1 if record.preference is Preference.FIRST else 2 for record in shown]
     assert labels[0] != labels[1], "the second row is the first with its candidates exchanged"
@@ -79,12 +81,35 @@ def test_weights_and_further_parts(records):
         [completion(judgement(noun, labels[0])), completion(judgement(noun, labels[0]), 10)],
         [completion(judgement(noun, labels[1])), completion(judgement(noun, labels[0]))],
     ]
-    rewards = score(shown, groups, config, dialect=Dialect.V1)
+    weights = {"format": 0.5, "accuracy": 2.0, "consistency": 1.0}
+    rewards = score(shown, groups, RewardFunctions.load(weights), dialect=Dialect.V1)
+    rewards = rewards.plus("pair_consistency", right_in_both_orders(rewards.of("accuracy")), weight=0.25)
+    lengths = torch.tensor([[len(completion.token_ids) for completion in group] for group in groups])
+    rewards = rewards.plus("overlong", overlong_penalty(lengths, limit=10, share=0.5), weight=3.0)
     assert rewards.of("pair_consistency").tolist() == [[1.0, 0.0], [1.0, 0.0]], "right in both orders, by number"
     assert rewards.of("overlong").tolist() == [[0.0, -1.0], [0.0, 0.0]]
     plain = 0.5 * rewards.of("format") + 2 * rewards.of("accuracy") + rewards.of("consistency")
     extra = 0.25 * rewards.of("pair_consistency") + 3 * rewards.of("overlong")
     torch.testing.assert_close(rewards.total, plain + extra)
+
+
+def test_a_reward_that_could_not_say_moves_nobody_and_is_left_out_of_the_loss(records):
+    """NaN: the part becomes the mean of the others' in its group, and the completion's tokens leave the mask."""
+
+    def by_length(sample: RewardInput) -> float:
+        return math.nan if sample.text == "?" else float(len(sample.text))
+
+    function = RewardFunction(path="by_length", function=by_length, takes_batch=False)
+    rewards = RewardFunctions(functions=(function,), weights={"by_length": 1.0})
+    groups = [
+        [completion("a"), completion("?"), completion("abc")],
+        [completion("?"), completion("?"), completion("?")],
+    ]
+    scored = score(records[:2], groups, rewards, dialect=Dialect.V1)
+    assert scored.total.tolist() == [[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]]
+    assert scored.unsaid.tolist() == [[False, True, False], [True, True, True]]
+    batch = experience(sampled({}, groups, scored), torch.zeros(2, 3), mask_truncated=False)
+    assert batch.completion_mask.any(-1).tolist() == [[True, False, True], [False, False, False]]
 
 
 def test_soft_overlong_punishment_is_dapos():
@@ -94,8 +119,7 @@ def test_soft_overlong_punishment_is_dapos():
 
 
 def test_random_order_is_a_function_of_seed_and_key(records):
-    config = GRPOConfig(orders=Orders.random)
-    first, again = (shown_orders(records, config, seed=5) for _ in range(2))
+    first, again = (shown_orders(records, Orders.random, seed=5) for _ in range(2))
     assert first == again
     swapped = sum(a is not b for a, b in zip(first, records, strict=True))
     assert 0 < swapped < len(records)
@@ -148,7 +172,7 @@ def test_sums_of_a_rollout(policy, records):
     prompts = policy.encode([render(records[0], Dialect.V1)])
     noun = records[0].task.noun
     groups = [[completion(judgement(noun, 1), 4), completion("?", 6, reason=FinishReason.LENGTH)]]
-    rewards = score(records[:1], groups, GRPOConfig(), dialect=Dialect.V1)
+    rewards = score(records[:1], groups, REWARDS, dialect=Dialect.V1)
     sums = rollout_sums(sampled(prompts, groups, rewards))
     assert sums["num_completions"] == 2
     assert sums["completion_tokens"] == 10
@@ -169,7 +193,9 @@ def test_groups_with_variance_take_the_place_of_those_without(per_group):
             prompts=prompts,
             encoded={},
             groups=groups,
-            rewards=Rewards(parts=("format",), weights=(1.0,), values=values),
+            rewards=Rewards(
+                parts=("format",), weights=(1.0,), values=values, unsaid=torch.zeros(values.shape[:2], dtype=torch.bool)
+            ),
         )
 
     flat, useful = [1, 1, 1, 1], [0, 1, 1, 0]

@@ -15,25 +15,18 @@ from urt_core import Prompt, SamplingParams, render
 from urt_core.engines.scripted_endpoint import Reply, Request, ScriptedEndpoint
 from urt_core.errors import EngineError
 from urt_data import ShardWriter
-from urt_train.config import (
-    DataConfig,
-    GRPOConfig,
-    JudgeConfig,
-    ModelConfig,
-    RolloutEngine,
-    Stage,
-    TrainConfig,
-    TrainerConfig,
-)
+from urt_train.config import DataConfig, JudgeConfig, ModelConfig, RolloutEngine, TrainerConfig
 from urt_train.errors import ParityError, ServerError
 from urt_train.experiment.run import run_stage
 from urt_train.model.policy import Policy
 from urt_train.rollouts.hand_over import EngineCopy
-from urt_train.rollouts.loader import plan_rounds
 from urt_train.rollouts.served import ServedVLLM
 from urt_train.runtime.callbacks import read_rows
 from urt_train.runtime.checkpoint import newest_checkpoint
-from urt_train.stages.grpo import GRPO
+from urt_train.stages import train_config
+from urt_train.stages.grpo.config import GRPOConfig
+from urt_train.stages.grpo.engine import open_served
+from urt_train.stages.grpo.module import GRPO
 
 HAND_OVER = [
     "/health",
@@ -78,7 +71,7 @@ def config(addresses) -> GRPOConfig:
 
 @pytest.fixture
 def engine(policy, config, tmp_path) -> ServedVLLM:
-    served = ServedVLLM.open(policy, config, folder=tmp_path / "weights")
+    served = open_served(config, policy, folder=tmp_path / "weights")
     served.pool.pause_s = 0.01
     return served
 
@@ -129,10 +122,10 @@ def test_a_rollout_pauses_hands_over_forgets_and_checks_before_it_samples(engine
             parameter.mul_(1.1)
     for fake in fakes:
         fake.calls.clear()
-    plan = plan_rounds(config, num_ranks=1)
+    plan = config.plan(num_ranks=1)
     module = GRPO(policy, config, engine=engine, reference=None, plan=plan, num_steps=1, seed=0)
     assert isinstance(engine, EngineCopy)
-    module.make_rollout(lambda: records[:2], 0)
+    module.make_round(lambda: records[:2], 0)
     for fake in fakes:
         assert fake.calls[: len(HAND_OVER) + 1] == [*HAND_OVER, CHAT]
     assert sum(fake.num_groups for fake in fakes) == 2 + 2, "two canaries, two groups"
@@ -270,14 +263,14 @@ def test_a_server_that_does_not_fit_is_named_before_the_run(
     with pytest.raises(
         EngineError, match=rf"1 of 2 vLLM servers .* can't be used: {config.vllm_servers[1]}.*{message}"
     ):
-        ServedVLLM.open(policy, config, folder=tmp_path)
+        open_served(config, policy, folder=tmp_path)
 
 
 def test_the_key_of_the_environment_goes_to_the_servers(policy, config, fakes, tmp_path, monkeypatch):
     monkeypatch.setenv("VLLM_API_KEY", KEY)
     seen = []
     fakes[0].fault = lambda path, request: seen.append(request.headers.get("authorization"))
-    engine = ServedVLLM.open(policy, config, folder=tmp_path)
+    engine = open_served(config, policy, folder=tmp_path)
     assert set(seen) == {f"Bearer {KEY}"}
     assert KEY not in repr(engine.pool.servers) + engine.model
 
@@ -285,7 +278,7 @@ def test_the_key_of_the_environment_goes_to_the_servers(policy, config, fakes, t
 def test_no_server_at_an_address_is_a_line_with_the_address(policy, config, tmp_path):
     config.vllm_servers = ["http://127.0.0.1:9"]
     with pytest.raises(EngineError, match=r"http://127\.0\.0\.1:9/health: no connection, ConnectionRefusedError"):
-        ServedVLLM.open(policy, config, folder=tmp_path)
+        open_served(config, policy, folder=tmp_path)
 
 
 def test_an_empty_rollout_asks_nobody(engine):
@@ -298,9 +291,9 @@ def test_a_run_that_loses_its_servers_ends_with_a_good_checkpoint_and_goes_on_fr
     with ShardWriter(tmp_path / "hard") as shards:
         for record in records:
             shards.write(record)
-    run = TrainConfig(
+    run = train_config()(
         recipe="test",
-        stage=Stage.grpo,
+        stage="grpo",
         output_root=str(tmp_path / "out"),
         judge=JudgeConfig(min_pixels=spec.min_pixels, max_pixels=spec.max_pixels, num_frames=spec.num_frames),
         model=ModelConfig(base=str(tiny_folder)),

@@ -15,13 +15,14 @@ import torch
 from urt_core import Dialect, JudgeSpec, SamplingParams, Task, render
 from urt_core.streaming import BACKGROUND
 from urt_data.sprites import Split, pairs
-from urt_train.config import GRPOConfig, RolloutEngine
+from urt_train.config import RolloutEngine
 from urt_train.errors import ServerError
 from urt_train.model.batching import TokenBatch, pack_completions, pack_values
 from urt_train.model.policy import Policy
 from urt_train.rollouts.rollout import probability_ratio_error
-from urt_train.rollouts.served import ServedVLLM
 from urt_train.rollouts.servers import VLLMServer
+from urt_train.stages.grpo.config import GRPOConfig
+from urt_train.stages.grpo.engine import open_served
 
 TINY = Path(__file__).parents[3] / "packages/urt-train/src/urt_train/model/tiny"
 
@@ -88,7 +89,7 @@ def test_a_real_server_takes_the_weights_and_stays_in_parity(real_server, tmp_pa
         max_prompt_tokens=900,
         max_completion_tokens=100,
     )
-    engine = ServedVLLM.open(policy, config, folder=tmp_path / "weights")
+    engine = open_served(config, policy, folder=tmp_path / "weights")
     shown = [record for task in Task for record in pairs(task, 1, split=Split.TRAIN, seed=0)]
     prompts = [render(record, spec.dialect) for record in shown]
     sampling = SamplingParams(temperature=1.2, max_tokens=24, seed=7, num_completions=3, logprobs=True)

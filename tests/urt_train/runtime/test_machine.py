@@ -7,14 +7,15 @@ from omegaconf import OmegaConf
 
 from urt_core.errors import ConfigError
 from urt_train.cli import CONFIGS
-from urt_train.config import Stage, TrainConfig, TrainerConfig
+from urt_train.config import TrainerConfig
 from urt_train.runtime.machine import STRATEGIES, make_loggers, make_trainer, third_party
+from urt_train.stages import train_config
 
 TENSORBOARD = {"_target_": "lightning.pytorch.loggers.TensorBoardLogger"}
 
 
 def test_loggers_write_into_the_folder_of_the_run(tmp_path):
-    config = TrainConfig(output_root=str(tmp_path), stage=Stage.grpo, logger={"tensorboard": TENSORBOARD})
+    config = train_config()(output_root=str(tmp_path), stage="grpo", logger={"tensorboard": TENSORBOARD})
     (logger,) = make_loggers(config)
     assert str(logger.log_dir) == str(tmp_path / "tiny" / "grpo" / "tensorboard")
 
@@ -37,7 +38,7 @@ def test_other_objects_are_refused(settings, message):
 
 def test_several_processes_need_a_launcher(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    config = TrainConfig(trainer=TrainerConfig(accelerator="cpu", devices="2"))
+    config = train_config()(trainer=TrainerConfig(accelerator="cpu", devices="2"))
     with pytest.raises(
         ConfigError,
         match=r"trainer\.devices is '2', which are 2 processes here; allowed: .*torchrun --nproc-per-node 2",
@@ -67,13 +68,13 @@ def test_deepspeed_accepts_its_settings(path):
 @pytest.mark.parametrize(
     ("stage", "level", "message"),
     [
-        (Stage.grpo, 3, r"DeepSpeed ZeRO-3, and stage=grpo samples with whole weights.*allowed: strategy=fsdp2"),
-        (Stage.rejection_sampling, 3, r"ZeRO-3, and stage=rejection_sampling samples with whole weights"),
-        (Stage.cold_start, 2, r"strategy is DeepSpeed, which needs a CUDA device; allowed here: strategy=auto"),
+        ("grpo", 3, r"DeepSpeed ZeRO-3, and stage=grpo samples with whole weights.*allowed: strategy=fsdp2"),
+        ("rejection_sampling", 3, r"ZeRO-3, and stage=rejection_sampling samples with whole weights"),
+        ("cold_start", 2, r"strategy is DeepSpeed, which needs a CUDA device; allowed here: strategy=auto"),
     ],
 )
 def test_what_deepspeed_cant_do_is_said(stage, level, message, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     settings = {"_target_": STRATEGIES[2], "config": {"zero_optimization": {"stage": level}}}
     with pytest.raises(ConfigError, match=message):
-        make_trainer(TrainConfig(stage=stage, strategy=settings), callbacks=[], with_loggers=False)
+        make_trainer(train_config()(stage=stage, strategy=settings), callbacks=[], with_loggers=False)

@@ -11,7 +11,7 @@ from urt_core import render
 from urt_data import ShardWriter
 from urt_train.model.batching import pack_completions
 from urt_train.runtime.ranks import all_sum, any_rank, derived_seed, world
-from urt_train.stages.rejection_sampling import read_journal
+from urt_train.stages.rejection_sampling.judge import read_journal
 
 SCRIPT = Path(__file__).parents[1] / "two_ranks.py"
 

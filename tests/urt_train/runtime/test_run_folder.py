@@ -6,14 +6,16 @@ from dataclasses import replace
 import pytest
 
 from urt_core.errors import ConfigError
-from urt_train.config import Batching, GRPOConfig, ModelConfig, Stage, TrainConfig
+from urt_train.config import Batching, ModelConfig, TrainConfig
 from urt_train.runtime.run_folder import environment, folder_hash, open_run
+from urt_train.stages import train_config
+from urt_train.stages.grpo.config import GRPOConfig
 
 INPUTS = {"model": "m1", "data": "d1"}
 
 
 def config_in(folder, **grpo) -> TrainConfig:
-    return TrainConfig(output_root=str(folder), stage=Stage.grpo, grpo=GRPOConfig(**grpo))
+    return train_config()(output_root=str(folder), stage="grpo", grpo=GRPOConfig(**grpo))
 
 
 def test_what_was_run_is_written_down(tmp_path):

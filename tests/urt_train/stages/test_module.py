@@ -8,17 +8,16 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from urt_train.config import ColdStartConfig
 from urt_train.errors import NonFiniteError
-from urt_train.rollouts.loader import plan_rounds
 from urt_train.runtime.callbacks import StepMetrics, read_rows
-from urt_train.stages.cold_start import ColdStart
+from urt_train.stages.cold_start.config import ColdStartConfig
+from urt_train.stages.cold_start.module import ColdStart
 
 
 @pytest.fixture
 def module(policy):
     config = ColdStartConfig(batch_size=1)
-    return ColdStart(policy, config, plan=plan_rounds(config, num_ranks=1), num_steps=3)
+    return ColdStart(policy, config, plan=config.plan(num_ranks=1), num_steps=3)
 
 
 def attach(module, **strategy) -> None:

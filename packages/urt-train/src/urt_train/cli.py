@@ -27,6 +27,7 @@ from urt_core.errors import ConfigError, UrtError
 from urt_train.config import TrainConfig
 from urt_train.config.fields import describe
 from urt_train.runtime.launch import num_processes, settle_threads
+from urt_train.stages import find_stage, known_stages, train_config
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
 """The YAML groups; they travel with the package."""
@@ -59,10 +60,11 @@ def program(*, is_single: bool = False) -> Callable[[Run], Callable[..., None]]:
                 return
             settle_threads()
             if "--fields" in sys.argv:
-                print(describe(*sys.argv[sys.argv.index("--fields") + 1 :][:1]))
+                print(describe(train_config(), *sys.argv[sys.argv.index("--fields") + 1 :][:1]))
                 return
             if is_single:
                 exit_on_error(refuse_several_processes)
+            exit_on_error(name_stages)
             overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
             if len(overrides) == len(sys.argv) - 1:  # flags such as --help and --info are Hydra's own business
                 exit_on_error(lambda: compose(overrides))
@@ -92,12 +94,34 @@ def refuse_several_processes() -> None:
 
 def register(*, name: str = "", text: str = "") -> None:
     """What `train.yaml` takes from here: the schema of its fields, and who asks for help."""
-    ConfigStore.instance().store(name="train_schema", node=TrainConfig)
-    ConfigStore.instance().store(group="hydra/help", name="program", node={"app_name": name, "header": text.strip()})
+    store = ConfigStore.instance()
+    store.store(name="train_schema", node=train_config())
+    for spec in known_stages():
+        if not (CONFIGS / "stage" / f"{spec.name}.yaml").exists():  # a user's own
+            store.store(group="stage", name=spec.name, node={"stage": spec.name}, package="_global_")
+    store.store(group="hydra/help", name="program", node={"app_name": name, "header": text.strip()})
+
+
+def name_stages() -> None:
+    """For Hydra, which reads the command line by itself."""
+    sys.argv[1:] = by_name(sys.argv[1:])
+
+
+def by_name(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the stages that they name by import path loaded, and named by their names:
+    ["stage=my_package.stages:SPEC", "recipe=tiny"] -> ["stage=mine", "recipe=tiny"]
+    """
+    return [
+        f"stage={find_stage(argument.removeprefix('stage=')).name}"
+        if argument.startswith("stage=") and ":" in argument
+        else argument
+        for argument in arguments
+    ]
 
 
 def compose(overrides: list[str]) -> TrainConfig:
     """The config that a command line means: `compose(["stage=grpo", "grpo.group_size=4"])`."""
+    overrides = by_name(overrides)
     register()
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
         try:
@@ -157,7 +181,7 @@ def _first(pattern: str, text: str) -> str:
 
 
 def _unknown_field(key: str, *, owner: str, override: str) -> str:
-    allowed = [field.name for field in fields(_schemas(TrainConfig)[owner])] if owner in _schemas(TrainConfig) else []
+    allowed = [field.name for field in fields(schemas[owner])] if owner in (schemas := _schemas(train_config())) else []
     near = difflib.get_close_matches(key, allowed, n=1, cutoff=0.5)
     guess = f"did you mean {near[0]}? " if near else ""
     return f"there is no field {override or key}; {guess}allowed: {', '.join(allowed)}"

@@ -38,10 +38,6 @@ def task_title(task: Task | None) -> str:
     return "All tasks" if task is None else str(task).replace("_", " ").capitalize()
 
 
-def stage_title(stage: str) -> str:
-    return "GRPO" if stage == "grpo" else stage.replace("_", " ").capitalize()
-
-
 def percent(rate: Rate) -> str:
     return "–" if rate.value is None else f"{100 * rate.value:.1f} %"
 
@@ -79,7 +75,7 @@ def stage_tables(results: Mapping[str, EvaluationResult]) -> StageTables:
     accuracy = [
         Table(
             title=f"Right verdicts on held-out pairs. {DIALECT_TITLES[dialect]}",
-            columns=("after stage", *map(stage_title, results)),
+            columns=("after stage", *results),
             rows=tuple(
                 (task_title(task), *(_accuracy_cell(result, dialect, task) for result in results.values()))
                 for task in tasks
@@ -92,7 +88,7 @@ def stage_tables(results: Mapping[str, EvaluationResult]) -> StageTables:
             title=f"How it judges, all tasks. {DIALECT_TITLES[dialect]}",
             columns=("after stage", *_BEHAVIOUR_COLUMNS),
             rows=tuple(
-                (stage_title(stage), *_behaviour_cells(result.row(dialect)))
+                (stage, *_behaviour_cells(result.row(dialect)))
                 for stage, result in results.items()
                 if dialect in result.dialects
             ),

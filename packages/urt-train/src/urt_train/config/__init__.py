@@ -8,7 +8,7 @@ TrainConfig                 one experiment (a recipe)
 ├── model: ModelConfig      the base and what of it learns
 ├── data: DataConfig        where pairs come from
 ├── distill: DistillConfig  the teacher's traces
-├── cold_start: ColdStartConfig · rejection_sampling: RejectionSamplingConfig · grpo: GRPOConfig   (each a StageConfig)
+├── cold_start, rejection_sampling, grpo, ...   a StageConfig each, which lives with its stage in urt_train/stages
 ├── evaluation: EvaluationConfig
 ├── dry_run: DryRunConfig    the machine and the lengths that `urt-train dry_run` computes for
 └── trainer: TrainerConfig · strategy · logger
@@ -21,7 +21,6 @@ from urt_train.config.choices import (
     Ratio,
     RolloutEngine,
     Schedule,
-    Stage,
     Surrogate,
     Teacher,
     WeightTransfer,
@@ -29,27 +28,24 @@ from urt_train.config.choices import (
 from urt_train.config.dry_run import DryRunConfig
 from urt_train.config.experiment import TrainConfig, TrainerConfig
 from urt_train.config.judge import DataConfig, DistillConfig, EvaluationConfig, JudgeConfig, LoraConfig, ModelConfig
-from urt_train.config.stages import ColdStartConfig, GRPOConfig, RejectionSamplingConfig, RewardWeights, StageConfig
+from urt_train.config.stage import FineTuningConfig, RoundPlan, StageConfig
 
 __all__ = [
     "ALL_TASKS",
     "Batching",
-    "ColdStartConfig",
     "DataConfig",
     "DistillConfig",
     "DryRunConfig",
     "EvaluationConfig",
-    "GRPOConfig",
+    "FineTuningConfig",
     "JudgeConfig",
     "LoraConfig",
     "ModelConfig",
     "Orders",
     "Ratio",
-    "RejectionSamplingConfig",
-    "RewardWeights",
     "RolloutEngine",
+    "RoundPlan",
     "Schedule",
-    "Stage",
     "StageConfig",
     "Surrogate",
     "Teacher",

@@ -9,14 +9,6 @@ from urt_core.records import Task
 ALL_TASKS = tuple(task.value for task in Task)
 
 
-class Stage(StrEnum):
-    """The three stages of training, in their order."""
-
-    cold_start = auto()
-    rejection_sampling = auto()
-    grpo = auto()
-
-
 class Schedule(StrEnum):
     """What the learning rate does after the warm-up."""
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from urt_core.errors import ConfigError
 from urt_train.config.checks import at_least, one_of
-from urt_train.config.choices import Batching, Stage, Teacher
+from urt_train.config.choices import Batching, Teacher
 from urt_train.config.dry_run import DryRunConfig
 from urt_train.config.judge import DataConfig, DistillConfig, EvaluationConfig, JudgeConfig, ModelConfig
-from urt_train.config.stages import ColdStartConfig, GRPOConfig, RejectionSamplingConfig
+from urt_train.config.stage import StageConfig
 
 
 @dataclass(kw_only=True, slots=True)
@@ -47,15 +47,18 @@ class TrainerConfig:
 
 @dataclass(kw_only=True, slots=True)
 class TrainConfig:
-    """The root: one recipe, of which a program runs one stage (train.py), one step or all (pipeline.py)."""
+    """The root: one recipe, of which a program runs one stage (train.py), one step or all (pipeline.py). Each stage has a section of its own
+    name beside those here, which the stages themselves bring along (`urt_train.stages.train_config`)."""
 
     path: ClassVar[str] = ""
     recipe: str = "tiny"
     """Name of the experiment; its output goes to <output_root>/<recipe>."""
     output_root: str = "outputs"
     """Folder of all output."""
-    stage: Stage = Stage.cold_start
-    """Stage that `urt-train` runs."""
+    stage: str = "cold_start"
+    """Stage that `urt-train` runs: a name, or the import path of a StageSpec (my_package.stages:SPEC)."""
+    stages: list[str] = field(default_factory=lambda: ["cold_start", "rejection_sampling", "grpo"])
+    """Stages of the recipe in their order, as `urt-train pipeline` runs them."""
     checkpoint: str | None = None
     """Model folder that `urt-train evaluate` measures; null takes the newest stage's of this recipe."""
     ckpt_path: str | None = "auto"
@@ -68,9 +71,6 @@ class TrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
-    cold_start: ColdStartConfig = field(default_factory=ColdStartConfig)
-    rejection_sampling: RejectionSamplingConfig = field(default_factory=RejectionSamplingConfig)
-    grpo: GRPOConfig = field(default_factory=GRPOConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     dry_run: DryRunConfig = field(default_factory=DryRunConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
@@ -94,11 +94,12 @@ class TrainConfig:
             )
 
     def _refuse_flex_where_it_cannot_serve(self) -> None:
-        if self.grpo.batching is Batching.padded:
-            raise ConfigError(
-                "model.attention is flex, which serves rows that share their prompt, and grpo.batching is padded; allowed with padded:"
-                " sdpa, eager, flash_attention_2"
-            )
+        for section in fields(self):
+            if getattr(getattr(self, section.name), "batching", None) is Batching.padded:
+                raise ConfigError(
+                    f"model.attention is flex, which serves rows that share their prompt, and {section.name}.batching is padded; allowed"
+                    " with padded: sdpa, eager, flash_attention_2"
+                )
         if self.trainer.accelerator == "cpu":
             raise ConfigError(
                 "model.attention is flex and trainer.accelerator is cpu, where FlexAttention has no backward pass; allowed on a CPU:"
@@ -110,27 +111,34 @@ class TrainConfig:
         return Path(self.output_root) / self.recipe
 
     @property
-    def stage_config(self) -> ColdStartConfig | RejectionSamplingConfig | GRPOConfig:
-        return {
-            Stage.cold_start: self.cold_start,
-            Stage.rejection_sampling: self.rejection_sampling,
-            Stage.grpo: self.grpo,
-        }[self.stage]
+    def stage_config(self) -> StageConfig:
+        """The settings of `stage`; whoever knows which it is may say so by its own type."""
+        return self.settings(self.stage)
+
+    def settings(self, stage: str) -> StageConfig:
+        """The settings of a stage by its name; the sections of the stages are added to this class by `urt_train.stages`."""
+        return getattr(self, stage)
 
     @property
     def served_dtype(self) -> str:
         """The type that the run computes in, so the one that its judges are served in: by vLLM in rollouts, in evaluation, in the export."""
         return "bfloat16" if self.trainer.precision == "bf16-mixed" else self.model.dtype
 
-    @property
-    def pool_split(self) -> str:
-        """The split that rejection sampling judges."""
-        return self.rejection_sampling.split or ("pool" if self.data.pool else "train")
+    def stage_dir(self, stage: str | None = None) -> Path:
+        return self.output_dir / (stage or self.stage)
 
-    def stage_dir(self, stage: Stage | None = None) -> Path:
-        return self.output_dir / (stage or self.stage).value
+    if TYPE_CHECKING:
+
+        def __getattr__(self, section: str) -> Any:
+            """The section of a stage."""
+
+    def split(self, name: str) -> str:
+        """Of several splits ("pool|train") the first that this recipe names or makes, else the last; one name means itself."""
+        names = name.split("|")
+        return next((each for each in names[:-1] if self.data.folder(each) or each in self.data.counts), names[-1])
 
     def data_dir(self, split: str) -> Path:
         """Shards of a split: train, pool, validation, test, ..., and cold_start, accepted, hard, which the stages write."""
-        folder = self.data.folder(split)
-        return Path(folder) if folder else self.output_dir / "data" / split
+        name = self.split(split)
+        folder = self.data.folder(name)
+        return Path(folder) if folder else self.output_dir / "data" / name

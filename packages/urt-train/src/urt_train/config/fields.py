@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 import textwrap
+from abc import ABC
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 from urt_train.config.experiment import TrainConfig
 
 
-def describe(prefix: str = "") -> str:
+def describe(schema: type[TrainConfig], prefix: str = "") -> str:
     """One line per field under `prefix` ("" for all): name, value, meaning.
 
-    >>> print(describe("grpo.reward_weights.format"))
-    grpo.reward_weights.format = 1.0
-        The completion has the shape of its dialect.
+    >>> print(describe(TrainConfig, "trainer.num_nodes"))
+    trainer.num_nodes = 1
+        Nodes; more than one is launched by torchrun or SLURM.
     """
     lines = []
-    for name, value, meaning in _walk(TrainConfig(), ""):
+    for name, value, meaning in _walk(schema(), ""):
         if name == prefix or name.startswith(f"{prefix}.") or not prefix:
             lines.append(f"{name} = {value}\n{textwrap.indent(textwrap.fill(meaning, 100), '    ')}")
     return "\n".join(lines) or f"no field begins with {prefix!r}"
@@ -41,6 +43,8 @@ def _meanings(schema: type) -> dict[str, str]:
     """Field -> the string below it, those of the parent classes included."""
     meanings: dict[str, str] = {}
     for parent in reversed(schema.__mro__[:-1]):
+        if parent is ABC or getattr(sys.modules[parent.__module__], parent.__name__, None) is not parent:
+            continue  # put together while running, from sections whose fields stand elsewhere
         (body,) = ast.parse(textwrap.dedent(inspect.getsource(parent))).body
         assert isinstance(body, ast.ClassDef)
         for statement, below in zip(body.body, body.body[1:], strict=False):

@@ -1,4 +1,5 @@
-"""Judgements of a pool in, two shards out: right judgements to imitate, and the pairs the judge got wrong to reinforce.
+"""Judgements of a pool in, three shards out: right judgements to imitate, the pairs the judge got wrong to reinforce, and pairs judged
+both ways, with a judgement of each kind to tell apart.
 
 A pair is judged `total` times and was right `right` times; both counts go into its metadata, whichever shard it enters. It may
 enter both: right once and wrong once gives a judgement to imitate and a pair to practise on.
@@ -21,6 +22,8 @@ from urt_data import ShardWriter
 
 COUNTS = "judgements"
 """Name of the pass counts in a record's metadata: {"right": 3, "total": 4}."""
+REJECTED = "rejected"
+"""Name of a wrong judgement in a record's metadata, beside the right one in its `completion`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +80,14 @@ def accepted_texts(judged: JudgedRecord, *, at_most: int) -> list[str]:
     return list(dict.fromkeys(right))[:at_most]
 
 
+def contrast(judged: JudgedRecord) -> tuple[str, str] | None:
+    """The first right judgement and the first readable wrong one (an unreadable one is told apart by its shape, not its reasoning)."""
+    told = list(zip(judged.texts, judged.right, judged.readable, strict=True))
+    right = [text for text, is_right, _ in told if is_right]
+    wrong = [text for text, is_right, is_readable in told if is_readable and not is_right]
+    return (right[0], wrong[0]) if right and wrong and not judged.has_bad_media else None
+
+
 def is_hard(judged: JudgedRecord, *, below: float) -> bool:
     return not judged.has_bad_media and judged.pass_rate < below
 
@@ -87,11 +98,12 @@ def write_shards(
     *,
     accepted: Path,
     hard: Path,
+    contrasts: Path,
     accept_per_pair: int,
     hard_below: float,
     about: dict[str, Any],
 ) -> dict[str, dict[str, int]]:
-    """Write both shards, each whole or not at all, with the counts per task in their manifests; returns the counts."""
+    """Write the shards, each whole or not at all, with the counts per task in their manifests; returns the counts."""
     judged = list(judged)
     counts = count_by_task(judged, accept_per_pair=accept_per_pair, hard_below=hard_below)
     total = Counter[str]()
@@ -115,13 +127,18 @@ def write_shards(
         for pair in judged:
             if is_hard(pair, below=hard_below):
                 shards.write(replace(_with_counts(record_of(pair.key), pair), completion=None))
+    with ShardWriter(contrasts, metadata=metadata, overwrite=True) as shards:
+        for pair in judged:
+            if texts := contrast(pair):
+                record = _with_counts(record_of(pair.key), pair)
+                shards.write(replace(record, completion=texts[0], metadata={**record.metadata, REJECTED: texts[1]}))
     return counts
 
 
 def count_by_task(
     judged: Sequence[JudgedRecord], *, accept_per_pair: int, hard_below: float
 ) -> dict[str, dict[str, int]]:
-    """{"image_generation": {"pairs": 500, "judgements": 1000, "right": 731, "unreadable": 4, "accepted": 402, "hard": 231, "bad_media": 0}, ...}"""
+    """{"image_generation": {"pairs": 500, "judgements": 1000, "right": 731, "unreadable": 4, "accepted": 402, "hard": 231, "contrasts": 187, "bad_media": 0}, ...}"""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for pair in judged:
         counts[str(pair.task)].update(
@@ -131,6 +148,7 @@ def count_by_task(
             unreadable=len(pair.readable) - sum(pair.readable),
             accepted=len(accepted_texts(pair, at_most=accept_per_pair)),
             hard=int(is_hard(pair, below=hard_below)),
+            contrasts=int(contrast(pair) is not None),
             bad_media=int(pair.has_bad_media),
         )
     return {task: dict(counts[task]) for task in sorted(counts)}

@@ -17,12 +17,12 @@ from urt_core.errors import CheckpointError, DataError
 from urt_core.judge import FILE_NAME as JUDGE_FILE
 from urt_data import ShardFolder
 from urt_data.record_selection import select_tasks
-from urt_train.config import Orders, Stage, TrainConfig
-from urt_train.experiment.steps import initial_model, model_folder, steps
+from urt_train.config import Orders, TrainConfig
+from urt_train.experiment.steps import BASE, initial_model, model_folder, steps
 from urt_train.model.policy import Policy
 from urt_train.runtime.run_folder import folder_hash
+from urt_train.stages import known_stages
 
-BASE = "base"
 Results = dict[str, EvaluationResult]
 """Split -> what was found on it."""
 
@@ -108,10 +108,10 @@ def evaluation_folder(config: TrainConfig, checkpoint: str, split: str) -> Path:
 
 def newest_judge(config: TrainConfig) -> str:
     """The model folder of the last stage of this recipe that was finished."""
-    for stage in reversed(Stage):
+    for stage in reversed(config.stages):
         if (model_folder(config, stage) / JUDGE_FILE).exists():
             return str(model_folder(config, stage))
-    train = next(step for step in steps(config) if step.name == Stage.cold_start)
+    train = next(step for step in steps(config) if step.program == "train")
     raise CheckpointError(
         f"{config.output_dir} holds no finished stage; give checkpoint=<model folder>, or train one: {train.command(config)}"
     )
@@ -127,8 +127,8 @@ def is_of_recipe(config: TrainConfig, checkpoint: str) -> bool:
 
 
 def _own_names(config: TrainConfig) -> dict[str, str]:
-    stages = {str(model_folder(config, stage)): stage.value for stage in Stage}
-    return {**stages, initial_model(config, Stage.cold_start): BASE}
+    stages = {str(model_folder(config, spec.name)): spec.name for spec in known_stages()}
+    return {**stages, initial_model(config, config.stages[0]): BASE}
 
 
 def spec_of(config: TrainConfig, checkpoint: str) -> JudgeSpec:

@@ -8,43 +8,37 @@ from rich.console import Console
 from rich.rule import Rule
 
 from urt_core.bench.phases import PhaseLog
-from urt_core.bench.tables import brief_table, print_tables, stage_title
+from urt_core.bench.tables import brief_table, print_tables
 from urt_core.errors import ConfigError
 from urt_data import ShardFolder
-from urt_train.config import Stage, TrainConfig
+from urt_train.config import TrainConfig
 from urt_train.experiment.assessment import assess, saved_assessment
 from urt_train.experiment.results import write_results
-from urt_train.experiment.steps import Step, initial_model, model_folder, run_step, steps
-
-STEP_TITLES = {
-    "prepare_data": "Make the data",
-    "distill": "Ask the teacher",
-    "cold_start": "Stage 1: cold start",
-    "rejection_sampling": "Stage 2: rejection sampling",
-    "grpo": "Stage 3: GRPO",
-}
+from urt_train.experiment.steps import BASE, Step, initial_model, model_folder, steps
+from urt_train.experiment.work import run_step
+from urt_train.stages import find_stage
 
 
 def run_pipeline(config: TrainConfig, *, console: Console | None = None) -> Path:
     """Run what is not done yet, print stage x task, and return the report."""
     console = console or Console()
     costs = PhaseLog(config.output_dir / "costs.json")
-    todo = steps(config)
-    stages = {stage.value for stage in Stage}
+    todo = [step for step in steps(config) if step.program != "train" or step.name in config.stages]
     for number, step in enumerate(todo, start=1):
-        if step.name == Stage.cold_start.value:
-            measure_judge(config, "base", initial_model(config, Stage.cold_start), costs, console)
-        console.print(Rule(f"{STEP_TITLES[step.name]}  ({number} of {len(todo)})", align="left"))
+        if step.name == config.stages[0]:
+            measure_judge(config, BASE, "Base", initial_model(config, step.name), costs, console)
+        console.print(Rule(f"{step.title}  ({number} of {len(todo)})", align="left"))
         do_step(config, step, costs, console)
-        if step.name in stages:
-            measure_judge(config, step.name, str(model_folder(config, Stage(step.name))), costs, console)
+        if step.name in config.stages:
+            label = find_stage(step.name).label
+            measure_judge(config, step.name, label, str(model_folder(config, step.name)), costs, console)
     return conclude(config, console)
 
 
 def do_step(config: TrainConfig, step: Step, costs: PhaseLog, console: Console) -> None:
     """A finished step is only asked whether it was made with these settings."""
     if not step.is_done:
-        with costs.measure(step.name, title=STEP_TITLES[step.name]):
+        with costs.measure(step.name, title=step.title):
             run_step(step, config)
     elif step.name == "prepare_data":
         refuse_other_pairs(config)
@@ -66,8 +60,10 @@ def refuse_other_pairs(config: TrainConfig) -> None:
             )
 
 
-def measure_judge(config: TrainConfig, name: str, checkpoint: str, costs: PhaseLog, console: Console) -> None:
-    title = f"Measure: {stage_title(name)}"
+def measure_judge(
+    config: TrainConfig, name: str, label: str, checkpoint: str, costs: PhaseLog, console: Console
+) -> None:
+    title = f"Measure: {label}"
     console.print(Rule(title, align="left"))
     results = saved_assessment(config, checkpoint)
     if results is None:

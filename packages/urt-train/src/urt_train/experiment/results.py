@@ -14,6 +14,8 @@ from urt_core.bench.tables import cost_table, markdown_page, stage_tables
 from urt_data import ShardFolder
 from urt_data.record_selection import records_by_key
 from urt_train.config import TrainConfig
+from urt_train.experiment.steps import BASE
+from urt_train.stages import find_stage
 
 
 class Results(NamedTuple):
@@ -26,7 +28,8 @@ class Results(NamedTuple):
 def write_results(config: TrainConfig) -> Results:
     """Write both files from what has been judged on the first of `evaluation.splits`; of a pipeline's run with its costs."""
     split = config.evaluation.splits[0]
-    of_stages = stage_tables(read_evaluations(config.output_dir, split=split))
+    stages = {BASE: "Base"} | {name: find_stage(name).label for name in config.stages}
+    of_stages = stage_tables(read_evaluations(config.output_dir, stages=stages, split=split))
     costs = read_costs(config.output_dir / "costs.json")
     tables = [*of_stages.accuracy, *of_stages.behaviour, *([cost_table(costs)] if costs else [])]
     introduction = f"Recipe {config.recipe}, judged on the split {split}. Right, with the 95 % interval in brackets."
@@ -34,4 +37,5 @@ def write_results(config: TrainConfig) -> Results:
     write_whole(page, markdown_page(f"Results of {config.recipe}", tables, introduction=introduction))
     shards = ShardFolder(config.data_dir(split))
     data = JudgedData(metadata=shards.metadata, find=partial(records_by_key, shards))
-    return Results(tables, page, write_report(config.output_dir, recipe=config.recipe, split=split, data=data))
+    report = write_report(config.output_dir, recipe=config.recipe, stages=stages, split=split, data=data)
+    return Results(tables, page, report)

@@ -1,7 +1,8 @@
-"""One stage, from its config to its model folder."""
+"""One stage, from its config to its model folder: read `run_stage` from top to bottom."""
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -9,95 +10,123 @@ from lightning.pytorch import seed_everything
 from rich.console import Console
 
 from urt_core import Dialect, JudgeSpec, Task
-from urt_core.engines import Engine
-from urt_core.engines.image_slots import require_vllm
 from urt_core.errors import CheckpointError, ConfigError
 from urt_core.judge import FILE_NAME as JUDGE_FILE
 from urt_data import Mixture, MixtureItem, PreferenceStream, ShardFolder
-from urt_train.config import Batching, GRPOConfig, RejectionSamplingConfig, RolloutEngine, Stage, TrainConfig
+from urt_train.config import Batching, TrainConfig
 from urt_train.experiment.steps import initial_model, model_folder
 from urt_train.model.export import export_judge
 from urt_train.model.lora import add_adapters
 from urt_train.model.policy import Policy
-from urt_train.rollouts.colocated import ColocatedVLLM
-from urt_train.rollouts.loader import RoundLoader, plan_rounds, rounds_of
-from urt_train.rollouts.served import ServedVLLM
+from urt_train.rollouts.loader import RoundLoader, rounds_of
 from urt_train.runtime.callbacks import RolloutLog, StepMetrics
 from urt_train.runtime.machine import make_trainer, quiet
 from urt_train.runtime.ranks import all_answering
 from urt_train.runtime.round_checkpoints import RoundCheckpoints
 from urt_train.runtime.run_folder import folder_hash, open_run
-from urt_train.stages.cold_start import ColdStart
-from urt_train.stages.grpo import GRPO
-from urt_train.stages.pool import judge_pool
-from urt_train.stages.rejection_sampling import RejectionSampling
-
-TITLES = {Stage.cold_start: "cold start", Stage.rejection_sampling: "rejection sampling", Stage.grpo: "GRPO"}
-SHARDS = {Stage.cold_start: "cold_start", Stage.rejection_sampling: "accepted", Stage.grpo: "hard"}
-
-SERVED_WEIGHTS = "served_weights"
-"""Folder of a stage through which vLLM servers get weights."""
+from urt_train.stages import Preparation, StageInputs, StageSpec, find_stage
 
 
 def run_stage(config: TrainConfig, *, console: Console | None = None) -> Path:
     """Train `config.stage` and export its judge. An interrupted run of the same settings goes on; a finished one is left alone."""
     console = console or Console(stderr=True)
+    spec, settings = find_stage(config.stage), config.stage_config
     _refuse_rounded_weights(config)
+    spec.check(settings)
     quiet()
     seed_everything(config.seed, verbose=False)
-    model_hash = folder_hash(initial_model(config, config.stage))
-    if config.stage is Stage.rejection_sampling and not (config.data.accepted and config.data.hard):
-        sample_pool(config, console=console)
-    shards = ShardFolder(config.data_dir(SHARDS[config.stage]))
-    data = training_data(config, shards)
-    identity = data.fingerprint if isinstance(data, Mixture) else data.manifest_sha256
-    folder = open_run(config, inputs={"model": model_hash, "data": identity})
-    model = model_folder(config, config.stage)
+    initial = initial_model(config, spec.name)
+    initial_hash = folder_hash(initial)
+    _prepare(config, spec, initial=initial, initial_hash=initial_hash, console=console)
+    data = training_data(config, spec)
+    data_hash = data.fingerprint if isinstance(data, Mixture) else data.manifest_sha256
+    folder = open_run(config, inputs={"model": initial_hash, "data": data_hash})
+    model = model_folder(config, spec.name)
     # Anew, the first rank removes it while others are still looking.
     if config.ckpt_path is not None and (model / JUDGE_FILE).exists():
         console.print(f"{model} is there, made with these settings; ckpt_path=null trains it anew", soft_wrap=True)
         return model
-    policy = open_policy(config, data_manifest=identity)
-    fit(config, policy, data, folder=folder, console=console)
+    policy = open_policy(config, initial, data_manifest=data_hash)
+    fit(config, spec, policy, data, initial=initial, folder=folder, console=console)
     export_judge(policy, model, dtype=config.served_dtype)
-    console.print(f"{TITLES[config.stage]}: {model}", soft_wrap=True)
+    console.print(f"{spec.title}: {model}", soft_wrap=True)
     return model
 
 
-def training_data(config: TrainConfig, shards: ShardFolder) -> ShardFolder | Mixture:
-    """The stage's shards; in rejection sampling with `replay`, so many traces of the cold start per accepted judgement mixed in."""
-    replay = config.rejection_sampling.replay
-    if config.stage is not Stage.rejection_sampling or not replay:
-        return shards
-    traces = ShardFolder(config.data_dir("cold_start"))
-    again = MixtureItem(folder=traces, repeat=replay * len(shards) / len(traces))
-    # What may be trained on was decided when these shards were made.
-    return Mixture(
-        [MixtureItem(folder=shards), again], allow_noncommercial=True, allow_evaluation=True, seed=config.seed
+def prepare_stage(config: TrainConfig, *, console: Console | None = None) -> None:
+    """The first half of a stage by itself: make the data that only this stage makes."""
+    quiet()
+    initial = initial_model(config, config.stage)
+    _prepare(
+        config,
+        find_stage(config.stage),
+        initial=initial,
+        initial_hash=folder_hash(initial),
+        console=console or Console(stderr=True),
     )
 
 
-def sample_pool(config: TrainConfig, *, console: Console | None = None) -> None:
-    """The first half of rejection sampling by itself: judge the pool, write the accepted and the hard shard."""
-    quiet()
-    model_hash = folder_hash(initial_model(config, Stage.rejection_sampling))
-    judge_pool(config, open_policy(config), model_hash=model_hash, console=console or Console(stderr=True))
+def _prepare(config: TrainConfig, spec: StageSpec, *, initial: str, initial_hash: str, console: Console) -> None:
+    if spec.prepare is None:
+        return
+    spec.prepare(
+        Preparation(
+            settings=config.settings(spec.name),
+            seed=config.seed,
+            dialect=Dialect(config.judge.dialect),
+            is_anew=config.ckpt_path is None,
+            initial_hash=initial_hash,
+            folder=config.stage_dir(spec.name),
+            shards=config.data_dir,
+            is_given=lambda split: config.data.folder(split) is not None,
+            open_policy=partial(open_policy, config, initial),
+            make_trainer=partial(make_trainer, config, callbacks=[], samples=True, with_loggers=False),
+            console=console,
+            has_progress_bar=config.trainer.progress_bar,
+        )
+    )
 
 
-def fit(config: TrainConfig, policy: Policy, data: ShardFolder | Mixture, *, folder: Path, console: Console) -> None:
+def training_data(config: TrainConfig, spec: StageSpec) -> ShardFolder | Mixture:
+    """The shards that a stage learns from, others mixed in as its settings say."""
+    shards = ShardFolder(config.data_dir(spec.reads))
+    shares = spec.mixes_in(config.settings(spec.name))
+    if not shares:
+        return shards
+    others = [(ShardFolder(config.data_dir(split)), share) for split, share in shares.items()]
+    again = [MixtureItem(folder=other, repeat=share * len(shards) / len(other)) for other, share in others]
+    # What may be trained on was decided when these shards were made.
+    return Mixture(
+        [MixtureItem(folder=shards), *again], allow_noncommercial=True, allow_evaluation=True, seed=config.seed
+    )
+
+
+def fit(
+    config: TrainConfig,
+    spec: StageSpec,
+    policy: Policy,
+    data: ShardFolder | Mixture,
+    *,
+    initial: str,
+    folder: Path,
+    console: Console,
+) -> None:
     """Compose loader, module and trainer, and let Lightning run them."""
-    stage = config.stage_config
+    settings = config.settings(spec.name)
     metrics = StepMetrics(
         folder / "metrics.csv",
-        title=TITLES[config.stage],
+        title=spec.title,
         every=config.trainer.log_every,
         console=console if config.trainer.progress_bar else None,
     )
     checkpoints = RoundCheckpoints(
-        folder / "checkpoints", every=stage.save_every, keep=stage.keep_checkpoints, start=config.ckpt_path
+        folder / "checkpoints", every=settings.save_every, keep=settings.keep_checkpoints, start=config.ckpt_path
     )
-    trainer = make_trainer(config, callbacks=[metrics, RolloutLog(folder / "rollouts.jsonl"), checkpoints])
-    plan = plan_rounds(stage, num_ranks=trainer.world_size)
+    callbacks = [metrics, RolloutLog(folder / "rollouts.jsonl"), checkpoints]
+    trainer = make_trainer(config, callbacks=callbacks, samples=spec.samples)
+    plan = settings.plan(num_ranks=trainer.world_size)
+    trainer.accumulate_grad_batches = plan.batches_per_step
+    checkpoints.batches_per_round = plan.batches_per_round
     stream = PreferenceStream(
         data,
         batch_size=plan.records_per_rank,
@@ -105,48 +134,27 @@ def fit(config: TrainConfig, policy: Policy, data: ShardFolder | Mixture, *, fol
         rank=trainer.global_rank,
         world_size=trainer.world_size,
     )
-    max_rounds = None if stage.max_steps is None else -(-stage.max_steps // plan.steps_per_round)
-    num_rounds = rounds_of(stream, epochs=stage.epochs, max_rounds=max_rounds)
-    num_steps = num_rounds * plan.steps_per_round
-    trainer.accumulate_grad_batches = plan.batches_per_step
-    checkpoints.batches_per_round = plan.batches_per_round
-    if isinstance(stage, GRPOConfig):
-        module = GRPO(
-            policy,
-            stage,
-            engine=rollout_engine(config, policy, stage),
-            reference=policy.reference() if stage.kl_coef else None,
+    max_rounds = None if settings.max_steps is None else -(-settings.max_steps // plan.steps_per_round)
+    num_rounds = rounds_of(stream, epochs=settings.epochs, max_rounds=max_rounds)
+    module = spec.build(
+        StageInputs(
+            policy=policy,
+            settings=settings,
             plan=plan,
-            num_steps=num_steps,
+            num_steps=num_rounds * plan.steps_per_round,
             seed=config.seed,
+            initial=initial,
+            folder=folder,
+            served_dtype=config.served_dtype,
         )
-        make_round = module.make_rollout
-    else:
-        if isinstance(stage, RejectionSamplingConfig):
-            module = RejectionSampling(policy, stage, plan=plan, num_steps=num_steps)
-        else:
-            module = ColdStart(policy, stage, plan=plan, num_steps=num_steps)
-        make_round = module.make_step
-    loader = RoundLoader(stream, make_round, num_rounds=num_rounds, batches_per_round=plan.batches_per_round)
+    )
+    loader = RoundLoader(stream, module.make_round, num_rounds=num_rounds, batches_per_round=plan.batches_per_round)
     with all_answering(config.trainer.timeout_s):
         trainer.fit(module, train_dataloaders=loader)
 
 
-def rollout_engine(config: TrainConfig, policy: Policy, stage: GRPOConfig) -> Engine:
-    """Who samples the rollouts of GRPO."""
-    if stage.engine is RolloutEngine.transformers:
-        return policy.engine(batch_size=stage.generation_batch_size * stage.group_size)
-    require_vllm(policy.slots)
-    dtype = config.served_dtype
-    if stage.engine is RolloutEngine.vllm_server:
-        return ServedVLLM.open(policy, stage, folder=config.stage_dir() / SERVED_WEIGHTS, dtype=dtype)
-    return ColocatedVLLM.of(initial_model(config, config.stage), policy, stage, dtype=dtype)
-
-
-def open_policy(config: TrainConfig, *, data_manifest: str = "") -> Policy:
-    """The model a stage starts from, with what of it learns and the spec that it will be exported with."""
-    stage = config.stage_config
-    initial = initial_model(config, config.stage)
+def open_policy(config: TrainConfig, initial: str, *, data_manifest: str = "") -> Policy:
+    """The model in `initial`, which a stage starts from, with what of it learns and the spec that it will be exported with."""
     judge = config.judge
     spec = JudgeSpec(
         dialect=Dialect(judge.dialect),
@@ -154,7 +162,7 @@ def open_policy(config: TrainConfig, *, data_manifest: str = "") -> Policy:
         min_pixels=judge.min_pixels,
         max_pixels=judge.max_pixels,
         num_frames=judge.num_frames,
-        stage=config.stage.value,
+        stage=config.stage,
         base=config.model.base,
         data_manifest=data_manifest,
         urt_version=version("urt-core"),
@@ -167,7 +175,7 @@ def open_policy(config: TrainConfig, *, data_manifest: str = "") -> Policy:
         dtype=config.model.dtype,
         attention=config.model.attention,
         revision=config.model.revision if initial == config.model.base else None,
-        batching=stage.batching if isinstance(stage, GRPOConfig) else Batching.padded,
+        batching=getattr(config.stage_config, "batching", Batching.padded),
     )
     policy.select_trainable(
         language=config.model.train_language, vision=config.model.train_vision, projector=config.model.train_projector

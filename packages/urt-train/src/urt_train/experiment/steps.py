@@ -6,22 +6,31 @@ prepare_data -> distill -> cold_start -> rejection_sampling -> grpo
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from urt_train.config import Stage, TrainConfig
+from urt_train.config import TrainConfig
 from urt_train.errors import MissingStageError
 from urt_train.model.embedded import model_source
 from urt_train.runtime.launch import num_processes
+from urt_train.stages import StageSpec, find_stage, spoken
+
+BASE = "base"
+"""Name of the model before any stage, where judges are measured."""
+TRACES = "cold_start"
+"""Split that the teacher's traces are written to."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """Step(name="grpo", program="train", arguments=("stage=grpo",), needs=(Path("outputs/tiny/data/hard/manifest.json"), ...),
+    """Step(name="grpo", title="Stage 3: GRPO", program="train", arguments=("stage=grpo",), needs=(Path("outputs/tiny/data/hard/manifest.json"), ...),
     writes=(Path("outputs/tiny/grpo/model/judge.json"),))
     """
 
     name: str
+    title: str
+    """Heading above what it says."""
     program: str
     """The program that does the step by itself; its name behind `urt-train`."""
     arguments: tuple[str, ...]
@@ -44,21 +53,16 @@ class Step:
 
 
 def steps(config: TrainConfig) -> list[Step]:
-    """All steps of the recipe, in their order."""
+    """All steps of the recipe, in their order; behind them the stage that was asked for, where the recipe does without it."""
 
     def shards(split: str) -> Path:
         return config.data_dir(split) / "manifest.json"
 
-    def model(stage: Stage) -> Path:
-        return model_folder(config, stage) / "judge.json"
-
-    def start(stage: Stage, earlier: Stage) -> tuple[Path, ...]:
-        """The model of the stage before, unless the config names another."""
-        return () if getattr(config, stage.value).initial else (model(earlier),)
-
+    names = [*config.stages, *([] if config.stage in config.stages else [config.stage])]
     return [
         Step(
             name="prepare_data",
+            title="Make the data",
             program="prepare_data",
             arguments=(f"data={config.data.source}",),
             needs=(),
@@ -66,55 +70,56 @@ def steps(config: TrainConfig) -> list[Step]:
         ),
         Step(
             name="distill",
+            title="Ask the teacher",
             program="distill",
             arguments=(),
             needs=(shards(config.distill.split),),
-            writes=(shards("cold_start"),),
+            writes=(shards(TRACES),),
         ),
-        Step(
-            name="cold_start",
-            program="train",
-            arguments=("stage=cold_start",),
-            needs=(shards("cold_start"),),
-            writes=(model(Stage.cold_start),),
-        ),
-        Step(
-            name="rejection_sampling",
-            program="train",
-            arguments=("stage=rejection_sampling",),
-            needs=(
-                shards(config.pool_split),
-                *start(Stage.rejection_sampling, Stage.cold_start),
-                *((shards("cold_start"),) if config.rejection_sampling.replay else ()),
-            ),
-            writes=(shards("accepted"), shards("hard"), model(Stage.rejection_sampling)),
-        ),
-        Step(
-            name="grpo",
-            program="train",
-            arguments=("stage=grpo",),
-            needs=(shards("hard"), *start(Stage.grpo, Stage.rejection_sampling)),
-            writes=(model(Stage.grpo),),
-        ),
+        *(_step_of(config, find_stage(name), number) for number, name in enumerate(names, start=1)),
     ]
+
+
+def _step_of(config: TrainConfig, spec: StageSpec, number: int) -> Step:
+    """A stage needs what it reads and nothing of its own makes, and the judge that it starts from, unless the config names another."""
+    settings = config.settings(spec.name)
+    splits = dict.fromkeys([*spec.prepares_from(settings), *spec.mixes_in(settings), spec.reads])
+    start = spec.starts_from if not settings.initial else None
+    return Step(
+        name=spec.name,
+        title=f"Stage {number}: {spec.title}",
+        program="train",
+        arguments=(f"stage={spoken(spec.name)}",),
+        needs=(
+            *(config.data_dir(split) / "manifest.json" for split in splits if split not in spec.writes),
+            *((model_folder(config, start) / "judge.json",) if start else ()),
+        ),
+        writes=(
+            *(config.data_dir(split) / "manifest.json" for split in spec.writes),
+            model_folder(config, spec.name) / "judge.json",
+        ),
+    )
 
 
 def own_splits(config: TrainConfig) -> list[str]:
     """Splits that training needs and nothing makes: the teacher's pairs and the judge's."""
-    return list(dict.fromkeys([config.distill.split, config.pool_split]))
+    specs = [find_stage(name) for name in config.stages]
+    made = {TRACES, *(split for spec in specs for split in spec.writes)}
+    asked = [split for spec in specs for split in spec.prepares_from(config.settings(spec.name)) if split not in made]
+    return list(dict.fromkeys([config.distill.split, *map(config.split, asked)]))
 
 
-def model_folder(config: TrainConfig, stage: Stage) -> Path:
+def model_folder(config: TrainConfig, stage: str) -> Path:
     return config.stage_dir(stage) / "model"
 
 
-def initial_model(config: TrainConfig, stage: Stage) -> str:
-    """What a stage starts from: its own `initial`, else the model of the stage before, else the base."""
-    given = getattr(config, stage.value).initial
-    if given or stage is Stage.cold_start:
+def initial_model(config: TrainConfig, stage: str) -> str:
+    """What a stage starts from: its own `initial`, else the judge of the stage that its spec names, else the base."""
+    before = find_stage(stage).starts_from
+    given = config.settings(stage).initial
+    if given or before is None:
         return model_source(given or config.model.base)
-    stages = list(Stage)
-    return str(model_folder(config, stages[stages.index(stage) - 1]))
+    return str(model_folder(config, before))
 
 
 def missing_steps(config: TrainConfig, name: str) -> list[Step]:
@@ -130,9 +135,8 @@ def missing_steps(config: TrainConfig, name: str) -> list[Step]:
     return missing
 
 
-def run_missing(config: TrainConfig, name: str) -> None:
-    """Run what the step called `name` lacks, or stop with the command to run; the recipe's `run_missing` decides."""
-    missing = missing_steps(config, name)
+def refuse_missing(config: TrainConfig, name: str, missing: Sequence[Step]) -> None:
+    """Stop with the command to run, where `missing` can't or may not be run before the step called `name`."""
     if missing and missing[0].name == "prepare_data" and config.data.source == "shards":
         split = next(split for split in own_splits(config) if not (config.data_dir(split) / "manifest.json").exists())
         raise MissingStageError(
@@ -143,22 +147,3 @@ def run_missing(config: TrainConfig, name: str) -> None:
         raise MissingStageError(
             f"{name} needs {missing[0].writes[0].parent}, which {missing[0].name} writes; run it first: {missing[0].command(config)}"
         )
-    for step in missing:
-        print(f"{step.writes[0].parent} is missing: running {step.name} first")
-        run_step(step, config)
-
-
-def run_step(step: Step, config: TrainConfig) -> None:
-    """Do the work of a step in this process; what it needs is imported when its turn comes."""
-    if step.name == "prepare_data":
-        from urt_train.datasets.preparation import make_pairs
-
-        make_pairs(config)
-    elif step.name == "distill":
-        from urt_train.datasets.traces import make_traces
-
-        make_traces(config)
-    else:
-        from urt_train.experiment.run import run_stage
-
-        run_stage(replace(config, stage=Stage(step.name)))

@@ -40,13 +40,14 @@ from urt_data.sprites.pairs import pairs
 from urt_data.sprites.world import COLOURS, COUNTS, MOTIONS, PLURALS, SHAPES, Flaw, Split
 from urt_train.config import TrainConfig
 from urt_train.model.policy import Policy
-from urt_train.rollouts.loader import RoundLoader, plan_rounds
+from urt_train.rollouts.loader import RoundLoader
 from urt_train.runtime.callbacks import StepMetrics
 from urt_train.runtime.checkpoint import whole_folder
 from urt_train.runtime.machine import make_trainer
 from urt_train.runtime.round_checkpoints import RoundCheckpoints
 from urt_train.runtime.run_folder import folder_hash, open_run
-from urt_train.stages.cold_start import ColdStart
+from urt_train.stages.cold_start.config import ColdStartConfig
+from urt_train.stages.cold_start.module import ColdStart
 
 VOCABULARY = 2048
 PATCH_SIZE = 8
@@ -237,14 +238,14 @@ def make_base(config: TrainConfig, *, console: Console | None = None) -> Path:
         if not initial:
             save_untrained(Path(untrained), seed=config.seed)
         policy = Policy.from_pretrained(initial or untrained, spec=spec).train()
-    stage = config.cold_start
+    stage: ColdStartConfig = config.cold_start
     assert stage.max_steps is not None  # lessons have no end
     metrics = StepMetrics(folder / "metrics.csv", title="base: lessons", console=console)
     checkpoints = RoundCheckpoints(
         folder / "checkpoints", every=stage.save_every, keep=stage.keep_checkpoints, start=config.ckpt_path
     )
     trainer = make_trainer(config, callbacks=[metrics, checkpoints])
-    plan = plan_rounds(stage, num_ranks=trainer.world_size)
+    plan = stage.plan(num_ranks=trainer.world_size)
     trainer.accumulate_grad_batches = plan.batches_per_step
     checkpoints.batches_per_round = plan.batches_per_round
     module = ColdStart(policy, stage, plan=plan, num_steps=stage.max_steps)

@@ -12,10 +12,10 @@ from urt_train.config import TrainConfig
 
 @program(is_single=True)
 def main(config: TrainConfig) -> None:
-    from urt_train.experiment.steps import run_missing
+    from urt_train.experiment.work import run_missing
 
     run_missing(config, "distill")
 
-    from urt_train.datasets.traces import make_traces
+    from urt_train.experiment.data import make_traces
 
     make_traces(config)

@@ -14,8 +14,8 @@ def main(config: TrainConfig) -> None:
     from rich.console import Console
 
     from urt_core.bench.tables import print_tables
-    from urt_train.dry_run import dry_run  # imports torch; the config is checked by now
-    from urt_train.dry_run.tables import estimate_tables, notes, remedies, summary
+    from urt_train.experiment.dry_run import dry_run  # imports torch; the config is checked by now
+    from urt_train.experiment.dry_run.tables import estimate_tables, notes, remedies, summary
     from urt_train.runtime.machine import quiet
 
     quiet()

@@ -9,6 +9,6 @@ from urt_train.config import TrainConfig
 
 @program(is_single=True)
 def main(config: TrainConfig) -> None:
-    from urt_train.datasets.preparation import make_pairs
+    from urt_train.experiment.data import make_pairs
 
     make_pairs(config)

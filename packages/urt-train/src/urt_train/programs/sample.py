@@ -9,18 +9,18 @@ It is the first half of stage=rejection_sampling, which then finds both shards.
 from dataclasses import replace
 
 from urt_train.cli import program
-from urt_train.config import Stage, TrainConfig
+from urt_train.config import TrainConfig
 
 
 @program()
 def main(config: TrainConfig) -> None:
-    from urt_train.experiment.steps import run_missing
+    from urt_train.experiment.work import run_missing
 
-    config = replace(config, stage=Stage.rejection_sampling)
-    run_missing(config, config.stage.value)
+    config = replace(config, stage="rejection_sampling")
+    run_missing(config, config.stage)
 
     from urt_train.experiment.run import (
-        sample_pool,  # imports torch; everything that can be checked without it is checked by now
+        prepare_stage,  # imports torch; everything that can be checked without it is checked by now
     )
 
-    sample_pool(config)
+    prepare_stage(config)

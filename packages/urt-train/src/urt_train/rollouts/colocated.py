@@ -15,7 +15,6 @@ import torch
 from urt_core import Completion, Prompt, SamplingParams
 from urt_core.engines import Engine
 from urt_core.engines.vllm import VLLMEngine
-from urt_train.config import GRPOConfig
 from urt_train.model.policy import Policy
 from urt_train.rollouts.hand_over import CANARY, CANARY_SAMPLING, check_canary
 from urt_train.runtime.ranks import world
@@ -24,7 +23,9 @@ from urt_train.runtime.ranks import world
 class ColocatedVLLM:
     """An engine over a copy of the policy's weights in vLLM's own layout; one request for a whole group (n = G).
 
-    engine = ColocatedVLLM.of("outputs/tiny/rejection_sampling/model", policy, config.grpo)
+    engine = ColocatedVLLM.of(
+        "outputs/tiny/rejection_sampling/model", policy, max_tokens=640, max_sequences=256, cache_gib=4.0, parity_limit=1.02
+    )
     engine.wake(policy)
     groups = engine.generate(prompts, sampling)
     engine.sleep()
@@ -36,8 +37,18 @@ class ColocatedVLLM:
         self.engine: Any = None
 
     @classmethod
-    def of(cls, folder: str, policy: Policy, config: GRPOConfig, *, dtype: str = "float32") -> ColocatedVLLM:
-        """vLLM on the folder that the policy was opened from; only CUDA can free memory by sleeping."""
+    def of(
+        cls,
+        folder: str,
+        policy: Policy,
+        *,
+        max_tokens: int,
+        max_sequences: int,
+        cache_gib: float,
+        parity_limit: float,
+        dtype: str = "float32",
+    ) -> ColocatedVLLM:
+        """vLLM on the folder that the policy was opened from, for sequences of `max_tokens`; only CUDA can free memory by sleeping."""
         can_sleep = torch.cuda.is_available()
 
         def start() -> Engine:
@@ -49,9 +60,9 @@ class ColocatedVLLM:
                 policy=policy.media_policy,
                 max_images=2 * policy.spec.num_frames,
                 dtype=dtype,
-                max_model_len=config.max_prompt_tokens + config.max_completion_tokens,
-                max_num_seqs=config.generation_batch_size * config.group_size,
-                kv_cache_memory_bytes=int(config.vllm_cache_gib * 2**30),
+                max_model_len=max_tokens,
+                max_num_seqs=max_sequences,
+                kv_cache_memory_bytes=int(cache_gib * 2**30),
                 # The cache has its size from the line above; this share only has to be free, and the policy has most of the device.
                 gpu_memory_utilization=0.01,
                 enable_sleep_mode=can_sleep,
@@ -59,7 +70,7 @@ class ColocatedVLLM:
                 **_beside_other_ranks(),
             )
 
-        return cls(start, model=f"vLLM on {folder}", can_sleep=can_sleep, parity_limit=config.parity_limit)
+        return cls(start, model=f"vLLM on {folder}", can_sleep=can_sleep, parity_limit=parity_limit)
 
     def wake(self, policy: Policy) -> None:
         """Take the policy's weights and forget all that was computed with older ones. Every rank of the policy takes part."""

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from urt_core import PreferenceRecord
-from urt_core.errors import ConfigError, DataError
+from urt_core.errors import DataError
 from urt_data import PreferenceStream
-from urt_train.config import ColdStartConfig, GRPOConfig, Orders, RejectionSamplingConfig, StageConfig
 from urt_train.model.batching import TokenBatch
 
 Draw = Callable[[], list[PreferenceRecord]]
@@ -88,69 +86,3 @@ def rounds_of(stream: PreferenceStream, *, epochs: float, max_rounds: int | None
 def _endless(stream: Stream[Item]) -> Iterator[list[Item]]:
     while True:
         yield from stream
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RoundPlan:
-    """How a round divides: RoundPlan(records_per_rank=16, batch_size=128, batches_per_round=1, steps_per_round=1)"""
-
-    records_per_rank: int
-    """Records that one rank draws for a round."""
-    batch_size: int
-    """Sequences of a micro-batch."""
-    batches_per_round: int
-    steps_per_round: int
-    """Optimizer steps on one round."""
-
-    @property
-    def batches_per_step(self) -> int:
-        return self.batches_per_round // self.steps_per_round
-
-
-def plan_rounds(config: StageConfig, *, num_ranks: int) -> RoundPlan:
-    """The division that a stage's settings mean on `num_ranks` devices, or the ConfigError that says which of them don't fit."""
-    if isinstance(config, GRPOConfig):
-        return _plan_rollouts(config, num_ranks=num_ranks)
-    assert isinstance(config, ColdStartConfig | RejectionSamplingConfig)
-    records = _per_rank(config, "batch_size", config.batch_size, num_ranks)
-    size = min(config.micro_batch_size, records)
-    return RoundPlan(
-        records_per_rank=records, batch_size=size, batches_per_round=math.ceil(records / size), steps_per_round=1
-    )
-
-
-def _plan_rollouts(config: GRPOConfig, *, num_ranks: int) -> RoundPlan:
-    records = _per_rank(config, "prompts_per_rollout", config.prompts_per_rollout, num_ranks)
-    # A group in both orders is two prompts with half of it each.
-    prompts, group = (
-        (2 * records, config.group_size // 2) if config.orders is Orders.both else (records, config.group_size)
-    )
-    steps = config.steps_per_rollout
-    if prompts % steps:
-        raise ConfigError(
-            f"grpo.steps_per_rollout is {steps}; allowed: a divisor of the {prompts} prompts that each of {num_ranks} devices has"
-        )
-    size = config.micro_batch_size
-    if size % group and group % size:
-        raise ConfigError(
-            f"grpo.micro_batch_size is {size}; allowed: a multiple or a divisor of the group of {group} completions"
-        )
-    if size >= group:
-        prompts_per_batch = min(size // group, prompts // steps)
-        size, batches_per_step = prompts_per_batch * group, math.ceil(prompts // steps / prompts_per_batch)
-    else:
-        batches_per_step = prompts // steps * (group // size)
-    if (prompts // steps) % max(1, size // group):
-        raise ConfigError(
-            f"grpo.micro_batch_size is {config.micro_batch_size}; allowed: as many groups as divide the {prompts // steps} prompts"
-            " of an optimizer step on one device"
-        )
-    return RoundPlan(
-        records_per_rank=records, batch_size=size, batches_per_round=batches_per_step * steps, steps_per_round=steps
-    )
-
-
-def _per_rank(config: StageConfig, name: str, total: int, num_ranks: int) -> int:
-    if total % num_ranks:
-        raise ConfigError(f"{config.path}.{name} is {total}; allowed: a multiple of the {num_ranks} devices")
-    return total // num_ranks

@@ -7,24 +7,37 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from urt_core import Completion, Dialect, PreferenceRecord, Prompt, SamplingParams, judge_reward
+from urt_core import Completion, Dialect, PreferenceRecord, Prompt, SamplingParams
 from urt_core.engines import FinishReason
-from urt_train.config import GRPOConfig, Orders
+from urt_core.rewards import RewardInput
+from urt_core.rewards import Rewards as RewardFunctions
+from urt_train.config import Orders
+from urt_train.config.stage import RoundPlan
 from urt_train.model.batching import ExperienceBatch, pack_completions, pack_values
-from urt_train.rollouts.loader import RoundPlan
 from urt_train.runtime.ranks import derived_seed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rewards:
-    """Rewards of P groups: Rewards(parts=("format", "accuracy"), weights=(1.0, 1.0), values=[P, G, 2])"""
+    """Rewards of P groups: Rewards(parts=("format", "accuracy"), weights=(1.0, 1.0), values=[P, G, 2], unsaid=[P, G])"""
 
     parts: tuple[str, ...]
     weights: tuple[float, ...]
     values: Float[Tensor, "P G K"]
+    unsaid: Bool[Tensor, "P G"]
+    """Completions of which a reward could not say what they are worth."""
+
+    def plus(self, part: str, values: Float[Tensor, "P G"], *, weight: float) -> Rewards:
+        """With one more part."""
+        return replace(
+            self,
+            parts=(*self.parts, part),
+            weights=(*self.weights, weight),
+            values=torch.cat([self.values, values[..., None]], dim=-1),
+        )
 
     @property
     def total(self) -> Float[Tensor, "P G"]:
@@ -81,54 +94,52 @@ def replace_groups(
     pairs = list(zip(sampled.without_variance(group_size), useful, strict=False))
     if not pairs:
         return sampled
-    prompts, groups, values = list(sampled.prompts), list(sampled.groups), sampled.rewards.values.clone()
+    prompts, groups, rewards = list(sampled.prompts), list(sampled.groups), sampled.rewards
+    values, unsaid = rewards.values.clone(), rewards.unsaid.clone()
     old, new = (sampled.rows(numbers, per_group) for numbers in zip(*pairs, strict=True))
     for row, other in zip(old, new, strict=True):
-        prompts[row], groups[row], values[row] = (
-            others.prompts[other],
-            others.groups[other],
-            others.rewards.values[other],
-        )
-    return Sampled(
-        prompts=prompts, encoded=encode(prompts), groups=groups, rewards=replace(sampled.rewards, values=values)
-    )
+        prompts[row], groups[row] = others.prompts[other], others.groups[other]
+        values[row], unsaid[row] = others.rewards.values[other], others.rewards.unsaid[other]
+    rewards = replace(rewards, values=values, unsaid=unsaid)
+    return Sampled(prompts=prompts, encoded=encode(prompts), groups=groups, rewards=rewards)
 
 
-def shown_orders(records: Sequence[PreferenceRecord], config: GRPOConfig, *, seed: int) -> list[PreferenceRecord]:
+def shown_orders(records: Sequence[PreferenceRecord], orders: Orders, *, seed: int) -> list[PreferenceRecord]:
     """The records as they will be shown; `both` gives each record and right behind it its swap."""
-    if config.orders is Orders.both:
+    if orders is Orders.both:
         return [shown for record in records for shown in (record, record.swap())]
-    if config.orders is Orders.random:
+    if orders is Orders.random:
         return [record.swap() if derived_seed(seed, "order", record.key) % 2 else record for record in records]
     return list(records)
 
 
 def score(
-    records: Sequence[PreferenceRecord], groups: Sequence[Sequence[Completion]], config: GRPOConfig, *, dialect: Dialect
+    records: Sequence[PreferenceRecord],
+    groups: Sequence[Sequence[Completion]],
+    rewards: RewardFunctions,
+    *,
+    dialect: Dialect,
 ) -> Rewards:
-    """Parse and reward every completion of every group (steps 6 and 7 of the path)."""
-    weights = {"format": config.reward_weights.format, "accuracy": config.reward_weights.accuracy}
-    if config.reward_weights.consistency:
-        weights["consistency"] = config.reward_weights.consistency
-    rows = [
-        [
-            judge_reward(completion.text, record, dialect, weights=weights, truncated=is_truncated(completion)).parts
-            for completion in group
-        ]
+    """Parse and reward every completion of every group (steps 6 and 7 of the path).
+
+    Where a reward could not say (NaN), its part is the mean of those of its group that it could say, so that it moves nobody's
+    baseline, and the completion is `unsaid`: it takes no part in the loss.
+    """
+    samples = [
+        RewardInput.read(completion, record, dialect)
         for record, group in zip(records, groups, strict=True)
+        for completion in group
     ]
-    values = {part: torch.tensor([[row[part] for row in group] for group in rows]) for part in weights}
-    if config.pair_consistency and config.orders is Orders.both:
-        values["pair_consistency"] = _right_in_both_orders(values["accuracy"])
-        weights["pair_consistency"] = config.pair_consistency
-    if config.overlong_share:
-        lengths = torch.tensor([[len(completion.token_ids) for completion in group] for group in groups])
-        values["overlong"] = overlong_penalty(lengths, limit=config.max_completion_tokens, share=config.overlong_share)
-        weights["overlong"] = config.overlong_penalty
+    earned = rewards(samples)
+    values = torch.tensor([[reward.parts[name] for name in rewards.weights] for reward in earned])
+    values = values.reshape(len(groups), -1, len(rewards.weights))
+    is_unsaid = values.isnan()
+    group_means = values.nanmean(1, keepdim=True).nan_to_num(0.0)
     return Rewards(
-        parts=tuple(values),
-        weights=tuple(weights[part] for part in values),
-        values=torch.stack(list(values.values()), -1),
+        parts=tuple(rewards.weights),
+        weights=tuple(rewards.weights.values()),
+        values=torch.where(is_unsaid, group_means, values),
+        unsaid=is_unsaid.any(-1),
     )
 
 
@@ -152,9 +163,10 @@ def experience(sampled: Sampled, advantages: Float[Tensor, "P G"], *, mask_trunc
     """The whole rollout as one batch, before it is cut."""
     groups = sampled.groups
     ids, mask = pack_completions([[completion.token_ids for completion in group] for group in groups])
+    left_out = sampled.rewards.unsaid
     if mask_truncated:
-        kept = torch.tensor([[not is_truncated(completion) for completion in group] for group in groups])
-        mask = mask & kept[..., None]
+        left_out = left_out | torch.tensor([[is_truncated(completion) for completion in group] for group in groups])
+    mask = mask & ~left_out[..., None]
     return ExperienceBatch(
         prompts=sampled.encoded,
         completion_ids=ids,
@@ -185,7 +197,7 @@ def micro_batches(rollout: ExperienceBatch, *, plan: RoundPlan) -> list[Experien
     return [batch for own in dealt for batch in own + [empty] * (plan.batches_per_step - len(own))]
 
 
-def _right_in_both_orders(accuracy: Float[Tensor, "P G"]) -> Float[Tensor, "P G"]:
+def right_in_both_orders(accuracy: Float[Tensor, "P G"]) -> Float[Tensor, "P G"]:
     """1 for a right completion whose partner of the same number in the other order is right too."""
     pairs = accuracy.unflatten(0, (-1, 2))
     return pairs.prod(1, keepdim=True).expand_as(pairs).flatten(0, 1)
@@ -207,6 +219,7 @@ def rollout_sums(sampled: Sampled) -> dict[str, float]:
         "num_prompts": len(sampled.groups),
         "num_completions": len(completions),
         "num_truncated": sum(map(is_truncated, completions)),
+        "num_unsaid": float(rewards.unsaid.sum()),
         "completion_tokens": sum(len(completion.token_ids) for completion in completions),
         "prompt_tokens": float(sampled.encoded["attention_mask"].sum()),
         "reward": float(rewards.total.sum()),

@@ -20,7 +20,7 @@ from urt_core.engines.vllm import request_seed
 from urt_core.errors import EngineError
 from urt_core.media import PromptFrames, prompt_frames
 from urt_core.streaming import BACKGROUND, stream_map
-from urt_train.config import GRPOConfig
+from urt_train.config import WeightTransfer
 from urt_train.errors import ServerError
 from urt_train.model.policy import Policy
 from urt_train.rollouts.hand_over import CANARY, CANARY_SAMPLING, check_canary
@@ -35,7 +35,7 @@ NOT_SAMPLED = -9999.0
 class ServedVLLM:
     """An engine over copies of the policy's weights in vLLM servers; one request for a whole group (n = G).
 
-    engine = ServedVLLM.open(policy, config.grpo, folder=Path("outputs/tiny/grpo/served_weights"))
+    engine = ServedVLLM.open(policy, ["http://gpu-1:8000"], max_tokens=10240, ..., folder=Path("outputs/tiny/grpo/served_weights"))
     engine.wake(policy)
     groups = engine.generate(prompts, sampling)
     """
@@ -61,21 +61,32 @@ class ServedVLLM:
         self.profile = Profile(name="rollouts", max_tokens_name="max_completion_tokens", extra_body=settings)
 
     @classmethod
-    def open(cls, policy: Policy, config: GRPOConfig, *, folder: Path, dtype: str = "float32") -> ServedVLLM:
+    def open(
+        cls,
+        policy: Policy,
+        addresses: Sequence[str],
+        *,
+        max_tokens: int,
+        in_flight: int,
+        timeout_s: float,
+        transfer: WeightTransfer,
+        parity_limit: float,
+        folder: Path,
+        dtype: str = "float32",
+    ) -> ServedVLLM:
         """Every server must be there and fit before the run; one that is lost later, the run can do without."""
         key = os.environ.get("VLLM_API_KEY", "").strip()
-        servers = [VLLMServer(address, api_key=key, timeout_s=config.vllm_timeout_s) for address in config.vllm_servers]
-        pool = ServerPool(servers, in_flight=config.generation_batch_size)
-        num_tokens = config.max_prompt_tokens + config.max_completion_tokens
+        servers = [VLLMServer(address, api_key=key, timeout_s=timeout_s) for address in addresses]
+        pool = ServerPool(servers, in_flight=in_flight)
         rare = policy.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
-        pool.on_each(lambda server: server.check_settings(num_tokens=num_tokens, rare_token=rare))
+        pool.on_each(lambda server: server.check_settings(num_tokens=max_tokens, rare_token=rare))
         if pool.failures:
             said = "; ".join(map(str, pool.failures.values()))
             raise EngineError(
                 f"{len(pool.failures)} of {len(servers)} vLLM servers (grpo.vllm_servers) can't be used: {said}. {REMEDY}"
             )
-        channel = open_channel(config.weight_transfer, folder=folder, dtype=dtype)
-        return cls(policy, pool, channel, parity_limit=config.parity_limit)
+        channel = open_channel(transfer, folder=folder, dtype=dtype)
+        return cls(policy, pool, channel, parity_limit=parity_limit)
 
     def wake(self, policy: Policy) -> None:
         """Hand the policy's weights to every healthy server and let each answer a canary. Every rank of the policy takes part."""

@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from urt_core.errors import ConfigError
-from urt_train.config import Stage, TrainConfig
+from urt_train.config import TrainConfig
 from urt_train.model.shared_prefix import NO_BACKWARD_ON_CPU
 
 STRATEGIES = (
@@ -28,10 +28,12 @@ LOGGERS = (
 )
 
 
-def make_trainer(config: TrainConfig, *, callbacks: Sequence[Callback], with_loggers: bool = True) -> Trainer:
+def make_trainer(
+    config: TrainConfig, *, callbacks: Sequence[Callback], samples: bool = False, with_loggers: bool = True
+) -> Trainer:
     """One Lightning epoch is the whole run: the loader knows how many rounds there are, and resumes in the middle."""
     quiet()
-    check_strategy(config)
+    check_strategy(config, samples=samples)
     check_attention(config)
     if config.trainer.num_threads is not None:
         torch.set_num_threads(config.trainer.num_threads)
@@ -61,13 +63,11 @@ def make_trainer(config: TrainConfig, *, callbacks: Sequence[Callback], with_log
     return trainer
 
 
-def check_strategy(config: TrainConfig) -> None:
-    """What a strategy can't do for a stage, said before anything is loaded."""
-    is_judged = bool(config.data.accepted and config.data.hard)
-    samples = config.stage is Stage.grpo or (config.stage is Stage.rejection_sampling and not is_judged)
+def check_strategy(config: TrainConfig, *, samples: bool) -> None:
+    """What a strategy can't do for a stage that samples with the policy's weights, said before anything is loaded."""
     if samples and zero_stage(config.strategy) == 3:
         raise ConfigError(
-            f"strategy is DeepSpeed ZeRO-3, and stage={config.stage.value} samples with whole weights, which it does not give; allowed:"
+            f"strategy is DeepSpeed ZeRO-3, and stage={config.stage} samples with whole weights, which it does not give; allowed:"
             " strategy=fsdp2, deepspeed_zero2, ddp"
         )
     if zero_stage(config.strategy) and not torch.cuda.is_available():
@@ -133,7 +133,7 @@ def make_loggers(config: TrainConfig) -> list[Any]:
     """All write into the folder of the run."""
     places = {
         "TensorBoardLogger": {"name": "", "version": "tensorboard"},
-        "WandbLogger": {"name": f"{config.recipe}-{config.stage.value}"},
+        "WandbLogger": {"name": f"{config.recipe}-{config.stage}"},
     }
     loggers = []
     for name, settings in config.logger.items():

@@ -192,7 +192,7 @@ def _refuse_other_settings(config: TrainConfig, folder: Path, inputs: Mapping[st
     assert isinstance(today, dict)
     differences = [
         f"{name} was {old}, is {new}"
-        for section in (config.stage.value, "model", "judge", "seed")
+        for section in (config.stage, "model", "judge", "seed")
         for name, old, new in _differences(section, before.get(section), today[section], free=free)
     ]
     made_from = json.loads((folder / "inputs.json").read_text(encoding="utf-8"))

@@ -1,7 +1,10 @@
-"""The three stages, each a LightningModule.
+"""The stages of training. Each is a folder: its spec, its settings, its module.
 
-cold_start.py           imitate a teacher's judgements
-rejection_sampling.py   judge the pool (predict), then imitate the right judgements (fit)
-grpo.py                 reinforce what earns more reward than its group
-module.py               what all have in common: optimizer, schedule, clipping, the sums behind the metrics
+A stage of a user's own is named by the import path of its spec (`stage=my_package.stages:SPEC`) or installed as an entry point of the
+group `urt.stages`; what is said here about ours then holds for it.
 """
+
+from urt_train.stages.registry import find_stage, known_stages, spoken, train_config
+from urt_train.stages.spec import Preparation, StageInputs, StageSpec
+
+__all__ = ["Preparation", "StageInputs", "StageSpec", "find_stage", "known_stages", "spoken", "train_config"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -18,32 +18,25 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from urt_core.errors import DataError
-from urt_train.config import Schedule, StageConfig
+from urt_train.config import Schedule
+from urt_train.config.stage import StageConfig
 from urt_train.errors import NonFiniteError
 from urt_train.model.batching import TokenBatch
 from urt_train.model.policy import Policy
 from urt_train.model.sharding import shard
-from urt_train.rollouts.loader import Sealed
+from urt_train.rollouts.loader import Draw, Sealed
 from urt_train.runtime.ranks import any_rank
 
 
-class StageModule(LightningModule, ABC):
-    def __init__(self, policy: Policy, config: StageConfig, *, num_steps: int) -> None:
+class PolicyModule(LightningModule):
+    """A policy under the run's strategy, whether it learns or only judges."""
+
+    def __init__(self, policy: Policy) -> None:
         super().__init__()
         self.policy = policy
-        self.config = config
-        self.num_steps = num_steps
-        self.sums: dict[str, float] = {}
-        """What the micro-batches of a step add up to; whoever logs a step takes and clears it."""
-        self.grad_norm: float | None = None
-        """Of the last optimizer step, before clipping; None where DeepSpeed does not tell."""
         self.frozen: tuple[Policy, ...] = ()
         """Policies that do not learn. In a tuple, because a module would be saved and wrapped with the policy."""
         self.is_sharded = False
-        self.has_kept = False
-        """Whether any pair was short enough so far, on any rank."""
-        self.examples: list[dict[str, Any]] = []
-        """Sampled completions that nobody has written down yet."""
 
     def configure_model(self) -> None:
         """Shard under FSDP2; the other strategies take the model as it is."""
@@ -55,6 +48,21 @@ class StageModule(LightningModule, ABC):
     @property
     def compute_dtype(self) -> torch.dtype | None:
         return torch.bfloat16 if str(self.trainer.precision).startswith("bf16") else None
+
+
+class StageModule(PolicyModule, ABC):
+    def __init__(self, policy: Policy, config: StageConfig, *, num_steps: int) -> None:
+        super().__init__(policy)
+        self.config = config
+        self.num_steps = num_steps
+        self.sums: dict[str, float] = {}
+        """What the micro-batches of a step add up to; whoever logs a step takes and clears it."""
+        self.grad_norm: float | None = None
+        """Of the last optimizer step, before clipping; None where DeepSpeed does not tell."""
+        self.has_kept = False
+        """Whether any pair was short enough so far, on any rank."""
+        self.examples: list[dict[str, Any]] = []
+        """Sampled completions that nobody has written down yet."""
 
     def on_fit_start(self) -> None:
         for policy in self.frozen:
@@ -105,6 +113,10 @@ class StageModule(LightningModule, ABC):
         start = time.perf_counter()
         yield
         self.add(**{f"time/{phase}": time.perf_counter() - start})
+
+    @abstractmethod
+    def make_round(self, draw: Draw, number: int) -> Sequence[TokenBatch]:
+        """The micro-batches of round `number` on this rank, made from the records that `draw()` gives."""
 
     @abstractmethod
     def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:

@@ -24,11 +24,10 @@ from urt_core.bench.report.charts import StageChart, stage_chart
 from urt_core.bench.report.curves import StageCurves, stage_curves
 from urt_core.bench.report.gallery import Card, cards, choose_pairs
 from urt_core.bench.report.summary import JudgedData, cost_rows, facts, figures, headline, lead
-from urt_core.bench.tables import DIALECT_NAMES, evaluation_tables, stage_tables, stage_title, task_title
+from urt_core.bench.tables import DIALECT_NAMES, evaluation_tables, stage_tables, task_title
 from urt_core.errors import DataError
 from urt_core.judging.pairs import JudgedPair
 
-STAGE_ORDER = ("base", "cold_start", "rejection_sampling", "grpo")
 OUTCOMES = {
     "all": "all",
     "right": "right",
@@ -39,18 +38,27 @@ OUTCOMES = {
 
 
 def write_report(
-    folder: Path, *, recipe: str, split: str = "test", data: JudgedData | None = None, pairs_per_task: int = 12
+    folder: Path,
+    *,
+    recipe: str,
+    stages: Mapping[str, str],
+    split: str = "test",
+    data: JudgedData | None = None,
+    pairs_per_task: int = 12,
 ) -> Path:
-    """`folder`/report.html from the evaluations, metrics and costs in `folder`; pairs are shown where `data` is given."""
-    page = render_report(folder, recipe=recipe, split=split, data=data, pairs_per_task=pairs_per_task)
+    """`folder`/report.html from the evaluations, metrics and costs in `folder`; pairs are shown where `data` is given.
+
+    `stages` are folder and label of each judge, in the order of training: {"base": "Base", "cold_start": "Cold start"}.
+    """
+    page = render_report(folder, recipe=recipe, stages=stages, split=split, data=data, pairs_per_task=pairs_per_task)
     path = folder / "report.html"
     write_whole(path, page)
     return path
 
 
-def read_evaluations(folder: Path, *, split: str) -> dict[str, EvaluationResult]:
-    """Stage -> its evaluation on `split`, in the order of training. Other checkpoints judged there are not of this recipe."""
-    places = {stage: folder / "evaluation" / stage / split for stage in STAGE_ORDER}
+def read_evaluations(folder: Path, *, stages: Mapping[str, str], split: str) -> dict[str, EvaluationResult]:
+    """Label -> its evaluation on `split`, in the order of `stages`. Other checkpoints judged there are not of this recipe."""
+    places = {label: folder / "evaluation" / stage / split for stage, label in stages.items()}
     found = {
         stage: EvaluationResult.load(place) for stage, place in places.items() if (place / "result.json").is_file()
     }
@@ -67,8 +75,10 @@ def read_evaluations(folder: Path, *, split: str) -> dict[str, EvaluationResult]
     return found
 
 
-def render_report(folder: Path, *, recipe: str, split: str, data: JudgedData | None, pairs_per_task: int) -> str:
-    evaluations = read_evaluations(folder, split=split)
+def render_report(
+    folder: Path, *, recipe: str, stages: Mapping[str, str], split: str, data: JudgedData | None, pairs_per_task: int
+) -> str:
+    evaluations = read_evaluations(folder, stages=stages, split=split)
     last = list(evaluations.values())[-1]
     reasoning = next((dialect for dialect in last.dialects if dialect is not Dialect.DIRECT), Dialect.DIRECT)
     costs = read_costs(folder / "costs.json")
@@ -94,13 +104,10 @@ def render_report(folder: Path, *, recipe: str, split: str, data: JudgedData | N
         tables=accuracy,
         folded=[
             {"title": "How the judgements behave: readable, consistent, coherent", "tables": behaviour},
-            *_other_splits(folder, split),
-            *(
-                {"title": f"{stage_title(stage)}, in full", "tables": evaluation_tables(evaluations[stage])}
-                for stage in evaluations
-            ),
+            *_other_splits(folder, stages, split),
+            *({"title": f"{label}, in full", "tables": evaluation_tables(evaluations[label])} for label in evaluations),
         ],
-        curves=_curves(folder),
+        curves=_curves(folder, stages),
         costs=cost_rows(costs),
         cards=shown,
         task_filters=[{"id": "all", "label": "all"}]
@@ -124,7 +131,7 @@ def _stage_charts(evaluations: Mapping[str, EvaluationResult]) -> list[StageChar
     return [
         stage_chart(
             task_title(task),
-            [stage_title(stage) for stage in evaluations],
+            list(evaluations),
             {
                 DIALECT_NAMES[dialect]: [_share(result, dialect, task) for result in evaluations.values()]
                 for dialect in dialects
@@ -148,20 +155,23 @@ def _share(result: EvaluationResult, dialect: Dialect, task: Task | None) -> tup
     return None
 
 
-def _other_splits(folder: Path, split: str) -> list[dict[str, Any]]:
+def _other_splits(folder: Path, stages: Mapping[str, str], split: str) -> list[dict[str, Any]]:
     others = sorted(
-        {path.parent.name for stage in STAGE_ORDER for path in (folder / "evaluation" / stage).glob("*/result.json")}
+        {path.parent.name for stage in stages for path in (folder / "evaluation" / stage).glob("*/result.json")}
         - {split}
     )
     return [
-        {"title": f"On the split {other}", "tables": stage_tables(read_evaluations(folder, split=other)).accuracy}
+        {
+            "title": f"On the split {other}",
+            "tables": stage_tables(read_evaluations(folder, stages=stages, split=other)).accuracy,
+        }
         for other in others
     ]
 
 
-def _curves(folder: Path) -> list[StageCurves]:
-    paths = {stage: folder / stage / "metrics.csv" for stage in STAGE_ORDER}
-    drawn = [stage_curves(stage_title(stage), path) for stage, path in paths.items() if path.is_file()]
+def _curves(folder: Path, stages: Mapping[str, str]) -> list[StageCurves]:
+    paths = {label: folder / stage / "metrics.csv" for stage, label in stages.items()}
+    drawn = [stage_curves(label, path) for label, path in paths.items() if path.is_file()]
     return [curves for curves in drawn if curves.charts]
 
 
@@ -170,9 +180,7 @@ def _gallery(
 ) -> list[Card]:
     if data is None:
         return []
-    stages: dict[str, Sequence[JudgedPair]] = {
-        stage_title(stage): result.judged for stage, result in evaluations.items()
-    }
+    stages: dict[str, Sequence[JudgedPair]] = {label: result.judged for label, result in evaluations.items()}
     last = [pair for pair in list(stages.values())[-1] if pair.dialect is reasoning]
     chosen = choose_pairs(last, per_task=per_task)
     return cards(chosen, records=data.find({pair.key for pair in chosen}), stages=stages)

@@ -10,7 +10,7 @@ from pathlib import Path
 from urt_core import Dialect, PreferenceRecord
 from urt_core.bench.evaluation import EvaluationResult
 from urt_core.bench.phases import PhaseCost, duration, memory
-from urt_core.bench.tables import percent, percent_with_interval, stage_title
+from urt_core.bench.tables import percent, percent_with_interval
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,8 +58,8 @@ def lead(evaluations: Mapping[str, EvaluationResult], reasoning: Dialect) -> lis
     if len(evaluations) == 1:
         return [what]
     first, *_, last = evaluations
-    steps = f"Asked to reason, it goes from {_accuracy(evaluations[first], reasoning)} at the {stage_title(first).lower()} to "
-    steps += f"{_accuracy(evaluations[last], reasoning)} after {stage_title(last)}; a coin would get 50 %."
+    steps = f"Asked to reason, it goes from {_accuracy(evaluations[first], reasoning)} at the {first.lower()} to "
+    steps += f"{_accuracy(evaluations[last], reasoning)} after {last}; a coin would get 50 %."
     if all(Dialect.DIRECT in result.dialects for result in evaluations.values()) and reasoning is not Dialect.DIRECT:
         steps += (
             f" Asked for the bare verdict, it goes from {_accuracy(evaluations[first], Dialect.DIRECT)} to "

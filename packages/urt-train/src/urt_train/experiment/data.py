@@ -1,0 +1,45 @@
+"""The data of a recipe before its first stage: the pairs that it makes itself, and its teacher's traces about them."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from urt_core import Dialect, SamplingParams
+from urt_data import ShardFolder, ShardWriter
+from urt_data.record_selection import select_tasks
+from urt_data.sprites import build_split
+from urt_train.config import Teacher, TrainConfig
+from urt_train.datasets.distill import distill, distillation_table
+from urt_train.datasets.teacher import open_teacher
+
+
+def make_pairs(config: TrainConfig) -> None:
+    for split, counts in config.data.counts.items():
+        folder = config.data_dir(split)
+        metadata = {"source": "sprites", "split": split, "seed": config.seed}
+        with ShardWriter(folder, metadata=metadata, overwrite=True) as shards:
+            for record in build_split(split, counts, seed=config.seed):
+                shards.write(record)
+        print(f"{sum(counts.values()):,} {split} pairs in {folder}")
+
+
+def make_traces(config: TrainConfig, *, console: Console | None = None) -> None:
+    wanted = config.distill
+    source = ShardFolder(config.data_dir(wanted.split))
+    records = select_tasks(source, tasks=wanted.tasks, per_task=wanted.pairs_per_task)
+    folder = config.data_dir("cold_start")
+    counts = distill(
+        records,
+        teacher=open_teacher(wanted, records),
+        folder=folder,
+        dialect=Dialect(config.judge.dialect),
+        sampling=SamplingParams(temperature=wanted.temperature, max_tokens=wanted.max_tokens, seed=config.seed),
+        attempts=wanted.attempts,
+        direct_share=wanted.direct_share,
+        concurrency=wanted.concurrency,
+        journal=None if wanted.teacher is Teacher.oracle else folder.with_name(f"{folder.name}.answers.jsonl"),
+        metadata=source.metadata | {"split": wanted.split, "made_from": source.manifest_sha256},
+    )
+    console = console or Console()
+    console.print(distillation_table(counts).console())
+    console.print(f"traces: {folder}", highlight=False, soft_wrap=True)

@@ -1,0 +1,15 @@
+"""Settings of the cold start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from urt_train.config.stage import FineTuningConfig
+
+
+@dataclass(kw_only=True, slots=True)
+class ColdStartConfig(FineTuningConfig):
+    """Stage 1: learn the format from a teacher's traces (cross-entropy on the completion)."""
+
+    path: ClassVar[str] = "cold_start"

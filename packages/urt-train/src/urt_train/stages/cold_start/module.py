@@ -1,0 +1,95 @@
+"""Stage 1: imitate a teacher's judgements (arXiv 2505.03318, cold start)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from jaxtyping import Float
+from torch import Tensor
+
+from urt_core import Dialect, Prompt, render
+from urt_train.config.stage import FineTuningConfig, RoundPlan
+from urt_train.datasets.distill import DIALECT
+from urt_train.model.batching import (
+    SFTBatch,
+    encode_completions,
+    prompts_within,
+    select_prompts,
+    sft_batches,
+    shortest_prompts,
+)
+from urt_train.model.policy import Policy
+from urt_train.rollouts.loader import Draw
+from urt_train.runtime.ranks import all_sum
+from urt_train.stages.module import StageModule
+
+
+class ColdStart(StageModule):
+    """Cross-entropy on the completions of an SFT shard.
+
+    ColdStart(policy, config, plan=plan, num_steps=300)
+    """
+
+    config: FineTuningConfig
+
+    def __init__(self, policy: Policy, config: FineTuningConfig, *, plan: RoundPlan, num_steps: int) -> None:
+        super().__init__(policy, config, num_steps=num_steps)
+        self.plan = plan
+
+    def make_round(self, draw: Draw, number: int) -> list[SFTBatch]:
+        """Micro-batches of one optimizer step."""
+        records = draw()
+        own = self.policy.spec.dialect
+        prompts = [render(record, Dialect(record.metadata.get(DIALECT, own))) for record in records]
+        return self.micro_batches(prompts, [record.completion or "" for record in records])
+
+    def micro_batches(self, prompts: Sequence[Prompt], targets: Sequence[str]) -> list[SFTBatch]:
+        """Prompts with the texts to imitate, as the micro-batches of one optimizer step."""
+        with self.timed("data"):
+            completions = encode_completions(self.policy.tokenizer, targets)
+            encoded = self.policy.encode(prompts)
+            fits = [
+                row
+                for row in prompts_within(encoded, self.config.max_prompt_tokens)
+                if 1 < len(completions[row]) <= self.config.max_completion_tokens
+            ]
+            self.note_left_out(encoded["attention_mask"].sum(-1), num_kept=len(fits))
+            rows = fits or shortest_prompts(encoded)
+            batches = sft_batches(
+                select_prompts(encoded, rows),
+                [completions[row] if fits else [] for row in rows],
+                num_batches=self.plan.batches_per_round,
+                size=self.plan.batch_size,
+            )
+        tokens, sequences = all_sum(
+            [sum(int(batch.completion_mask.sum()) for batch in batches), len(fits)], device=self.policy.device
+        )
+        return [replace(batch, num_tokens=tokens, num_sequences=sequences) for batch in batches]
+
+    def training_step(self, batch: SFTBatch, batch_idx: int) -> Tensor:
+        logprobs = self.policy.token_logprobs(batch)
+        loss = sft_loss(logprobs.logprobs, batch)
+        self.add(
+            loss=loss,
+            num_tokens=batch.completion_mask.sum(),
+            num_right_tokens=(logprobs.top1 & batch.completion_mask).sum(),
+            num_sequences=batch.completion_mask.any(-1).sum(),
+            prompt_tokens=batch.prompts["attention_mask"].sum(),
+        )
+        return self.step_share(loss)
+
+    def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
+        sequences = max(sums["num_sequences"], 1.0)
+        return {
+            "loss": sums["loss"],
+            "right_tokens": sums["num_right_tokens"] / max(sums["num_tokens"], 1.0),
+            "length/completion": sums["num_tokens"] / sequences,
+            "length/prompt": sums["prompt_tokens"] / sequences,
+            "left_out": sums["num_left_out"],
+        }
+
+
+def sft_loss(policy_logprobs: Float[Tensor, "P G C"], batch: SFTBatch) -> Float[Tensor, ""]:
+    """Cross-entropy on the completion, - sum_t log p(y_t | x, y_<t) (arXiv 2505.03318, cold start), as a mean over tokens."""
+    return -(policy_logprobs * batch.completion_mask).sum() / max(batch.num_tokens, 1.0)

@@ -1,0 +1,47 @@
+"""Stage 3: reinforce what earns more reward than its group (arXiv 2505.03318, GRPO; arXiv 2402.03300)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from urt_core.rewards import Rewards
+from urt_train.stages.grpo.config import GRPOConfig
+from urt_train.stages.spec import StageInputs, StageSpec
+
+if TYPE_CHECKING:
+    from urt_train.stages.grpo.module import GRPO
+
+
+def check(settings: GRPOConfig) -> None:
+    """Calls each reward once, so that a wrong one ends the run before weights are read and rollouts are paid for."""
+    Rewards.load(settings.rewards).try_out()
+
+
+def build(inputs: StageInputs) -> GRPO:
+    from urt_train.stages.grpo.engine import rollout_engine
+    from urt_train.stages.grpo.module import GRPO
+
+    settings, policy = inputs.settings, inputs.policy
+    return GRPO(
+        policy,
+        settings,
+        engine=rollout_engine(
+            settings, policy, initial=inputs.initial, folder=inputs.folder, dtype=inputs.served_dtype
+        ),
+        reference=policy.reference() if settings.kl_coef else None,
+        plan=inputs.plan,
+        num_steps=inputs.num_steps,
+        seed=inputs.seed,
+    )
+
+
+SPEC = StageSpec(
+    name="grpo",
+    title="GRPO",
+    config=GRPOConfig,
+    starts_from="rejection_sampling",
+    reads="hard",
+    samples=True,
+    check=check,
+    build=build,
+)

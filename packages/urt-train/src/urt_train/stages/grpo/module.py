@@ -1,0 +1,278 @@
+"""Stage 3: reinforce what earns more reward than its group. `sample`, `make_round` and `training_step` are steps 3 to 9 of the path.
+
+records --render--> prompts --engine--> G completions each --parse, reward--> rewards --group--> advantages --> micro-batches
+--policy--> log-probs --clipped surrogate + KL--> loss; Lightning accumulates, clips and steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from urt_core import Completion, PreferenceRecord, Prompt, SamplingParams, render
+from urt_core.engines import Engine
+from urt_core.engines.transformers import evaluation_mode
+from urt_core.rewards import Rewards as RewardFunctions
+from urt_kernels import group_advantages
+from urt_train.config import Orders
+from urt_train.config.stage import RoundPlan
+from urt_train.errors import ParityError
+from urt_train.model.batching import ExperienceBatch, prompts_within, select_prompts, shortest_prompts
+from urt_train.model.policy import Policy
+from urt_train.rollouts.difficulty import choose
+from urt_train.rollouts.hand_over import EngineCopy
+from urt_train.rollouts.loader import Draw
+from urt_train.rollouts.rollout import (
+    Rewards,
+    Sampled,
+    experience,
+    micro_batches,
+    no_completions,
+    overlong_penalty,
+    replace_groups,
+    right_in_both_orders,
+    rollout_sums,
+    score,
+    shown_orders,
+)
+from urt_train.runtime.ranks import all_sum, any_rank, derived_seed, world
+from urt_train.stages.grpo.config import GRPOConfig
+from urt_train.stages.grpo.objective import grpo_objective
+from urt_train.stages.module import StageModule
+
+
+class GRPO(StageModule):
+    """GRPO(policy, config, engine=policy.engine(), reference=policy.reference(), plan=plan, num_steps=60, seed=0)"""
+
+    config: GRPOConfig
+
+    def __init__(
+        self,
+        policy: Policy,
+        config: GRPOConfig,
+        *,
+        engine: Engine,
+        reference: Policy | None,
+        plan: RoundPlan,
+        num_steps: int,
+        seed: int,
+    ) -> None:
+        super().__init__(policy, config, num_steps=num_steps)
+        self.engine = engine
+        self.references = () if reference is None else (reference,)
+        self.frozen = () if reference is policy else self.references  # adapters' reference is the policy without them
+        self.plan = plan
+        self.seed = seed
+        self.rewards = RewardFunctions.load(config.rewards)
+
+    def sample(self, records: Sequence[PreferenceRecord], *, seed: int) -> Sampled:
+        """Show the records, sample a group of completions for each and reward them."""
+        config, dialect = self.config, self.policy.spec.dialect
+        with self.timed("data"):
+            shown = shown_orders(records, config.orders, seed=seed)
+            prompts = [render(record, dialect) for record in shown]
+            encoded = self.policy.encode(prompts)
+            fits = prompts_within(encoded, config.max_prompt_tokens, together=config.prompts_per_group)
+            self.note_left_out(encoded["attention_mask"].sum(-1), num_kept=len(fits))
+            rows = fits or shortest_prompts(encoded, together=config.prompts_per_group)
+            shown, prompts, encoded = (
+                [shown[row] for row in rows],
+                [prompts[row] for row in rows],
+                select_prompts(encoded, rows),
+            )
+        with self.timed("generate"):
+            sampling = self.sampling(seed)
+            groups = self.generate(prompts if fits else [], sampling) or no_completions(len(prompts), sampling)
+        with self.timed("data"):
+            rewards = self.earned(shown, groups)
+        return Sampled(prompts=prompts, encoded=encoded, groups=groups, rewards=rewards)
+
+    def earned(self, shown: Sequence[PreferenceRecord], groups: Sequence[Sequence[Completion]]) -> Rewards:
+        """What each completion earned by itself, and what it earned as one of its group."""
+        config = self.config
+        rewards = score(shown, groups, self.rewards, dialect=self.policy.spec.dialect)
+        if config.pair_consistency and config.orders is Orders.both:
+            both = right_in_both_orders(rewards.of("accuracy"))
+            rewards = rewards.plus("pair_consistency", both, weight=config.pair_consistency)
+        if config.overlong_share:
+            lengths = torch.tensor([[len(completion.token_ids) for completion in group] for group in groups])
+            overlong = overlong_penalty(lengths, limit=config.max_completion_tokens, share=config.overlong_share)
+            rewards = rewards.plus("overlong", overlong, weight=config.overlong_penalty)
+        return rewards
+
+    def generate(self, prompts: Sequence[Prompt], sampling: SamplingParams) -> list[list[Completion]]:
+        """An engine over the live weights needs them whole; a copy has its own."""
+        if isinstance(self.engine, EngineCopy):
+            return self.engine.generate(prompts, sampling)
+        return self.policy.with_whole_weights(lambda: self.engine.generate(prompts, sampling))
+
+    def sample_useful(self, draw: Draw, number: int) -> Sampled:
+        """The samples of a rollout; groups without reward variance give way to others, `resample_rounds` times at most."""
+        sampled = self.sample(self.drawn(draw, number), seed=self.rollout_seed(number))
+        for attempt in range(1, self.config.resample_rounds + 1):
+            if not any_rank(bool(sampled.without_variance(self.config.group_size)), device=self.policy.device):
+                break
+            others = self.sample(self.drawn(draw, number), seed=self.rollout_seed(number, attempt))
+            sampled = replace_groups(sampled, others, group_size=self.config.group_size, encode=self.policy.encode)
+        return sampled
+
+    def make_round(self, draw: Draw, number: int) -> list[ExperienceBatch]:
+        """Micro-batches of one rollout, with everything in them that does not depend on the weights to come."""
+        with self.computing():
+            with self.engine_awake():
+                sampled = self.sample_useful(draw, number)
+            self.note(sampled)
+            rollout = experience(sampled, self.advantages(sampled.rewards), mask_truncated=self.config.mask_truncated)
+            batches = micro_batches(rollout, plan=self.plan)
+            with self.timed("logprobs"), evaluation_mode(self.policy):
+                batches = [self.with_frozen_logprobs(batch) for batch in batches]
+                self.check_parity(batches[0], number)
+        return self.with_divisors(batches)
+
+    def training_step(self, batch: ExperienceBatch, batch_idx: int) -> Tensor:
+        policy = self.policy.token_logprobs(batch, temperature=self.config.temperature, entropy=True)
+        result = grpo_objective(policy.logprobs, batch, self.config)
+        assert policy.entropy is not None
+        self.add(
+            loss=result.loss,
+            num_tokens=result.num_tokens,
+            kl=result.kl_sum,
+            entropy=(policy.entropy * batch.completion_mask).sum(),
+            clipped_low=result.clip_low_sum,
+            clipped_high=result.clip_high_sum,
+            ratio=result.ratio_sum,
+        )
+        return self.step_share(result.loss)
+
+    @contextmanager
+    def engine_awake(self) -> Iterator[None]:
+        """The engine with the weights of now; one over the live weights has them anyway."""
+        if not isinstance(self.engine, EngineCopy):
+            yield
+            return
+        with self.timed("hand_over"):
+            self.engine.wake(self.policy)
+        yield
+        self.engine.sleep()
+
+    def note(self, sampled: Sampled) -> None:
+        """Count the rollout for the metrics, and keep its first group for the reader of `rollouts.jsonl`."""
+        self.add(**rollout_sums(sampled))
+        self.examples += sampled.lines(range(self.config.prompts_per_group))
+
+    def drawn(self, draw: Draw, number: int) -> list[PreferenceRecord]:
+        """The next records; of several candidates for each prompt those whose groups are likely to differ in reward."""
+        if self.config.candidates_per_prompt == 1:
+            return draw()
+        candidates = [record for _ in range(self.config.candidates_per_prompt) for record in draw()]
+        return choose(
+            candidates,
+            self.plan.records_per_rank,
+            group_size=self.config.group_size,
+            seed=derived_seed(self.seed, number),
+        )
+
+    def rollout_seed(self, number: int, attempt: int = 0) -> int:
+        """A function of the rollout and the rank, so a resumed run samples what a straight one does."""
+        return derived_seed(self.seed, "rollout", number, attempt, world()[0])
+
+    def sampling(self, seed: int) -> SamplingParams:
+        return SamplingParams(
+            temperature=self.config.temperature,
+            top_p=self.config.top_p,
+            max_tokens=self.config.max_completion_tokens,
+            num_completions=self.config.group_size // self.config.prompts_per_group,
+            seed=seed,
+            logprobs=True,
+        )
+
+    def advantages(self, rewards: Rewards) -> Tensor:
+        """[P, G]; the baseline of a group in both orders is over both unless `order_baseline` says otherwise."""
+        config = self.config
+        num_prompts, num_completions, num_parts = rewards.values.shape
+        result = group_advantages(
+            rewards.values.reshape(-1, num_parts),
+            group_size=config.group_size if config.order_baseline is Orders.both else num_completions,
+            mode=config.advantages,  # pyright: ignore[reportArgumentType]  checked by the config
+            eps=config.advantage_eps,
+            weights=rewards.weights,
+            combine="normalize_then_sum" if config.normalize_parts else "sum_then_normalize",
+        )
+        self.add(num_groups=len(result.degenerate), num_degenerate=result.degenerate.sum())
+        return result.advantages.reshape(num_prompts, num_completions)
+
+    @torch.no_grad()
+    def with_frozen_logprobs(self, batch: ExperienceBatch) -> ExperienceBatch:
+        """Log-probs that no later step changes: the reference policy's, and the trainer's own where the engine's do not do."""
+        temperature = self.config.temperature
+        on_device = batch.to(self.policy.device)
+        if self.references:
+            logprobs = self.references[0].reference_logprobs(on_device, temperature=temperature)
+            batch = replace(batch, reference_logprobs=logprobs.to(batch.rollout_logprobs.device))
+        if self.config.importance_cap is not None:
+            old = self.policy.token_logprobs(on_device, temperature=temperature).logprobs
+            batch = replace(batch, old_logprobs=old.to(batch.rollout_logprobs.device))
+        return batch
+
+    @torch.no_grad()
+    def check_parity(self, batch: ExperienceBatch, number: int) -> None:
+        """Engine and trainer must mean the same: the first micro-batch's log-probs, before any step, from both."""
+        if not self.config.parity_every or number % self.config.parity_every:
+            return
+        trainer = batch.old_logprobs
+        if trainer is None:
+            on_device = batch.to(self.policy.device)
+            trainer = self.policy.token_logprobs(on_device, temperature=self.config.temperature).logprobs.cpu()
+        mask = batch.completion_mask
+        errors = (trainer - batch.rollout_logprobs)[mask].abs().exp()
+        # Over all ranks, so that all go on or none does. Where nothing was left in the loss, there is nothing to compare.
+        total, num_tokens = all_sum([float(errors.sum()), float(mask.sum())], device=self.policy.device)
+        parity = total / num_tokens if num_tokens else 1.0
+        self.add(parity=parity)
+        if not parity <= self.config.parity_limit:
+            raise ParityError(
+                f"engine and trainer disagree on the log-probs of rollout {number}: mean exp|difference| is {parity:.4f}, allowed"
+                f" is {self.config.parity_limit} (grpo.parity_limit). Their prompts, weights or temperature differ"
+            )
+
+    def with_divisors(self, batches: Sequence[ExperienceBatch]) -> list[ExperienceBatch]:
+        """Give each micro-batch the tokens and completions of its whole optimizer step, over all ranks."""
+        per_step = self.plan.batches_per_step
+        steps = [batches[start : start + per_step] for start in range(0, len(batches), per_step)]
+        tokens = [sum(int(batch.completion_mask.sum()) for batch in step) for step in steps]
+        sequences = [sum(int(batch.completion_mask.any(-1).sum()) for batch in step) for step in steps]
+        totals = all_sum([*tokens, *sequences], device=self.policy.device)
+        return [
+            replace(batch, num_tokens=totals[number], num_sequences=totals[len(steps) + number])
+            for number, step in enumerate(steps)
+            for batch in step
+        ]
+
+    def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
+        tokens = max(sums["num_tokens"], 1.0)
+        measured = {
+            "loss": sums["loss"],
+            "kl": sums["kl"] / tokens,
+            "entropy": sums["entropy"] / tokens,
+            "ratio": sums["ratio"] / tokens,
+            "share/clipped_low": sums["clipped_low"] / tokens,
+            "share/clipped_high": sums["clipped_high"] / tokens,
+        }
+        if "num_completions" in sums:  # the first step of a rollout
+            completions = max(sums["num_completions"], 1.0)
+            measured |= {name: value / completions for name, value in sums.items() if name.startswith("reward")}
+            measured |= {
+                "share/zero_variance": sums["num_degenerate"] / max(sums["num_groups"], 1.0),
+                "share/truncated": sums["num_truncated"] / completions,
+                "share/unsaid": sums["num_unsaid"] / completions,
+                "length/completion": sums["completion_tokens"] / completions,
+                "length/prompt": sums["prompt_tokens"] / max(sums["num_prompts"], 1.0),
+                "left_out": sums["num_left_out"],
+            }
+        if "parity" in sums:
+            measured["parity"] = sums["parity"] / world()[1]
+        return measured
