@@ -121,10 +121,10 @@ def test_a_nucleus_is_refused_where_the_engine_counts_after_the_cut(engine: str)
         ("grpo.rewards.beauty=1", r"reward is 'beauty'; allowed: format, accuracy, consistency, or an import path"),
         ("grpo.order_baseline=random", r"grpo\.order_baseline is .*random.*; allowed: both, given"),
         (
-            "grpo.rewards={format: 0, accuracy: 0}",
+            "grpo.rewards={format: 0, accuracy: 0, consistency: 0}",
             r"grpo\.rewards is .*; allowed: another weight than 0",
         ),
-        ("+data.counts.train.cooking=5", r"data\.counts\.train names the task 'cooking'; allowed: image_generation"),
+        ("data.counts.train.cooking=5", r"data\.counts\.train names the task 'cooking'; allowed: image_generation"),
         ("stage=STAGE", r"stage is 'STAGE'; allowed: cold_start, dpo, grpo, rejection_sampling$"),
         ("recipe=../up", r"recipe is '\.\./up'; allowed"),
         ("trainer.precision=fp8", r"trainer\.precision is 'fp8'; allowed: 32-true, bf16-mixed"),
@@ -169,3 +169,33 @@ def test_every_field_is_documented():
     undocumented = [name for name, meaning in pairwise(lines) if " = " in name and not meaning.strip()]
     assert not undocumented
     assert "    Completions per prompt (G)." in lines
+
+
+@pytest.mark.parametrize(
+    ("typed", "rewards"),
+    [
+        ("grpo.rewards.accuracy=0.5", {"format": 1.0, "accuracy": 0.5, "consistency": 1.0}),
+        ("grpo.rewards={accuracy: 2}", {"accuracy": 2.0}),
+        ("+grpo.rewards.urt_core.rewards:format_reward=-1e-1", {
+            "format": 1.0, "accuracy": 1.0, "consistency": 1.0, "urt_core.rewards:format_reward": -0.1,
+        }),
+    ],
+)  # fmt: skip
+def test_an_entry_of_a_mapping_is_typed_like_a_field_and_a_mapping_replaces_it(typed: str, rewards) -> None:
+    assert compose([typed]).grpo.rewards == rewards
+
+
+def test_counts_are_typed_as_a_mapping() -> None:
+    counts = compose(["data.counts.train={image_generation: 8000}", "data.counts.pool.image_generation=7"]).data.counts
+    assert counts["train"] == {"image_generation": 8000}
+    assert counts["pool"]["image_generation"] == 7
+    assert counts["pool"]["video_generation"] == 600
+
+
+def test_a_stage_is_named_by_its_import_path_and_has_a_section_of_its_own() -> None:
+    config = compose(["stage=tests.urt_train.stages.own_stage:SPEC", "echo.batch_size=3"])
+    assert (config.stage, config.echo.batch_size, config.stage_config.plan(num_ranks=1).records_per_rank) == (
+        "echo",
+        3,
+        3,
+    )

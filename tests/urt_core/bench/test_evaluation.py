@@ -218,7 +218,7 @@ def test_stage_table_has_a_column_per_stage_and_a_dash_where_nothing_was_measure
         orders="given",
     )
     one = run(lambda prompt, index: judgement(2), [pair(n) for n in range(4)], dialects=[Dialect.V1], orders="given")
-    with_reasoning, direct = stage_tables({"base": one, "grpo": both}).accuracy
+    with_reasoning, direct = stage_tables({"Base": one, "GRPO": both}).accuracy
     assert with_reasoning.columns == ("after stage", "Base", "GRPO")
     assert [row[0] for row in with_reasoning.rows] == ["Image generation", "All tasks"]
     assert with_reasoning.rows[-1][1].startswith("0.0 % (0.0–")

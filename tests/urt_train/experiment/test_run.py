@@ -119,7 +119,7 @@ def test_traces_of_the_cold_start_are_mixed_into_fine_tuning(config, records, re
         record.key for record in records[:8]
     )
     assert len(epoch) == 8 + num_traces
-    with ShardWriter(config.data_dir("hard")) as shards:
+    with ShardWriter(config.data_dir("hard"), overwrite=True) as shards:
         shards.write(records[0])
     hard = training_data(config, find_stage("grpo"))
     assert isinstance(hard, ShardFolder)

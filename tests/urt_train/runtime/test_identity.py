@@ -6,12 +6,12 @@ import pytest
 from omegaconf import OmegaConf
 
 from urt_core.errors import ConfigError
-from urt_train.config import TrainConfig
 from urt_train.runtime.identity import FREE, changes, digest, flat, identity, model_files, refuse
+from urt_train.stages import train_config
 
 
 def settings(**changed) -> dict:
-    values = OmegaConf.to_container(OmegaConf.structured(TrainConfig()), enum_to_str=True)
+    values = OmegaConf.to_container(OmegaConf.structured(train_config()()), enum_to_str=True)
     assert isinstance(values, dict)
     values["stage"] = "grpo"
     for name, value in changed.items():

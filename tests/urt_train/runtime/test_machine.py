@@ -77,4 +77,9 @@ def test_what_deepspeed_cant_do_is_said(stage, level, message, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     settings = {"_target_": STRATEGIES[2], "config": {"zero_optimization": {"stage": level}}}
     with pytest.raises(ConfigError, match=message):
-        make_trainer(train_config()(stage=stage, strategy=settings), callbacks=[], with_loggers=False)
+        make_trainer(
+            train_config()(stage=stage, strategy=settings),
+            callbacks=[],
+            samples=stage != "cold_start",
+            with_loggers=False,
+        )

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra.core.config_store import ConfigStore
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -50,8 +50,8 @@ def program(*, is_single: bool = False) -> Callable[[Run], Callable[..., None]]:
 
     def decorate(run: Run) -> Callable[..., None]:
         @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=CONFIG_NAME)
-        def from_command_line(composed: Any) -> None:
-            exit_on_error(lambda: run(checked(composed, given=HydraConfig.get().overrides.task)))
+        def explain(composed: Any) -> None:
+            """--help, --info and --cfg, which Hydra answers by itself."""
 
         @wraps(run)
         def main(config: TrainConfig | None = None) -> None:
@@ -64,12 +64,11 @@ def program(*, is_single: bool = False) -> Callable[[Run], Callable[..., None]]:
                 return
             if is_single:
                 exit_on_error(refuse_several_processes)
-            exit_on_error(name_stages)
-            overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
-            if len(overrides) == len(sys.argv) - 1:  # flags such as --help and --info are Hydra's own business
-                exit_on_error(lambda: compose(overrides))
-            register(name=_shown_name(run), text=run.__globals__.get("__doc__") or "")
-            from_command_line()
+            if any(argument.startswith("-") for argument in sys.argv[1:]):
+                register(name=_shown_name(run), text=run.__globals__.get("__doc__") or "")
+                explain()
+                return
+            exit_on_error(lambda: run(compose(sys.argv[1:])))
 
         return main
 
@@ -102,33 +101,72 @@ def register(*, name: str = "", text: str = "") -> None:
     store.store(group="hydra/help", name="program", node={"app_name": name, "header": text.strip()})
 
 
-def name_stages() -> None:
-    """For Hydra, which reads the command line by itself."""
-    sys.argv[1:] = by_name(sys.argv[1:])
-
-
-def by_name(arguments: Sequence[str]) -> list[str]:
-    """The arguments with the stages that they name by import path loaded, and named by their names:
-    ["stage=my_package.stages:SPEC", "recipe=tiny"] -> ["stage=mine", "recipe=tiny"]
-    """
-    return [
-        f"stage={find_stage(argument.removeprefix('stage=')).name}"
-        if argument.startswith("stage=") and ":" in argument
-        else argument
-        for argument in arguments
-    ]
-
-
-def compose(overrides: list[str]) -> TrainConfig:
+def compose(arguments: Sequence[str]) -> TrainConfig:
     """The config that a command line means: `compose(["stage=grpo", "grpo.group_size=4"])`."""
-    overrides = by_name(overrides)
+    named = list(map(_with_its_stage, arguments))
+    entries = [argument for argument in named if _mapping_of(argument)]
     register()
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
         try:
-            composed = hydra.compose(config_name=CONFIG_NAME, overrides=overrides)
+            composed = hydra.compose(
+                config_name=CONFIG_NAME, overrides=[argument for argument in named if argument not in entries]
+            )
+            for argument in entries:
+                _set_entry(composed, argument)
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(_explain(error)) from error
-        return checked(composed, given=overrides)
+        return checked(composed, given=arguments)
+
+
+def _with_its_stage(argument: str) -> str:
+    """A stage that is named by its import path is loaded, and called by its name: stage=my_package.stages:SPEC -> stage=mine"""
+    path = argument.removeprefix("stage=")
+    return f"stage={find_stage(path).name}" if path != argument and ":" in path else argument
+
+
+def _mapping_of(argument: str) -> str:
+    """The field that maps names to values of which `argument` sets an entry or all: "grpo.rewards"; "" where it is none.
+
+    Hydra's own grammar has no names with colons (import paths) and no mappings of typed values. What maps names to anything
+    (strategy, logger) is left to it.
+    """
+    key = argument.partition("=")[0].lstrip("+")
+    return next((name for name in _mappings(train_config(), "") if key == name or key.startswith(f"{name}.")), "")
+
+
+def _set_entry(composed: Any, argument: str) -> None:
+    """grpo.rewards.my_rewards:length=0.1, data.counts.train={image_generation: 8000}: a whole mapping takes the place of what was there."""
+    name = _mapping_of(argument)
+    key, _, text = argument.lstrip("+").partition("=")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{key} is {text!r}; allowed: a value, or a mapping {{name: value, ...}}") from error
+    mapping = OmegaConf.to_container(OmegaConf.select(composed, name))
+    assert isinstance(mapping, dict)
+    entry = key[len(name) + 1 :]
+    group, _, last = entry.rpartition(".")
+    if not entry:
+        mapping = value
+    elif isinstance(mapping.get(group), dict):  # data.counts.train.image_generation
+        mapping[group] = {**mapping[group], last: value}
+    else:
+        mapping[entry] = value
+    if not isinstance(mapping, dict):
+        raise ConfigError(f"{key} is {text!r}; allowed: a mapping {{name: value, ...}}")
+    OmegaConf.update(composed, name, mapping, merge=False)
+
+
+def _mappings(schema: type, path: str) -> list[str]:
+    """Dotted names of the fields that map names to values of one type."""
+    found = []
+    instance = schema()
+    for field in fields(schema):
+        if str(field.type).startswith("dict[") and not str(field.type).endswith("Any]"):
+            found.append(path + field.name)
+        elif is_dataclass(value := getattr(instance, field.name)):
+            found += _mappings(type(value), f"{path}{field.name}.")
+    return found
 
 
 def checked(composed: Any, *, given: Sequence[str]) -> TrainConfig:
