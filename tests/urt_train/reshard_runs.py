@@ -8,6 +8,7 @@ One process imports everything once; each division is as many forks of it. What 
 import os
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -131,8 +132,12 @@ def step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     optimizer.step()
 
 
-def together(division: str, work) -> None:
-    num_ranks = max(1, torch.Size(DIVISIONS[division]).numel())
+def together(division: str, work: Callable[[], object]) -> None:
+    run_together(division, work, num_ranks=max(1, torch.Size(DIVISIONS[division]).numel()))
+
+
+def run_together(name: str, work: Callable[[], object], *, num_ranks: int) -> None:
+    """`work` in as many forks of this process, one process group around them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -149,12 +154,12 @@ def together(division: str, work) -> None:
             work()
             code = 0
         except BaseException as error:
-            print(f"{division}, rank {rank}: {type(error).__name__}: {error}", flush=True)
+            print(f"{name}, rank {rank}: {type(error).__name__}: {error}", flush=True)
             raise
         finally:
             os._exit(code)
     codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    assert not any(codes), (division, codes)
+    assert not any(codes), (name, codes)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from urt_core.errors import ConfigError
 from urt_train.config import LoraConfig
+from urt_train.runtime.ranks import derived_seed
 
 ADAPTER = "default"
 
@@ -36,10 +38,25 @@ def add_adapters(model: Any, config: LoraConfig) -> None:
         peft.inject_adapter_in_model(settings, decoder, adapter_name=ADAPTER)
     except ValueError as error:
         raise ConfigError(f"model.lora.targets are {config.targets}; the language model has no such layers") from error
-    for name, parameter in decoder.named_parameters():
-        if ".lora_" in name:  # small updates would be rounded away in the bfloat16 of a frozen base
-            parameter.data = parameter.data.float()
+    for name, parameter in adapters(model):
+        parameter.data = parameter.data.float()  # small updates would be rounded away in the bfloat16 of a frozen base
+        if not parameter.is_meta:
+            parameter.data.copy_(initial_adapter(name, parameter.shape))
     model.urt_lora_scale = config.alpha / config.rank
+
+
+def adapters(model: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:
+    return [(name, parameter) for name, parameter in model.named_parameters() if ".lora_" in name]
+
+
+def initial_adapter(name: str, shape: Sequence[int]) -> Tensor:
+    """A uniform with variance 1 / (3 inputs), B zero (https://github.com/microsoft/LoRA, loralib/layers.py), so that the update begins as 0;
+    a function of the run's seed and the adapter's name, so the same on every process, however it is sharded."""
+    tensor = torch.zeros(tuple(shape))
+    if ".lora_A." in name:
+        generator = torch.Generator().manual_seed(derived_seed(torch.initial_seed(), name))
+        torch.nn.init.kaiming_uniform_(tensor, a=math.sqrt(5), generator=generator)
+    return tensor
 
 
 def folded(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -23,6 +24,7 @@ from urt_core.media import MediaPolicy
 from urt_kernels import TokenLogprobs, linear_token_logprobs
 from urt_train.config import Batching
 from urt_train.model.batching import PROMPT_ROWS, TokenBatch, expand_prompts
+from urt_train.model.loading import Opener, empty_model, fill, is_empty, open_model
 from urt_train.model.lora import has_adapters, is_adapted_alone, without_adapters
 from urt_train.model.packing import pack_row, row_layout
 from urt_train.model.shared_prefix import block_mask_layout, refuse_unsupported, share_prefixes
@@ -57,6 +59,9 @@ class Policy(nn.Module):
         self.tokenizer, self.image_processor = tokenizer, image_processor
         self.spec = spec
         self.batching, self.attention = batching, attention
+        self.folder: str | Path = ""
+        self.open_whole: Opener | None = None
+        """The model with its weights, as it lies in the folder."""
 
     @classmethod
     def from_pretrained(
@@ -68,23 +73,32 @@ class Policy(nn.Module):
         attention: str = "sdpa",
         revision: str | None = None,
         batching: Batching = Batching.padded,
+        is_deferred: bool = False,
     ) -> Policy:
-        from transformers import AutoModelForImageTextToText
-
+        """`is_deferred`: the weights are read by `load`, when it is known how the model is sharded; until then it holds none."""
+        settings: dict[str, Any] = {
+            "dtype": dtype,
+            "attention": "sdpa" if attention == "flex" else attention,
+            "revision": revision,
+        }
         try:
             tokenizer, image_processor = load_processing(folder, revision=revision)
-            model = AutoModelForImageTextToText.from_pretrained(
-                folder,
-                dtype=getattr(torch, dtype),
-                attn_implementation="sdpa" if attention == "flex" else attention,
-                revision=revision,
-            )
+            model = (empty_model if is_deferred else open_model)(folder, **settings)
         except (OSError, ValueError, ImportError) as error:
             reason = str(error).strip().splitlines()[0]
             raise CheckpointError(
                 f"{folder} can't be opened as a model folder ({reason}); give another model.base"
             ) from error
-        return cls(model, tokenizer, image_processor, spec=spec, batching=batching, attention=attention)
+        policy = cls(model, tokenizer, image_processor, spec=spec, batching=batching, attention=attention)
+        policy.open_whole = partial(open_model, folder, **settings)
+        policy.folder = folder
+        return policy
+
+    def load(self, device: torch.device) -> None:
+        """Read the weights of a policy that was opened without; every rank takes part. Nothing to do for another."""
+        if is_empty(self):
+            assert self.open_whole is not None, "only an opened policy is empty"
+            fill(self, self.model, folder=self.folder, device=device, open_whole=self.open_whole)
 
     @property
     def media_policy(self) -> MediaPolicy:
@@ -128,6 +142,7 @@ class Policy(nn.Module):
             batching=self.batching,
             attention=self.attention,
         )
+        twin.folder, twin.open_whole = self.folder, self.open_whole
         return twin.requires_grad_(False).eval()
 
     def select_trainable(self, *, language: bool, vision: bool, projector: bool) -> None:

@@ -39,11 +39,12 @@ class PolicyModule(LightningModule):
         self.is_sharded = False
 
     def configure_model(self) -> None:
-        """Shard under FSDP2; the other strategies take the model as it is."""
-        if self.device_mesh is not None and not self.is_sharded:
-            self.is_sharded = True
-            for policy in (self.policy, *self.frozen):
+        """Shard under FSDP2; the other strategies take the model as it is. Weights that are not read yet go where they belong."""
+        for policy in (self.policy, *self.frozen):
+            if self.device_mesh is not None and not self.is_sharded:
                 shard(policy, self.device_mesh["data_parallel"], compute_dtype=self.compute_dtype)
+            policy.load(self.trainer.strategy.root_device)
+        self.is_sharded = self.device_mesh is not None
 
     @property
     def compute_dtype(self) -> torch.dtype | None:
