@@ -36,6 +36,11 @@ def judge(prompt, index):
     return f"{noun} {1 if values[0] > values[1] else 2} is better."
 
 
+@pytest.fixture(scope="session")
+def judging_engine():
+    return ScriptedEngine(script=judge)
+
+
 @pytest.fixture
 def scorer():
     return Scorer(engine=ScriptedEngine(script=judge), dialect=Dialect.DIRECT)
