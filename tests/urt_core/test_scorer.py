@@ -3,6 +3,7 @@
 import asyncio
 import io
 import math
+import threading
 from collections.abc import Generator
 from typing import cast
 
@@ -12,7 +13,7 @@ from PIL import Image
 from urt_core import Dialect, Judgement, Preference, PreferenceRecord, SamplingParams, Status, Task
 from urt_core.engines import Completion, FinishReason, Usage
 from urt_core.engines.scripted import ScriptedEngine
-from urt_core.errors import ConfigError, RecordError
+from urt_core.errors import ConfigError, MediaError, RecordError
 from urt_core.records import MediaKind
 from urt_core.scorer import Scorer
 
@@ -305,3 +306,34 @@ def test_failed_comparisons_count_for_nobody():
     assert ranking.win_rates[0] == 1.0
     assert ranking.win_rates[1] == 0.0
     assert math.isnan(ranking.win_rates[2])
+
+
+def test_a_ranking_reads_each_medium_once_and_off_the_loop():
+    fetched, threads = [], set()
+
+    def download(address):
+        fetched.append(address)
+        threads.add(threading.get_ident())
+        if address.endswith("/gone"):
+            raise MediaError("gone")
+        return picture(len(fetched))
+
+    def ask(**question):
+        fetched.clear()
+        engine = ScriptedEngine(
+            script=lambda prompt, index: "Image 1 is better." if prompt.task.is_generation else "Answer 1 is better."
+        )
+        scorer = Scorer(engine=engine, dialect=Dialect.DIRECT, download=download)
+        return asyncio.run(scorer.arank(text="which?", **question))
+
+    candidates = [f"https://example.org/{index}" for index in range(6)]
+    ask(task="image_generation", candidates=candidates)
+    assert fetched == candidates
+    failed = ask(task="image_generation", candidates=[*candidates, "https://example.org/gone"])
+    assert len(fetched) == 7
+    assert (failed.num_failed, failed.status) == (6, "bad_media")
+    ask(task="image_understanding", candidates=["a", "b", "c", "d"], media="https://example.org/0")
+    assert len(fetched) == 1
+    unreadable = ask(task="image_understanding", candidates=["a", "b", "c"], media="https://example.org/gone")
+    assert (len(fetched), unreadable.num_failed) == (1, 3)
+    assert threading.get_ident() not in threads

@@ -14,6 +14,7 @@ from urt_core.engines import AsyncEngine, Completion, Engine, FinishReason, Samp
 from urt_core.errors import ConfigError, MediaError
 from urt_core.judging.asking import Asker, Question
 from urt_core.media import MediaPolicy, as_media, preprocessing_id
+from urt_core.media.reading import Unreadable, read_once
 from urt_core.media.sources import Download
 from urt_core.points import PointRequest, PointScore, score_votes
 from urt_core.prompts import Dialect, PointContract, render, render_point
@@ -304,8 +305,8 @@ class Scorer:
         key: str = "rank",
     ) -> Ranking:
         """Compare pairs of `candidates`: all of them, or `num_rounds` Swiss rounds (default: about log2 of their number)."""
-        candidates = self.prepared(candidates, task=task)
-        request = partial(self._pair, task=task, text=text, candidates=candidates, media=media, key=key)
+        candidates, [medium] = self.prepared(candidates, task=task), self.prepared_media([media], task=task)
+        request = partial(self._pair, task=task, text=text, candidates=candidates, media=medium, key=key)
         comparisons: dict[Pair, Comparison] = {}
         for pairs in rounds(len(candidates), method, num_rounds, comparisons):
             results = self.compare_batch(map(request, pairs), orders=orders, votes=votes)
@@ -326,7 +327,8 @@ class Scorer:
         key: str = "rank",
     ) -> Ranking:
         candidates = await asyncio.to_thread(self.prepared, candidates, task=task)
-        request = partial(self._pair, task=task, text=text, candidates=candidates, media=media, key=key)
+        [medium] = await asyncio.to_thread(self.prepared_media, [media], task=task)
+        request = partial(self._pair, task=task, text=text, candidates=candidates, media=medium, key=key)
         comparisons: dict[Pair, Comparison] = {}
         for pairs in rounds(len(candidates), method, num_rounds, comparisons):
             results = self.acompare_batch(map(request, pairs), orders=orders, votes=votes)
@@ -347,20 +349,19 @@ class Scorer:
         )
 
     def prepared(self, candidates: Sequence[Any], *, task: Task | str) -> list[Any]:
-        """Candidates that are compared several times, fetched and encoded once. What can't be read stays as it is, and
-        each comparison with it says why."""
-        task = Task(task)
-        if not task.is_generation:
-            return list(candidates)
-        media: list[Any] = []
-        for index, candidate in enumerate(candidates):
-            try:
-                media.append(self._media(candidate, task, f"candidate{index}"))
-            except MediaError:
-                media.append(candidate)
-        return media
+        """Candidates that are compared several times, fetched and encoded once. What can't be read says so in each comparison."""
+        return self._read_once(candidates, Task(task), "candidate") if Task(task).is_generation else list(candidates)
+
+    def prepared_media(self, media: Sequence[Any], *, task: Task | str) -> list[Any]:
+        """What several questions are about, fetched and encoded once: a value that comes again is read once too."""
+        return list(media) if Task(task).is_generation else self._read_once(media, Task(task), "media")
+
+    def _read_once(self, values: Sequence[Any], task: Task, name: str) -> list[Any]:
+        return read_once(values, lambda index: self._media(values[index], task, f"{name}{index}"))
 
     def _media(self, value: Any, task: Task, name: str) -> Any:
+        if isinstance(value, Unreadable):
+            raise value.error
         return as_media(value, kind=task.media_kind, name=name, download=self.download, allow_paths=self.allow_paths)
 
     def _origin(self) -> dict[str, str]:

@@ -56,6 +56,8 @@ async def awin_rate_rewards(
     """`win_rate_rewards` of an asynchronous caller."""
     games = Games(texts, groups, references)
     candidates = await asyncio.to_thread(scorer.prepared, candidates, task=task)
+    if media is not None:
+        media = await asyncio.to_thread(scorer.prepared_media, media, task=task)
     records = games.records(scorer, task=task, texts=texts, candidates=candidates, media=media)
     return games.rewards([comparison async for comparison in scorer.acompare_batch(records)])
 
@@ -87,6 +89,7 @@ class Games:
         media: Sequence[Any] | None,
     ) -> Iterator[PreferenceRecord | Comparison]:
         candidates = scorer.prepared(candidates, task=task)
+        media = scorer.prepared_media(media, task=task) if media is not None else None
         opponents = scorer.prepared([reference for _, reference in self.opponents], task=task)
         games = [
             (self.members[group][one], candidates[self.members[group][other]]) for group, (one, other) in self.pairs
