@@ -45,7 +45,12 @@ class RunningRows:
     def finish(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(log-probs, entropies, top-1 matches, log-sum-exps), each ``[n]``; zeros where the target is ignored."""
         ignored = self.targets == IGNORE_TARGET
-        lse = self.highest + self.total.log()
-        entropies = self.total.log() - self.weighted / self.total
-        values = [column[:, 0].masked_fill(ignored, 0.0) for column in (self.chosen - lse, entropies, lse)]
+        log_total = self.total.log()
+        # In this order a log-prob near 0 keeps its digits, however large the logits are.
+        columns = (
+            (self.chosen - self.highest) - log_total,
+            log_total - self.weighted / self.total,
+            self.highest + log_total,
+        )
+        values = [column[:, 0].masked_fill(ignored, 0.0) for column in columns]
         return values[0], values[1], (self.chosen == self.highest)[:, 0] & ~ignored, values[2]

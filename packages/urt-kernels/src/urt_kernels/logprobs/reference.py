@@ -41,7 +41,8 @@ def forward(
         total = weights.sum(-1, keepdim=True)
         row_lse = highest + total.log()
         lse[rows] = row_lse[:, 0].masked_fill(ignored, 0.0)
-        logprobs[rows] = (chosen - row_lse)[:, 0].masked_fill(ignored, 0.0)
+        # In this order a log-prob near 0 keeps its digits, however large the logits are.
+        logprobs[rows] = ((chosen - highest) - total.log())[:, 0].masked_fill(ignored, 0.0)
         top1.view(-1)[rows] = ((chosen == highest)[:, 0]) & ~ignored
         if entropy:
             mean_shifted = shifted.mul_(weights).sum(-1, keepdim=True) / total
