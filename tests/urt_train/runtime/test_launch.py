@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
+from urt_core.waiting import WAITING
 from urt_train.runtime import launch
-from urt_train.runtime.launch import WAITING, cgroup_cores, num_threads, settle_threads
+from urt_train.runtime.launch import cgroup_cores, num_threads, settle_threads
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from urt_core.cli.arguments import build_parser
 from urt_core.errors import UrtError
 from urt_core.redaction import redacted
+from urt_core.waiting import settle_waiting
 
 ERROR, TOO_MANY_FAILURES, INTERRUPTED = 1, 3, 130
 
@@ -26,4 +27,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def console_main() -> None:
+    settle_waiting()
     sys.exit(main())

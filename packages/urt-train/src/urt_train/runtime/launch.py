@@ -6,8 +6,7 @@ import os
 from collections.abc import MutableMapping
 from pathlib import Path
 
-WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
-"""Threads that wait for one another sleep: spinning, they take the cores from whatever they wait for when anything else runs."""
+from urt_core.waiting import settle_waiting
 
 
 def num_processes() -> int:
@@ -23,8 +22,8 @@ def num_processes_here() -> int:
 
 def settle_threads(environment: MutableMapping[str, str] = os.environ) -> None:
     """Say how many threads one process computes with, and how they wait, unless the user has. OpenMP reads it when torch is loaded."""
-    for name, value in {"OMP_NUM_THREADS": str(num_threads()), **WAITING}.items():
-        environment.setdefault(name, value)
+    environment.setdefault("OMP_NUM_THREADS", str(num_threads()))
+    settle_waiting(environment)
 
 
 def num_threads() -> int:
