@@ -1,6 +1,10 @@
 """Media are found where they may be and nowhere else; archives are read without unpacking and without trust."""
 
+import base64
+import bz2
+import gzip
 import io
+import lzma
 import os
 import tarfile
 import zipfile
@@ -246,3 +250,130 @@ def test_media_folder_must_be_a_folder(folder: Path) -> None:
 )
 def test_formats_are_told_by_their_first_bytes(data: bytes, suffix: str | None) -> None:
     assert sniffed(data) == suffix
+
+
+@pytest.mark.parametrize("packing", ["gz", "xz", "bz2", "zst"])
+@pytest.mark.parametrize("parts", [None, ["00", "01", "02"], ["part1", "part2", "part3"], ["aa", "ab", "ac"]])
+def test_packed_and_split_archives_are_read_without_unpacking(
+    folder: Path, packing: str, parts: list[str] | None
+) -> None:
+    tar_of(folder / "images.tar", *[member(f"images/{number}.png", png(number)) for number in range(4)])
+    content = (folder / "images.tar").read_bytes()
+    (folder / "images.tar").unlink()
+    if packing == "zst":
+        pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+        content = pyarrow.compress(content, codec="zstd", asbytes=True)
+    else:
+        content = {"gz": gzip, "xz": lzma, "bz2": bz2}[packing].compress(content)
+    third = len(content) // 3 + 1
+    for number, part in enumerate(parts or [""]):
+        name = f"images.tar.{packing}" + (f".{part}" if part else "")
+        (folder / name).write_bytes(content[number * third : (number + 1) * third] if parts else content)
+    source = InputFolder(folder)
+    assert [source.image(f"images/{number}.png", "image").data[0] for number in range(4)] == [png(n) for n in range(4)]
+
+
+def test_a_missing_part_is_named(folder: Path) -> None:
+    for part in ("00", "02"):
+        (folder / f"images.tar.gz.{part}").write_bytes(b"x")
+    with pytest.raises(
+        DataError, match=r"the parts images\.tar\.gz\.00, images\.tar\.gz\.02 are not all .*\(1 missing\)"
+    ):
+        InputFolder(folder).image("images/0.png", "image")
+    (folder / "images.tar.gz.00").unlink()
+    with pytest.raises(DataError, match="the first missing"):
+        InputFolder(folder).image("images/0.png", "image")
+
+
+def test_a_split_zip_is_joined(folder: Path) -> None:
+    with zipfile.ZipFile(folder / "images.zip", "w") as archive:
+        archive.writestr("x.png", png(7))
+    content = (folder / "images.zip").read_bytes()
+    (folder / "images.zip").unlink()
+    (folder / "images.zip.001").write_bytes(content[:50])
+    (folder / "images.zip.002").write_bytes(content[50:])
+    assert InputFolder(folder).image("images/x.png", "image").data == (png(7),)
+
+
+@pytest.mark.parametrize("name", ["x.tar.gz", "x.tar.xz", "x.tar.bz2", "x.tar.zst", "x.zip", "x.tar"])
+def test_bytes_that_are_no_archive_are_named(folder: Path, name: str) -> None:
+    (folder / name).write_bytes(b"no archive at all" * 100)
+    with pytest.raises(
+        DataError,
+        match=rf"x\.\S+ is a damaged {'zip' if name == 'x.zip' else 'tar' if name == 'x.tar' else name[6:]} file",
+    ):
+        InputFolder(folder).image("a.png", "image")
+
+
+@pytest.mark.parametrize("kind", ["uri", "base64", "lines", "object"])
+def test_pictures_inside_the_row_are_read(folder: Path, kind: str) -> None:
+    text = base64.b64encode(png(5)).decode()
+    values = {
+        "uri": f"data:image/png;base64,{text}",
+        "base64": text,
+        "lines": "\n".join(text[at : at + 60] for at in range(0, len(text), 60)),
+        "object": {"bytes": text, "path": "unused.png"},
+    }
+    assert InputFolder(folder).image(values[kind], "image").data == (png(5),)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("data:image/png,raw", "only data:<type>;base64,<bytes> is read"),
+        ("data:image/png;base64", "only data:<type>;base64,<bytes> is read"),
+        ("data:image/png;base64,!!!", "is no base64"),
+        ({"bytes": "photo.png"}, "is no base64"),
+        ("data:image/png;base64," + base64.b64encode(b"text").decode(), "is no image of a known format"),
+        (["a.png", "b.png"], "holds 2 images; a record has a place for one"),
+        ([], "holds 0 images"),
+    ],
+)
+def test_what_is_no_picture_inside_a_row(folder: Path, value: Any, reason: str) -> None:
+    with pytest.raises(FieldError, match=reason):
+        InputFolder(folder).image(value, "image")
+
+
+def test_a_list_of_one_and_a_path_from_the_root_are_the_image(folder: Path) -> None:
+    (folder / "a.png").write_bytes(png(1))
+    assert InputFolder(folder).image(["a.png"], "image").data == (png(1),)
+    assert InputFolder(folder).image(str((folder / "a.png").resolve()), "image").data == (png(1),)
+
+
+@pytest.mark.parametrize("size", [(1000, 4), (4, 1000)])
+def test_what_the_decoder_refuses_is_refused_by_its_header(folder: Path, size: tuple[int, int]) -> None:
+    buffer = io.BytesIO()
+    Image.new("1", size).save(buffer, "png")
+    with pytest.raises(FieldError, match="sides may differ by a factor of 200"):
+        InputFolder(folder).image(buffer.getvalue(), "image")
+
+
+def test_decoding_finds_damaged_videos(folder: Path) -> None:
+    av = pytest.importorskip("av", reason="PyAV is not installed")
+    path = folder / "clip.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=8)
+        stream.width, stream.height = 48, 32
+        for _ in range(8):
+            container.mux(stream.encode(av.VideoFrame.from_image(Image.new("RGB", (48, 32), "red"))))
+        container.mux(stream.encode())
+    (folder / "cut.mp4").write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    source = InputFolder(folder, decode=True)
+    assert source.video("clip.mp4", "first").suffixes == ("mp4",)
+    with pytest.raises(FieldError, match=r"first\.mp4: "):
+        source.video("cut.mp4", "first")
+    assert InputFolder(folder).video("cut.mp4", "first").suffixes == ("mp4",)
+
+
+def test_files_of_save_to_disk_stand_in_for_parquet(folder: Path) -> None:
+    for name in (
+        "train/data-00000-of-00001.arrow",
+        "train/cache-1f.arrow",
+        "train/state.json",
+        "dataset_dict.json",
+        "a.json",
+    ):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("{}")
+    found = [name for name, _ in InputFolder(folder).files(("*.parquet", "*.json"))]
+    assert found == ["a.json", "train/data-00000-of-00001.arrow"]

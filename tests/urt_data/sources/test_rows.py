@@ -153,7 +153,9 @@ def test_rows_inside_an_object(tmp_path: Path) -> None:
 
 
 def test_unknown_suffix_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"rows are read from \.json, \.jsonl, \.parquet, \.csv files"):
+    with pytest.raises(
+        ConfigError, match=r"rows are read from \.json, \.jsonl, \.parquet, \.csv, \.arrow, \.tsv files"
+    ):
         list(read_rows(tmp_path / "rows.pkl", name="rows.pkl"))
 
 
@@ -181,3 +183,86 @@ def test_accessors_say_what_is_wrong(access, reason: str) -> None:
 def test_numbers_are_finite(value: Any) -> None:
     with pytest.raises(FieldError, match=r"finite|must be a number"):
         Row(file="f", number=0, values={"n": value}).real("n")
+
+
+def test_rows_wrapped_in_an_object_of_other_facts(tmp_path: Path) -> None:
+    path = tmp_path / "wrapped.json"
+    rows = [{"a": 1, "items": [{"b": 2}]}, {"a": 2}]
+    path.write_text(json.dumps({"version": 1.5, "note": {"data": "x"}, "data": rows, "end": None}, indent=1))
+    assert rows_of(path) == rows
+
+
+def test_printed_objects_one_behind_the_other(tmp_path: Path) -> None:
+    path = tmp_path / "printed.json"
+    row = {"text": "a", "conversations": [{"from": "human"}], "last": 7}
+    path.write_text(json.dumps(row, indent=2))
+    assert rows_of(path) == [row]
+    path.write_text("\n".join(json.dumps(item, indent=2) for item in (row, {"b": 1}, {"c": [2]})))
+    assert rows_of(path) == [row, {"b": 1}, {"c": [2]}]
+    path.write_text(json.dumps(row, indent=2) + '\n{"b": ')
+    good, bad = rows_of(path)
+    assert good == row
+    assert "all behind it are lost" in bad.error.reason
+
+
+DEEP = "[" * 3000 + '"]}{[ \\" "' + "]" * 3000
+DIGITS = "9" * 5000
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64, 2**20])
+@pytest.mark.parametrize("wrong", [f'{{"a": {DEEP}}}', f'{{"a": {DIGITS}}}', DIGITS, DEEP])
+@pytest.mark.parametrize("form", ["array", "lines", "wrapped"])
+def test_what_python_cannot_read_costs_its_own_row(
+    wrong: str, form: str, chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("urt_data.sources.json_rows.JSON_CHUNK", chunk)
+    good = ['{"b": "]}"}', '{"c": {"d": []}}']
+    path = tmp_path / "rows.json"
+    if form == "lines":
+        path.write_text("\n".join([good[0], wrong, good[1]]))
+    else:
+        array = f"[{good[0]}, {wrong} ,{good[1]}]"
+        path.write_text(array if form == "array" else f'{{"data": {array}}}')
+    first, bad, last = rows_of(path)
+    assert (first, last) == ({"b": "]}"}, {"c": {"d": []}})
+    assert isinstance(bad, BadRow)
+    assert bad.number == 1
+
+
+@pytest.mark.parametrize("ending", ["]", "", "]]", ', "x"'])
+def test_a_deep_row_without_an_end_is_the_last(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text('[{"a": 1}, ' + "[" * 3000 + ending)
+    first, bad = rows_of(path)
+    assert first == {"a": 1}
+    assert "lost" in bad.error.reason
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|", ","])
+def test_tables_with_any_delimiter(mark: str, tmp_path: Path) -> None:
+    path = tmp_path / ("table.tsv" if mark == "\t" else "table.csv")
+    path.write_text(
+        mark.join("abc") + "\n" + mark.join(["1, 2" if mark != "," else "1", "x;y" if mark != ";" else "x", "z"]) + "\n"
+    )
+    assert rows_of(path) == [{"a": "1" if mark == "," else "1, 2", "b": "x" if mark == ";" else "x;y", "c": "z"}]
+
+
+def test_arrow_files_of_save_to_disk(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets", reason="datasets is not installed")
+    rows = [{"text": f"row {number}", "image": {"bytes": b"x", "path": None}, "n": number} for number in range(70)]
+    datasets.Dataset.from_list(rows).save_to_disk(str(tmp_path / "saved"), num_shards=2)
+    names = sorted(path.name for path in (tmp_path / "saved").glob("*.arrow"))
+    assert names == ["data-00000-of-00002.arrow", "data-00001-of-00002.arrow"]
+    found = [row for name in names for row in rows_of(tmp_path / "saved" / name, columns=("text", "image"))]
+    assert found == [{"text": row["text"], "image": row["image"]} for row in rows]
+    path = tmp_path / "saved" / names[0]
+    path.write_bytes(path.read_bytes()[:400])
+    assert "Arrow file is damaged" in rows_of(path)[-1].error.reason
+
+
+@given(st.binary(max_size=200), st.sampled_from([".json", ".jsonl", ".csv", ".tsv", ".parquet", ".arrow"]))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_give_rows_or_reasons(tmp_path_factory, content: bytes, suffix: str) -> None:
+    path = tmp_path_factory.mktemp("any") / f"rows{suffix}"
+    path.write_bytes(content)
+    assert all(isinstance(row, dict | BadRow) for row in rows_of(path))

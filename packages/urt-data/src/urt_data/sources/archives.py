@@ -4,13 +4,8 @@ A member counts as lying where unpacking its archive would put it: beside the ar
 name. Links, devices, absolute names, names with `..` and oversized members are never read; asking for one says why.
 """
 
-import gzip
-import re
-import tarfile
-import tempfile
 import weakref
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,11 +13,9 @@ from typing import IO
 
 from urt_core.errors import DataError
 from urt_data.shards.tar import MAX_MEMBER_BYTES
+from urt_data.sources.packed import Packed, decoding, find_packed
 from urt_data.sources.rows import FieldError
-
-ARCHIVE_NAME = re.compile(r"(?P<stem>.+)\.(?:(?P<tar>tar|tar\.gz|tgz)|zip)", re.IGNORECASE)
-MAX_EXPANSION = 100
-"""A gzip file that grows more than this is no archive of compressed images."""
+from urt_data.sources.tar_members import DamagedTarError, TarMember, walk
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,10 +47,11 @@ class Archives:
         if entry.read is None:
             raise FieldError(field, f"archive member {path!r} {entry.refused}; it is never read")
         try:
-            return entry.read()
-        except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-            # RuntimeError is how zipfile reports an encrypted member, NotImplementedError an unknown compression.
-            raise FieldError(field, f"archive member {path!r} is damaged or cannot be read ({error})") from error
+            with decoding(f"archive member {path!r}", "member"):
+                return entry.read()
+        except DataError as error:
+            reason = error.__cause__ or error
+            raise FieldError(field, f"archive member {path!r} is damaged or cannot be read ({reason})") from error
 
     def listing(self, folder: str) -> list[str]:
         """The paths directly inside `folder`."""
@@ -67,22 +61,16 @@ class Archives:
     def _table(self) -> dict[str, Entry]:
         if self._entries is None:
             self._entries = {}
-            for path in sorted(self._root.rglob("*")):
-                # Hidden files are shards in the making, where the output folder lies inside the input.
-                match = ARCHIVE_NAME.fullmatch(path.name)
-                if match and path.is_file() and not path.is_symlink() and not path.name.startswith("."):
-                    self._add(path.parent, match["stem"], self._tar(path) if match["tar"] else _zip_members(path))
+            for packed in find_packed(self._root):
+                self._open.append(packed.open())
+                self._add(packed, _members(packed, self._open[-1]))
         return self._entries
 
-    def _tar(self, path: Path) -> Iterator[tuple[str, Entry]]:
-        self._open.append(_plain(path))
-        return _tar_members(path, self._open[-1])
-
-    def _add(self, folder: Path, stem: str, members: Iterator[tuple[str, Entry]]) -> None:
+    def _add(self, packed: Packed, members: Iterator[tuple[str, Entry]]) -> None:
         assert self._entries is not None
-        beside = PurePosixPath(folder.relative_to(self._root).as_posix())
+        beside = PurePosixPath(packed.paths[0].parent.relative_to(self._root).as_posix())
         for name, entry in members:
-            for place in (beside / name, beside / stem / name):
+            for place in (beside / name, beside / packed.stem / name):
                 path = place.as_posix()
                 if path in self._entries:
                     self._entries[path] = Entry(read=None, refused="is in two archives; unpack the right one")
@@ -91,65 +79,30 @@ class Archives:
                     self._folders.setdefault(place.parent.as_posix(), []).append(path)
 
 
-def _tar_members(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Entry]]:
+def _members(packed: Packed, file: IO[bytes]) -> Iterator[tuple[str, Entry]]:
+    if packed.is_zip:
+        yield from _zip_members(packed, file)
+        return
     try:
-        # The walk reads headers only; contents are read later, by offset.
-        with tarfile.open(fileobj=file, mode="r:") as tar:
-            for member in tar:
-                if member.isdir():
-                    continue
-                plain = member.isreg() and not member.issparse()
-                refused = _refusal(member.name, member.size) if plain else "is a link, a device or sparse"
-                yield (
-                    member.name.removeprefix("./"),
-                    Entry(read=None if refused else _tar_reader(file, member), refused=refused),
-                )
-    except (tarfile.TarError, OSError, EOFError) as error:
+        for member in walk(file):
+            refused = member.refused or _refusal(member.name, member.size)
+            read = None if refused else _tar_reader(file, member)
+            yield member.name.removeprefix("./"), Entry(read=read, refused=refused)
+    except DamagedTarError as error:
         raise DataError(
-            f"{path.name} is a damaged tar file ({error}); download it again, or unpack what is left of it"
+            f"{packed.name} is a damaged tar file ({error}); download it again, or unpack what is left of it"
         ) from error
 
 
-def _tar_reader(file: IO[bytes], member: tarfile.TarInfo) -> Callable[[], bytes]:
-    offset, size = member.offset_data, member.size
-
+def _tar_reader(file: IO[bytes], member: TarMember) -> Callable[[], bytes]:
     def read() -> bytes:
-        file.seek(offset)
-        data = file.read(size)
-        if len(data) != size:
-            raise EOFError(f"has {len(data):,} of its {size:,} bytes")
+        file.seek(member.offset)
+        data = file.read(member.size)
+        if len(data) != member.size:
+            raise EOFError(f"has {len(data):,} of its {member.size:,} bytes")
         return data
 
     return read
-
-
-def _plain(path: Path) -> IO[bytes]:
-    """The tar file itself, or its uncompressed copy in the temporary folder: gzip has no random access."""
-    if path.suffix.lower() == ".tar":
-        return path.open("rb")
-    copy = tempfile.TemporaryFile()  # noqa: SIM115 - `Archives` closes it
-    try:
-        _unpack(path, copy)
-    except (OSError, EOFError, zlib.error) as error:
-        copy.close()
-        raise DataError(f"{path.name} is a damaged gzip file ({error}); download it again") from error
-    except DataError:
-        copy.close()
-        raise
-    copy.seek(0)
-    return copy
-
-
-def _unpack(path: Path, copy: IO[bytes]) -> None:
-    budget = MAX_EXPANSION * path.stat().st_size
-    with gzip.open(path, "rb") as packed:
-        while chunk := packed.read(2**20):
-            budget -= len(chunk)
-            if budget < 0:
-                raise DataError(
-                    f"{path.name} expands to more than {MAX_EXPANSION} times its size; it is no archive of images"
-                )
-            copy.write(chunk)
 
 
 def _close(files: list[IO[bytes]]) -> None:
@@ -157,14 +110,11 @@ def _close(files: list[IO[bytes]]) -> None:
         file.close()
 
 
-def _zip_members(path: Path) -> Iterator[tuple[str, Entry]]:
-    try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(
-            f"{path.name} is a damaged zip file ({error}); download it again, or unpack what is left of it"
-        ) from error
-    for member in archive.infolist():
+def _zip_members(packed: Packed, file: IO[bytes]) -> Iterator[tuple[str, Entry]]:
+    with decoding(packed.name, "zip file"):
+        archive = zipfile.ZipFile(file)
+        members = archive.infolist()
+    for member in members:
         if member.is_dir():
             continue
         refused = _refusal(member.filename, member.file_size)
@@ -178,7 +128,12 @@ def _zip_members(path: Path) -> Iterator[tuple[str, Entry]]:
 
 
 def _zip_reader(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Callable[[], bytes]:
-    return lambda: archive.read(member)
+    def read() -> bytes:
+        # No more than it claims, whatever its compressed bytes expand to.
+        with archive.open(member) as content:
+            return content.read(member.file_size)
+
+    return read
 
 
 def _refusal(name: str, size: int) -> str:

@@ -6,7 +6,9 @@ Names come from files that others wrote. A name that is absolute, climbs with `.
 the folder is a `FieldError`. Media inside tar and zip files are found as if these were unpacked beside themselves.
 """
 
+import base64
 import errno
+import io
 import os
 import re
 import stat
@@ -16,15 +18,33 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from urt_core.errors import ConfigError, MediaError
 from urt_core.media import MediaLimits, MediaPolicy, load_frames
+from urt_core.media.images import IMAGE_FORMATS
+from urt_core.media.limits import check_size, decoder_wall
 from urt_core.records import Media, MediaKind
-from urt_data.shards.tar import IMAGE_SUFFIXES, MAX_MEMBER_BYTES, VIDEO_SUFFIXES
+from urt_data.shards.tar import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from urt_data.sources.archives import Archives
 from urt_data.sources.rows import FieldError
 
+MAX_FILE_BYTES = MediaLimits().max_file_bytes
+"""What is converted must be decoded later, so the limits are the decoder's."""
 DECODE_POLICY = MediaPolicy(min_pixels=1, num_frames=8)
 """Frames that are looked at where media are decoded to see whether they can be."""
+BASE64_BEGINNINGS = ("iVBORw0KGgo", "/9j/", "UklGR", "R0lGOD", "AAAA", "GkXfo")
+"""PNG, JPEG, RIFF (WebP, AVI), GIF, MP4 and Matroska in base64."""
+MIN_BASE64 = 60
+NO_ANNOTATIONS = (
+    "dataset_info.json",
+    "dataset_dict.json",
+    "dataset_infos.json",
+    "state.json",
+    "rejected.jsonl",
+    "manifest.json",
+)
+"""What other programs, or we, leave in a data set's folder."""
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -76,11 +96,13 @@ class InputFolder:
         """The annotation files with their names inside the input, in a fixed order."""
         if self.annotations.is_file():
             return [(self.annotations.name, self.annotations)]
+        # What `datasets.save_to_disk` wrote stands where Parquet would.
+        saved = ["**/data-*.arrow"] if any(pattern.endswith(".parquet") for pattern in patterns) else []
         found = {
             path
-            for pattern in patterns
+            for pattern in (*patterns, *saved)
             for path in self.root.glob(pattern)
-            if path.is_file() and not _hidden(path, self.root)
+            if path.is_file() and path.name not in NO_ANNOTATIONS and not _hidden(path, self.root)
         }
         if not found:
             raise ConfigError(
@@ -109,7 +131,7 @@ class InputFolder:
 
         `under` are the folders that are tried in turn for a file name.
         """
-        data = self._bytes(value, name, under)
+        data = self._bytes(_only(value, name), name, under)
         suffix = sniffed(data)
         if suffix not in IMAGE_SUFFIXES:
             raise FieldError(name, f"is no image of a known format ({len(data):,} bytes that begin with {data[:8]!r})")
@@ -128,15 +150,14 @@ class InputFolder:
         return self._readable(Content(kind=MediaKind.VIDEO, suffixes=(suffix,), data=(data,)), name)
 
     def _readable(self, content: Content, name: str) -> Content:
-        """`content`, if whoever reads the shards will read it: the limits are those of the one decoder."""
-        allowed = MediaLimits().max_file_bytes
-        if len(content.data[0]) > allowed:
-            raise FieldError(name, f"has {len(content.data[0]):,} bytes; allowed are {allowed:,}")
-        if self._decode:
-            try:
+        """`content`, if whoever reads the shards will read it: always by its header, by its frames where all is decoded."""
+        try:
+            if self._decode:
                 load_frames(content.as_media(name), DECODE_POLICY)
-            except MediaError as error:
-                raise FieldError(name, str(error)) from error
+            elif content.kind is MediaKind.IMAGE:
+                check_header(content.data[0], name=name)
+        except MediaError as error:
+            raise FieldError(name, str(error)) from error
         return content
 
     def _frames(self, frames: Sequence[Any], name: str, under: Sequence[str]) -> Content:
@@ -152,17 +173,18 @@ class InputFolder:
 
     def _bytes(self, value: Any, name: str, under: Sequence[str]) -> bytes:
         if isinstance(value, Mapping):
-            value = value.get("bytes") or value.get("path")
+            inside_it = value.get("bytes")
+            value = as_bytes(inside_it, name) if isinstance(inside_it, str) else inside_it or value.get("path")
         if isinstance(value, str) and value:
-            value = self._read(value, name, under)
+            value = as_bytes(value, name) if is_encoded(value) else self._read(value, name, under)
         if not isinstance(value, bytes):
             raise FieldError(
                 name, f"is a {type(value).__name__}; it must be a file name, bytes, or an object with one of them"
             )
         if not value:
             raise FieldError(name, "is empty (0 bytes)")
-        if len(value) > MAX_MEMBER_BYTES:
-            raise FieldError(name, f"has {len(value):,} bytes; allowed are {MAX_MEMBER_BYTES:,}")
+        if len(value) > MAX_FILE_BYTES:
+            raise FieldError(name, f"has {len(value):,} bytes; allowed are {MAX_FILE_BYTES:,}")
         return value
 
     def _read(self, value: str, name: str, under: Sequence[str]) -> bytes:
@@ -190,8 +212,8 @@ class InputFolder:
             os.close(handle)
             return None
         with os.fdopen(handle, "rb") as file:
-            if status.st_size > MAX_MEMBER_BYTES:
-                raise FieldError(name, f"{path!r} has {status.st_size:,} bytes; allowed are {MAX_MEMBER_BYTES:,}")
+            if status.st_size > MAX_FILE_BYTES:
+                raise FieldError(name, f"{path!r} has {status.st_size:,} bytes; allowed are {MAX_FILE_BYTES:,}")
             return file.read()
 
     def _open(self, path: str, name: str) -> int:
@@ -231,9 +253,8 @@ class InputFolder:
     def _archives(self) -> Archives:
         return Archives(self.media_root)
 
-    @staticmethod
-    def _places(value: str, name: str, under: Sequence[str]) -> list[str]:
-        relative = inside(value, name)
+    def _places(self, value: str, name: str, under: Sequence[str]) -> list[str]:
+        relative = inside(value.removeprefix(self._prefix), name)
         return [f"{folder}/{relative}" if folder not in ("", ".") else relative for folder in under]
 
     def _refuse_outside(self, target: Path, name: str) -> None:
@@ -242,6 +263,41 @@ class InputFolder:
                 name,
                 f"{target.name!r} is a link out of the input folder; copy the media (cp -L) or download them into it",
             )
+
+
+def _only(value: Any, name: str) -> Any:
+    """The one image of a list of one, as many sets write it."""
+    if isinstance(value, list | tuple):
+        if len(value) != 1:
+            raise FieldError(name, f"holds {len(value)} images; a record has a place for one")
+        return value[0]
+    return value
+
+
+def is_encoded(value: str) -> bool:
+    """Whether a text is the medium itself: a data URI, or base64 that begins like an image or a video."""
+    return value.startswith("data:") or (len(value) >= MIN_BASE64 and value.startswith(BASE64_BEGINNINGS))
+
+
+def as_bytes(value: str, name: str) -> bytes:
+    """The bytes of a data URI or of base64."""
+    head, comma, body = value.partition(",") if value.startswith("data:") else ("", "", value)
+    if head and not (comma and head.endswith(";base64")):
+        raise FieldError(name, f"is a data URI that begins with {head[:40]!r}; only data:<type>;base64,<bytes> is read")
+    try:
+        return base64.b64decode("".join(body.split()), validate=True)
+    except ValueError as error:
+        raise FieldError(name, f"is no base64 ({error})") from error
+
+
+def check_header(data: bytes, *, name: str) -> None:
+    """The limits of the decoder, by what the header says. A header that cannot be read is left to `decode=true`."""
+    try:
+        with decoder_wall(name, kind="image"), Image.open(io.BytesIO(data), formats=IMAGE_FORMATS) as image:
+            size = image.size
+    except MediaError:
+        return
+    check_size(*size, name=name, limits=MediaLimits())
 
 
 def inside(value: str, name: str) -> str:

@@ -191,7 +191,7 @@ SOURCE = Source(
     commercial_ok=False,
     label_origin=LabelOrigin.HUMAN,
     tasks=tuple(Task),
-    files=("*.csv", "*.jsonl", "*.json", "*.parquet"),
+    files=("*.csv", "*.tsv", "*.jsonl", "*.json", "*.parquet"),
     fields=PARTS,
     pairs=partial(_pairs, task=Task.IMAGE_GENERATION, names={part: part for part in PARTS}, meaning=None),
 )
