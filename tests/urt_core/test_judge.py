@@ -85,3 +85,82 @@ def test_impossible_values_are_refused(changes: dict, words: list[str]) -> None:
     with pytest.raises(ConfigError) as error:
         replace(SPEC, **changes)
     assert all(word in str(error.value) for word in words)
+
+
+def changed(tmp_path: Path, **values: object) -> Path:
+    path = SPEC.save(tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    return path
+
+
+def test_a_newer_minor_version_opens_with_a_warning_that_names_what_is_unknown(tmp_path: Path) -> None:
+    changed(tmp_path, schema_version="1.9", future=1, further=[2])
+    with pytest.warns(UserWarning, match="does not know its further, future"):
+        assert JudgeSpec.load(tmp_path) == SPEC
+    changed(tmp_path, schema_version="1.9")
+    assert JudgeSpec.load(tmp_path) == SPEC
+
+
+@pytest.mark.parametrize("version", ["2.0", "10.3"])
+def test_a_newer_major_version_is_an_error(tmp_path: Path, version: str) -> None:
+    changed(tmp_path, schema_version=version)
+    with pytest.raises(
+        CheckpointError, match=f"schema_version is {version}, this urt reads up to 1.x; install a newer"
+    ):
+        JudgeSpec.load(tmp_path)
+
+
+def test_a_file_of_before_versions_opens(tmp_path: Path) -> None:
+    path = SPEC.save(tmp_path)
+    older = json.loads(path.read_text())
+    for name in ("schema_version", "about", "point_contracts"):
+        del older[name]
+    path.write_text(json.dumps(older))
+    assert JudgeSpec.load(tmp_path) == SPEC
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"max_pixels": "9"}, "max_pixels"),
+        ({"max_pixels": 1e9}, "max_pixels"),
+        ({"min_pixels": 10**12, "max_pixels": 10**12}, "min_pixels"),
+        ({"max_completion_tokens": "9"}, "max_completion_tokens"),
+        ({"max_completion_tokens": 10**12}, "max_completion_tokens"),
+        ({"num_frames": True}, "num_frames"),
+        ({"dimensions": [1]}, "dimensions"),
+        ({"dimensions": {"image_generation": "abc"}}, "dimensions"),
+        ({"dimensions": {"image_generation": [1]}}, "dimensions"),
+        ({"stage": None}, "stage"),
+        ({"base": 7}, "base"),
+        ({"dialect": ["v1"]}, "dialect"),
+        ({"point_contracts": "acs"}, "point_contracts"),
+        ({"schema_version": 2}, "schema_version"),
+        ({"schema_version": "1"}, "schema_version"),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_names_its_field(tmp_path: Path, values: dict, field: str) -> None:
+    path = changed(tmp_path, **values)
+    with pytest.raises(CheckpointError, match=field) as error:
+        JudgeSpec.load(tmp_path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"[" * 20_000, b"\xff\xfe", b'{"a": ' + b"9" * 5000 + b"}", b" " * 2**21])
+def test_content_that_no_reader_survives_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "judge.json").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"judge\.json"):
+        JudgeSpec.load(tmp_path)
+
+
+def test_a_contract_of_somebody_else_is_not_imported_for_a_file(tmp_path: Path) -> None:
+    changed(tmp_path, dialect="os:system")
+    with pytest.raises(CheckpointError, match="once you say yourself that its code may run: dialect='os:system'"):
+        JudgeSpec.load(tmp_path)
+
+
+def test_what_it_says_about_itself_is_kept(tmp_path: Path) -> None:
+    spec = replace(SPEC, about="sprites only", point_contracts=("think",))
+    spec.save(tmp_path)
+    assert JudgeSpec.load(tmp_path) == spec

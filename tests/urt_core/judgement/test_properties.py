@@ -283,3 +283,36 @@ def test_a_megabyte_of_hostile_text(unit: str) -> None:
     started = time.process_time()
     parse_judgement(text, task=Task.IMAGE_GENERATION)
     assert time.process_time() - started < 1.0
+
+
+DECORATED = st.sampled_from(
+    ("**", "*", "`", '"', "\\boxed{", "}", "[[", "]]", "[", "]", "Verdict: ", "Overall judgement: ", " is slightly better", " is not better",
+     " because ", "<thinking>", "</thinking>", '{"winner": "', '"}', "A", "B", "1", "2", "```json\n", "```", "Image1", "rank", ", ")
+)  # fmt: skip
+
+
+@settings(QUICK, max_examples=200)
+@given(texts=st.lists(st.lists(st.one_of(WORDS, DECORATED), max_size=14).map("".join), min_size=10, max_size=10))
+@pytest.mark.parametrize("name", ["general", "edit_pair", "flex", "pair_score"])
+def test_the_other_readings_raise_nothing_and_invent_no_candidate(name: str, texts: list[str]) -> None:
+    """A verdict names a candidate that the text names: its number, or the letter of a marked choice."""
+    for text in texts:
+        result = parse_judgement(text, task=Task.IMAGE_GENERATION, dialect=Dialect(name))
+        if isinstance(result, Judgement) and result.verdict is not Preference.TIE:
+            number, letter = ("1", "a") if result.verdict is Preference.FIRST else ("2", "b")
+            assert number in plain_signs(text) or (name == "general" and letter in text.lower()), text
+
+
+@pytest.mark.parametrize("noun", ["Image", "Video", "Answer"])
+@pytest.mark.parametrize(
+    "wrap", ["{}", "**{}**", '"{}"', "[{}]", "\\boxed{{{}}}", "<answer>{}</answer>", "Verdict: {}", "x\n{}"]
+)
+def test_a_negation_is_no_verdict_in_any_dress(noun: str, wrap: str) -> None:
+    task = {"Image": Task.IMAGE_GENERATION, "Video": Task.VIDEO_GENERATION, "Answer": Task.IMAGE_UNDERSTANDING}[noun]
+    good = parse_judgement(wrap.format(f"{noun} 1 is better"), task=task, dialect=Dialect("general"))
+    assert isinstance(good, Judgement)
+    assert good.verdict is Preference.FIRST
+    for words in (f"{noun} 1 is not better", f"{noun} 1 isn't better", f"neither {noun} 1 is better", f"{noun} 1 or {noun} 2 is better",
+                  f"{noun} 1 is better than {noun} 1", f"if {noun} 1 is better", f"{noun} 3 is better"):  # fmt: skip
+        for dialect in (Dialect("general"), Dialect.V1, Dialect.DIRECT, None):
+            assert isinstance(parse_judgement(wrap.format(words), task=task, dialect=dialect), ParseFailure), words

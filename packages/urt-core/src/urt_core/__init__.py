@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from urt_core.comparison import Comparison
+    from urt_core.contracts import Contract, load_contract
     from urt_core.engines import AsyncEngine, Completion, Engine, FinishReason, SamplingParams, Status, Usage
     from urt_core.errors import UrtError
     from urt_core.judge import JudgeSpec
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "urt_core.comparison": ("Comparison",),
+    "urt_core.contracts": ("Contract", "load_contract"),
     "urt_core.engines": ("AsyncEngine", "Completion", "Engine", "FinishReason", "SamplingParams", "Status", "Usage"),
     "urt_core.errors": ("UrtError",),
     "urt_core.judge": ("JudgeSpec",),
@@ -42,6 +44,7 @@ __all__ = [
     "AsyncEngine",
     "Comparison",
     "Completion",
+    "Contract",
     "Dialect",
     "Engine",
     "FinishReason",
@@ -66,6 +69,7 @@ __all__ = [
     "UrtError",
     "Usage",
     "judge_reward",
+    "load_contract",
     "parse_judgement",
     "render",
     "sanitise",

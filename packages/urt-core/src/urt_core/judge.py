@@ -1,16 +1,24 @@
 """What a trained judge needs to be asked the way it was trained: `judge.json` beside its weights."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
 from os import PathLike
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from urt_core.atomic import write_atomically
 from urt_core.errors import CheckpointError, ConfigError
 from urt_core.prompts.prompt import Dialect
 
 FILE_NAME = "judge.json"
+SCHEMA_VERSION = "1.1"
+"""Major: what an older urt would read wrongly. Minor: what it may pass over."""
+MAX_BYTES = 1 << 20
+_HIGHEST = {"min_pixels": 2**25, "max_pixels": 2**25, "num_frames": 4096, "max_completion_tokens": 2**20}
+"""As many pixels as the decoder takes, and more frames and tokens than any judge has seen."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,39 +47,105 @@ class JudgeSpec:
     urt_version: str = ""
     max_completion_tokens: int | None = None
     """The longest judgement it was measured with; None in folders of before this was written down."""
+    about: str = ""
+    """What it was trained to judge, where that is less than its tasks say; shown with what it answers."""
+    point_contracts: tuple[str, ...] | None = None
+    """Contracts by which it was trained to score single candidates; None where nobody wrote it down."""
 
     def __post_init__(self) -> None:
         try:
             object.__setattr__(self, "dialect", Dialect(self.dialect))
         except ValueError:
+            raise ConfigError(_unknown_dialect(self.dialect)) from None
+        if not isinstance(self.dimensions, Mapping) or not all(_are_words(names) for names in self.dimensions.values()):
             raise ConfigError(
-                f"dialect is {self.dialect!r}; allowed: {', '.join(map(repr, map(str, Dialect)))}"
-            ) from None
+                f"dimensions are {self.dimensions!r:.80}; they must be an object of lists of words, by task"
+            )
         object.__setattr__(self, "dimensions", {str(task): tuple(names) for task, names in self.dimensions.items()})
-        if not 0 < self.min_pixels <= self.max_pixels:
+        for name, highest in _HIGHEST.items():
+            value = getattr(self, name)
+            if value is None and name == "max_completion_tokens":
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= highest:
+                raise ConfigError(
+                    f"{name} is {value!r:.80}; it must be a whole number, at least 1 and at most {highest:,}"
+                )
+        if self.min_pixels > self.max_pixels:
             raise ConfigError(f"pixels are {self.min_pixels} to {self.max_pixels}; need 0 < min_pixels <= max_pixels")
-        if self.num_frames < 1:
-            raise ConfigError(f"num_frames is {self.num_frames}; it must be at least 1")
-        if self.max_completion_tokens is not None and self.max_completion_tokens < 1:
-            raise ConfigError(f"max_completion_tokens is {self.max_completion_tokens}; it must be at least 1, or null")
+        for name in ("stage", "base", "data_manifest", "urt_version", "about"):
+            if not isinstance(getattr(self, name), str):
+                raise ConfigError(f"{name} is {getattr(self, name)!r:.80}; it must be a text")
+        if self.point_contracts is not None:
+            if not _are_words(self.point_contracts):
+                raise ConfigError(
+                    f"point_contracts are {self.point_contracts!r:.80}; they must be a list of names, or null"
+                )
+            object.__setattr__(self, "point_contracts", tuple(self.point_contracts))
 
     def save(self, folder: str | PathLike[str]) -> Path:
         """Writes `judge.json` into an existing folder, whole or not at all."""
         path = Path(folder) / FILE_NAME
-        write_atomically(path, (json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n").encode())
+        value = {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        write_atomically(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
         return path
 
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> Self:
+        """Reads it; a CheckpointError names the field that is missing, unknown or impossible.
+
+        A file of a newer minor version opens, with a warning that names the fields that are not known here; one of a newer
+        major version does not.
+        """
         path = Path(folder) / FILE_NAME
-        try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise CheckpointError(f"{path} is missing; a judge exported by urt has it beside its weights") from None
-        except ValueError as error:
-            raise CheckpointError(f"{path} is not JSON ({error}); export the judge again") from error
+        value, is_newer = _read(path)
         names = {item.name for item in fields(cls)}
-        optional = {"data_manifest", "urt_version", "max_completion_tokens"}
-        if not isinstance(value, dict) or not names - optional <= value.keys() <= names:
-            raise CheckpointError(f"{path} must be an object with the fields {', '.join(sorted(names))}")
-        return cls(**value)
+        required = {item.name for item in fields(cls) if item.default is MISSING and item.default_factory is MISSING}
+        unknown = sorted(value.keys() - names)
+        if required - value.keys() or (unknown and not is_newer):
+            raise CheckpointError(
+                f"{path} must be an object with the fields {', '.join(sorted(names))}; it lacks "
+                f"{sorted(required - value.keys())} and has unknown {unknown}"
+            )
+        if unknown:
+            warnings.warn(f"{path} is newer than this urt, which does not know its {', '.join(unknown)}", stacklevel=2)
+        try:
+            return cls(**{name: value[name] for name in names & value.keys()})
+        except ConfigError as error:
+            raise CheckpointError(f"{path}: {error}") from error
+
+
+def _read(path: Path) -> tuple[dict[str, Any], bool]:
+    """The object without its version, and whether that is newer than ours."""
+    try:
+        with path.open("rb") as file:
+            value = json.loads(file.read(MAX_BYTES))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing; a judge exported by urt has it beside its weights") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is not JSON ({str(error)[:200]}); export the judge again") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(
+            f"{path} is a {type(value).__name__}; it must be an object with dialect, dimensions and so on"
+        )
+    version = value.pop("schema_version", "1.0")
+    found = re.fullmatch(r"(\d{1,4})\.(\d{1,4})", version) if isinstance(version, str) else None
+    if found is None:
+        raise CheckpointError(f"{path}: schema_version is {version!r:.80}; it must read like {SCHEMA_VERSION!r}")
+    major, minor = (int(number) for number in found.groups())
+    ours = tuple(int(number) for number in SCHEMA_VERSION.split("."))
+    if major > ours[0]:
+        raise CheckpointError(
+            f"{path}: schema_version is {version}, this urt reads up to {ours[0]}.x; install a newer urt-core to use this judge"
+        )
+    return value, (major, minor) > ours
+
+
+def _unknown_dialect(name: object) -> str:
+    message = f"dialect is {name!r:.120}; allowed: {', '.join(map(repr, map(str, Dialect)))}"
+    if isinstance(name, str) and ":" in name:
+        return f"{message}, and {name!r:.120} once you say yourself that its code may run: dialect={name!r:.120} (--dialect)"
+    return f"{message}, or the name of a contract that is installed"
+
+
+def _are_words(names: object) -> bool:
+    return isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)

@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
+from urt_core.contracts import load_contract
 from urt_core.engines import Engine
 from urt_core.errors import CheckpointError, ConfigError
 from urt_core.judge import FILE_NAME, JudgeSpec
@@ -17,16 +18,17 @@ def load_spec(
     path_or_id: str | PathLike[str], *, dialect: Dialect | str | None, policy: MediaPolicy | None
 ) -> tuple[Dialect, MediaPolicy, int | None]:
     """Dialect, media policy and longest judgement in tokens: what the caller says; for the rest, what `judge.json` says, if anything."""
+    asked = load_contract(dialect) if dialect is not None else None
     if (Path(path_or_id) / FILE_NAME).is_file():
         spec = JudgeSpec.load(path_or_id)
         shown = MediaPolicy(min_pixels=spec.min_pixels, max_pixels=spec.max_pixels, num_frames=spec.num_frames)
-        return Dialect(dialect or spec.dialect), policy or shown, spec.max_completion_tokens
-    if dialect is None:
+        return asked or spec.dialect, policy or shown, spec.max_completion_tokens
+    if asked is None:
         raise CheckpointError(
             f"{path_or_id} is no folder with {FILE_NAME}, so how it was trained to be asked is not known; give its dialect (--dialect): "
             "v1 (UnifiedReward-Think-7b, -qwen-7b), v2 (-qwen3vl, -qwen35) or direct"
         )
-    return Dialect(dialect), policy or MediaPolicy(), None
+    return asked, policy or MediaPolicy(), None
 
 
 def load_engine(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from urt_core.calibration import Calibration
 from urt_core.comparison import Comparison, Order, ProbabilityMethod, compare_votes, failed_comparison, read_vote
+from urt_core.contracts import load_contract
 from urt_core.engines import AsyncEngine, Completion, Engine, FinishReason, SamplingParams
 from urt_core.errors import ConfigError, MediaError
 from urt_core.judging.asking import Asker, Question
@@ -52,7 +53,7 @@ class Scorer:
         download: Download | None = None,
         allow_paths: bool = True,
     ) -> None:
-        self.engine, self.dialect = engine, Dialect(dialect)
+        self.engine, self.dialect = engine, load_contract(dialect)
         self.orders = asked_orders(orders)
         self.probability, self.calibration = ProbabilityMethod(probability), calibration
         self.templates, self.download, self.allow_paths = templates, download, allow_paths
@@ -234,7 +235,7 @@ class Scorer:
         ordered: bool = True,
         votes: int | None = None,
     ) -> Iterator[PointScore]:
-        questions = (self.point_question(request, PointContract(contract)) for request in requests)
+        questions = (self.point_question(request, load_contract(contract, PointContract)) for request in requests)
         return self._asker.ask(questions, with_votes(self.sampling, votes), ordered=ordered)
 
     def ascore_batch(
@@ -245,7 +246,7 @@ class Scorer:
         ordered: bool = True,
         votes: int | None = None,
     ) -> AsyncIterator[PointScore]:
-        questions = (self.point_question(request, PointContract(contract)) for request in requests)
+        questions = (self.point_question(request, load_contract(contract, PointContract)) for request in requests)
         return self._asker.aask(questions, with_votes(self.sampling, votes), ordered=ordered)
 
     def point_request(
@@ -267,7 +268,7 @@ class Scorer:
                 media = self._media(media, task, "media")
         except MediaError as error:
             request = PointRequest(key=key, task=task, text=text, candidate="")
-            return score_votes(request, [bad_media(error)], contract=PointContract(contract))
+            return score_votes(request, [bad_media(error)], contract=load_contract(contract, PointContract))
         return PointRequest(key=key, task=task, text=text, candidate=candidate, media=media)
 
     def point_question(

@@ -18,6 +18,7 @@ import torch
 from urt_core.adapters.failures import FailurePolicy, FailureTally, apply_policy
 from urt_core.adapters.rewards import Rewards, score_rewards, win_rate_rewards
 from urt_core.adapters.settings import scorer_from_settings
+from urt_core.contracts import load_contract
 from urt_core.prompts import PointContract
 from urt_core.records import Task
 
@@ -32,7 +33,7 @@ class ConfiguredJudge:
     def __init__(self, config: Any, *, name: str) -> None:
         settings: Mapping[str, Any] = getattr(config, "extra_kwargs", None) or {}
         self.policy = FailurePolicy(settings.get("on_failure", FailurePolicy.NAN))
-        self.contract = PointContract(settings.get("contract", PointContract.THINK))
+        self.contract = load_contract(settings.get("contract", PointContract.THINK), PointContract)
         self.tally = FailureTally(name=f"flow_factory {name}")
         self.scorer = scorer_from_settings({key: settings[key] for key in settings if key not in OWN_SETTINGS})
 

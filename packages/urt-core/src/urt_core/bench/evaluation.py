@@ -23,6 +23,7 @@ from urt_core.errors import DataError
 from urt_core.judging.judge import Asked, judge
 from urt_core.judging.pairs import JudgedPair, read_judged_pairs, write_judged_pairs
 from urt_core.progress import progress_bar
+from urt_core.prompts.names import contract_of
 
 DIRECT_MAX_TOKENS = 24
 """Enough for the verdict sentence of every task, in every tokenizer."""
@@ -114,7 +115,7 @@ def evaluate(
     with progress_bar(console) as progress:
         bar = progress.add_task("judging", total=len(records) * len(dialects) * (2 if orders == "both" else 1), note="")
         for dialect in dialects:
-            limit = direct_max_tokens if dialect is Dialect.DIRECT else sampling.max_tokens
+            limit = sampling.max_tokens if contract_of(dialect).reasons else direct_max_tokens
             asked = Asked(dialect=dialect, orders=orders, sampling=replace(sampling, max_tokens=limit))
             readable = right = 0
             found: list[JudgedPair] = []

@@ -14,17 +14,8 @@ from urt_core.bench.phases import PhaseCost, duration, memory
 from urt_core.bench.rates import EvaluationRow, Rate
 from urt_core.bench.table import Table
 from urt_core.comparison import Order
+from urt_core.prompts.names import contract_of
 
-DIALECT_TITLES = {
-    Dialect.V1: "With reasoning (dialect v1)",
-    Dialect.V2: "With reasoning (dialect v2)",
-    Dialect.DIRECT: "Direct answer, without reasoning",
-}
-DIALECT_NAMES = {
-    Dialect.V1: "reasoning first",
-    Dialect.V2: "reasoning first (v2)",
-    Dialect.DIRECT: "direct answer",
-}
 LEGEND = (
     "*readable*: the judgement could be read. *right*: the verdict equals the label, in the order the pairs are given; "
     "unreadable counts as wrong; a coin would have 50 %. *right, swapped*: the same pairs with their candidates exchanged. "
@@ -74,7 +65,7 @@ def stage_tables(results: Mapping[str, EvaluationResult]) -> StageTables:
     tasks = [task for task in [*Task, None] if any(row.task is task for r in results.values() for row in r.rows)]
     accuracy = [
         Table(
-            title=f"Right verdicts on held-out pairs. {DIALECT_TITLES[dialect]}",
+            title=f"Right verdicts on held-out pairs. {dialect_title(dialect)}",
             columns=("after stage", *results),
             rows=tuple(
                 (task_title(task), *(_accuracy_cell(result, dialect, task) for result in results.values()))
@@ -85,7 +76,7 @@ def stage_tables(results: Mapping[str, EvaluationResult]) -> StageTables:
     ]
     behaviour = [
         Table(
-            title=f"How it judges, all tasks. {DIALECT_TITLES[dialect]}",
+            title=f"How it judges, all tasks. {dialect_title(dialect)}",
             columns=("after stage", *_BEHAVIOUR_COLUMNS),
             rows=tuple(
                 (stage, *_behaviour_cells(result.row(dialect)))
@@ -103,7 +94,7 @@ def brief_table(title: str, result: EvaluationResult) -> Table:
     tasks = list(dict.fromkeys(row.task for row in result.rows))
     return Table(
         title=title,
-        columns=("task", *(DIALECT_NAMES[dialect] for dialect in result.dialects)),
+        columns=("task", *(dialect_label(dialect) for dialect in result.dialects)),
         rows=tuple(
             (task_title(task), *(_accuracy_cell(result, dialect, task) for dialect in result.dialects))
             for task in tasks
@@ -145,8 +136,8 @@ def _dialect_tables(result: EvaluationResult, dialect: Dialect) -> list[Table]:
     )
     behaviour = tuple((task_title(row.task), *_behaviour_cells(row)) for row in rows)
     return [
-        Table(title=DIALECT_TITLES[dialect], columns=("task", "pairs", "right", "right, swapped"), rows=accuracy),
-        Table(title=f"How it judges. {DIALECT_TITLES[dialect]}", columns=("task", *_BEHAVIOUR_COLUMNS), rows=behaviour),
+        Table(title=dialect_title(dialect), columns=("task", "pairs", "right", "right, swapped"), rows=accuracy),
+        Table(title=f"How it judges. {dialect_title(dialect)}", columns=("task", *_BEHAVIOUR_COLUMNS), rows=behaviour),
     ]
 
 
@@ -157,7 +148,7 @@ def _behaviour_cells(row: EvaluationRow) -> tuple[str, ...]:
 
 def _cause_table(result: EvaluationResult, dialect: Dialect) -> Table:
     return Table(
-        title=f"By what sets the candidates apart. {DIALECT_TITLES[dialect]}",
+        title=f"By what sets the candidates apart. {dialect_title(dialect)}",
         columns=("task", "cause", "pairs", "readable", "right", "same in both orders"),
         rows=tuple(
             (
@@ -187,3 +178,12 @@ def _failure_rows(result: EvaluationResult) -> tuple[tuple[str, ...], ...]:
 def _accuracy_cell(result: EvaluationResult, dialect: Dialect, task: Task | None) -> str:
     found = [row for row in result.rows if row.dialect is dialect and row.task is task]
     return percent_with_interval(found[0].accuracy) if found else "–"
+
+
+def dialect_title(dialect: Dialect) -> str:
+    return contract_of(dialect).title or str(dialect)
+
+
+def dialect_label(dialect: Dialect) -> str:
+    """Two or three words, for figures and columns."""
+    return contract_of(dialect).label or dialect_title(dialect)

@@ -10,7 +10,7 @@ from typing import Any
 from urt_core.cli.bench_arguments import add_bench
 from urt_core.cli.lazily import lazily
 from urt_core.comparison import ProbabilityMethod
-from urt_core.prompts import Dialect, PointContract
+from urt_core.prompts import PointContract
 from urt_core.records import Task
 
 EXAMPLES = """examples:
@@ -46,7 +46,11 @@ def build_parser() -> argparse.ArgumentParser:
     score = add_command(commands, "score", "score one candidate, or every candidate of a file")
     add_request(score, "candidate")
     add_batch(score)
-    score.add_argument("--contract", choices=[*map(str, PointContract)], default="think", help="what the judge writes")
+    score.add_argument(
+        "--contract",
+        default="think",
+        help="what the judge writes: " + ", ".join(PointContract) + ", or a path of your own",
+    )
 
     rank = add_command(commands, "rank", "rank candidates by comparing pairs of them")
     add_request(rank)
@@ -65,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     parse = add_command(commands, "parse", "read judgements that a model has written")
     parse.add_argument("files", nargs="*", metavar="FILE", help="texts; standard input where none is named")
     parse.add_argument("--task", choices=[*map(str, Task)], required=True)
-    parse.add_argument("--dialect", choices=[*map(str, Dialect)], help="default: read either kind")
+    parse.add_argument("--dialect", help="default: read either kind")
     parse.add_argument("--json", action="store_true", help="print JSON")
     add_bench(commands, add_judge=partial(add_judge, is_needed=True))
     return parser
@@ -105,7 +109,8 @@ def add_batch(command: argparse.ArgumentParser) -> None:
 def add_pairwise(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("pairs")
     group.add_argument(
-        "--dialect", choices=[*map(str, Dialect)], help="default: as in judge.json, where --model is a folder with one"
+        "--dialect",
+        help="v1, v2, direct, general, edit_pair, flex, pair_score, or package.module:name of a contract of your own; default: as in judge.json, where --model is a folder with one",
     )
     group.add_argument("--orders", choices=("both", "given"), default="both")
     group.add_argument("--probability", choices=[*map(str, ProbabilityMethod)], default="votes")
@@ -217,5 +222,5 @@ def add_server(command: argparse.ArgumentParser) -> None:
         "--references", metavar="FILE", help="JSON lines: what a sample that stands alone is compared with"
     )
     group.add_argument("--reward", choices=("win_rate", "score"), default="win_rate", help="what /compute returns")
-    group.add_argument("--contract", choices=[*map(str, PointContract)], default="think", help="of scores")
+    group.add_argument("--contract", default="think", help="of scores")
     group.add_argument("--on-failure", choices=("nan", "raise", "drop", "tie"), default="nan", help="of /compute")

@@ -7,6 +7,7 @@ from typing import Any
 from urt_core.cli.inputs import Requests
 from urt_core.cli.judge import build_scorer, how_to_ask
 from urt_core.cli.requests import need_fields, one_request, row_fields
+from urt_core.contracts import load_contract
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.errors import DataError, MediaError
 from urt_core.judging.asking import Question
@@ -26,7 +27,7 @@ def show_first_prompt(
         request["first"], request["second"] = request.pop("candidates")[:2]
     if "candidate" in request:
         asked: Any = scorer.point_request(contract=options.contract, **request)
-        question = scorer.point_question(asked, PointContract(options.contract))
+        question = scorer.point_question(asked, load_contract(options.contract, PointContract))
     else:
         asked = scorer.record(**request)
         question = scorer.pair_question(asked)

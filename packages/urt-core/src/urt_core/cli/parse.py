@@ -7,15 +7,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from urt_core.cli.display import print_judgement
+from urt_core.contracts import load_contract
 from urt_core.errors import DataError
 from urt_core.judgement import Judgement, parse_judgement
-from urt_core.prompts import Dialect
 from urt_core.records import Task
 
 
 def run_parse(options: argparse.Namespace) -> int:
     """Each file is one text. Exit code 3 if one of them can't be read."""
-    task, dialect = Task(options.task), Dialect(options.dialect) if options.dialect else None
+    task, dialect = Task(options.task), load_contract(options.dialect) if options.dialect else None
     unreadable = 0
     for name, text in texts(options.files):
         judgement = parse_judgement(text, task=task, dialect=dialect)

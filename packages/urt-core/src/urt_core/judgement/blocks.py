@@ -1,6 +1,7 @@
 """Cuts a completion into reasoning and answers, in one pass over its tags."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 _TAG = re.compile(r"<(/?)(think|answer)[ \t]*>", re.IGNORECASE)
@@ -26,13 +27,39 @@ class Blocks:
 
 def cut_blocks(text: str) -> Blocks:
     """Think blocks nest, so a quoted `<think>` cannot end the reasoning early; a quoted `</think>` can, and then a quoted
-    answer behind it is one more answer that has to agree with the final one."""
+    answer behind it is one more answer that has to agree with the final one.
+
+    A model that opens its reasoning twice and closes it once is read as if it had opened it once, where that can't be a
+    quotation that was cut off: nothing stands behind the answer, and no opening tag follows a quotation mark.
+    """
+    blocks = _cut(text, _TAG.finditer(text))
+    if not blocks.is_open or blocks.answers or not blocks.num_inside:
+        return blocks
+    tags = list(_TAG.finditer(text))
+    thinks = [tag for tag in tags if tag[2].lower() == "think"]
+    opens = [tag for tag in thinks if not tag[1]]
+    repeated = set(opens[1:]) if thinks[-1][1] and opens else set()
+    if any(_before(text, tag) in _QUOTES for tag in repeated):
+        return blocks
+    once = _cut(text, [tag for tag in tags if tag not in repeated])
+    return blocks if once.is_open or once.tail.strip() or len(once.answers) != 1 else once
+
+
+def _before(text: str, tag: re.Match[str]) -> str:
+    """The sign in front of a tag in its line."""
+    return text[max(0, tag.start() - 8) : tag.start()].rstrip(" \t")[-1:]
+
+
+_QUOTES = tuple("\"'`([:\u201c\u2018\u00ab")
+
+
+def _cut(text: str, tags: Iterable[re.Match[str]]) -> Blocks:
     blocks = Blocks()
     reasoning: list[str] = []
     depth = think_start = answer_tag = answer_end = first_answer = 0
     answer_start: int | None = None
     seen_think = False
-    for tag in _TAG.finditer(text):
+    for tag in tags:
         blocks.found_tags = True
         opens, is_answer = not tag[1], tag[2].lower() == "answer"
         if is_answer and opens:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from urt_core.judgement.blocks import cut_blocks
 from urt_core.judgement.final import final_answer
-from urt_core.judgement.result import FailureKind, ParseFailure
+from urt_core.judgement.result import FailureKind, Judgement, ParseFailure
 from urt_core.judgement.signs import plain_signs
-from urt_core.prompts.pointwise import PointContract, PointScale, point_scale
-from urt_core.records import Task
+from urt_core.prompts.names import contract_of
+from urt_core.prompts.pointwise import PointContract, point_scale
+from urt_core.prompts.scale import PointScale
+from urt_core.records import Preference, Task
 
 _NUMBER = r"[-+]?[0-9]{1,4}(?:\.[0-9]{1,20})?"
 _VALUE = rf"[ \t*_]*(?:({_NUMBER})(?!\.?\w)(?:[ \t]*/[ \t]*([0-9]{{1,3}}))?)?"
@@ -71,28 +73,35 @@ class PairScores:
 
 def parse_point(text: str, *, contract: PointContract, task: Task) -> PointJudgement | ParseFailure:
     """Reads the scores of one candidate. Never raises on any string."""
-    contract, task = PointContract(contract), Task(task)
-    scale = point_scale(contract, task)
-    text = plain_signs(text)
+    return contract_of(PointContract(contract)).read(text, Task(task))  # type: ignore[return-value]
+
+
+def read_final_score(text: str, task: Task) -> PointJudgement | ParseFailure:
+    """UnifiedReward 1.0: `Final Score: s` on a line of its own, and marks of elements or qualities in front of it."""
+    scale, text = point_scale(PointContract.FINAL_SCORE, task), plain_signs(text)
     if not text.strip():
         return ParseFailure.at(FailureKind.EMPTY)
-    if contract is PointContract.THINK:
-        return _read_think(text, scale)
     lines = "\n" + text
-    if contract is PointContract.FINAL_SCORE:
-        score = _one_value([match.groups() for match in _FINAL_SCORE.finditer(lines)], scale)
-        if isinstance(score, FailureKind):
-            return ParseFailure.at(score, text)
-        pattern = {Task.IMAGE_GENERATION: _ELEMENT, Task.VIDEO_GENERATION: _QUALITY}.get(task)
-        marks = pattern.findall(lines) if pattern else []
-        return PointJudgement(
-            score=score,
-            scale=scale,
-            scores={name.strip().lower(): float(mark) for name, mark in marks},
-            reasoning=text.strip(),
-        )
+    score = _one_value([match.groups() for match in _FINAL_SCORE.finditer(lines)], scale)
+    if isinstance(score, FailureKind):
+        return ParseFailure.at(score, text)
+    pattern = {Task.IMAGE_GENERATION: _ELEMENT, Task.VIDEO_GENERATION: _QUALITY}.get(task)
+    marks = pattern.findall(lines) if pattern else []
+    return PointJudgement(
+        score=score,
+        scale=scale,
+        scores={name.strip().lower(): float(mark) for name, mark in marks},
+        reasoning=text.strip(),
+    )
+
+
+def read_named_scores(text: str, task: Task, *, contract: PointContract) -> PointJudgement | ParseFailure:
+    """UnifiedReward 2.0: `<Dimension> Score (1-5): s`, one line for each dimension of the contract."""
+    scale, text = point_scale(contract, task), plain_signs(text)
+    if not text.strip():
+        return ParseFailure.at(FailureKind.EMPTY)
     scores: dict[str, float] = {}
-    found = [match.groups() for match in _NAMED_SCORE.finditer(lines)]
+    found = [match.groups() for match in _NAMED_SCORE.finditer("\n" + text)]
     for dimension in scale.dimensions:
         score = _one_value([(number, of) for name, number, of in found if name.lower() == dimension], scale)
         if isinstance(score, FailureKind):
@@ -121,6 +130,23 @@ def parse_pair_score(text: str, *, task: Task) -> PairScores | ParseFailure:
     return PairScores(scores=scores)
 
 
+def read_pair_scores(text: str, task: Task) -> Judgement | ParseFailure:
+    """`parse_pair_score` as a comparison: the candidate with the larger shares is the better one, equal ones are a tie."""
+    shares = parse_pair_score(text, task=task)
+    if isinstance(shares, ParseFailure):
+        return shares
+    first, second = shares.means
+    verdict = Preference.FIRST if first > second else Preference.SECOND if second > first else Preference.TIE
+    return Judgement(
+        verdict=verdict,
+        scores=shares.scores,
+        totals=(first, second),
+        sums_consistent=shares.sums_consistent,
+        answer_matches_totals=True,
+        reasoning=text.strip(),
+    )
+
+
 def _one_value(found: list, scale: PointScale) -> float | FailureKind:
     """The one value that all of `found`, pairs of a number and what it is out of, agree on."""
     if not found or any(number is None for number, _ in found):
@@ -141,7 +167,12 @@ _THINK_SCORE = re.compile(
 )
 
 
-def _read_think(text: str, scale: PointScale) -> PointJudgement | ParseFailure:
+def read_think(text: str, task: Task) -> PointJudgement | ParseFailure:
+    """Our own: scores of the core dimensions in a think block, their mean in the answer block."""
+    scale, text = point_scale(PointContract.THINK, task), plain_signs(text)
+    if not text.strip():
+        return ParseFailure.at(FailureKind.EMPTY)
+
     def read(content: str) -> float | FailureKind:
         match = _THINK_ANSWER.fullmatch(" ".join(content.split()))
         return _one_value([match.groups()], scale) if match else FailureKind.UNREADABLE_ANSWER

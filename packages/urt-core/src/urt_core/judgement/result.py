@@ -30,6 +30,9 @@ class FailureKind(StrEnum):
     OUT_OF_SCALE = "out_of_scale"
     """A score that the pointwise contract needs lies outside its scale."""
 
+    CONTRACT_ERROR = "contract_error"
+    """The parser of a user's own contract raised, or returned something else than a reading."""
+
 
 _EXCERPT_CHARACTERS = 160
 

@@ -6,6 +6,8 @@ a colon may follow the score; dimensions come with and without number, square br
 """
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 _UNSIGNED = r"[0-9]{1,4}(?:\.[0-9]{1,17})?"
 _NUMBER = rf"[-+]?{_UNSIGNED}"
@@ -57,30 +59,61 @@ def split_totals(reasoning: str) -> tuple[str, str]:
     return lines[: start + 1], lines[end:]
 
 
-def read_scores(body: str, *, noun: str) -> tuple[dict[str, tuple[float, float]], int]:
-    """Scores by dimension, and the number of dimensions that had to be left out.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scores:
+    """Scores(of={"aesthetics": (7.0, 8.0)}, lines=((7.0, 8.0),), num_dropped=0, num_one_sided=0)"""
 
-    A dimension counts if both candidates have one score from 1 to 10 (NaN and others are dropped); two different scores
-    for the same candidate and dimension cancel each other.
-    """
+    of: dict[str, tuple[float, float]]
+    """Lower-case dimension -> scores of candidates 1 and 2. A name given twice with different scores is left out."""
+    lines: tuple[tuple[float, float], ...]
+    """The scores of every dimension as it was written, names that repeat included: the addends of the totals."""
+    num_dropped: int
+    """Dimensions with a score that is NaN, off the scale, or given twice for one candidate."""
+    num_one_sided: int
+    """Dimensions that score one candidate and never the other."""
+
+
+def read_scores(body: str, *, noun: str) -> Scores:
+    """A dimension counts if both candidates have one score from 1 to 10; two different scores for the same candidate in
+    one dimension cancel each other. Where a name repeats, each time is a dimension of its own, unless one time scores
+    candidate 1 and the other candidate 2."""
     given: dict[str, float | None] | None = None
-    found: dict[str, dict[str, float | None]] = {}
+    named: dict[str, list[dict[str, float | None]]] = {}
     for candidate, number, numbered_name, name in _PATTERNS[noun][0].findall(body):
         if not candidate:
-            given = found.setdefault(numbered_name or name, {})
+            given = {}
+            named.setdefault(numbered_name or name, []).append(given)
         elif given is not None:
             value = float(number)
             score = value if 1.0 <= value <= 10.0 else None
             given[candidate] = score if given.get(candidate, score) == score else None
-    scores: dict[str, tuple[float, float]] = {}
-    num_dropped = 0
-    for name, given in found.items():
-        first, second = given.get("1"), given.get("2")
-        if first is not None and second is not None:
-            scores[name] = (first, second)
-        elif given:
-            num_dropped += 1
-    return scores, num_dropped
+    of: dict[str, tuple[float, float]] = {}
+    lines: list[tuple[float, float]] = []
+    num_dropped = num_one_sided = 0
+    for name, times in named.items():
+        pairs: set[tuple[float, float]] = set()
+        num_bad = 0
+        for given in _joined(times):
+            first, second = given.get("1"), given.get("2")
+            if first is not None and second is not None:
+                lines.append((first, second))
+                pairs.add((first, second))
+            elif len(given) == 2 or None in given.values():
+                num_bad += 1
+            elif given:
+                num_one_sided += 1
+        num_dropped += num_bad
+        if len(pairs) == 1 and not num_bad:
+            of[name] = pairs.pop()
+    return Scores(of=of, lines=tuple(lines), num_dropped=num_dropped, num_one_sided=num_one_sided)
+
+
+def _joined(times: list[dict[str, float | None]]) -> list[dict[str, float | None]]:
+    """One dimension written in two places, first for one candidate and then for the other, is one."""
+    scored = [given for given in times if given]
+    if len(scored) == 2 and len(scored[0]) == len(scored[1]) == 1 and scored[0].keys() != scored[1].keys():
+        return [scored[0] | scored[1]]
+    return scored
 
 
 def read_totals(block: str, *, noun: str) -> Totals | None:
@@ -95,18 +128,29 @@ def read_totals(block: str, *, noun: str) -> Totals | None:
     return totals if len(totals) == 2 else None
 
 
-def check_sums(scores: dict[str, tuple[float, float]], totals: Totals, *, num_dropped: int) -> bool | None:
-    """Whether each total is the sum of its addends and of the scores. Where scores had to be left out, a wrong sum is
-    still wrong and a right one stays undecided."""
+def check_sums(scores: Scores, totals: Totals) -> bool | None:
+    """Whether each total is the sum of its addends and of the scores, line by line.
+
+    A wrong sum is wrong whatever else there is, and so is one with an addend that was never given as a score (a dimension
+    scored for one candidate only). Where a score could not be read, a right sum stays undecided.
+    """
     stated = (totals["1"], totals["2"])
     for addends, total in stated:
         if abs(sum(addends) - total) > _TOLERANCE:
             return False
-    if num_dropped:
+    if scores.num_one_sided:
+        # A total that stands alone may hold the score that was never written; a written addend without one can't.
+        return False if any(len(addends) > 1 for addends, _ in stated) else None
+    if scores.num_dropped:
         return None
-    if not scores:
+    if not scores.lines:
         return True if all(len(addends) > 1 for addends, _ in stated) else None
-    for (addends, total), given in zip(stated, zip(*scores.values(), strict=True), strict=True):
+    # Some repeat a dimension word for word, as a heading or in a summary, and count it once.
+    return any(_add_up(stated, lines) for lines in (scores.lines, tuple(scores.of.values())) if lines)
+
+
+def _add_up(stated: Sequence[tuple[tuple[float, ...], float]], lines: Sequence[tuple[float, float]]) -> bool:
+    for (addends, total), given in zip(stated, zip(*lines, strict=True), strict=True):
         if addends != given and sorted(addends) != sorted(given):
             is_alone = len(addends) == 1
             if not is_alone or abs(sum(given) - total) > _TOLERANCE:

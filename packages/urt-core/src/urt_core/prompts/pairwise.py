@@ -4,9 +4,10 @@ from os import PathLike
 from pathlib import Path
 
 from urt_core.errors import PromptError
+from urt_core.prompts.names import ContractName, contract_of
 from urt_core.prompts.prompt import Dialect, Prompt
 from urt_core.prompts.sanitise import sanitise
-from urt_core.prompts.template import Template, load_template
+from urt_core.prompts.template import Template, load_template, template_of
 from urt_core.records import Media, Preference, PreferenceRecord, Task
 
 
@@ -20,13 +21,28 @@ def render(record: PreferenceRecord, dialect: Dialect, *, templates: str | PathL
     """
     dialect = Dialect(dialect)
     media, texts = record.all_media, _texts(record)
-    template = load_template(
-        f"{dialect}/{record.task}",
-        folder=Path(templates) if templates is not None else None,
-        required=tuple(texts),
-        optional=tuple(media),
+    template = contract_template(
+        dialect, str(dialect), record.task, folder=templates, required=tuple(texts), optional=tuple(media)
     )
     return Prompt(parts=fill(template, media=media, texts=texts), task=record.task, dialect=dialect, key=record.key)
+
+
+def contract_template(
+    name: ContractName,
+    path: str,
+    task: Task,
+    *,
+    folder: str | PathLike[str] | None,
+    required: tuple[str, ...],
+    optional: tuple[str, ...],
+) -> Template:
+    """The template of a contract for `task`: `<folder>/<path>/<task>.txt` where the caller brings his own wording."""
+    contract = contract_of(name)
+    contract.scale(task, str(name))
+    if folder is None and not isinstance(contract.templates, Path):
+        return template_of(contract.templates[task], f"{name}/{task}", required, optional)
+    file = (Path(folder) / path if folder is not None else contract.templates) / f"{task}.txt"  # type: ignore[operator]
+    return load_template(f"{path}/{task}", file=file, required=required, optional=optional)
 
 
 def _texts(record: PreferenceRecord) -> dict[str, str]:
@@ -61,10 +77,4 @@ def _quoted(text: str) -> str:
 
 def verdict_text(task: Task, preference: Preference, *, dialect: Dialect = Dialect.V1) -> str:
     """The verdict as a model writes it: `Image 1 is better`; a direct answer ends with a full stop and may be a tie."""
-    preference = Preference(preference)
-    if preference is Preference.TIE:
-        if dialect != Dialect.DIRECT:
-            raise PromptError(f"dialect {dialect} has no tie answer; use Dialect.DIRECT or leave tied pairs out")
-        return f"Both {task.noun.lower()}s are equally good."
-    number = 1 if preference is Preference.FIRST else 2
-    return f"{task.noun} {number} is better" + ("." if dialect == Dialect.DIRECT else "")
+    return contract_of(Dialect(dialect)).verdict(Task(task), Preference(preference))

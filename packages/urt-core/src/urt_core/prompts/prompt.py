@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Literal
 
 from urt_core.errors import PromptError
+from urt_core.prompts.names import ContractName
 from urt_core.prompts.sanitise import find_special_token
 from urt_core.records import Media, Task
 
 
-class Dialect(StrEnum):
-    """The shape a judgement is written in; those of the released UnifiedReward weights."""
+class Dialect(ContractName):
+    """The contract a pair is judged by; these are the shapes of the released UnifiedReward-Think weights.
+
+    Further ones by name: "general", "edit_pair", "flex", "pair_score", and those that `load_contract` adds.
+    """
 
     V1 = "v1"
     """Inline chain of thought: one line per dimension scores both candidates."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from urt_core.errors import TemplateError
 
 BUILT_IN = Path(__file__).parent / "templates"
+"""Folder of the built-in wording: `<dialect>/<task>.txt`, and `point/<contract>/<task>.txt`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,14 +27,13 @@ class Template:
         return tuple(name for _, name in self.pieces if name is not None)
 
 
-def load_template(name: str, *, folder: Path | None, required: tuple[str, ...], optional: tuple[str, ...]) -> Template:
-    """Reads `<folder>/<name>.txt`, from the built-in templates where `folder` is None, and checks its placeholders.
+def load_template(name: str, *, file: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> Template:
+    """Reads a template file and checks its placeholders.
 
     The text is kept byte for byte, but for one line end at the end of the file, which editors add. A literal brace is
     written twice.
     """
-    path = (folder or BUILT_IN) / f"{name}.txt"
-    return _load(path, name, required, optional)
+    return _load(file, name, required, optional)
 
 
 @lru_cache(maxsize=256)
@@ -44,7 +44,13 @@ def _load(path: Path, name: str, required: tuple[str, ...], optional: tuple[str,
         raise TemplateError(
             f"template {name}: {path} cannot be read ({error}); each dialect and task has its own file"
         ) from error
-    text = text.removesuffix("\n").removesuffix("\r")
+    return template_of(text.removesuffix("\n").removesuffix("\r"), name, required, optional, file=str(path))
+
+
+@lru_cache(maxsize=256)
+def template_of(text: str, name: str, required: tuple[str, ...], optional: tuple[str, ...], file: str = "") -> Template:
+    """`text` cut at its placeholders, each of `required` once and each of `optional` at most once."""
+    path = file or name
     try:
         parsed = list(string.Formatter().parse(text))
     except ValueError as error:

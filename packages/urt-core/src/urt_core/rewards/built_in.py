@@ -6,26 +6,18 @@ parser, so a final full stop or letter case costs nothing; without tags a verdic
 consistency reward is our own: stated scores, sums and verdict agree. Unreadable text earns 0 in each.
 """
 
-import re
 from collections.abc import Callable, Mapping
 
 from urt_core.errors import RecordError
 from urt_core.judgement import Judgement
-from urt_core.prompts.prompt import Dialect
+from urt_core.prompts.names import contract_of
 from urt_core.rewards.sample import RewardInput
-
-_TAGGED_SHAPE = re.compile(r"\s*<think>(?P<think>.*?)</think>\s*<answer>(?P<answer>.*?)</answer>\s*", re.DOTALL)
-_TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
 
 def format_reward(sample: RewardInput) -> float:
-    """1 if the whole text is one think and one answer block (or, in the direct dialect, one sentence) and readable."""
-    text, judgement = sample.text, sample.judgement
-    if not isinstance(judgement, Judgement):
-        return 0.0
-    if sample.dialect == Dialect.DIRECT:
-        return float("<" not in text and "\n" not in text.strip() and not judgement.reasoning)
-    return float(all(text.count(tag) == 1 for tag in _TAGS) and _TAGGED_SHAPE.fullmatch(text) is not None)
+    """1 if the text is readable and has the shape of its contract: in v1 and v2 one think and one answer block, in direct one sentence."""
+    judgement = sample.judgement
+    return float(isinstance(judgement, Judgement) and contract_of(sample.dialect).has_shape(sample.text, judgement))
 
 
 def accuracy_reward(sample: RewardInput) -> float:
@@ -40,7 +32,8 @@ def consistency_reward(sample: RewardInput) -> float:
     judgement = sample.judgement
     if not isinstance(judgement, Judgement):
         return 0.0
-    scored = all(dimension in judgement.scores for dimension in sample.record.task.dimensions)
+    core = contract_of(sample.dialect).scale(sample.record.task, sample.dialect).dimensions
+    scored = all(dimension in judgement.scores for dimension in core)
     return float(scored and judgement.sums_consistent is True and judgement.answer_matches_totals is True)
 
 

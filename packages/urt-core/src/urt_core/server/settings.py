@@ -6,6 +6,7 @@ from typing import Literal
 
 from urt_core.adapters.failures import FailurePolicy
 from urt_core.adapters.references import ReferencePool
+from urt_core.contracts import load_contract
 from urt_core.errors import ConfigError
 from urt_core.prompts import PointContract
 
@@ -72,7 +73,7 @@ class ServerSettings:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0")
         if self.max_queue < 0:
             raise ConfigError(f"max_queue is {self.max_queue}; it must be at least 0")
-        object.__setattr__(self, "contract", PointContract(self.contract))
+        object.__setattr__(self, "contract", load_contract(self.contract, PointContract))
         object.__setattr__(self, "on_failure", FailurePolicy(self.on_failure))
         if self.token is None and not is_loopback(self.host):
             raise ConfigError(

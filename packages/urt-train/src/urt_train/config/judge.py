@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from urt_core.contracts import load_contract
 from urt_core.errors import ConfigError
-from urt_core.prompts import Dialect
 from urt_train.config.checks import above, at_least, known_tasks, one_of, within
 from urt_train.config.choices import ALL_TASKS, Orders, Teacher
 
@@ -17,7 +17,7 @@ class JudgeConfig:
 
     path: ClassVar[str] = "judge"
     dialect: str = "v1"
-    """Shape of prompt and judgement: v1 (inline), v2 (block) or direct."""
+    """Contract of prompt and judgement: v1 (inline), v2 (block), direct, or the import path of one of your own (docs/extending.md)."""
     min_pixels: int = 3136
     """Smaller images are enlarged to this many pixels (56 x 56)."""
     max_pixels: int = 147456
@@ -26,7 +26,7 @@ class JudgeConfig:
     """Frames taken uniformly from each video; the paper judges on 8 (4 in its GRPO)."""
 
     def __post_init__(self) -> None:
-        one_of(self, "dialect", [dialect.value for dialect in Dialect])
+        known_contract("judge.dialect", self.dialect)
         at_least(self, 1, "min_pixels", "max_pixels", "num_frames")
         if self.max_pixels < self.min_pixels:
             raise ConfigError(
@@ -201,7 +201,17 @@ class EvaluationConfig:
         at_least(self, 1, "pairs_per_task", "batch_size", "max_completion_tokens")
         at_least(self, 0, "temperature")
         for dialect in self.dialects:
-            if dialect not in ("judge", *(known.value for known in Dialect)):
-                raise ConfigError(f"evaluation.dialects names {dialect!r}; allowed: judge, v1, v2, direct")
+            if dialect != "judge":
+                known_contract("evaluation.dialects", dialect)
         if self.orders is Orders.random:
             raise ConfigError("evaluation.orders is random; allowed: given, both")
+
+
+def known_contract(setting: str, name: str) -> None:
+    """Loads a contract of a user's own, so that whatever its template and parser lack is said before the weights are read."""
+    try:
+        load_contract(name)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{setting} is {name!r}; allowed: v1, v2, direct, or a contract of your own ({error})"
+        ) from error

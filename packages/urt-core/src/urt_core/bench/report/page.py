@@ -24,7 +24,7 @@ from urt_core.bench.report.charts import StageChart, stage_chart
 from urt_core.bench.report.curves import StageCurves, stage_curves
 from urt_core.bench.report.gallery import Card, cards, choose_pairs
 from urt_core.bench.report.summary import JudgedData, cost_rows, facts, figures, headline, lead
-from urt_core.bench.tables import DIALECT_NAMES, evaluation_tables, stage_tables, task_title
+from urt_core.bench.tables import dialect_label, evaluation_tables, stage_tables, task_title
 from urt_core.errors import DataError
 from urt_core.judging.pairs import JudgedPair
 
@@ -99,7 +99,7 @@ def render_report(
         headline=headline(last, reasoning),
         lead=lead(evaluations, reasoning),
         figures=figures(last, reasoning, costs),
-        series=[DIALECT_NAMES[dialect] for dialect in last.dialects],
+        series=[dialect_label(dialect) for dialect in last.dialects],
         stage_charts=_stage_charts(evaluations),
         tables=accuracy,
         folded=[
@@ -133,7 +133,7 @@ def _stage_charts(evaluations: Mapping[str, EvaluationResult]) -> list[StageChar
             task_title(task),
             list(evaluations),
             {
-                DIALECT_NAMES[dialect]: [_share(result, dialect, task) for result in evaluations.values()]
+                dialect_label(dialect): [_share(result, dialect, task) for result in evaluations.values()]
                 for dialect in dialects
             },
             # The sum of all tasks is as tall as two charts: the others stand beside it in two rows.
