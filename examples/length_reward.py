@@ -1,6 +1,6 @@
 """A reward for short reasoning: full up to BUDGET tokens, nothing from twice as many on.
 
-urt-train stage=grpo 'grpo.rewards={format: 1.0, accuracy: 1.0, "length_reward:shortness": 0.2}'
+urt-train stage=grpo grpo.rewards.length_reward:shortness=0.2
 """
 
 from urt_core import Judgement

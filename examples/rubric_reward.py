@@ -1,7 +1,7 @@
 """A reward that asks another judge, over HTTP, whether the reasoning keeps to a rubric.
 
 RUBRIC_URL=http://localhost:8000/v1 RUBRIC_MODEL=judge \
-    urt-train stage=grpo 'grpo.rewards={format: 1.0, accuracy: 1.0, "rubric_reward:follows_rubric": 0.5}'
+    urt-train stage=grpo grpo.rewards.rubric_reward:follows_rubric=0.5
 """
 
 import asyncio

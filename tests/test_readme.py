@@ -19,6 +19,7 @@ from urt_data import ShardFolder, sources
 from urt_train.cli import compose
 from urt_train.model.embedded import model_source
 from urt_train.programs import PROGRAMS
+from urt_train.stages import registry
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("packages/*/README.md")])
@@ -85,7 +86,11 @@ def test_make_help_lists_every_target() -> None:
     config_commands(),
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
 )
-def test_a_command_names_a_program_and_valid_settings(program: str, overrides: tuple[str, ...]) -> None:
+def test_a_command_names_a_program_and_valid_settings(
+    program: str, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "examples")  # as docs/extending.md says
+    monkeypatch.setattr(registry, "_stages", dict(registry._stages))
     assert program in PROGRAMS or (ROOT / program).is_file()
     settings = dict(override.split("=", 1) for override in overrides)
     if "input" in settings:  # the conversion of a published set has settings of its own

@@ -4,6 +4,7 @@ import pytest
 
 from urt_core import Completion, Dialect, Media, MediaKind, Preference, PreferenceRecord, Task
 from urt_core.rewards import RewardInput, Rewards
+from urt_train.cli import compose
 
 PICTURE = Media(kind=MediaKind.IMAGE, files=("picture.png",))
 RECORD = PreferenceRecord(
@@ -32,3 +33,9 @@ def test_short_reasoning_earns_more(copied, text: str, num_tokens: int, expected
     [found] = rewards([sample(text, num_tokens)])
     assert found.parts["length_reward:shortness"] == expected
     assert found.total == pytest.approx((text == READABLE) + 0.2 * expected)
+
+
+def test_the_trainer_takes_it_from_the_command_line(copied) -> None:
+    copied("length_reward")
+    config = compose(["stage=grpo", "grpo.rewards.length_reward:shortness=0.2"])
+    assert config.stage_config.rewards["length_reward:shortness"] == 0.2
