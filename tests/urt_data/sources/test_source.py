@@ -148,7 +148,7 @@ def test_pairing_of_rank_lists_is_an_option(fixture_named) -> None:
 
 
 def test_unknown_name_lists_the_allowed_ones() -> None:
-    with pytest.raises(ConfigError, match=r"no source 'hpd'; allowed: evalmuse, .*hpdv2, hpdv3, .*vl_rewardbench"):
+    with pytest.raises(ConfigError, match=r"source is 'hpd'; allowed: .*hpdv2, hpdv3, .*vl_rewardbench"):
         sources.get("hpd")
 
 

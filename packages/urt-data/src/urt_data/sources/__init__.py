@@ -36,6 +36,7 @@ from urt_data.sources import (
     sharegptvideo_dpo,
     video_dpo,
     video_feedback,
+    videoalign,
     videogen_rewardbench,
     vl_rewardbench,
 )
@@ -60,6 +61,7 @@ SOURCES: dict[str, Callable[..., Source]] = {
     "rapidata_video": rapidata_video.SOURCE.configured,
     "video_dpo": video_dpo.SOURCE.configured,
     "video_feedback": video_feedback.SOURCE.configured,
+    "videoalign": videoalign.SOURCE.configured,
     "lift_hra": lift_hra.SOURCE.configured,
     "llava_critic": llava_critic.SOURCE.configured,
     "sharegptvideo_dpo": sharegptvideo_dpo.SOURCE.configured,

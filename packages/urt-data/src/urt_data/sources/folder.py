@@ -274,6 +274,22 @@ def _only(value: Any, name: str) -> Any:
     return value
 
 
+def looks_like_media(value: Any) -> bool:
+    """Whether a value of a row is an image or a video: bytes, base64, or the name of a file of such a type."""
+    if isinstance(value, list | tuple):
+        return bool(value) and looks_like_media(value[0])
+    if isinstance(value, Mapping):
+        return looks_like_media(value.get("bytes")) or looks_like_media(value.get("path"))
+    if isinstance(value, bytes):
+        return sniffed(value) is not None
+    if not isinstance(value, str):
+        return False
+    suffix = value.strip().rpartition(".")[2].lower()
+    return is_encoded(value) or (
+        suffix in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES) and "\n" not in value and len(value) < 1024
+    )
+
+
 def is_encoded(value: str) -> bool:
     """Whether a text is the medium itself: a data URI, or base64 that begins like an image or a video."""
     return value.startswith("data:") or (len(value) >= MIN_BASE64 and value.startswith(BASE64_BEGINNINGS))

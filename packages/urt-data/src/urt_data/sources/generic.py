@@ -14,20 +14,24 @@ A column is named like the part of the record it fills unless `columns` says oth
     rank_first, rank_second                    the same; 1 is the best
     first_model, second_model, completion, split        where you have them
 
+Rows of the common shapes of other trainers (chosen and rejected, N-way rankings; shapes.py) need no names at all. A picture in a
+column that nothing names has no place in the record: it is an error, unless `ignore` names the column.
+
 With `winner_first=True` there is no preference column: `first` is the better one, and the order is drawn.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from urt_core.errors import ConfigError
 from urt_core.records import Preference, Task
-from urt_data.sources.folder import Content, InputFolder
+from urt_data.sources.folder import Content, InputFolder, looks_like_media
 from urt_data.sources.label_column import LabelColumn, LabelSettings, Meaning, is_name, spelled
 from urt_data.sources.pair import LabelOrigin, Pair, Votes, compare
 from urt_data.sources.rows import FieldError, Row, as_real
+from urt_data.sources.shapes import has_shape, shaped_pairs
 from urt_data.sources.source import Source
 
 PARTS = (
@@ -48,6 +52,7 @@ def generic(
     label_is: str | None = None,
     one_sided: bool = False,
     winner_first: bool = False,
+    ignore: str | Sequence[str] = (),
     name: str = "generic",
     licence: str = "not stated",
     commercial_ok: bool = False,
@@ -86,11 +91,12 @@ def generic(
         commercial_ok=commercial_ok,
         label_origin=_member(LabelOrigin, label_origin, "label_origin"),
         tasks=(chosen_task,),
-        fields=tuple(dict.fromkeys(names.values())),
+        fields=None,
         winner_first=winner_first or one_sided,
         evaluation_only=evaluation_only,
         survey=None if winner_first else partial(_survey, names=names, labels=labels),
-        pairs=partial(_pairs, task=chosen_task, names=names, meaning=None),
+        survey_fields=tuple(names[part] for part in PARTS if part not in ("media", "completion", "split")),
+        pairs=partial(_pairs, task=chosen_task, names=names, ignore=_names(ignore), meaning=None),
     )
 
 
@@ -106,7 +112,13 @@ def _survey(rows: Iterable[Row], *, names: Names, labels: LabelSettings) -> Mapp
     return {"meaning": column.meaning()}
 
 
-def _pairs(row: Row, folder: InputFolder, *, task: Task, names: Names, meaning: Meaning | None) -> Iterator[Pair]:
+def _pairs(
+    row: Row, folder: InputFolder, *, task: Task, names: Names, ignore: frozenset[str], meaning: Meaning | None
+) -> Iterator[Pair]:
+    if names["first"] not in row and names["second"] not in row and has_shape(row):
+        yield from shaped_pairs(row, folder, task=task)
+        return
+    _refuse_other_media(row, names, ignore)
     read = folder.video if task.is_video else folder.image
 
     def candidate(part: str) -> Content | str:
@@ -126,6 +138,23 @@ def _pairs(row: Row, folder: InputFolder, *, task: Task, names: Names, meaning: 
         models=(row.get(names["first_model"]), row.get(names["second_model"])),
         split=row.text(names["split"]) if names["split"] in row else None,
     )
+
+
+def _names(ignore: str | Sequence[str]) -> frozenset[str]:
+    return frozenset(ignore.split(",") if isinstance(ignore, str) else ignore)
+
+
+def _refuse_other_media(row: Row, names: Names, ignore: frozenset[str]) -> None:
+    """A picture that no part of the record takes, such as the source of an edit, changes what the pair means."""
+    used = {names[part] for part in PARTS}
+    shown = [row.get(name) for name in used]
+    for name, value in row.values.items():
+        if name not in used and name not in ignore and value not in shown and looks_like_media(value):
+            raise FieldError(
+                name,
+                "holds media for which a record of this task has no place (the source of an edit, a second picture of a question); a pair without them would "
+                f"mean something else. Give ignore={name} if it may be left out",
+            )
 
 
 def _preference(row: Row, names: Names, meaning: Meaning) -> Preference:
@@ -192,6 +221,8 @@ SOURCE = Source(
     label_origin=LabelOrigin.HUMAN,
     tasks=tuple(Task),
     files=("*.csv", "*.tsv", "*.jsonl", "*.json", "*.parquet"),
-    fields=PARTS,
-    pairs=partial(_pairs, task=Task.IMAGE_GENERATION, names={part: part for part in PARTS}, meaning=None),
+    fields=None,
+    pairs=partial(
+        _pairs, task=Task.IMAGE_GENERATION, names={part: part for part in PARTS}, ignore=frozenset(), meaning=None
+    ),
 )

@@ -8,11 +8,19 @@ from collections.abc import Iterator
 from urt_core.records import Preference, Task
 from urt_data.sources.folder import InputFolder
 from urt_data.sources.pair import LabelOrigin, Pair, Votes, split_of
-from urt_data.sources.rows import Row, as_real
+from urt_data.sources.rows import FieldError, Row, as_real
 from urt_data.sources.source import Source
+
+EDITED = ("path_src", "source_image", "input_image", "src_image")
+"""Columns of editing sets that are otherwise shaped like HPDv3, such as EditReward's."""
 
 
 def pairs(row: Row, folder: InputFolder) -> Iterator[Pair]:
+    for name in EDITED:
+        if name in row:
+            raise FieldError(
+                name, "is the source image of an edit, for which a record has no place; these are no pairs of HPDv3"
+            )
     votes = _votes(row)
     yield Pair(
         task=Task.IMAGE_GENERATION,
@@ -46,7 +54,7 @@ SOURCE = Source(
     label_origin=LabelOrigin.HUMAN,
     tasks=(Task.IMAGE_GENERATION,),
     files=("*.json", "*.jsonl"),
-    fields=("prompt", "path1", "path2", "model1", "model2", "choice_dist", "confidence"),
+    fields=("prompt", "path1", "path2", "model1", "model2", "choice_dist", "confidence", *EDITED),
     winner_first=True,
     pairs=pairs,
 )

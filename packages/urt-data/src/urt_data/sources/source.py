@@ -10,7 +10,7 @@ ending the conversion.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -67,10 +67,12 @@ class Source:
     """How an annotation file becomes rows, where its suffix does not say it."""
     survey: Callable[[Iterable[Row]], Mapping[str, Any]] | None = None
     """Looks at all rows before the first one is converted; what it finds are further arguments of `pairs`."""
+    survey_fields: tuple[str, ...] | None = None
+    """The columns that the survey looks at; pictures inside the rows need not be read twice."""
     pairs: Callable[..., Iterable[Pair | PreferenceRecord]] | None = None
     """A row and the folder to its pairs; `LeftOut` for a row that is left out on purpose. A record is one that was exported whole."""
-    member: Callable[[Row], Member | None] | None = None
-    """Instead of `pairs`, where one row holds one candidate of many; None leaves the row out on purpose."""
+    member: Callable[[Row], Member | Sequence[Member] | None] | None = None
+    """Instead of `pairs`, where a row holds one candidate of many, or a few of them; None leaves the row out on purpose."""
 
     def configured(self, **options: Any) -> "Source":
         """The same source with other settings, such as `pairing="all"`."""
@@ -140,7 +142,8 @@ class Conversion:
         assert self.source.pairs is not None
         if self.source.survey is None:
             return self.source.pairs
-        found = self.source.survey(row for row in self._rows() if isinstance(row, Row))
+        rows = self._rows(columns=self.source.survey_fields)
+        found = self.source.survey(row for row in rows if isinstance(row, Row))
         self.counts["rows"] = 0
         return partial(self.source.pairs, **found)
 
@@ -190,18 +193,19 @@ class Conversion:
             except FieldError as error:
                 yield self._error(row.file, row.number, error)
                 continue
-            if member is not None:
-                yield row, member
-            else:
+            if member is None:
                 self._leave_out("no candidate for this task")
+                continue
+            yield from ((row, one) for one in ([member] if isinstance(member, Member) else member))
 
-    def _rows(self) -> Iterator[Row | RowError]:
+    def _rows(self, columns: tuple[str, ...] | None = None) -> Iterator[Row | RowError]:
+        columns = columns or self.source.fields
         for name, path in self._folder.files(self.source.files):
             read = self.source.read
             rows = (
                 read(self._folder, name, path)
                 if read
-                else read_rows(path, name=name, columns=self.source.fields, within=self.source.within)
+                else read_rows(path, name=name, columns=columns, within=self.source.within)
             )
             for row in rows:
                 self.counts["rows"] += 1
