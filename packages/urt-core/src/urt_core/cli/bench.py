@@ -95,7 +95,7 @@ def judge_names(files: list[str]) -> list[str]:
 
 def show(tables: list[Table], options: argparse.Namespace) -> int:
     if options.format == "text":
-        text = "\n".join(f"{wrapped(one.title)}\n{table([one.columns, *one.rows])}\n{notes(one)}" for one in tables)
+        text = as_text(tables)
     else:
         text = FORMATS[options.format](tables[0].title.partition(",")[0], tables)
     if options.output:
@@ -103,6 +103,14 @@ def show(tables: list[Table], options: argparse.Namespace) -> int:
     else:
         print(text)
     return 0
+
+
+def print_tables(tables: list[Table]) -> None:
+    print(as_text(tables))
+
+
+def as_text(tables: list[Table]) -> str:
+    return "\n".join(f"{wrapped(one.title)}\n{table([one.columns, *one.rows])}\n{notes(one)}" for one in tables)
 
 
 def notes(one: Table) -> str:

@@ -38,6 +38,11 @@ def add_bench(commands: Any, *, add_judge: Callable[[argparse.ArgumentParser], N
     add_run(run)
     add_judge(run)
 
+    suites = add_part(parts, "suites", "what moves a judge that should not, on any pairs")
+    suites.set_defaults(run=lazily("bench_suites", "suites_command"))
+    add_suites(suites)
+    add_judge(suites)
+
     rescore = add_part(parts, "rescore", "the numbers again, from the lines, without a model")
     add_lines(rescore)
     rescore.add_argument("--json", action="store_true", help="print JSON, one object for each file")
@@ -91,6 +96,22 @@ def add_run(part: argparse.ArgumentParser) -> None:
         default=0.05,
         metavar="SHARE",
         help="unreadable; exit with 3 above it (default %(default)s)",
+    )
+
+
+def add_suites(part: argparse.ArgumentParser) -> None:
+    group = part.add_argument_group("the pairs")
+    group.add_argument(
+        "--data", required=True, metavar="PATH", help="a folder of shards (urt-data), or rows with a preference"
+    )
+    group.add_argument(
+        "--output", required=True, metavar="FOLDER", help="the same command goes on where it was stopped"
+    )
+    group.add_argument(
+        "--pairs", type=int, default=48, metavar="N", help="evenly spread over the data (default %(default)s)"
+    )
+    group.add_argument(
+        "--dialect", choices=[*map(str, Dialect)], help="default: as in judge.json, where --model is a folder with one"
     )
 
 

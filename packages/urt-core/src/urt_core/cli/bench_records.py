@@ -1,6 +1,6 @@
 """The labelled pairs of a benchmark: a folder of shards (`urt-data`), or rows of a file with a `preference`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -35,11 +35,15 @@ class LabelledRecords:
             "limit": self.limit,
         }
 
-    def shared(self) -> "Sequence[PreferenceRecord] | LabelledRecords":
+    def shared(self) -> Iterable[PreferenceRecord]:
         """What can be read from the middle where it can be, so that each process reads its own share alone."""
+        return self.sequence() if self.shards is not None and self.limit is None else self
+
+    def sequence(self) -> Sequence[PreferenceRecord]:
+        """All of them, in reach."""
         if self.shards is not None and self.limit is None and isinstance(self.shards, Sequence):
             return _Labelled(self.shards, self.path)
-        return self
+        return list(self)
 
     def _all(self) -> Iterator[PreferenceRecord]:
         if self.shards is not None:

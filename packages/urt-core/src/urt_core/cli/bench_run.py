@@ -46,7 +46,7 @@ def judge_and_count(options: argparse.Namespace, scorer: Scorer, workers: Worker
         engine=scorer.engine,
         asked=asked,
         data=records.about(),
-        judge_identity={} if options.base_url or share.rank else weights_identity(options.model),
+        judge_identity={} if options.base_url else weights_identity(options.model),
         block=block,
     )
     expected = len(records) * asked.num_per_pair

@@ -42,8 +42,8 @@ class Journal:
         self.rank = rank
         self.about: dict[str, Any] = json.loads(json.dumps(about, default=str))
         self.own = self.folder / "parts" / f"rank-{rank:04d}.jsonl"
-        self.answered: set[str] = set()
-        """Questions that have an answer, by any process, when this one began."""
+        self.answered: dict[str, tuple[Path, int]] = {}
+        """Question that has an answer, by any process, when this one began -> where it stands."""
 
     def __enter__(self) -> Self:
         self._check_about()
@@ -55,7 +55,12 @@ class Journal:
             mend(self.own)
             mend(timings_of(self.own))
             self._seconds = stack.enter_context(timings_of(self.own).open("ab", buffering=0))
-            self.answered = {line["question"] for _, line in self.lines() if Status(line["status"]) in ANSWERED}
+            self.answered = {
+                line["question"]: (path, offset)
+                for path in self.parts
+                for offset, line in placed(path)
+                if Status(line["status"]) in ANSWERED
+            }
             self._open_files = stack.pop_all()
         return self
 
@@ -79,11 +84,12 @@ class Journal:
         os.fsync(self._file.fileno())
         self._open_files.close()
 
-    def lines(self) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """Every whole line of every process."""
-        for path in self.parts:
-            for _, line in placed(path):
-                yield path, line
+    def read(self, question: str) -> JudgedPair:
+        """What was answered to a question of `answered`."""
+        path, offset = self.answered[question]
+        with path.open("rb") as file:
+            file.seek(offset)
+            return JudgedPair.from_json(json.loads(file.readline()))
 
     @property
     def parts(self) -> list[Path]:
@@ -91,7 +97,7 @@ class Journal:
 
     def num_judged(self) -> int:
         """Questions with a line, answered or failed, by now."""
-        return len({line["question"] for _, line in self.lines()})
+        return len({line["question"] for path in self.parts for _, line in placed(path)})
 
     def judged(self) -> list[JudgedPair]:
         """One judgement for each question, sorted as in the finished file."""

@@ -88,8 +88,9 @@ def judge(
     share: Share | None = None,
     block: int | None = None,
     limits: Limits | None = None,
+    again: bool = False,
 ) -> Iterator[JudgedPair]:
-    """Judge this process's share of `records`, lazily; what `journal` has an answer to is not asked and not handed out again.
+    """Judge this process's share of `records`, lazily; what `journal` has an answer to is not asked, and handed out only `again`.
 
     A local engine computes `block` pairs together (as many as fill its batch), in blocks whose borders depend on the records alone;
     an engine that keeps requests in flight gets them one by one. Either way the lines are the same for any number of processes.
@@ -99,17 +100,12 @@ def judge(
     size = block or default_block(engine, asked)
     policy = getattr(engine, "policy", None)
     origin = (engine.model, preprocessing_id(policy) if policy else "")
-    answered = journal.answered if journal else frozenset()
-    questions = (
-        question
-        for records_block in share.blocks(records, size)
-        if (question := _question(records_block, asked, origin, answered))
-    )
+    questions = (_question(block, asked, origin, journal, again=again) for block in share.blocks(records, size))
     failures = 0
     for judged in Asker(engine).ask(questions, asked.sampled(()), ordered=journal is None):
-        if journal is not None:
-            journal.append(judged.pairs, seconds=judged.seconds)
-        for pair in judged.pairs:
+        if journal is not None and judged.fresh:
+            journal.append(judged.fresh, seconds=judged.seconds)
+        for pair in judged.all:
             failures = 0 if pair.status in ANSWERED else failures + 1
             yield pair
             if failures == limits.failures_in_a_row:
@@ -128,19 +124,27 @@ def default_block(engine: Engine | AsyncEngine, asked: Asked) -> int:
     return max(1, getattr(engine, "batch_size", 1) // asked.num_per_pair)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Judged:
-    """Some pairs that were asked together, and the time of each."""
+    """Some pairs that belong together."""
 
-    pairs: list[JudgedPair]
-    seconds: float
+    fresh: Sequence[JudgedPair] = ()
+    known: Sequence[JudgedPair] = ()
+    """From the journal."""
+    seconds: float = 0.0
+    """Of each fresh one."""
+
+    @property
+    def all(self) -> Sequence[JudgedPair]:
+        return [*self.known, *self.fresh]
 
 
 def _question(
-    records: Sequence[PreferenceRecord], asked: Asked, origin: tuple[str, str], answered: Iterable[str]
-) -> Question[Judged] | None:
-    """What is asked about a block; None where all of it has been answered. A block with one open question is asked whole, because
-    what is computed together decides the last digits of it."""
+    records: Sequence[PreferenceRecord], asked: Asked, origin: tuple[str, str], journal: Journal | None, *, again: bool
+) -> Question[Judged] | Judged:
+    """What is asked about a block, or what the journal has. A block with one open question is asked whole, because what is computed
+    together decides the last digits of it."""
+    answered = journal.answered if journal else {}
     sampling = asked.sampled([record.key for record in records])
     shown: list[tuple[PreferenceRecord, Order]] = [
         (record if order is Order.GIVEN else record.swap(), order)
@@ -156,12 +160,14 @@ def _question(
         ]
         for (record, order), digest in zip(shown, digests, strict=True)
     ]
-    if all(identity in answered for votes in ids for identity in votes):
-        return None
+    known = [identity for votes in ids for identity in votes if identity in answered]
+    read_again = [journal.read(identity) for identity in known] if journal and again else []
+    if len(known) == len(ids) * asked.votes:
+        return Judged(known=read_again)
     began = time.monotonic()
 
     def read(groups: Sequence[Sequence[Completion]]) -> Judged:
-        pairs = [
+        fresh = [
             judged_pair(
                 record,
                 completion,
@@ -175,7 +181,7 @@ def _question(
             for vote, completion in enumerate(group)
             if votes[vote] not in answered
         ]
-        return Judged(pairs, (time.monotonic() - began) / max(1, len(prompts)))
+        return Judged(fresh=fresh, known=read_again, seconds=(time.monotonic() - began) / max(1, len(prompts)))
 
     return Question(prompts=tuple(prompts), read=read, sampling=sampling)
 

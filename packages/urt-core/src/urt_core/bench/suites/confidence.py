@@ -1,0 +1,96 @@
+"""Whether a judge's confidence means what it says: reliability by votes, margin and log-probability, and what abstaining buys."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from urt_core.comparison import MARGIN_SCALE
+from urt_core.judging.pairs import JudgedPair
+from urt_core.metrics import CalibrationBin, calibration
+from urt_core.records import Preference
+
+COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Confidence:
+    """One way to read a probability, against the labels.
+
+    Confidence(method="margin", n=96, ece=0.081, brier=0.09, bins=(CalibrationBin(...),), abstention=((1.0, 0.93), (0.9, 0.95), ...))
+    """
+
+    method: str
+    n: int
+    ece: float
+    """Expected calibration error of P(the one shown first is better)."""
+    brier: float
+    bins: tuple[CalibrationBin, ...]
+    abstention: tuple[tuple[float, float], ...]
+    """(share of the judgements kept, the most confident first; accuracy on them)."""
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        bins = tuple(CalibrationBin(**row) for row in value.get("bins", ()))
+        curve = tuple((kept, right) for kept, right in value.get("abstention", ()))
+        return cls(
+            method=value["method"], n=value["n"], ece=value["ece"], brier=value["brier"], bins=bins, abstention=curve
+        )
+
+
+def confidences(known: Sequence[JudgedPair], votes: Sequence[JudgedPair]) -> Iterator[Confidence]:
+    """By whatever the judgements hold, on pairs whose label is decided."""
+    by_pair: dict[tuple[str, str], list[JudgedPair]] = defaultdict(list)
+    for pair in votes:
+        by_pair[pair.key, str(pair.order)].append(pair)
+    methods: dict[str, list[tuple[float, JudgedPair]]] = {
+        "votes": [(share, cast[0]) for cast in by_pair.values() if (share := vote_share(cast)) is not None],
+        "margin": with_probability(known, by_margin),
+        "log-probability": with_probability(known, by_logprob),
+    }
+    for method, found in methods.items():
+        rows = [(p, pair) for p, pair in found if pair.label in (Preference.FIRST, Preference.SECOND)]
+        if rows:
+            yield confidence(method, rows)
+
+
+def confidence(method: str, rows: Sequence[tuple[float, JudgedPair]]) -> Confidence:
+    outcomes = [pair.label is Preference.FIRST for _, pair in rows]
+    measured = calibration([p for p, _ in rows], outcomes, num_bins=10)
+    ranked = sorted(zip(rows, outcomes, strict=True), key=lambda row: -abs(row[0][0] - 0.5))
+    right = [(p > 0.5) == outcome if p != 0.5 else False for (p, _), outcome in ranked]
+    kept = [(share, max(1, round(share * len(right)))) for share in COVERAGES]
+    return Confidence(
+        method=method,
+        n=measured.n,
+        ece=measured.ece,
+        brier=measured.brier,
+        bins=measured.bins,
+        abstention=tuple((share, sum(right[:num]) / num) for share, num in kept),
+    )
+
+
+def with_probability(
+    pairs: Sequence[JudgedPair], read: Callable[[JudgedPair], float | None]
+) -> list[tuple[float, JudgedPair]]:
+    return [(p, pair) for pair in pairs if (p := read(pair)) is not None]
+
+
+def vote_share(cast: Sequence[JudgedPair]) -> float | None:
+    worth = {Preference.FIRST: 1.0, Preference.TIE: 0.5, Preference.SECOND: 0.0}
+    read = [worth[pair.verdict] for pair in cast if pair.verdict is not None]
+    return sum(read) / len(read) if read else None
+
+
+def by_margin(pair: JudgedPair) -> float | None:
+    return None if pair.margin is None else 1 / (1 + math.exp(-pair.margin / MARGIN_SCALE))
+
+
+def by_logprob(pair: JudgedPair) -> float | None:
+    p = pair.verdict_probability
+    if p is None or pair.verdict in (None, Preference.TIE):
+        return None
+    return p if pair.verdict is Preference.FIRST else 1 - p

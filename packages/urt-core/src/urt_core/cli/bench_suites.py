@@ -1,0 +1,48 @@
+"""`urt bench suites`: what moves a judge that should not, on any pairs."""
+
+import argparse
+from pathlib import Path
+
+from urt_core.atomic import write_whole
+from urt_core.bench.run import what_it_depends_on
+from urt_core.bench.suites.running import NUM_ROUNDS, run_suites
+from urt_core.bench.suites.tables import suite_tables
+from urt_core.cli.bench import print_tables
+from urt_core.cli.bench_records import LabelledRecords
+from urt_core.cli.bench_run import weights_identity
+from urt_core.cli.judge import open_scorer
+from urt_core.cli.progress import Progress
+from urt_core.judging.journal import Journal
+from urt_core.judging.judge import Asked, default_block
+
+RESULT, TABLE = "suites.json", "suites.md"
+
+
+def run_suites_command(options: argparse.Namespace) -> int:
+    folder = Path(options.output)
+    with open_scorer(options) as scorer:
+        records = LabelledRecords(options.data, scorer=scorer)
+        asked = Asked(dialect=scorer.dialect, sampling=scorer.sampling, templates=options.templates)
+        about = what_it_depends_on(
+            benchmark="pairs",
+            engine=scorer.engine,
+            asked=asked,
+            data={**records.about(), "suites": options.pairs},
+            judge_identity={} if options.base_url else weights_identity(options.model),
+            block=default_block(scorer.engine, asked),
+        )
+        total = NUM_ROUNDS * min(options.pairs, len(records))
+        with Journal(folder, about=about) as journal, Progress(total=total) as progress:
+            report = run_suites(
+                scorer.engine,
+                records.sequence(),
+                asked=asked,
+                num_pairs=options.pairs,
+                journal=journal,
+                seen=lambda pair: progress.advance(failed=pair.verdict is None, num_tokens=pair.num_tokens),
+            )
+    report.save(folder / RESULT)
+    tables = suite_tables(report)
+    write_whole(folder / TABLE, "\n".join(table.markdown() for table in tables))
+    print_tables(tables)
+    return 0
