@@ -4,10 +4,12 @@
 FROM python:3.12-slim
 
 ARG PIP_EXTRA_INDEX_URL=""
+# In front of an endpoint (docker/compose.yaml) `serve` is enough.
+ARG EXTRAS=transformers,serve,video
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 HOME=/tmp
 
 COPY packages/urt-core /src/urt-core
-RUN pip install "/src/urt-core[transformers,serve,video]" && rm -r /src
+RUN pip install "/src/urt-core[$EXTRAS]" && rm -r /src
 
 # Models are mounted, and the process needs to write nowhere.
 USER nobody

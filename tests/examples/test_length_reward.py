@@ -1,5 +1,7 @@
 """A reward of a user's own, by its import path, beside the built-in ones."""
 
+from typing import Any
+
 import pytest
 
 from urt_core import Completion, Dialect, Media, MediaKind, Preference, PreferenceRecord, Task
@@ -38,4 +40,5 @@ def test_short_reasoning_earns_more(copied, text: str, num_tokens: int, expected
 def test_the_trainer_takes_it_from_the_command_line(copied) -> None:
     copied("length_reward")
     config = compose(["stage=grpo", "grpo.rewards.length_reward:shortness=0.2"])
-    assert config.stage_config.rewards["length_reward:shortness"] == 0.2
+    settings: Any = config.stage_config
+    assert settings.rewards["length_reward:shortness"] == 0.2

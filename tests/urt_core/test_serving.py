@@ -1,6 +1,8 @@
 """The commands and examples of docs/serving.md, run against a scripted endpoint in the place of its judge."""
 
+import ast
 import base64
+import importlib
 import io
 import json
 import re
@@ -12,6 +14,9 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from urt_core import Dialect, JudgeSpec, Scorer
+from urt_core.adapters import flow_grpo, verl_omni
+from urt_core.adapters.served import ServedJudge
+from urt_core.adapters.verl import make_win_rate_score
 from urt_core.calibration import Calibration
 from urt_core.cli import main
 from urt_core.cli.arguments import build_parser
@@ -114,6 +119,22 @@ def test_commands(command, endpoint, capsys):
     assert main(judged_elsewhere) == 0, capsys.readouterr().err
     if "--output" in command:
         assert json.loads(Path(command[command.index("--output") + 1]).read_text())["preference"] == "first"
+
+
+def test_what_goes_into_a_trainer_can_be_imported():
+    """The snippets of other programs are no programs; what they take from urt is there, and takes what they give."""
+    snippets = re.findall(r"```py\n(.*?)```", PAGE, re.DOTALL)
+    assert len(snippets) == 3
+    for statement in (one for snippet in snippets for one in ast.parse(snippet).body):
+        if isinstance(statement, ast.ImportFrom):
+            assert statement.module is not None
+            module = importlib.import_module(statement.module)
+            for name in statement.names:
+                assert hasattr(module, name.name) or importlib.import_module(f"{statement.module}.{name.name}")
+    judge = ServedJudge("http://judge:8090", token="...")
+    assert callable(flow_grpo.served(judge, group_size=24))
+    assert callable(make_win_rate_score(ServedJudge("http://judge:8090", task="image_understanding"), group_size=8))
+    assert callable(verl_omni.make_compute_score(judge, group_size=8))
 
 
 def test_the_request_with_curl():
