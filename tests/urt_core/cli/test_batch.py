@@ -172,8 +172,72 @@ ROW = '{"key": "a", "task": "image_generation", "text": "t", "first": "a.png", "
 def test_a_wrong_row_is_named(urt, tmp_path, text, message):
     (tmp_path / "rows.jsonl").write_text(text)
     done = urt("compare", "--input", tmp_path / "rows.jsonl", "--output", tmp_path / "results.jsonl")
-    assert done.code == 1
-    assert message in done.err.splitlines()[-1]
+    assert done.code == 3  # all of it failed, or half
+    assert any(message in row["detail"] for row in results_of(tmp_path / "results.jsonl").values())
+
+
+# What stands in row 51 of 100, and the status of its line.
+BAD_ROWS = {
+    "not json": (b"{oops", "bad_record"),
+    "no object": (b"[1, 2]", "bad_record"),
+    "not UTF-8": (b"\xff\xfe", "bad_record"),
+    "deep": (b"[" * 5000, "bad_record"),
+    "deep inside": (b'{"text": ' + b"[" * 900 + b"]" * 900 + b"}", "bad_record"),
+    "5,000 digits": (b'{"text": ' + b"7" * 5000 + b"}", "bad_record"),
+    "surrogate": ({"text": "a \ud800 cat"}, "bad_record"),
+    "surrogate in an answer": ({"task": "image_understanding", "first": "\udfff", "media": "200.png"}, "bad_record"),
+    "no second": ({"second": None}, "bad_record"),
+    "unknown task": ({"task": "audio"}, "bad_record"),
+    "task a list": ({"task": ["image_understanding"]}, "bad_record"),
+    "text a number": ({"text": 5}, "bad_record"),
+    "first a list": ({"first": ["a"]}, "bad_media"),
+    "an answer a list": ({"task": "image_understanding", "first": ["a"], "media": "200.png"}, "bad_record"),
+    "key again": ({"key": "k-49"}, "bad_record"),
+    "key of bad letters": ({"key": "K 50"}, "bad_record"),
+    "key a number": ({"key": 50}, "bad_record"),
+    "no files": ({"first": {"kind": "image", "files": []}}, "bad_record"),
+    "files a number": ({"first": {"kind": "image", "files": 5}}, "bad_record"),
+    "media a number": ({"first": 5}, "bad_media"),
+    "endless": ({"first": "/dev/zero"}, "bad_media"),
+    "no such file": ({"first": "nowhere.png"}, "bad_media"),
+    "a directory": ({"first": "."}, "bad_media"),
+    "NUL": ({"first": "a\0.png"}, "bad_media"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ROWS)
+def test_one_bad_row_costs_a_row(urt, endpoint, picture, tmp_path, name):
+    picture(200), picture(100)
+    common = {"task": "image_generation", "text": "a car", "first": "200.png", "second": "100.png"}
+    rows = [json.dumps(common | {"key": f"k-{number}"}).encode() for number in range(100)]
+    bad, status = BAD_ROWS[name]
+    rows[50] = bad if isinstance(bad, bytes) else json.dumps(common | {"key": "k-50"} | bad).encode()
+    (tmp_path / "rows.jsonl").write_bytes(b"\n".join(rows))
+    command = ("compare", "--input", tmp_path / "rows.jsonl", "--output", tmp_path / "out.jsonl", "--orders", "given")
+    assert urt(*command).code == 0
+    results = results_of(tmp_path / "out.jsonl")
+    failed = {key: row for key, row in results.items() if row["status"] != "ok"}
+    assert (len(results), [row["status"] for row in failed.values()]) == (100, [status])
+    assert all(row["detail"] for row in failed.values())
+    asked = endpoint.num_requests
+    assert urt(*command).code == 0
+    assert (endpoint.num_requests, len(results_of(tmp_path / "out.jsonl"))) == (asked, 100)
+
+
+@pytest.mark.parametrize("command", ["score", "rank"])
+def test_bad_rows_cost_a_row_in_other_commands_too(urt, picture, tmp_path, command):
+    name = picture(10).rsplit("/", 1)[1]
+    common = {"task": "image_generation", "text": "a car", "candidate": name, "candidates": [name, name]}
+    bad = [{"task": "audio"}, {"text": None}, {"text": "\ud800"}, {"candidate": "x.png", "candidates": 7}]
+    rows = [common | {"key": "good"}, *(common | {"key": f"bad-{index}"} | row for index, row in enumerate(bad))]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n{oops\n")
+    options = ("--contract", "acs") if command == "score" else ()
+    done = urt(command, "--input", tmp_path / "rows.jsonl", "--output", tmp_path / "out.jsonl", *options)
+    assert done.code == 3
+    statuses = {key: row["status"] for key, row in results_of(tmp_path / "out.jsonl").items()}
+    assert statuses.pop("good") == "ok"
+    assert len(statuses) == 5
+    assert set(statuses.values()) <= {"bad_record", "bad_media"}
 
 
 def test_progress_on_a_terminal_is_one_line(capsys, monkeypatch):

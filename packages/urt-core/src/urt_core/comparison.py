@@ -72,7 +72,8 @@ class Comparison:
     """
 
     key: str
-    task: Task
+    task: Task | None
+    """None where the request was so wrong that it has none."""
     status: Status
     preference: Preference | None
     probability_first: float | None
@@ -105,7 +106,7 @@ class Comparison:
     def to_json(self) -> dict[str, Any]:
         return {
             "key": self.key,
-            "task": str(self.task),
+            "task": None if self.task is None else str(self.task),
             "status": str(self.status),
             "preference": str(self.preference) if self.preference else None,
             "probability_first": self.probability_first,
@@ -196,7 +197,7 @@ def compare_votes(
     )
 
 
-def failed_comparison(*, key: str, task: Task, completion: Completion, method: ProbabilityMethod) -> Comparison:
+def failed_comparison(*, key: str, task: Task | None, completion: Completion, method: ProbabilityMethod) -> Comparison:
     """Of a pair that could not even be asked."""
     vote = Vote(order=Order.GIVEN, status=completion.status, judgement=None, completion=completion)
     return Comparison(
@@ -213,7 +214,8 @@ def failed_comparison(*, key: str, task: Task, completion: Completion, method: P
 
 def failure_detail(vote: Vote) -> str:
     if isinstance(vote.judgement, ParseFailure):
-        return f"{vote.judgement.kind}: {vote.judgement.excerpt}"
+        hint = f" ({vote.completion.detail})" if vote.completion.detail else ""
+        return f"{vote.judgement.kind}: {vote.judgement.excerpt}{hint}"
     if vote.status is Status.TRUNCATED:
         return f"the token limit came first: {vote.completion.text[-160:]}"
     return vote.completion.detail

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from urt_core.contracts import load_contract
 from urt_core.engines import Completion, Status, Usage
 from urt_core.judgement import ParseFailure, PointJudgement, parse_point
 from urt_core.prompts import PointContract
@@ -38,7 +39,8 @@ class PointScore:
     """
 
     key: str
-    task: Task
+    task: Task | None
+    """None where the request was so wrong that it has none."""
     contract: PointContract
     status: Status
     score: float | None
@@ -59,7 +61,7 @@ class PointScore:
     def to_json(self) -> dict[str, Any]:
         return {
             "key": self.key,
-            "task": str(self.task),
+            "task": None if self.task is None else str(self.task),
             "contract": str(self.contract),
             "status": str(self.status),
             "score": self.score,
@@ -119,6 +121,22 @@ def score_votes(
         model=model,
         preprocessing=preprocessing,
         detail="" if readable else details[statuses.index(status)],
+    )
+
+
+def failed_score(*, key: str, task: Task | None, completion: Completion, contract: PointContract | str) -> PointScore:
+    """Of a candidate that could not even be asked about."""
+    return PointScore(
+        key=key,
+        task=task,
+        contract=load_contract(contract, PointContract),
+        status=completion.status,
+        score=None,
+        fraction=None,
+        num_votes=1,
+        num_failed=1,
+        texts=(completion.text,),
+        detail=completion.detail,
     )
 
 

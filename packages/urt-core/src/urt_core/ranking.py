@@ -82,6 +82,18 @@ def rank_candidates(num_candidates: int, comparisons: dict[Pair, Comparison], *,
     )
 
 
+def failed_ranking(comparison: Comparison) -> Ranking:
+    """Of candidates that could not even be compared, as the one `comparison` between them says."""
+    return Ranking(
+        win_rates=(math.nan, math.nan),
+        strengths=(0.0, 0.0),
+        order=(0, 1),
+        num_failed=1,
+        comparisons={(0, 1): comparison},
+        key=comparison.key,
+    )
+
+
 def win_rates(num_candidates: int, comparisons: Mapping[Pair, Comparison]) -> tuple[float, ...]:
     """`Ranking.win_rates` alone, for rewards: nothing is fitted."""
     return rates(win_matrix(num_candidates, comparisons))

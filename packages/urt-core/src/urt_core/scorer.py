@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any, Literal
 from urt_core.calibration import Calibration
 from urt_core.comparison import Comparison, Order, ProbabilityMethod, compare_votes, failed_comparison, read_vote
 from urt_core.contracts import load_contract
-from urt_core.engines import AsyncEngine, Completion, Engine, FinishReason, SamplingParams
-from urt_core.errors import ConfigError, MediaError
+from urt_core.engines import AsyncEngine, Completion, Engine, SamplingParams, traits
+from urt_core.errors import ConfigError, MediaError, PromptError, TemplateError
+from urt_core.faults import SurrogateError, check_text, faulty
 from urt_core.judging.asking import Asker, Question
 from urt_core.media import MediaPolicy, as_media, preprocessing_id
 from urt_core.media.reading import Unreadable, read_once
 from urt_core.media.sources import Download
-from urt_core.points import PointRequest, PointScore, score_votes
+from urt_core.points import PointRequest, PointScore, failed_score, score_votes
 from urt_core.prompts import Dialect, PointContract, render, render_point
 from urt_core.ranking import Pair, Ranking, RankMethod, rank_candidates, rounds
 from urt_core.records import PreferenceRecord, Task
+from urt_core.votes import default_sampling, with_votes
 
 if TYPE_CHECKING:
     from urt_core.cache import CompletionCache
@@ -180,13 +182,18 @@ class Scorer:
         """What `compare_batch` takes; the failed comparison where a medium can't be taken in."""
         task = Task(task)
         try:
+            check_text(text=text, first=first, second=second)
             if task.is_generation:
                 first, second = self._media(first, task, "first"), self._media(second, task, "second")
             else:
                 media = self._media(media, task, "media")
-        except MediaError as error:
-            return failed_comparison(key=key, task=task, completion=bad_media(error), method=self.probability)
+        except (MediaError, SurrogateError) as error:
+            return self.failed_pair(error, key=key, task=task)
         return PreferenceRecord(key=key, task=task, text=text, first=first, second=second, media=media)
+
+    def failed_pair(self, error: Exception, *, key: str, task: Task | None = None) -> Comparison:
+        """The comparison of a pair that can't be asked: its own fault, said by `error`, and nobody else's."""
+        return failed_comparison(key=key, task=task, completion=faulty(error), method=self.probability)
 
     def pair_question(
         self, record: PreferenceRecord | Comparison, orders: Orders | None = None
@@ -206,7 +213,12 @@ class Scorer:
             return self.calibration.apply(comparison) if self.calibration else comparison
 
         shown = {Order.GIVEN: record, Order.SWAPPED: record.swap()}
-        prompts = tuple(render(shown[order], self.dialect, templates=self.templates) for order in asked)
+        try:
+            prompts = tuple(render(shown[order], self.dialect, templates=self.templates) for order in asked)
+        except TemplateError:
+            raise  # of all records, not of this one
+        except PromptError as error:
+            return self.failed_pair(error, key=record.key, task=record.task)
         return Question(prompts=prompts, read=read)
 
     # Single candidates
@@ -262,13 +274,13 @@ class Scorer:
         """What `score_batch` takes; the failed score where a medium can't be taken in."""
         task = Task(task)
         try:
+            check_text(text=text, candidate=candidate)
             if task.is_generation:
                 candidate = self._media(candidate, task, "candidate")
             else:
                 media = self._media(media, task, "media")
-        except MediaError as error:
-            request = PointRequest(key=key, task=task, text=text, candidate="")
-            return score_votes(request, [bad_media(error)], contract=load_contract(contract, PointContract))
+        except (MediaError, SurrogateError) as error:
+            return failed_score(key=key, task=task, completion=faulty(error), contract=contract)
         return PointRequest(key=key, task=task, text=text, candidate=candidate, media=media)
 
     def point_question(
@@ -276,15 +288,20 @@ class Scorer:
     ) -> Question[PointScore] | PointScore:
         if isinstance(request, PointScore):
             return request
-        prompt = render_point(
-            contract=contract,
-            task=request.task,
-            text=request.text,
-            candidate=request.candidate,
-            media=request.media,
-            key=request.key,
-            templates=self.templates,
-        )
+        try:
+            prompt = render_point(
+                contract=contract,
+                task=request.task,
+                text=request.text,
+                candidate=request.candidate,
+                media=request.media,
+                key=request.key,
+                templates=self.templates,
+            )
+        except TemplateError:
+            raise  # of all requests, not of this one
+        except PromptError as error:
+            return failed_score(key=request.key, task=request.task, completion=faulty(error), contract=contract)
         return Question(
             prompts=(prompt,),
             read=lambda groups: score_votes(request, groups[0], contract=contract, **self._origin()),
@@ -366,7 +383,7 @@ class Scorer:
         return as_media(value, kind=task.media_kind, name=name, download=self.download, allow_paths=self.allow_paths)
 
     def _origin(self) -> dict[str, str]:
-        policy = getattr(self.engine, "policy", None)
+        policy = traits(self.engine).policy
         return {"model": self.engine.model, "preprocessing": preprocessing_id(policy) if policy else ""}
 
 
@@ -374,24 +391,3 @@ def asked_orders(orders: Orders) -> tuple[Order, ...]:
     if orders not in ("both", "given"):
         raise ConfigError(f"orders is {orders!r}; allowed: 'both', 'given'")
     return (Order.GIVEN, Order.SWAPPED) if orders == "both" else (Order.GIVEN,)
-
-
-def default_sampling(votes: int, *, max_tokens: int | None = None) -> SamplingParams:
-    """Greedy; but several votes have to differ."""
-    sampling = SamplingParams(temperature=0.0 if votes == 1 else 0.7)
-    return sampling if max_tokens is None else replace(sampling, max_tokens=max_tokens)
-
-
-def with_votes(sampling: SamplingParams, votes: int | None) -> SamplingParams:
-    if votes is None:
-        return sampling
-    if votes < 1 or (votes > 1 and sampling.temperature == 0):
-        raise ConfigError(
-            f"votes is {votes} at temperature {sampling.temperature}; votes must be at least 1, and more than one needs "
-            "Scorer(sampling=SamplingParams(temperature=0.7)): greedy completions would all be the same"
-        )
-    return replace(sampling, num_completions=votes)
-
-
-def bad_media(error: MediaError) -> Completion:
-    return Completion(text="", finish_reason=FinishReason.BAD_MEDIA, detail=str(error))

@@ -10,7 +10,7 @@ from urt_core import __version__
 from urt_core.cli.inputs import Requests
 from urt_core.cli.progress import Progress
 from urt_core.cli.results import ResultFile
-from urt_core.engines import Status
+from urt_core.engines import Status, traits
 from urt_core.errors import ConfigError
 from urt_core.media import preprocessing_id
 from urt_core.scorer import Scorer
@@ -50,7 +50,7 @@ def run_batch(
     settings |= {"input": requests.fingerprint(), "urt_version": __version__, "model_identity": scorer.engine.model}
     # What judge.json said, where no option did.
     settings |= {"dialect": scorer.dialect, "max_tokens": scorer.sampling.max_tokens}
-    policy = getattr(scorer.engine, "policy", None)
+    policy = traits(scorer.engine).policy
     settings["preprocessing"] = preprocessing_id(policy) if policy else ""
     if not options.no_cache:
         scorer = scorer.with_cache(f"{options.output}.cache.sqlite")

@@ -3,18 +3,18 @@
 import argparse
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from urt_core.cli.batch import run_batch
 from urt_core.cli.display import print_comparison
 from urt_core.cli.dry_run import show_first_prompt
 from urt_core.cli.example import run_example
 from urt_core.cli.judge import open_scorer
-from urt_core.cli.requests import need_fields, one_request, row_fields
+from urt_core.cli.requests import Row, Rows, one_request, row_request
 from urt_core.comparison import Comparison
 from urt_core.engines import Status
-from urt_core.errors import ConfigError
+from urt_core.errors import ConfigError, UrtError
 from urt_core.example import JUDGE, PAIRS
+from urt_core.records import PreferenceRecord
 from urt_core.scorer import Scorer
 
 FIELDS = ("task", "text", "first", "second")
@@ -44,6 +44,12 @@ def run_compare(options: argparse.Namespace) -> int:
         return 0 if comparison.status is Status.OK else 3
 
 
-def compare_rows(scorer: Scorer, rows: Iterator[tuple[str, dict[str, Any]]]) -> Iterator[Comparison]:
-    records = (scorer.record(key=key, **row_fields(need_fields(row, FIELDS, key), FIELDS)) for key, row in rows)
+def compare_rows(scorer: Scorer, rows: Rows) -> Iterator[Comparison]:
+    def record(key: str, row: Row) -> PreferenceRecord | Comparison:
+        try:
+            return scorer.record(key=key, **row_request(row, FIELDS, key))
+        except UrtError as error:  # this row's fault, whatever it is
+            return scorer.failed_pair(error, key=key)
+
+    records = (record(key, row) for key, row in rows)
     return scorer.compare_batch(records, ordered=False)

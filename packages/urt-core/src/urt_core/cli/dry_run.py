@@ -6,7 +6,7 @@ from typing import Any
 
 from urt_core.cli.inputs import Requests
 from urt_core.cli.judge import build_scorer, how_to_ask
-from urt_core.cli.requests import need_fields, one_request, row_fields
+from urt_core.cli.requests import one_request, row_request
 from urt_core.contracts import load_contract
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.errors import DataError, MediaError
@@ -45,7 +45,7 @@ def first_request(options: argparse.Namespace, fields: Sequence[str]) -> tuple[d
         return one_request(options, fields), 1
     requests = Requests(options.input)
     for key, row in requests:
-        return row_fields(need_fields(row, fields, key), fields), len(requests)
+        return row_request(row, fields, key), len(requests)
     raise DataError(f"{options.input} holds no request")
 
 

@@ -5,7 +5,7 @@ import json
 
 from urt_core.cli.display import print_comparison, verdict_text
 from urt_core.cli.inputs import Requests
-from urt_core.cli.requests import row_fields
+from urt_core.cli.requests import row_request
 from urt_core.cli.terminal import Style, styled, table, wrapped
 from urt_core.comparison import Comparison
 from urt_core.engines import Status
@@ -19,7 +19,7 @@ NOT_JUDGED = 3
 def run_example(options: argparse.Namespace, scorer: Scorer, fields: tuple[str, ...]) -> int:
     """Judges the six pairs: the first in full, then all in a table. Exit code 3 where one could not be judged."""
     rows = dict(Requests(PAIRS))
-    records = [scorer.record(key=key, **row_fields(row, fields)) for key, row in rows.items()]
+    records = [scorer.record(key=key, **row_request(row, fields, key)) for key, row in rows.items()]
     comparisons = list(scorer.compare_batch(records))
     labels = {key: Preference(row["preference"]) for key, row in rows.items()}
     judge = WHAT_THE_JUDGE_IS if options.model == str(JUDGE) else f"The judge is {options.model}."

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,19 @@ SHARD_READERS = "urt_core.shard_readers"
 MEDIA_FIELDS = ("first", "second", "candidate", "media")
 
 
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that can't be read, under a key of its own: BadRow("pairs.jsonl, line 51 is not JSON (...)")"""
+
+    detail: str
+
+
 class Requests:
     """A request file, read lazily: Requests("pairs.jsonl"); len(), and iteration over (key, row).
 
     A row is what `Scorer.compare`, `score` or `rank` takes as keywords: task, text, first, second, candidate, candidates,
     media. Files are named relative to the request file. A key of its own makes a row findable; without one it has a
-    hash of its content.
+    hash of its content. A row that can't be read is a `BadRow` among the others.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -38,15 +46,24 @@ class Requests:
         with self.path.open("rb") as file:
             return sum(1 for line in file if line.strip())
 
-    def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
+    def __iter__(self) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:
         seen: dict[str, int] = {}
         for number, row in enumerate(self._rows(), start=1):
-            key = row_key(row, where=f"{self.path.name}, row {number}")
+            where = f"{self.path.name}, row {number}"
+            key = f"row-{number}-unreadable"
+            if not isinstance(row, BadRow):
+                try:
+                    key = row_key(row, where=where)
+                except DataError as error:
+                    row = BadRow(str(error))
+                except RecursionError:
+                    row = BadRow(f"{where} is nested too deeply")
             if key in seen:
-                raise DataError(
+                row = BadRow(
                     f"{self.path.name}: rows {seen[key]} and {number} have the key {key!r}; results are found by key, so "
                     "give each row its own"
                 )
+                key = f"{key[:40]}-row-{number}"
             seen[key] = number
             yield key, row
 
@@ -61,33 +78,44 @@ class Requests:
                 digest.update(chunk)
         return f"sha256:{digest.hexdigest()}:{stat.st_size}"
 
-    def _rows(self) -> Iterator[dict[str, Any]]:
+    def _rows(self) -> Iterator[dict[str, Any] | BadRow]:
         if self.path.is_dir():
             yield from map(record_row, self._shards)
         elif self.path.suffix == ".parquet":
             for batch in open_parquet(self.path).iter_batches(batch_size=256):
-                yield from (self._resolved(row) for row in batch.to_pylist())
+                yield from (self._read(row, where=self.path.name) for row in batch.to_pylist())
         else:
-            with self.path.open(encoding="utf-8") as file:
+            with self.path.open("rb") as file:
                 for number, line in enumerate(file, start=1):
                     if line.strip():
-                        yield self._resolved(parse_line(line, where=f"{self.path.name}, line {number}"))
+                        yield self._read(line, where=f"{self.path.name}, line {number}")
+
+    def _read(self, row: bytes | dict[str, Any], *, where: str) -> dict[str, Any] | BadRow:
+        try:
+            return self._resolved(parse_line(row, where=where) if isinstance(row, bytes) else row)
+        except DataError as error:
+            return BadRow(str(error))
+        except RecursionError:
+            return BadRow(f"{where} is nested too deeply")
 
     def _resolved(self, row: dict[str, Any]) -> dict[str, Any]:
         """Relative file names are relative to the request file, wherever the command runs."""
-        task = row.get("task")
+        task = row.get("task") if isinstance(row.get("task"), str) else None
         is_generation = task in (Task.IMAGE_GENERATION, Task.VIDEO_GENERATION)
         resolved = {name: value for name, value in row.items() if value is not None}
         for name in MEDIA_FIELDS:
             if name in resolved and (is_generation or name == "media"):
                 resolved[name] = self._resolve(resolved[name])
-        if is_generation and "candidates" in resolved:
+        if is_generation and isinstance(resolved.get("candidates"), list):
             resolved["candidates"] = [self._resolve(candidate) for candidate in resolved["candidates"]]
         return resolved
 
     def _resolve(self, value: Any) -> Any:
         if isinstance(value, Mapping) and "files" in value:  # the JSON of Media
-            files = [self._resolve(name) for name in value["files"]]
+            names = value["files"]
+            if not isinstance(names, list) or not names:
+                raise DataError(f"a medium has the files {str(names)[:100]!r}; it must be a list of at least one name")
+            files = [self._resolve(name) for name in names]
             return files if value.get("kind") == MediaKind.VIDEO and len(files) > 1 else files[0]
         if isinstance(value, Mapping) and "bytes" in value:  # an image column of the datasets library
             return value["bytes"]
@@ -107,11 +135,14 @@ def row_key(row: Mapping[str, Any], *, where: str) -> str:
     return key
 
 
-def parse_line(line: str, *, where: str) -> dict[str, Any]:
+def parse_line(line: bytes, *, where: str) -> dict[str, Any]:
     try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{where} is not JSON ({error})") from error
+        row = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where} is not UTF-8 ({error.reason} at byte {error.start})") from error
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
+        raise DataError(f"{where} is not JSON ({reason})") from error
     if not isinstance(row, dict):
         raise DataError(f"{where} is a JSON {type(row).__name__}; each line must be an object")
     return row

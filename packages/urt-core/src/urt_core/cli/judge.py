@@ -3,17 +3,18 @@
 import argparse
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 
 from urt_core.calibration import Calibration
-from urt_core.engines import AsyncEngine, Engine
+from urt_core.engines import AsyncEngine, Engine, close_engine
 from urt_core.engines.budget import Budget
 from urt_core.engines.retrying import RetryPolicy
 from urt_core.errors import ConfigError
 from urt_core.media import MediaPolicy
 from urt_core.prompts import Dialect
-from urt_core.scorer import Scorer, default_sampling
+from urt_core.scorer import Scorer
+from urt_core.votes import default_sampling
 
 
 @contextmanager
@@ -23,8 +24,7 @@ def open_scorer(options: argparse.Namespace) -> Iterator[Scorer]:
     try:
         yield scorer
     finally:
-        if isinstance(scorer.engine, AbstractContextManager):
-            scorer.engine.__exit__(None, None, None)
+        close_engine(scorer.engine)
 
 
 def build_scorer(options: argparse.Namespace, *, engine: Engine | AsyncEngine | None = None) -> Scorer:

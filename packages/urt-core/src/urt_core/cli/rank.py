@@ -10,8 +10,9 @@ from urt_core.cli.batch import run_batch
 from urt_core.cli.display import print_ranking
 from urt_core.cli.dry_run import show_first_prompt
 from urt_core.cli.judge import open_scorer
-from urt_core.cli.requests import need_fields, one_request, row_fields
-from urt_core.ranking import Ranking, num_comparisons
+from urt_core.cli.requests import Rows, one_request, row_request
+from urt_core.errors import ConfigError, DataError, MediaError, PromptError, RecordError
+from urt_core.ranking import Ranking, failed_ranking, num_comparisons
 from urt_core.scorer import Scorer
 
 FIELDS = ("task", "text", "candidates")
@@ -37,9 +38,12 @@ def num_calls(options: argparse.Namespace, request: dict[str, Any]) -> int:
     return pairs * options.votes * (2 if options.orders == "both" else 1)
 
 
-def rank_rows(
-    scorer: Scorer, rows: Iterator[tuple[str, dict[str, Any]]], *, method: Any, num_rounds: int | None
-) -> Iterator[Ranking]:
+def rank_rows(scorer: Scorer, rows: Rows, *, method: Any, num_rounds: int | None) -> Iterator[Ranking]:
     for key, row in rows:
-        fields = row_fields(need_fields(row, FIELDS, key), FIELDS)
-        yield scorer.rank(key=key, method=method, num_rounds=num_rounds, **fields)
+        try:
+            request = row_request(row, FIELDS, key)
+            if not isinstance(request["candidates"], list):
+                raise DataError(f"request {key}: candidates must be a list, not {type(request['candidates']).__name__}")
+            yield scorer.rank(key=key, method=method, num_rounds=num_rounds, **request)
+        except (ConfigError, DataError, MediaError, PromptError, RecordError) as error:  # this row's fault
+            yield failed_ranking(scorer.failed_pair(error, key=key))

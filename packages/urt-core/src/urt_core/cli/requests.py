@@ -1,9 +1,10 @@
 """The fields of one request, from options or from a row of a file."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from urt_core.cli.inputs import BadRow
 from urt_core.errors import ConfigError, DataError
 from urt_core.records import Task
 
@@ -23,10 +24,21 @@ def one_request(options: argparse.Namespace, fields: Sequence[str]) -> dict[str,
     return request
 
 
+Row = Mapping[str, Any] | BadRow
+Rows = Iterator[tuple[str, Row]]
+
+
+def row_request(row: Row, fields: Sequence[str], key: str) -> dict[str, Any]:
+    """What the scorer takes of a row; `DataError` where the row does not have it."""
+    if isinstance(row, BadRow):
+        raise DataError(row.detail)
+    return row_fields(need_fields(row, fields, key), fields)
+
+
 def need_fields(row: Mapping[str, Any], fields: Sequence[str], key: str) -> Mapping[str, Any]:
     missing = [name for name in fields if name not in row]
     if missing:
-        raise DataError(f"request {key} lacks {', '.join(missing)}; it has {', '.join(sorted(row))}")
+        raise DataError(f"request {key} lacks {', '.join(missing)}; it has {', '.join(sorted(map(str, row)))}")
     return row
 
 

@@ -4,15 +4,16 @@ import argparse
 import json
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 from urt_core.cli.batch import run_batch
 from urt_core.cli.display import print_score
 from urt_core.cli.dry_run import show_first_prompt
 from urt_core.cli.judge import open_scorer
-from urt_core.cli.requests import need_fields, one_request, row_fields
+from urt_core.cli.requests import Row, Rows, one_request, row_request
 from urt_core.engines import Status
-from urt_core.points import PointScore
+from urt_core.errors import UrtError
+from urt_core.faults import faulty
+from urt_core.points import PointRequest, PointScore, failed_score
 from urt_core.scorer import Scorer
 
 FIELDS = ("task", "text", "candidate")
@@ -32,9 +33,12 @@ def run_score(options: argparse.Namespace) -> int:
         return 0 if score.status is Status.OK else 3
 
 
-def score_rows(scorer: Scorer, rows: Iterator[tuple[str, dict[str, Any]]], *, contract: str) -> Iterator[PointScore]:
-    requests = (
-        scorer.point_request(key=key, contract=contract, **row_fields(need_fields(row, FIELDS, key), FIELDS))
-        for key, row in rows
-    )
+def score_rows(scorer: Scorer, rows: Rows, *, contract: str) -> Iterator[PointScore]:
+    def request(key: str, row: Row) -> PointRequest | PointScore:
+        try:
+            return scorer.point_request(key=key, contract=contract, **row_request(row, FIELDS, key))
+        except UrtError as error:  # this row's fault, whatever it is
+            return failed_score(key=key, task=None, completion=faulty(error), contract=contract)
+
+    requests = (request(key, row) for key, row in rows)
     return scorer.score_batch(requests, contract=contract, ordered=False)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from urt_core.engines import Completion, Engine, SamplingParams, honoured
+from urt_core.engines import Completion, Engine, SamplingParams, traits
 from urt_core.errors import PromptError
 from urt_core.prompts import Prompt
 
@@ -33,9 +33,9 @@ class BatchingEngine:
 
     def __init__(self, engine: Engine, *, max_wait_s: float = 0.01, max_prompt_tokens: int | None = None) -> None:
         self.engine, self.max_wait_s, self.max_prompt_tokens = engine, max_wait_s, max_prompt_tokens
-        self.policy = getattr(engine, "policy", None)
-        self.honours = honoured(engine)
-        self.batch_size = max(1, getattr(engine, "batch_size", 1))
+        known = traits(engine)
+        self.policy, self.honours, self.batch_size = known.policy, known.honours, known.batch_size
+        self.served_model = known.served_model
         self.concurrency = 2 * self.batch_size
         self.num_batches = 0
         self._num_tokens = getattr(engine, "num_text_tokens", None) if max_prompt_tokens else None

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from urt_core.cache import CompletionCache, cache_key
-from urt_core.engines import AsyncEngine, Completion, Engine, FinishReason, SamplingParams
+from urt_core.engines import AsyncEngine, Completion, Engine, FinishReason, SamplingParams, traits
 from urt_core.errors import EngineError, MediaError
 from urt_core.media import preprocessing_id
 from urt_core.prompts import Prompt
@@ -18,9 +18,10 @@ class CachedEngine:
 
     def __init__(self, engine: Engine | AsyncEngine, *, cache: CompletionCache) -> None:
         self.engine, self.cache = engine, cache
-        self.policy = getattr(engine, "policy", None)
-        self.batch_size = getattr(engine, "batch_size", 1)
-        self.concurrency = getattr(engine, "concurrency", 1)
+        known = traits(engine)
+        self.policy, self.honours, self.served_model = known.policy, known.honours, known.served_model
+        self.batch_size = known.batch_size
+        self.concurrency = known.concurrency if known.is_concurrent else 1
         self.num_hits = 0
         """Prompts answered from the cache, or by waiting for another process."""
         self.num_misses = 0

@@ -16,6 +16,8 @@ class ScriptedEngine:
     ScriptedEngine(script=["Image 1 is better."])
     """
 
+    batch_size = 1  # answers are handed out as soon as they are asked for
+
     def __init__(self, *, script: Script, model: str = "scripted") -> None:
         self.model = model
         self.prompts: list[Prompt] = []

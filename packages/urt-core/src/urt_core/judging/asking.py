@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from urt_core.engines import AsyncEngine, Completion, Engine, SamplingParams
+from urt_core.engines import AsyncEngine, Completion, Engine, SamplingParams, traits
+from urt_core.faults import OWN_FAULTS, faulty
 from urt_core.prompts import Prompt
 from urt_core.streaming import BACKGROUND, stream_map
 
@@ -30,20 +32,20 @@ class Asker:
     """Asks an engine. A result among the questions (of a request that failed before it could be asked) passes through."""
 
     def __init__(self, engine: Engine | AsyncEngine) -> None:
-        self.engine = engine
+        self.engine, self.traits = engine, traits(engine)
 
     def ask(
         self, questions: Iterable[Question[R] | R], sampling: SamplingParams, *, ordered: bool = True
     ) -> Iterator[R]:
         """Lazily, in the order of the questions or as they finish."""
-        if isinstance(self.engine, Engine) and not self.is_concurrent:
+        if isinstance(self.engine, Engine) and not self.traits.is_concurrent:
             return self._ask_in_batches(self.engine, questions, sampling)
         return BACKGROUND.stream(self.aask(questions, sampling, ordered=ordered))
 
     async def aask(
         self, questions: Iterable[Question[R] | R], sampling: SamplingParams, *, ordered: bool = True
     ) -> AsyncIterator[R]:
-        if isinstance(self.engine, Engine) and not self.is_concurrent:
+        if isinstance(self.engine, Engine) and not self.traits.is_concurrent:
             results = self._ask_in_batches(self.engine, questions, sampling)
             exhausted: Any = object()
             while (result := await asyncio.to_thread(next, results, exhausted)) is not exhausted:
@@ -54,23 +56,24 @@ class Asker:
             if not isinstance(question, Question):
                 return question
             assert isinstance(self.engine, AsyncEngine)
-            return question.read(await self.engine.agenerate(question.prompts, question.sampling or sampling))
+            asked = question.sampling or sampling
+            try:
+                groups = await self.engine.agenerate(question.prompts, asked)
+            except OWN_FAULTS as error:
+                groups = unanswerable(question.prompts, error, asked)
+            return question.read(groups)
 
         # Twice what the engine keeps in flight, so that one slow question at the head does not idle it.
-        window = 2 * getattr(self.engine, "concurrency", 1)
-        async for result in stream_map(answer, questions, window=window, ordered=ordered):
-            yield result
-
-    @property
-    def is_concurrent(self) -> bool:
-        """Engines that wait on a network say how many requests they keep in flight."""
-        return isinstance(self.engine, AsyncEngine) and getattr(self.engine, "concurrency", 1) > 1
+        results = stream_map(answer, questions, window=2 * self.traits.concurrency, ordered=ordered)
+        async with aclosing(results):  # whoever stops listening has the requests stopped at once
+            async for result in results:
+                yield result
 
     def _ask_in_batches(
         self, engine: Engine, questions: Iterable[Question[R] | R], sampling: SamplingParams
     ) -> Iterator[R]:
         """Fill the engine's batch with whole questions that are sampled alike, in order."""
-        room = max(1, getattr(engine, "batch_size", 1) // sampling.num_completions)
+        room = max(1, self.traits.batch_size // sampling.num_completions)
         batch: list[Question[R] | R] = []
         num_prompts, alike = 0, sampling
         for question in questions:
@@ -89,10 +92,22 @@ class Asker:
 
 
 def answer_batch(engine: Engine, batch: Sequence[Question[R] | R], sampling: SamplingParams) -> Iterator[R]:
+    """A question that the engine can't take is found by asking each alone, and answered with the reason."""
     prompts = [prompt for question in batch if isinstance(question, Question) for prompt in question.prompts]
-    groups = iter(engine.generate(prompts, sampling) if prompts else [])
+    try:
+        groups = iter(engine.generate(prompts, sampling) if prompts else [])
+    except OWN_FAULTS as error:
+        if len(batch) > 1:
+            for question in batch:
+                yield from answer_batch(engine, [question], sampling)
+            return
+        groups = iter(unanswerable(prompts, error, sampling))
     for question in batch:
         if isinstance(question, Question):
             yield question.read([next(groups) for _ in question.prompts])
         else:
             yield question
+
+
+def unanswerable(prompts: Sequence[Prompt], error: Exception, sampling: SamplingParams) -> list[list[Completion]]:
+    return [[faulty(error)] * sampling.num_completions for _ in prompts]

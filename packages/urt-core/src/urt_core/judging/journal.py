@@ -25,7 +25,9 @@ except ImportError:  # where files can't be locked, nothing keeps two processes 
 
 PATIENCE_S = 300.0
 ABOUT, LINES, TIMINGS = "about.json", "judgements.jsonl", "timings.jsonl"
-ANSWERED = frozenset({Status.OK, Status.PARSE_ERROR, Status.TRUNCATED, Status.REFUSED, Status.BAD_MEDIA})
+ANSWERED = frozenset(
+    {Status.OK, Status.PARSE_ERROR, Status.TRUNCATED, Status.REFUSED, Status.BAD_MEDIA, Status.BAD_RECORD}
+)
 """How an answer can end. Everything else is a request that failed: a run that goes on asks it again."""
 
 

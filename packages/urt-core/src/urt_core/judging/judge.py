@@ -12,7 +12,7 @@ from os import PathLike
 from typing import Literal
 
 from urt_core.comparison import Order
-from urt_core.engines import AsyncEngine, Completion, Engine, SamplingParams
+from urt_core.engines import AsyncEngine, Completion, Engine, SamplingParams, traits
 from urt_core.errors import ConfigError, EngineError
 from urt_core.judging.asking import Asker, Question
 from urt_core.judging.journal import ANSWERED, Journal
@@ -98,7 +98,7 @@ def judge(
     """
     share, limits = share or Share(), limits or Limits()
     size = block or default_block(engine, asked)
-    policy = getattr(engine, "policy", None)
+    policy = traits(engine).policy
     origin = (engine.model, preprocessing_id(policy) if policy else "")
     questions = (_question(block, asked, origin, journal, again=again) for block in share.blocks(records, size))
     failures = 0
@@ -119,9 +119,8 @@ def judge(
 
 def default_block(engine: Engine | AsyncEngine, asked: Asked) -> int:
     """Pairs that are asked together: as many as fill a local engine's batch; one, where an engine keeps requests in flight."""
-    if Asker(engine).is_concurrent:
-        return 1
-    return max(1, getattr(engine, "batch_size", 1) // asked.num_per_pair)
+    known = traits(engine)
+    return 1 if known.is_concurrent else max(1, known.batch_size // asked.num_per_pair)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

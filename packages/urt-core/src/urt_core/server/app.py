@@ -13,7 +13,7 @@ from fastapi import Depends, FastAPI, Response
 from urt_core import __version__
 from urt_core.adapters.failures import FailurePolicy, FailureTally, apply_policy
 from urt_core.adapters.rewards import Rewards
-from urt_core.engines import AsyncEngine, Engine, Usage, honoured
+from urt_core.engines import AsyncEngine, Engine, Usage, honoured, traits
 from urt_core.engines.batching import BatchingEngine
 from urt_core.engines.cached import CachedEngine
 from urt_core.errors import ConfigError
@@ -189,7 +189,7 @@ async def as_json(value: Callable[[], Any], *, allow_nan: bool = False) -> Respo
 
 def served_model(scorer: Scorer) -> str:
     """The name that clients know: the engine's own identity may hold more than it, such as where a folder lies."""
-    name = getattr(scorer.engine, "served_model", scorer.engine.model)
+    name = traits(scorer.engine).served_model
     return Path(name).resolve().name if Path(name).is_absolute() or Path(name).is_dir() else name
 
 

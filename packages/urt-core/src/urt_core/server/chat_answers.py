@@ -17,6 +17,7 @@ FINISH_REASONS = {FinishReason.STOP: "stop", FinishReason.LENGTH: "length", Fini
 # A request without an answer -> status code and OpenAI's name for the kind of error.
 FAILURES = {
     FinishReason.BAD_MEDIA: (400, "invalid_request_error"),
+    FinishReason.BAD_RECORD: (400, "invalid_request_error"),
     FinishReason.TIMEOUT: (504, "timeout"),
     FinishReason.HTTP_ERROR: (502, "server_error"),
     FinishReason.BUDGET: (429, "insufficient_quota"),
