@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.urt_train import conftest as tiny
-from urt_kernels import group_advantages, grpo_loss, linear_token_logprobs
+from urt_kernels import group_advantages, linear_loss, linear_token_logprobs
 from urt_kernels.dispatch import Impl
 from urt_train.config import TrainerConfig
 from urt_train.model.policy import Policy
@@ -41,7 +41,7 @@ class Recorded(GRPO):
 def trained(folder: Any, spec: Any, records: Any, impl: Impl, monkeypatch: pytest.MonkeyPatch) -> Recorded:
     """Two rollouts of two optimizer steps each, every kernel of the loss head computed by `impl`."""
     monkeypatch.setattr("urt_train.model.policy.linear_token_logprobs", partial(linear_token_logprobs, impl=impl))
-    monkeypatch.setattr("urt_train.stages.losses.grpo_loss", partial(grpo_loss, impl=impl))
+    monkeypatch.setattr("urt_train.model.policy.linear_loss", partial(linear_loss, impl=impl))
     config = GRPOConfig(
         prompts_per_rollout=2,
         group_size=3,

@@ -16,7 +16,7 @@ from urt_train.config import Batching
 from urt_train.model.batching import ExperienceBatch
 from urt_train.model.policy import Policy
 from urt_train.stages.grpo.config import GRPOConfig
-from urt_train.stages.grpo.objective import grpo_objective
+from urt_train.stages.grpo.objective import grpo_step
 
 
 class OurStep:
@@ -65,10 +65,11 @@ class OurStep:
         self.batch = replace(self.rollout, reference_logprobs=self.reference.token_logprobs(self.rollout).logprobs)
 
     def update(self) -> Outcome:
-        result = self.policy.token_logprobs(self.batch, entropy=True)
-        batch = replace(self.batch, rollout_logprobs=result.logprobs.detach())
-        loss = grpo_objective(result.logprobs, batch, self.config).loss
-        loss.backward()
+        """On-policy but for the layout: the engine's log-probs are the reference's, which has the same weights."""
+        reference = self.batch.reference_logprobs
+        assert reference is not None
+        result = grpo_step(self.policy, replace(self.batch, rollout_logprobs=reference), self.config)
+        result.loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return Outcome(result.logprobs.detach(), float(loss.detach()))
+        return Outcome(result.policy_logprobs, float(result.loss.detach()))

@@ -165,6 +165,9 @@ def surrogate_name(surrogate: str | Surrogate) -> str:
         raise ValueError(
             f"surrogate={surrogate!r}: it must be a function, one of {_names()}, or 'package.module:name'."
         )
+    for name, built_in in BUILT_IN.items():
+        if surrogate is built_in:
+            return name
     name = f"{getattr(surrogate, '__module__', '')}:{getattr(surrogate, '__qualname__', '')}"
     if _found(name) is surrogate:
         return name

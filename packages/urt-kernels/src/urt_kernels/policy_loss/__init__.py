@@ -51,8 +51,8 @@ def grpo_loss(
 
     Log-probs and ``completion_mask`` are ``[B, T]``, or packed ``[N]`` with ``cu_seqlens [B + 1]``; advantages are ``[B]`` or
     one per token. What lies outside ``completion_mask`` (boolean, or 0 and 1) is never read into the result. A token whose
-    old, rollout or reference log-prob or advantage is NaN or infinite weighs nothing and is counted in ``num_left_out``;
-    the divisors still count it.
+    old, rollout or reference log-prob is NaN or infinite weighs nothing and is counted in ``num_left_out``; the divisors still
+    count it. A NaN advantage or policy log-prob makes the loss NaN.
 
     - r: exp(policy - old) per token (PPO, arXiv 1707.06347, eq. 7; GRPO, arXiv 2402.03300, eq. 3), or with ``ratio="sequence"``
       exp of its mean over the completion (GSPO, arXiv 2507.18071, eq. 7). old is ``rollout_logprobs`` unless ``old_logprobs``

@@ -37,9 +37,9 @@ class Tokens(NamedTuple):
         return Tokens(*values, weights[rows], sequences[rows] - first_sequence, num_sequences, index[rows])
 
     def finite(self) -> Tensor:
-        """Which tokens take part: an engine's or a reward's NaN or inf costs that token, never its neighbours."""
+        """Which tokens take part: a NaN or inf log-prob of an engine costs that token, never its neighbours."""
         live = torch.ones_like(self.weights, dtype=torch.bool)
-        for constants in (self.old, self.rollout, self.reference, self.advantages):
+        for constants in (self.old, self.rollout, self.reference):
             if constants is not None:
                 live &= constants.isfinite()
         return live
@@ -99,7 +99,7 @@ def _loss(policy: Tensor, entropy: Tensor | None, tokens: Tokens, settings: GRPO
 def surrogate_inputs(
     policy: Tensor, entropy: Tensor | None, tokens: Tokens, settings: GRPOSettings, live: Tensor
 ) -> SurrogateInputs:
-    """Zeros stand for everything that a token holds whose constants are not all finite."""
+    """Zeros stand for everything that a token holds whose old, rollout or reference log-prob is not finite."""
 
     def kept(values: Tensor | None) -> Tensor | None:
         return None if values is None else torch.where(live, values.to(policy.dtype), 0.0)

@@ -66,4 +66,4 @@ class GRPOLoss(NamedTuple):
     importance_cap_sum: Float[Tensor, ""]
     """Tokens whose importance weight was capped."""
     num_left_out: Float[Tensor, ""]
-    """Completion tokens left out because their old, rollout or reference log-prob or advantage is not finite."""
+    """Completion tokens left out because their old, rollout or reference log-prob is not finite."""

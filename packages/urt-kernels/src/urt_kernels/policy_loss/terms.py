@@ -37,24 +37,17 @@ def live_tokens(
     old,
     rollout,
     reference,
-    advantages,
     offsets,
-    sequence,
     inside,
     WITH_ROLLOUT: tl.constexpr,
     WITH_REFERENCE: tl.constexpr,
-    PER_TOKEN: tl.constexpr,
 ):
-    """Tokens inside of the mask whose constants are all finite: the others weigh nothing."""
+    """Tokens inside of the mask whose old, rollout and reference log-probs are finite: the others weigh nothing."""
     live = inside & is_finite(load_inside(old, offsets, inside))
     if WITH_ROLLOUT:
         live = live & is_finite(load_inside(rollout, offsets, inside))
     if WITH_REFERENCE:
         live = live & is_finite(load_inside(reference, offsets, inside))
-    if PER_TOKEN:
-        live = live & is_finite(load_inside(advantages, offsets, inside))
-    else:
-        live = live & is_finite(load_inside(advantages, sequence + offsets * 0, inside))
     return live
 
 
@@ -65,14 +58,11 @@ def sequence_statistics(
     old,
     rollout,
     reference,
-    advantages,
     mask,
     start,
-    sequence,
     num_columns,
     WITH_ROLLOUT: tl.constexpr,
     WITH_REFERENCE: tl.constexpr,
-    PER_TOKEN: tl.constexpr,
     SEQUENCE_RATIO: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
@@ -85,9 +75,7 @@ def sequence_statistics(
         length += tl.sum(inside.to(tl.int32), 0)
         if SEQUENCE_RATIO:
             offsets = start + columns
-            live = live_tokens(
-                old, rollout, reference, advantages, offsets, sequence, inside, WITH_ROLLOUT, WITH_REFERENCE, PER_TOKEN
-            )
+            live = live_tokens(old, rollout, reference, offsets, inside, WITH_ROLLOUT, WITH_REFERENCE)
             difference = load_inside(policy, offsets, live) - load_inside(old, offsets, live)
             log_ratio_sum += tl.sum(difference, 0)
     return length.to(tl.float32), log_ratio_sum
@@ -163,9 +151,7 @@ def sequence_slope(
         columns = first + tl.arange(0, BLOCK)
         offsets = start + columns
         masked = tl.load(mask + offsets, mask=columns < stop, other=0) != 0
-        inside = live_tokens(
-            old, rollout, reference, advantages, offsets, sequence, masked, WITH_ROLLOUT, WITH_REFERENCE, PER_TOKEN
-        )
+        inside = live_tokens(old, rollout, reference, offsets, masked, WITH_ROLLOUT, WITH_REFERENCE)
         if PER_TOKEN:
             advantage = load_inside(advantages, offsets, inside)
         else:

@@ -154,8 +154,7 @@ def loss_kernel(
     # An empty batch still has one program, which only writes zeros.
     stop = tl.where(sequence < num_sequences, num_columns, 0)
     length, log_ratio_mean = sequence_statistics(
-        policy, old, rollout, reference, advantages, mask, start, sequence, stop, WITH_ROLLOUT, WITH_REFERENCE, PER_TOKEN,
-        SEQUENCE_RATIO, BLOCK,
+        policy, old, rollout, reference, mask, start, stop, WITH_ROLLOUT, WITH_REFERENCE, SEQUENCE_RATIO, BLOCK,
     )  # fmt: skip
     log_ratio_mean = log_ratio_mean / tl.maximum(length, 1.0)
 
@@ -163,9 +162,7 @@ def loss_kernel(
     offsets = start + columns
     present = columns < stop
     inside = tl.load(mask + offsets, mask=present, other=0) != 0
-    live = live_tokens(
-        old, rollout, reference, advantages, offsets, sequence, inside, WITH_ROLLOUT, WITH_REFERENCE, PER_TOKEN
-    )
+    live = live_tokens(old, rollout, reference, offsets, inside, WITH_ROLLOUT, WITH_REFERENCE)
     weight = live.to(tl.float32)
     old_logprobs = load_inside(old, offsets, live)
     policy_logprobs = load_inside(policy, offsets, live)

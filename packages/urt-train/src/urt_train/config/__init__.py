@@ -21,7 +21,6 @@ from urt_train.config.choices import (
     Ratio,
     RolloutEngine,
     Schedule,
-    Surrogate,
     Teacher,
     WeightTransfer,
 )
@@ -47,7 +46,6 @@ __all__ = [
     "RoundPlan",
     "Schedule",
     "StageConfig",
-    "Surrogate",
     "Teacher",
     "TrainConfig",
     "TrainerConfig",

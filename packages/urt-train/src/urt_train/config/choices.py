@@ -46,13 +46,6 @@ class Ratio(StrEnum):
     sequence = auto()
 
 
-class Surrogate(StrEnum):
-    """clip: PPO's clipped ratio. cispo: clipped, detached ratio times the log-prob (CISPO, arXiv 2506.13585)."""
-
-    clip = auto()
-    cispo = auto()
-
-
 class Orders(StrEnum):
     """Candidate order of a pair: as recorded, both (half of each group when training), or drawn per pair."""
 

@@ -21,7 +21,7 @@ from urt_core.engines.processing import load_processing
 from urt_core.engines.transformers import TransformersEngine
 from urt_core.errors import CheckpointError
 from urt_core.media import MediaPolicy
-from urt_kernels import TokenLogprobs, linear_token_logprobs
+from urt_kernels import LinearLoss, TokenLogprobs, linear_loss, linear_token_logprobs
 from urt_train.config import Batching
 from urt_train.model.batching import PROMPT_ROWS, TokenBatch, expand_prompts
 from urt_train.model.loading import Opener, empty_model, fill, is_empty, open_model
@@ -177,17 +177,14 @@ class Policy(nn.Module):
 
     def token_logprobs(self, batch: TokenBatch, *, temperature: float = 1.0, entropy: bool = False) -> TokenLogprobs:
         """Log-probs [P, G, C] of the completion tokens under softmax(logits / temperature); 0 outside the completion mask."""
-        hidden, weight = self.completion_hidden(batch), self.model.get_output_embeddings().weight
-        if torch.is_autocast_enabled(hidden.device.type):  # which knows nothing of the head's kernel
-            computing = torch.get_autocast_dtype(hidden.device.type)
-            hidden, weight = hidden.to(computing), weight.to(computing)
-        mask = batch.completion_mask
+        hidden, mask = self.completion_hidden(batch), batch.completion_mask
         result = linear_token_logprobs(
             hidden,
-            weight,
+            self.model.get_output_embeddings().weight,
             batch.completion_ids[mask],
             temperature=temperature,
             entropy=entropy,
+            operands=_computing(hidden),
             validate_targets=False,
         )
         return TokenLogprobs(
@@ -195,6 +192,45 @@ class Policy(nn.Module):
             entropy=None if result.entropy is None else _placed(result.entropy, mask),
             top1=_placed(result.top1, mask),
             lse=_placed(result.lse, mask),
+        )
+
+    def token_loss(
+        self,
+        batch: TokenBatch,
+        *,
+        temperature: float = 1.0,
+        rollout_logprobs: Tensor | None = None,
+        reference_logprobs: Tensor | None = None,
+        old_logprobs: Tensor | None = None,
+        **objective: Any,
+    ) -> LinearLoss:
+        """An objective of the completion tokens, its gradient formed in the pass that gives their log-probs.
+
+        Log-probs are [P, G, C], what comes back of each token too, 0 outside the completion mask; a completion is a sequence.
+        `objective` is what `urt_kernels.linear_loss` takes: surrogate, advantages [P * G], clips, divisors.
+        """
+        hidden, mask = self.completion_hidden(batch), batch.completion_mask
+        ends = mask.flatten(0, 1).sum(-1).cumsum(0)
+        constants = {
+            "rollout_logprobs": rollout_logprobs,
+            "reference_logprobs": reference_logprobs,
+            "old_logprobs": old_logprobs,
+        }
+        result = linear_loss(
+            hidden,
+            self.model.get_output_embeddings().weight,
+            batch.completion_ids[mask],
+            cu_seqlens=torch.nn.functional.pad(ends, (1, 0)),
+            temperature=temperature,
+            operands=_computing(hidden),
+            validate_targets=False,
+            **{name: None if values is None else values[mask] for name, values in constants.items()},
+            **objective,
+        )
+        return result._replace(
+            policy_logprobs=_placed(result.policy_logprobs, mask),
+            entropy=None if result.entropy is None else _placed(result.entropy, mask),
+            top1=_placed(result.top1, mask),
         )
 
     def reference_logprobs(self, batch: TokenBatch, *, temperature: float = 1.0) -> Tensor:
@@ -244,6 +280,12 @@ class Policy(nn.Module):
             layout=make_layout(row.groups, device=row.input_ids.device),
         ).last_hidden_state
         return hidden[0].index_select(0, row.sources)
+
+
+def _computing(hidden: Tensor) -> torch.dtype | None:
+    """The type that autocast computes in, which the head's kernel does not look at; None without autocast."""
+    kind = hidden.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
 
 
 def _placed(values: Tensor, mask: Tensor) -> Tensor:

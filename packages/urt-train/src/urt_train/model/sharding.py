@@ -15,7 +15,7 @@ from urt_train.model.policy import Policy, Result
 def shard(policy: Policy, mesh: DeviceMesh, *, compute_dtype: torch.dtype | None) -> None:
     """Shard every block of the text and vision transformer, and the rest (embedding, head, norms) as one.
 
-    The policy itself is the root, and `token_logprobs` one of its forward methods: so the head's weight is whole inside of it,
+    The policy itself is the root, `token_logprobs` and `token_loss` are forward methods of it: so the head's weight is whole inside,
     tied to the embedding or not. `compute_dtype` is what weights are cast to for computing; gradients are summed in float32.
     """
     precision = MixedPrecisionPolicy(
@@ -25,6 +25,7 @@ def shard(policy: Policy, mesh: DeviceMesh, *, compute_dtype: torch.dtype | None
         fully_shard(block, mesh=mesh, mp_policy=precision)
     fully_shard(policy, mesh=mesh, mp_policy=precision)
     register_fsdp_forward_method(policy, "token_logprobs")
+    register_fsdp_forward_method(policy, "token_loss")
     # Assigned before it is registered: the registered method is the one that has the root's weights gathered.
     object.__setattr__(policy, "with_whole_weights", _gathered(policy))
     register_fsdp_forward_method(policy, "with_whole_weights")

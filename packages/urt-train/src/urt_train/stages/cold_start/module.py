@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from jaxtyping import Float
 from torch import Tensor
 
 from urt_core import Dialect, Prompt, render
+from urt_kernels import LinearLoss
 from urt_train.config.stage import FineTuningConfig, RoundPlan
 from urt_train.datasets.distill import DIALECT
 from urt_train.model.batching import (
@@ -68,16 +68,15 @@ class ColdStart(StageModule):
         return [replace(batch, num_tokens=tokens, num_sequences=sequences) for batch in batches]
 
     def training_step(self, batch: SFTBatch, batch_idx: int) -> Tensor:
-        logprobs = self.policy.token_logprobs(batch)
-        loss = sft_loss(logprobs.logprobs, batch)
+        result = cross_entropy(self.policy, batch)
         self.add(
-            loss=loss,
+            loss=result.loss,
             num_tokens=batch.completion_mask.sum(),
-            num_right_tokens=(logprobs.top1 & batch.completion_mask).sum(),
+            num_right_tokens=result.top1.sum(),
             num_sequences=batch.completion_mask.any(-1).sum(),
             prompt_tokens=batch.prompts["attention_mask"].sum(),
         )
-        return self.step_share(loss)
+        return self.step_share(result.loss)
 
     def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
         sequences = max(sums["num_sequences"], 1.0)
@@ -90,6 +89,6 @@ class ColdStart(StageModule):
         }
 
 
-def sft_loss(policy_logprobs: Float[Tensor, "P G C"], batch: SFTBatch) -> Float[Tensor, ""]:
-    """Cross-entropy on the completion, - sum_t log p(y_t | x, y_<t) (arXiv 2505.03318, cold start), as a mean over tokens."""
-    return -(policy_logprobs * batch.completion_mask).sum() / max(batch.num_tokens, 1.0)
+def cross_entropy(policy: Policy, batch: SFTBatch) -> LinearLoss:
+    """- sum_t log p(y_t | x, y_<t) on the completion (arXiv 2505.03318, cold start), as a mean over the tokens of the step."""
+    return policy.token_loss(batch, surrogate="nll", num_tokens=max(batch.num_tokens, 1.0))

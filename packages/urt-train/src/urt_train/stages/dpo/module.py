@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from urt_core import PreferenceRecord, render
 from urt_core.engines.transformers import evaluation_mode
 from urt_core.errors import DataError
+from urt_kernels.surrogates import dpo
 from urt_train.datasets.rejection import REJECTED
 from urt_train.model.batching import (
     TokenBatch,
@@ -93,13 +94,18 @@ class DPO(StageModule):
 
     def training_step(self, batch: ContrastBatch, batch_idx: int) -> Tensor:
         assert batch.reference_logprobs is not None
-        policy = self.policy.token_logprobs(batch).logprobs
-        margins = preference_margins(policy, batch.reference_logprobs, beta=self.config.beta)
+        result = self.policy.token_loss(
+            batch,
+            surrogate=partial(dpo, beta=self.config.beta),
+            sequences_together=2,
+            reference_logprobs=batch.reference_logprobs,
+            num_tokens=max(batch.num_sequences, 1.0),
+        )
+        margins = preference_margins(result.policy_logprobs, batch.reference_logprobs, beta=self.config.beta)
         is_pair = batch.completion_mask.any(-1).all(-1)
-        loss = torch.where(is_pair, -logsigmoid(margins), 0.0).sum() / max(batch.num_sequences, 1.0)
-        own = policy.detach().sum(-1)
+        own = result.policy_logprobs.sum(-1)
         self.add(
-            loss=loss,
+            loss=result.loss,
             num_pairs=is_pair.sum(),
             num_tokens=batch.completion_mask.sum(),
             prompt_tokens=batch.prompts["attention_mask"].sum(),
@@ -108,7 +114,7 @@ class DPO(StageModule):
             right_logprob=(own[:, 0] * is_pair).sum(),
             wrong_logprob=(own[:, 1] * is_pair).sum(),
         )
-        return self.step_share(loss)
+        return self.step_share(result.loss)
 
     def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
         pairs = max(sums["num_pairs"], 1.0)

@@ -9,7 +9,7 @@ from typing import ClassVar
 from urt_core.errors import ConfigError
 from urt_core.rewards import Rewards
 from urt_train.config.checks import above, at_least, fail, one_of, server_addresses, within
-from urt_train.config.choices import Batching, Orders, Ratio, RolloutEngine, Schedule, Surrogate, WeightTransfer
+from urt_train.config.choices import Batching, Orders, Ratio, RolloutEngine, Schedule, WeightTransfer
 from urt_train.config.stage import Decoding, Holds, RoundPlan, StageConfig
 
 
@@ -59,8 +59,9 @@ class GRPOConfig(StageConfig):
     """How token losses become one: grpo (mean of sequence means), dapo (token mean) or dr_grpo (sum over a constant length)."""
     ratio: Ratio = Ratio.token
     """token, or sequence (GSPO)."""
-    surrogate: Surrogate = Surrogate.clip
-    """clip (PPO) or cispo."""
+    surrogate: str = "clip"
+    """clip (PPO), cispo, or a function of `urt_kernels.SurrogateInputs` by its import path `package.module:name` or entry point
+    (group `urt.surrogates`)."""
     clip_low: float = 0.2
     """The ratio is clipped below 1 - clip_low; the paper gives no value, 0.2 is PPO's."""
     clip_high: float = 0.2

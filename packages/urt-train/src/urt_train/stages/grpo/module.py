@@ -41,7 +41,7 @@ from urt_train.rollouts.rollout import (
 )
 from urt_train.runtime.ranks import all_sum, any_rank, derived_seed, world
 from urt_train.stages.grpo.config import GRPOConfig
-from urt_train.stages.grpo.objective import grpo_objective
+from urt_train.stages.grpo.objective import grpo_step, surrogate_of
 from urt_train.stages.module import StageModule
 
 
@@ -62,6 +62,7 @@ class GRPO(StageModule):
         seed: int,
     ) -> None:
         super().__init__(policy, config, num_steps=num_steps)
+        surrogate_of(config)  # a wrong path is said before the first rollout
         self.engine = engine
         self.references = () if reference is None else (reference,)
         self.frozen = () if reference is policy else self.references  # adapters' reference is the policy without them
@@ -134,17 +135,17 @@ class GRPO(StageModule):
         return self.with_divisors(batches)
 
     def training_step(self, batch: ExperienceBatch, batch_idx: int) -> Tensor:
-        policy = self.policy.token_logprobs(batch, temperature=self.config.temperature, entropy=True)
-        result = grpo_objective(policy.logprobs, batch, self.config)
-        assert policy.entropy is not None
+        result = grpo_step(self.policy, batch, self.config)
+        assert result.entropy is not None
+        assert result.sums is not None
         self.add(
             loss=result.loss,
-            num_tokens=result.num_tokens,
-            kl=result.kl_sum,
-            entropy=(policy.entropy * batch.completion_mask).sum(),
-            clipped_low=result.clip_low_sum,
-            clipped_high=result.clip_high_sum,
-            ratio=result.ratio_sum,
+            num_tokens=result.sums.num_tokens,
+            kl=result.sums.kl_sum,
+            entropy=result.entropy.sum(),
+            clipped_low=result.sums.clip_low_sum,
+            clipped_high=result.sums.clip_high_sum,
+            ratio=result.sums.ratio_sum,
         )
         return self.step_share(result.loss)
 
