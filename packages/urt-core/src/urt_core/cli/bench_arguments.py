@@ -5,8 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 from urt_core.cli.lazily import lazily
-from urt_core.prompts import Dialect
 
+DIALECT = (
+    "v1, v2, direct, general, edit_pair, flex, pair_score, or package.module:name of a contract of your own; default: as in judge.json, "
+    "where --model is a folder with one"
+)
 EXAMPLES = """examples:
   urt bench list
   urt bench list genai_bench
@@ -84,9 +87,7 @@ def add_run(part: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--limit", type=int, metavar="N", help="only the first N pairs; the result says so")
     group.add_argument("--orders", dest="asked_orders", choices=("both", "given", "random"), default="both")
-    group.add_argument(
-        "--dialect", choices=[*map(str, Dialect)], help="default: as in judge.json, where --model is a folder with one"
-    )
+    group.add_argument("--dialect", help=DIALECT)
     group.add_argument(
         "--workers", type=int, default=1, metavar="N", help="processes, each with GPUs of its own (default %(default)s)"
     )
@@ -110,9 +111,7 @@ def add_suites(part: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--pairs", type=int, default=48, metavar="N", help="evenly spread over the data (default %(default)s)"
     )
-    group.add_argument(
-        "--dialect", choices=[*map(str, Dialect)], help="default: as in judge.json, where --model is a folder with one"
-    )
+    group.add_argument("--dialect", help=DIALECT)
 
 
 def add_lines(part: argparse.ArgumentParser) -> None:
