@@ -232,3 +232,12 @@ def test_the_table_of_sources_is_complete_and_right() -> None:
 def test_frames_are_named_like_members_of_a_sample() -> None:
     frames = Content(kind=Task.VIDEO_GENERATION.media_kind, suffixes=("jpg",) * 101, data=(b"x",) * 101)
     assert frames.as_media("first").files[:2] == ("first.f000.jpg", "first.f001.jpg")
+
+
+def test_text_that_utf8_cannot_hold_costs_its_row(tmp_path: Path) -> None:
+    hpdv3_rows(tmp_path, 2)
+    (tmp_path / "train.json").write_text((tmp_path / "train.json").read_text().replace("prompt 0", "\\ud83d alone"))
+    bad, good = sources.get("hpdv3").records(tmp_path)
+    assert isinstance(bad, RowError)
+    assert (bad.field, bad.reason) == ("text", "is no text that UTF-8 can hold (surrogates not allowed at 0)")
+    assert isinstance(good, PreferenceRecord)

@@ -9,7 +9,6 @@ Trust runs downwards: the manifest proves the indexes, an index proves its sampl
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,12 +17,12 @@ from typing import Any, Self
 import numpy as np
 
 from urt_data.errors import ShardError
+from urt_data.shards.claims import REBUILD, check_index, check_manifest, check_origin
 
 INDEX_SCHEMA = "urt-shard-index/1"
 MANIFEST_SCHEMA = "urt-shards/1"
 MANIFEST_NAME = "manifest.json"
 INDEX_SUFFIX = ".idx.json"
-SHARD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*\.tar")
 PROVENANCE_FIELDS = ("source", "revision", "licence", "commercial_ok", "evaluation_only")
 
 
@@ -70,6 +69,7 @@ class ShardIndex:
     @classmethod
     def from_bytes(cls, content: bytes, *, name: str) -> Self:
         document = _read_json(content, name=name, schema=INDEX_SCHEMA)
+        check_index(document, name=name)
         try:
             keys = document["keys"]
             digests = np.frombuffer(bytes.fromhex("".join(document["sample_sha256"])), dtype=np.uint8).reshape(-1, 32)
@@ -125,21 +125,6 @@ class ShardEntry:
     provenance: Sequence[Mapping[str, Any]]
     """What the records' metadata say about their origin, with `num_samples`; None where they say nothing."""
 
-    def check(self, manifest: str) -> None:
-        """Refuse what no writer of ours puts into a manifest."""
-        if not SHARD_NAME.fullmatch(self.name):
-            raise ShardError(
-                f"{manifest} names shard {self.name!r}; a shard is a .tar file in the manifest's own folder"
-            )
-        counts = [self.num_samples, self.num_bytes, *self.tasks.values(), *self.preferences.values()]
-        if (
-            not all(isinstance(count, int) and count >= 0 for count in counts)
-            or sum(self.tasks.values()) != self.num_samples
-        ):
-            raise ShardError(
-                f"{manifest}: the counts of {self.name} are not whole numbers that add up; rebuild it with `urt-data index`"
-            )
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
@@ -172,20 +157,20 @@ class Manifest:
     def from_bytes(cls, content: bytes, *, name: str) -> Self:
         document = _read_json(content, name=name, schema=MANIFEST_SCHEMA)
         stated = document.pop("sha256", None)
-        if stated != sha256(_canonical_json(document)) or content != _canonical_json({**document, "sha256": stated}):
-            raise ShardError(
-                f"{name} does not match its own sha256: it was changed or damaged; rebuild it with `urt-data index`"
+        try:
+            matches = stated == sha256(_canonical_json(document)) and content == _canonical_json(
+                {**document, "sha256": stated}
             )
+        except (ValueError, RecursionError) as error:  # NaN, half a surrogate pair, nesting: nothing that we write
+            raise ShardError(f"{name} holds JSON that cannot be written again ({error}); {REBUILD}") from error
+        if not matches:
+            raise ShardError(f"{name} does not match its own sha256: it was changed or damaged; {REBUILD}")
+        check_manifest(document, name=name)
         try:
             shards = tuple(ShardEntry(**entry) for entry in document["shards"])
-            manifest = cls(shards=shards, metadata=document["metadata"])
-        except (KeyError, TypeError) as error:
-            raise ShardError(
-                f"{name} is not a manifest of shards ({error!r}); rebuild it with `urt-data index`"
-            ) from error
-        for shard in shards:
-            shard.check(name)
-        return manifest
+        except TypeError as error:
+            raise ShardError(f"{name} is not a manifest of shards ({error}); {REBUILD}") from error
+        return cls(shards=shards, metadata=document["metadata"])
 
 
 def sha256(content: bytes) -> str:
@@ -193,8 +178,10 @@ def sha256(content: bytes) -> str:
 
 
 def origin_of(metadata: Mapping[str, Any]) -> str:
-    """What one record says about its origin, in one spelling."""
-    return json.dumps({name: metadata.get(name) for name in PROVENANCE_FIELDS}, sort_keys=True)
+    """What one record says about its origin, in one spelling; a `ShardError` where it is no word, or no yes or no."""
+    origin = {name: metadata.get(name) for name in PROVENANCE_FIELDS}
+    check_origin(origin)
+    return json.dumps(origin, sort_keys=True)
 
 
 def provenance_rows(origins: Mapping[str, int]) -> list[dict[str, Any]]:
@@ -229,7 +216,7 @@ def _canonical_json(document: Mapping[str, Any]) -> bytes:
 def _read_json(content: bytes, *, name: str, schema: str) -> dict[str, Any]:
     try:
         document = json.loads(content)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ShardError(f"{name} is not JSON ({error}); it is damaged, rebuild it with `urt-data index`") from error
     if not isinstance(document, dict) or document.get("schema") != schema:
         found = document.get("schema") if isinstance(document, dict) else type(document).__name__

@@ -15,7 +15,7 @@ from typing import Any
 
 from urt_data.errors import ShardError
 from urt_data.shards.index import ShardEntry
-from urt_data.shards.storage import ShardCache, open_regular
+from urt_data.shards.storage import ShardCache, open_regular, read_at_most
 
 CHUNK_BYTES = 2**22
 WAIT_SECONDS = 0.05
@@ -49,7 +49,7 @@ class RemoteStorage:
         # Opened for each sample: a descriptor that stays open would keep the bytes of an evicted shard on the disk.
         descriptor = self._opened(entry)
         try:
-            return os.pread(descriptor, size, offset)
+            return read_at_most(descriptor, offset, size)
         finally:
             os.close(descriptor)
 

@@ -6,6 +6,7 @@ Inside a sample files are named by their role, so that a shard says nothing abou
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -19,7 +20,20 @@ from urt_data.errors import ShardError
 from urt_data.shards.tar import ALLOWED_SUFFIXES, MAX_MEMBER_BYTES, RECORD_SUFFIX, Member
 
 STORED_LIMITS = MediaLimits(max_file_bytes=MAX_MEMBER_BYTES)
+MAX_DEPTH = 100
+"""Of nested JSON; a record nests three levels, its metadata hardly more."""
+SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+BRACKETS = re.compile(rb"[\[\]{}]")
+STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.S)
 ROLES = ("first", "second", "media")
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number that JSON has")
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+"""Made once: `json.loads` with a setting would make one for every record."""
 
 
 def to_members(record: PreferenceRecord) -> list[Member]:
@@ -33,8 +47,13 @@ def to_members(record: PreferenceRecord) -> list[Member]:
             stored[role] = Media(kind=media.kind, files=names)
             files += [(name, encoded_bytes(media, index, limits=STORED_LIMITS)) for index, name in enumerate(names)]
     document = replace(record, **stored).to_json()
-    text = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return [(RECORD_SUFFIX, text.encode()), *files]
+    try:
+        text = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ShardError(
+            f"record {record.key} cannot be written as JSON ({error}); mend its text or metadata"
+        ) from error
+    return [(RECORD_SUFFIX, text), *files]
 
 
 def from_members(members: Mapping[str, bytes], *, key: str) -> PreferenceRecord:
@@ -42,23 +61,37 @@ def from_members(members: Mapping[str, bytes], *, key: str) -> PreferenceRecord:
     if RECORD_SUFFIX not in members:
         raise ShardError(f"it has no {key}.{RECORD_SUFFIX}")
     try:
-        document = json.loads(members[RECORD_SUFFIX])
+        document = read_document(members[RECORD_SUFFIX])
         media = {role: _media(document[role], members) for role in ROLES if isinstance(document.get(role), dict)}
         # Built once, with the bytes: this is the inner loop of reading.
         record = PreferenceRecord(**{**document, **media})
-    except (
-        UnicodeDecodeError,
-        json.JSONDecodeError,
-        RecordError,
-        TypeError,
-        AttributeError,
-        KeyError,
-        RecursionError,
-    ) as error:
+    except (ValueError, RecordError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise ShardError(f"{key}.{RECORD_SUFFIX} is not a preference record: {error}") from error
     if record.key != key:
         raise ShardError(f"{key}.{RECORD_SUFFIX} calls itself {record.key!r}")
     return record
+
+
+def read_document(content: bytes) -> dict[str, Any]:
+    """The JSON of a record; what could not be written again (half a surrogate pair, NaN, deep nesting) is a ValueError."""
+    if content.count(b"[") + content.count(b"{") > MAX_DEPTH and _depth(content) > MAX_DEPTH:
+        raise ValueError(f"it nests deeper than {MAX_DEPTH} levels")
+    document = DECODER.decode(content.decode())
+    if not isinstance(document, dict) or not isinstance(document.get("metadata", {}), dict):
+        raise ValueError("it, or its metadata, is no JSON object")
+    if SURROGATE.search(content):
+        # One half alone has no UTF-8; both halves together are a character.
+        json.dumps(document, ensure_ascii=False).encode()
+    return document
+
+
+def _depth(content: bytes) -> int:
+    """How deep brackets nest outside of strings."""
+    depth = deepest = 0
+    for mark in BRACKETS.findall(STRING.sub(b"", content)):
+        depth += 1 if mark in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _media(document: Mapping[str, Any], members: Mapping[str, bytes]) -> Media:

@@ -1,5 +1,6 @@
 """Where shards lie: a local folder, or any address fsspec knows behind a bounded local cache."""
 
+import errno
 import os
 import stat
 from collections import OrderedDict
@@ -67,7 +68,8 @@ class LocalStorage:
     def read(self, name: str) -> bytes:
         path = self._folder / name
         try:
-            return path.read_bytes()
+            with open(open_regular(path), "rb") as file:
+                return file.read()
         except FileNotFoundError:
             raise ShardError(
                 f"{path} does not exist: the folder holds no finished data set. Write it again, or `urt-data index {self._folder}` "
@@ -75,13 +77,14 @@ class LocalStorage:
             ) from None
 
     def read_range(self, entry: ShardEntry, offset: int, size: int) -> bytes:
-        return os.pread(self._descriptor(entry.name), size, offset)
+        return read_at_most(self._descriptor(entry), offset, size)
 
     def close(self) -> None:
         while self._open:
             os.close(self._open.popitem()[1])
 
-    def _descriptor(self, name: str) -> int:
+    def _descriptor(self, entry: ShardEntry) -> int:
+        name = entry.name
         descriptor = self._open.get(name)
         if descriptor is None:
             try:
@@ -105,9 +108,20 @@ class LocalStorage:
 
 
 def open_regular(path: Path) -> int:
-    """A descriptor on a regular file. Devices and pipes are refused, and opening them does not wait for a writer."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    """A descriptor on a regular file that is no link. Devices and pipes are refused, and opening them does not wait for a writer."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise ShardError(f"{path} is a link, which may lead anywhere; put the file itself there (cp -L)") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise ShardError(f"{path} is not a regular file; devices, pipes and folders are not read as shards")
     return descriptor
+
+
+def read_at_most(descriptor: int, offset: int, size: int) -> bytes:
+    """What is there of `size` bytes: an index that claims more than the file holds gets no memory for it."""
+    left = os.fstat(descriptor).st_size - offset
+    return os.pread(descriptor, min(size, left), offset) if left > 0 else b""

@@ -217,6 +217,7 @@ class Conversion:
         key = record_key(self.source.name, row, number, pair)
         if (self.source.winner_first or pair.winner_first) and drawn_order(key):
             pair = pair.swap()
+        _refuse_unwritable(pair)
         return PreferenceRecord(
             key=key,
             task=pair.task,
@@ -269,6 +270,17 @@ def record_key(source: str, row: Row, number: int, pair: Pair) -> str:
 def drawn_order(key: str) -> bool:
     """A fair coin that depends on nothing but the key: whether the two candidates change places."""
     return bool(hashlib.sha256(f"order:{key}".encode()).digest()[0] & 1)
+
+
+def _refuse_unwritable(pair: Pair) -> None:
+    """Half a surrogate pair, as broken JSON and wrongly read tables have, is in no UTF-8: it would end the writing of a shard."""
+    for name in ("text", "first", "second", "completion"):
+        value = getattr(pair, name)
+        if isinstance(value, str) and not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                raise FieldError(name, f"is no text that UTF-8 can hold ({error.reason} at {error.start})") from error
 
 
 def _placed(candidate: Content | str, role: str) -> Any:
