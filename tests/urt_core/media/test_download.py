@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -241,3 +242,64 @@ def test_as_media_downloads_only_when_told_to():
 def test_public_addresses():
     assert all(map(is_public, [PUBLIC, "8.8.8.8", "2606:4700:4700::1111", "::ffff:8.8.8.8"]))
     assert not any(map(is_public, ["example.com", "", "127.0.0.1%eth0", "fe80::1%eth0", "1.2.3"]))
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+TRICKLES = {
+    "status line": (b"", b"HTTP/1.1 200 OK" * 9),
+    "one header": (HEAD + b"X-Long: ", b"a" * 500),
+    "headers": (HEAD, b"A: b\r\n" * 200),
+    "continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 20),
+    "body": (HEAD + b"Content-Length: 1000\r\n\r\n", b"b" * 500),
+    "endless body": (HEAD + b"\r\n", b"b" * 500),
+    "chunk size": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"0" * 500),
+    "trailer": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nb\r\n0\r\n", b"T: x\r\n" * 200),
+    "silence": (b"", b""),
+}
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("name", TRICKLES)
+def test_a_trickle_of_any_kind_ends_at_the_deadline(name: str, scheme: str) -> None:
+    """One byte each 20 ms, for longer than the deadline of half a second. Over https it trickles inside the handshake."""
+    at_once, slowly = TRICKLES[name]
+    over = threading.Event()
+
+    def connect(address: str, port: int, timeout_s: float) -> socket.socket:
+        ours, theirs = socket.socketpair()
+
+        def serve() -> None:
+            with theirs:
+                theirs.recv(65536)
+                try:
+                    theirs.sendall(at_once)
+                    for letter in slowly:
+                        if over.wait(0.02):
+                            return
+                        theirs.sendall(bytes([letter]))
+                    over.wait(10)
+                except OSError:
+                    return
+
+        threading.Thread(target=serve, daemon=True).start()
+        ours.settimeout(timeout_s)
+        return ours
+
+    started = time.monotonic()
+    with pytest.raises(MediaError):
+        Downloader(resolve=lambda host, port: [PUBLIC], connect=connect, deadline_s=0.5)(
+            f"{scheme}://example.com/a.png"
+        )
+    over.set()
+    assert time.monotonic() - started < 1.5
+
+
+def test_a_slow_look_up_ends_at_the_deadline() -> None:
+    def resolve(host: str, port: int) -> list[str]:
+        time.sleep(3)
+        return [PUBLIC]
+
+    started = time.monotonic()
+    with pytest.raises(MediaError, match="not found in time"):
+        Downloader(resolve=resolve, deadline_s=0.3)("http://example.com/a.png")
+    assert time.monotonic() - started < 1.3

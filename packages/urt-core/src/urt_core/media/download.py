@@ -6,10 +6,13 @@ checked; a second look-up can't lead elsewhere (DNS rebinding). Each redirect pa
 
 import http.client
 import ipaddress
+import queue
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -45,7 +48,7 @@ class Downloader:
 
     max_bytes: int = 32 * 2**20
     deadline_s: float = 20.0
-    """For the whole fetch, redirects included."""
+    """For the whole fetch: look-ups, handshakes, heads and redirects included."""
     max_redirects: int = 3
     allowed_hosts: frozenset[str] | None = None
     """Only these host names, if given. Their addresses must be public all the same."""
@@ -92,22 +95,23 @@ class Downloader:
 
     def _get(self, target: SplitResult, deadline: float) -> tuple[int, str | None, bytes]:
         host, port = target.hostname or "", PORTS[target.scheme]
-        address = self._public_address(host, port)
-        raw = self.connect(address, port, remaining(deadline))
+        address = self._public_address(host, port, deadline)
+        watched = _Watched(self.connect(address, port, remaining(deadline)), deadline)
         try:
             if target.scheme == "https":
-                raw = ssl.create_default_context().wrap_socket(raw, server_hostname=host)
+                watched.wrap(host)
             connection = http.client.HTTPConnection(host, port)
-            connection.sock = raw
+            connection.sock = watched.socket
             path = (target.path or "/") + (f"?{target.query}" if target.query else "")
             connection.request("GET", path, headers={"Accept": "image/*, video/*", "Accept-Encoding": "identity"})
-            raw.settimeout(remaining(deadline))
+            watched.socket.settimeout(remaining(deadline))
             response = connection.getresponse()
             if response.status != 200:
                 return response.status, response.getheader("Location"), b""
-            return response.status, None, self._read(response, raw, deadline)
+            return response.status, None, self._read(response, watched.socket, deadline)
         finally:
-            raw.close()
+            watched.close()
+            remaining(deadline)
 
     def _read(self, response: http.client.HTTPResponse, raw: socket.socket, deadline: float) -> bytes:
         chunks, size = [], 0
@@ -122,15 +126,63 @@ class Downloader:
             raise http.client.IncompleteRead(data, response.length)
         return data
 
-    def _public_address(self, host: str, port: int) -> str:
+    def _public_address(self, host: str, port: int, deadline: float) -> str:
         """The first address of `host`, if all it has are public: one private among them is an attack, not bad luck."""
-        addresses = self.resolve(host, port)
+        addresses = within(deadline, self.resolve, host, port)
         if not addresses:
             raise MediaError(f"host {host} has no address")
         for address in addresses:
             if not is_public(address):
                 raise MediaError(f"host {host} leads to {address}, which is not a public address")
         return addresses[0]
+
+
+class _Watched:
+    """A socket that is shut at the deadline, whatever waits on it.
+
+    A timeout of a socket bounds one wait. A sender that gives a byte now and then, in the handshake, the status line or a
+    header, never lets it pass.
+    """
+
+    def __init__(self, raw: socket.socket, deadline: float) -> None:
+        self.socket = raw
+        self._timer = threading.Timer(max(0.0, deadline - time.monotonic()), self._shut)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def wrap(self, host: str) -> None:
+        context = ssl.create_default_context()
+        wrapped = context.wrap_socket(self.socket, server_hostname=host, do_handshake_on_connect=False)
+        self.socket = wrapped
+        wrapped.do_handshake()
+
+    def _shut(self) -> None:
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._timer.cancel()
+        self.socket.close()
+
+
+def within(deadline: float, resolve: Resolve, host: str, port: int) -> list[str]:
+    """What `resolve` finds before the deadline. The system's own look-up can't be told how long it may take, nor be stopped."""
+    found: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            found.put(resolve(host, port))
+        except Exception as error:  # noqa: BLE001  (carried to the thread that waits, and raised there)
+            found.put(error)
+
+    threading.Thread(target=look_up, name="urt-resolve", daemon=True).start()
+    try:
+        answer = found.get(timeout=remaining(deadline))
+    except queue.Empty:
+        raise TimeoutError(f"the address of {host} was not found in time (Downloader.deadline_s)") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def is_public(address: str) -> bool:
