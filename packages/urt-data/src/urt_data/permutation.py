@@ -12,7 +12,7 @@ def permutation(length: int, *words: str | int) -> np.ndarray:
     1, 2, 3", 2011), while numpy may change how `Generator.permutation` uses it; so the raw words are sorted here.
 
     >>> permutation(5, 0, "example").tolist()
-    [1, 4, 3, 2, 0]
+    [3, 2, 1, 4, 0]
     """
     if length <= 1:
         return np.zeros(length, dtype=np.int64)

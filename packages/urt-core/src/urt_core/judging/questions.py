@@ -15,7 +15,7 @@ def prompt_digest(prompt: Prompt) -> str:
     """SHA-256 over text and media bytes in their order; a medium that can't be read counts with its name.
 
     >>> prompt_digest(Prompt(parts=("Which is better?",)))[:8]
-    '1b4c5f1f'
+    '0246281e'
     """
     shown = [part if isinstance(part, str) else {"media": _digest(part)} for part in prompt.parts]
     return hashlib.sha256(json.dumps(shown, ensure_ascii=True).encode()).hexdigest()

@@ -17,7 +17,7 @@ def chance_of_variance(right: int, total: int, group_size: int) -> float:
     2503.14476) drops groups without variance after they were generated; the posterior avoids many of them before.
 
     >>> [round(chance_of_variance(right, 4, 8), 2) for right in range(5)]
-    [0.62, 0.88, 0.95, 0.88, 0.62]
+    [0.61, 0.86, 0.93, 0.86, 0.61]
     """
     wrong = total - right
 

@@ -1,0 +1,35 @@
+"""The probability of the number in the answer, from the log-probs of its tokens."""
+
+import math
+
+import pytest
+
+from urt_core import Completion
+from urt_core.verdict_logprob import verdict_probability
+
+
+def completion(*tokens: tuple[str, float]) -> Completion:
+    texts, logprobs = zip(*tokens, strict=True)
+    return Completion(text="".join(texts), token_texts=texts, logprobs=logprobs)
+
+
+def test_it_is_that_of_the_number_alone() -> None:
+    found = verdict_probability(completion(("Image ", -3.0), ("2", math.log(0.8)), (" is better", -2.0)))
+    assert found == pytest.approx(0.8, abs=1e-12)
+
+
+def test_the_last_verdict_counts_and_a_token_may_hold_more_than_the_number() -> None:
+    tokens = (("Image 1 is better? No: image", -1.0), (" 2 is", math.log(0.25)), (" better", -1.0))
+    assert verdict_probability(completion(*tokens)) == pytest.approx(0.25, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "without",
+    [
+        Completion(text="Image 1 is better"),
+        Completion(text="Image 1 is better", logprobs=(-1.0, -1.0), token_texts=("Image 1 is better",)),
+        Completion(text="a tie", logprobs=(-1.0,), token_texts=("a tie",)),
+    ],
+)
+def test_none_where_the_tokens_do_not_say(without: Completion) -> None:
+    assert verdict_probability(without) is None
