@@ -12,7 +12,6 @@ from urt_kernels.dispatch import Impl
 from urt_train.config import TrainerConfig
 from urt_train.model.policy import Policy
 from urt_train.runtime.machine import make_trainer
-from urt_train.stages import train_config
 from urt_train.stages.grpo.config import GRPOConfig
 from urt_train.stages.grpo.module import GRPO
 
@@ -63,9 +62,7 @@ def trained(folder: Any, spec: Any, records: Any, impl: Impl, monkeypatch: pytes
         seed=0,
     )
     module.impl = impl
-    trainer = make_trainer(
-        train_config()(trainer=TrainerConfig(accelerator="cpu", progress_bar=False)), callbacks=[], with_loggers=False
-    )
+    trainer = make_trainer(TrainerConfig(accelerator="cpu", progress_bar=False))
     trainer.accumulate_grad_batches = plan.batches_per_step
 
     class Loader:

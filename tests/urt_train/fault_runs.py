@@ -1,6 +1,6 @@
 """Let tiny runs meet a full disk, a process that hangs, a weight that is no number or a signal, and resume them.
 
-python tests/urt_train/fault_runs.py <full_disk|hung_rank|nan_and_sigterm> <model folder> <shards> <empty folder>
+python tests/urt_train/fault_runs.py <full_disk|hung_rank|nan_and_sigterm|two_runs|ranks_apart|resized|stopped_anywhere> <model folder> <shards> <empty folder>
 
 One process imports everything once; each run is a fork of it that ends as a program does. What failed is asserted here.
 """
@@ -24,7 +24,7 @@ from urt_train.cli import exit_on_error
 from urt_train.config import TrainConfig
 from urt_train.experiment import run
 from urt_train.experiment.run import run_stage
-from urt_train.runtime.callbacks import StepMetrics
+from urt_train.runtime.callbacks import StepMetrics, read_rows
 from urt_train.runtime.checkpoint import is_complete
 from urt_train.stages.module import StageModule
 
@@ -33,15 +33,23 @@ SECONDS = 4.0
 DDP = {"_target_": "lightning.pytorch.strategies.DDPStrategy", "process_group_backend": "gloo"}
 
 
+FSDP2 = {
+    "_target_": "lightning.pytorch.strategies.ModelParallelStrategy",
+    "process_group_backend": "gloo",
+    "data_parallel_size": "auto",
+    "tensor_parallel_size": 1,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("fault", choices=["full_disk", "hung_rank", "nan_and_sigterm"])
+    parser.add_argument("fault", choices=sorted(FAULTS))
     for name in ("model", "shards", "output"):
         parser.add_argument(name, type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # a fork has no other threads
     import_all(tiny(arguments, "cold_start", "imports"))
-    {"full_disk": full_disk, "hung_rank": hung_rank, "nan_and_sigterm": nan_and_sigterm}[arguments.fault](arguments)
+    FAULTS[arguments.fault](arguments)
     print("as it should be")
 
 
@@ -105,6 +113,95 @@ def nan_and_sigterm(arguments: argparse.Namespace) -> None:
     assert (config.stage_dir() / "model" / "judge.json").exists()
 
 
+def two_runs(arguments: argparse.Namespace) -> None:
+    """A second process comes to the folder of one that trains; then the first is killed, and a third takes over."""
+    config = tiny(arguments, "cold_start", "shared")
+    first = start(config, before=lambda: after_step(3, lambda _: os.kill(os.getpid(), signal.SIGSTOP)))
+    os.waitid(os.P_PID, first[0], os.WSTOPPED)
+    code, said = ended(start(config, rank=2))
+    assert code == 1, said
+    assert re.fullmatch(
+        rf"error: \S+shared/cold_start is in use by process {first[0]} on \S+; .*output_root.*\n", said
+    ), said
+    os.kill(first[0], signal.SIGKILL)
+    assert ended(first)[0] == -signal.SIGKILL
+    code, said = ended(start(config, rank=2))
+    assert code == 0, said
+    assert f"left behind by process {first[0]}" in " ".join(said.split())
+    assert [row["step"] for row in read_rows(config.stage_dir() / "metrics.csv")] == [1, 2, 3, 4, 5, 6]
+
+
+def ranks_apart(arguments: argparse.Namespace) -> None:
+    """Two nodes that do not share the output folder, and two ranks with different commands, are refused before the first step."""
+    nodes = [arguments.output / f"node_{number}" for number in range(2)]
+    for node in nodes:
+        node.mkdir()
+    os.chdir(nodes[0])
+    config = tiny(arguments, "cold_start", "apart")
+    config = replace(
+        config, output_root="out", strategy=DDP, trainer=replace(config.trainer, devices="2", timeout_s=SECONDS)
+    )
+    config.output_dir.parent.mkdir()
+    for rank in start_ranks(config, before=lambda: os.chdir(nodes[1])):
+        code, said = ended(rank)
+        assert code == 2, said
+        assert re.search(
+            rf"error: {nodes[1]}/out/apart/cold_start on \S+ \(rank 1\) is not the folder that rank 0 writes: set", said
+        ), said
+    assert not [path for node in nodes for path in node.glob("**/*") if path.name in ("checkpoints", "metrics.csv")]
+    other = replace(config, cold_start=replace(config.cold_start, learning_rate=5e-4))
+    for rank in start_ranks(config, second=other):
+        code, said = ended(rank)
+        assert code == 2, said
+        assert re.search(
+            r"error: rank 1 on \S+ has cold_start\.learning_rate 0\.0005, rank 0 on \S+ has 0\.001; start all ranks with the same",
+            said,
+        ), said
+
+
+def resized(arguments: argparse.Namespace) -> None:
+    """A run of one process goes on with two, if that is said, and with one again: the loss of the straight run, up to rounding."""
+    straight, config = (tiny(arguments, "cold_start", name) for name in ("straight_1", "resized"))
+    assert ended(start(straight))[0] == 0
+    stop = lambda: after_step(2, lambda _: os.kill(os.getpid(), signal.SIGTERM))  # noqa: E731
+    assert ended(start(config, before=stop))[0] == 143
+    for strategy in (DDP, FSDP2):
+        several = replace(config, strategy=strategy, trainer=replace(config.trainer, devices="2", timeout_s=60.0))
+        changes = ["processes", *(f"strategy.{name}" for name in {**DDP, **FSDP2})]
+        if strategy is DDP:
+            for rank in start_ranks(several):
+                code, said = ended(rank)
+                assert code == 2, said
+                assert re.search(r"processes was 1, is 2.*go_on_with=\[processes,strategy", said), said
+        said_so = replace(several, go_on_with=[*changes, "strategy"])
+        stop_later = lambda: after_step(4, lambda _: os.kill(os.getpid(), signal.SIGTERM))  # noqa: E731
+        for rank in start_ranks(said_so, before=stop_later if strategy is DDP else lambda: None):
+            code, said = ended(rank)
+            assert code == (143 if strategy is DDP else 0), said
+        check_checkpoints(config, ["step_00000004" if strategy is DDP else "step_00000006"])
+    expected, found = (read_rows(run.stage_dir() / "metrics.csv") for run in (straight, config))
+    assert [row["step"] for row in found] == [1, 2, 3, 4, 5, 6]
+    for row, right in zip(found, expected, strict=True):
+        assert abs(row["loss"] - right["loss"]) < 1e-4 * right["loss"]
+    assert [row.get("segment", 1) for row in found] == [1, 1, 2, 2, 3, 3]
+
+
+def stopped_anywhere(arguments: argparse.Namespace) -> None:
+    """Ctrl-C and SIGTERM while the model is opened and while the judge is exported: one line and the shell's code."""
+    config = tiny(arguments, "cold_start", "interrupted")
+    for number, code, name in ((signal.SIGINT, 130, "SIGINT"), (signal.SIGTERM, 143, "SIGTERM")):
+        for before in (
+            lambda number=number: when_opened(lambda: os.kill(os.getpid(), number)),
+            lambda number=number: before_export(lambda: os.kill(os.getpid(), number)),
+        ):
+            found, said = ended(start(config, before=before))
+            assert found == code, said
+            assert re.fullmatch(
+                rf"error: stopped by {name}; what was complete is kept, and the same command goes on\n", said
+            ), said
+    assert ended(start(config))[0] == 0
+
+
 def spoil(module: StageModule) -> None:
     with torch.no_grad():
         next(module.policy.model.parameters()).fill_(float("nan"))
@@ -126,8 +223,10 @@ def start(config: TrainConfig, *, before: Callable[[], None] = lambda: None, ran
     return child, log
 
 
-def start_ranks(config: TrainConfig, *, before: Callable[[], None] = lambda: None) -> tuple[Process, Process]:
-    """Two processes as torchrun starts them; `before` is for the second."""
+def start_ranks(
+    config: TrainConfig, *, before: Callable[[], None] = lambda: None, second: TrainConfig | None = None
+) -> tuple[Process, Process]:
+    """Two processes as torchrun starts them; `before` is for the second, whose config may be another."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -136,13 +235,27 @@ def start_ranks(config: TrainConfig, *, before: Callable[[], None] = lambda: Non
     os.environ |= {"RANK": "0", "LOCAL_RANK": "0"}
     first = start(config)
     os.environ |= {"RANK": "1", "LOCAL_RANK": "1"}
-    return first, start(config, before=before, rank=1)
+    try:
+        return first, start(second or config, before=before, rank=1)
+    finally:
+        for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "RANK", "LOCAL_RANK"):
+            del os.environ[name]
 
 
 def ended(process: Process) -> tuple[int, str]:
     """Exit status (minus the signal's number) and what it said."""
     code = os.waitstatus_to_exitcode(os.waitpid(process[0], 0)[1])
     return code, process[1].read_text()
+
+
+def when_opened(do: Callable[[], object]) -> None:
+    opened = run.open_policy
+
+    def open_policy(*args: Any, **kwargs: Any) -> Any:
+        do()
+        return opened(*args, **kwargs)
+
+    run.open_policy = open_policy
 
 
 def before_export(do: Callable[[], object]) -> None:
@@ -180,6 +293,11 @@ def check_checkpoints(config: TrainConfig, names: list[str]) -> None:
     assert all(is_complete(path) for path in found)
     assert not list(config.stage_dir().glob("**/*.partial"))
 
+
+FAULTS = {
+    work.__name__: work
+    for work in (full_disk, hung_rank, nan_and_sigterm, two_runs, ranks_apart, resized, stopped_anywhere)
+}
 
 if __name__ == "__main__":
     main()

@@ -97,7 +97,7 @@ def tiny(arguments: argparse.Namespace, stage: str, name: str) -> TrainConfig:
 
 def import_all(config: TrainConfig) -> None:
     """What a run imports on its way (a trainer's connectors, the saving of a model), once for all forks."""
-    make_trainer(config, callbacks=[], with_loggers=False)
+    make_trainer(config.trainer, strategy=config.strategy)
     spec = JudgeSpec(
         dialect=Dialect.V1, dimensions={}, min_pixels=1024, max_pixels=2304, num_frames=2, stage="base", base="tiny"
     )

@@ -12,7 +12,10 @@ from urt_data import ShardWriter
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("fault", ["full_disk", "hung_rank", "nan_and_sigterm"])
+@pytest.mark.parametrize(
+    "fault",
+    ["full_disk", "hung_rank", "nan_and_sigterm", "two_runs", "ranks_apart", "resized", "stopped_anywhere"],
+)
 def test_a_fault_ends_clearly_and_the_run_goes_on(tmp_path, tiny_folder, records, fault):
     with ShardWriter(tmp_path / "shards") as shards:
         for record in records:
@@ -20,7 +23,7 @@ def test_a_fault_ends_clearly_and_the_run_goes_on(tmp_path, tiny_folder, records
     program = Path(__file__).with_name("fault_runs.py")
     run = subprocess.run(
         [sys.executable, "-W", "ignore", str(program), fault, tiny_folder, tmp_path / "shards", tmp_path / "out"],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(program.parents[2])},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(program.parents[2]), *sys.path])},
         capture_output=True,
         text=True,
         check=False,

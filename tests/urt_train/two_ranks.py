@@ -48,7 +48,7 @@ def fixed_batch(policy: Policy, batches: Path) -> ExperienceBatch:
 def main(folder: str, spec: str, batch_file: str, strategy: str, output: str) -> None:
     policy = Policy.from_pretrained(folder, spec=JudgeSpec.load(spec), batching=Batching.shared_prefix).train()
     config = train_config()(strategy=STRATEGIES[strategy], trainer=TrainerConfig(accelerator="cpu"))
-    trainer = make_trainer(config, callbacks=[], with_loggers=False)
+    trainer = make_trainer(config.trainer, strategy=config.strategy)
     settings = GRPOConfig(
         prompts_per_rollout=4, group_size=2, micro_batch_size=4, kl_coef=0.1, max_completion_tokens=10
     )

@@ -22,7 +22,7 @@ from urt_train.stages.rejection_sampling.pool import PoolBatches
 
 def main(folder: str, spec: str, shards: str, journals: str) -> None:
     config = train_config()(strategy=STRATEGIES["fsdp2"], trainer=TrainerConfig(accelerator="cpu"))
-    trainer = make_trainer(config, callbacks=[], with_loggers=False)
+    trainer = make_trainer(config.trainer, strategy=config.strategy)
     policy = Policy.from_pretrained(folder, spec=JudgeSpec.load(spec))
     settings = RejectionSamplingConfig(max_completion_tokens=4, num_samples=1)
     pool = PoolBatches(select_tasks(ShardFolder(shards), tasks=settings.tasks), size=2, swap_seed=None)

@@ -1,6 +1,8 @@
 """Whole stages on a random model: each finds what the one before wrote, exports a judge that opens, and resumes bit for bit."""
 
+import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -215,6 +217,63 @@ def test_a_damaged_checkpoint_stops_the_run_and_costs_no_line(config, monkeypatc
     tensors.write_bytes(content)
     run_stage(replace(config, stage="cold_start"))
     assert [row["step"] for row in read_rows(folder / "metrics.csv")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_finished_run_is_made_longer_and_slower_if_that_is_said(config):
+    config = replace(config, stage="cold_start")
+    run_stage(config)
+    folder = config.stage_dir()
+    longer = replace(config, cold_start=replace(config.cold_start, epochs=4.0, learning_rate=1e-4))
+    with pytest.raises(
+        ConfigError,
+        match=r"cold_start\.epochs was 3\.0, is 4\.0; cold_start\.learning_rate was 0\.001, is 0\.0001\): .*go_on_with="
+        r"\[cold_start\.epochs,cold_start\.learning_rate\]",
+    ):
+        run_stage(longer)
+    longer = replace(longer, go_on_with=["cold_start.epochs", "cold_start.learning_rate"])
+    run_stage(longer)
+    rows = read_rows(folder / "metrics.csv")
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [row.get("segment", 1) for row in rows] == [1, 1, 1, 1, 1, 1, 2, 2]
+    assert rows[0]["learning_rate"] > 1e-4 > rows[6]["learning_rate"] > 0
+    assert json.loads((folder / "segments.jsonl").read_text()) == {
+        "from_step": 7,
+        "changes": {"cold_start.epochs": [3.0, 4.0], "cold_start.learning_rate": [1e-3, 1e-4]},
+    }
+    before = (folder / "model" / "model.safetensors").stat().st_mtime_ns
+    run_stage(longer)  # finished, and left alone
+    assert (folder / "model" / "model.safetensors").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"trainer": {"precision": "bf16-mixed"}}, r"trainer\.precision was 32-true, is bf16-mixed"),
+        ({"model": {"attention": "eager"}}, r"model\.attention was sdpa, is eager"),
+    ],
+)
+def test_a_run_goes_on_in_the_numbers_it_began_with(config, changed, said):
+    config = replace(config, stage="cold_start", cold_start=replace(config.cold_start, max_steps=2))
+    run_stage(config)
+    for section, values in changed.items():
+        config = replace(config, **{section: replace(getattr(config, section), **values)})
+    with pytest.raises(ConfigError, match=said):
+        run_stage(config)
+
+
+def test_another_chat_template_is_another_run(config, tmp_path, tiny_folder):
+    initial = tmp_path / "initial"
+    shutil.copytree(tiny_folder, initial)
+    config = replace(
+        config, stage="cold_start", cold_start=replace(config.cold_start, max_steps=2, initial=str(initial))
+    )
+    run_stage(config)
+    [template] = initial.glob("chat_template.jinja")
+    template.write_text(template.read_text().replace("im_start|>assistant", "im_start|>judge"))
+    with pytest.raises(
+        ConfigError, match=r"initial/chat_template\.jinja was \w{12}\.\.\., is \w{12}\.\.\.\): keep them, choose"
+    ):
+        run_stage(config)
 
 
 def test_ctrl_c_saves_too(config, monkeypatch):

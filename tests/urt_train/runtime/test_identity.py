@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from urt_core.errors import ConfigError
-from urt_train.runtime.identity import FREE, changes, digest, flat, identity, model_files, refuse
+from urt_train.runtime.identity import FREE, changes, digest, flat, model_files, refuse, run_identity
 from urt_train.stages import train_config
 
 
@@ -24,11 +24,14 @@ def settings(**changed) -> dict:
 
 
 def of(*, inputs=None, facts=None, **changed) -> dict:
-    return identity(
+    return run_identity(
         settings(**changed),
-        other_stages=["cold_start", "rejection_sampling"],
-        inputs=inputs or {"data": "d1", "initial/model.safetensors": "m1"},
-        facts=facts or {"processes": 2, "accelerator": "cpu"},
+        stage="grpo",
+        other_stages=["cold_start", "rejection_sampling", "dpo"],
+        facts={
+            **(inputs or {"data": "d1", "initial/model.safetensors": "m1"}),
+            **(facts or {"processes": 2, "accelerator": "cpu"}),
+        },
     )
 
 

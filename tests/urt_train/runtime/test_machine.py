@@ -8,16 +8,14 @@ from omegaconf import OmegaConf
 from urt_core.errors import ConfigError
 from urt_train.cli import CONFIGS
 from urt_train.config import TrainerConfig
-from urt_train.runtime.machine import STRATEGIES, make_loggers, make_trainer, third_party
-from urt_train.stages import train_config
+from urt_train.runtime.machine import STRATEGIES, check_strategy, make_loggers, make_trainer, third_party
 
 TENSORBOARD = {"_target_": "lightning.pytorch.loggers.TensorBoardLogger"}
 
 
 def test_loggers_write_into_the_folder_of_the_run(tmp_path):
-    config = train_config()(output_root=str(tmp_path), stage="grpo", logger={"tensorboard": TENSORBOARD})
-    (logger,) = make_loggers(config)
-    assert str(logger.log_dir) == str(tmp_path / "tiny" / "grpo" / "tensorboard")
+    (logger,) = make_loggers({"tensorboard": TENSORBOARD}, folder=tmp_path, name="tiny-grpo", run_id="3f9c01ab")
+    assert str(logger.log_dir) == str(tmp_path / "tensorboard")
 
 
 @pytest.mark.parametrize(
@@ -38,12 +36,11 @@ def test_other_objects_are_refused(settings, message):
 
 def test_several_processes_need_a_launcher(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    config = train_config()(trainer=TrainerConfig(accelerator="cpu", devices="2"))
     with pytest.raises(
         ConfigError,
         match=r"trainer\.devices is '2', which are 2 processes here; allowed: .*torchrun --nproc-per-node 2",
     ):
-        make_trainer(config, callbacks=[], with_loggers=False)
+        make_trainer(TrainerConfig(accelerator="cpu", devices="2"))
 
 
 DEEPSPEED = sorted((CONFIGS / "strategy").glob("deepspeed_*.yaml"))
@@ -77,9 +74,4 @@ def test_what_deepspeed_cant_do_is_said(stage, level, message, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     settings = {"_target_": STRATEGIES[2], "config": {"zero_optimization": {"stage": level}}}
     with pytest.raises(ConfigError, match=message):
-        make_trainer(
-            train_config()(stage=stage, strategy=settings),
-            callbacks=[],
-            samples=stage != "cold_start",
-            with_loggers=False,
-        )
+        check_strategy(settings, stage=stage, samples=stage != "cold_start")

@@ -1,76 +1,77 @@
-"""A folder never mixes two runs."""
+"""A folder never mixes two runs; a run that goes on with other settings says so."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
 from urt_core.errors import ConfigError
-from urt_train.config import Batching, ModelConfig, TrainConfig
-from urt_train.runtime.run_folder import environment, folder_hash, open_run
-from urt_train.stages import train_config
-from urt_train.stages.grpo.config import GRPOConfig
+from urt_train.runtime.run_folder import environment, finish, folder_hash, open_folder
 
-INPUTS = {"model": "m1", "data": "d1"}
+IDENTITY = {"grpo.kl_coef": 0.04, "grpo.max_steps": 4, "seed": 0, "data": "d1", "initial/model.safetensors": "m1"}
 
 
-def config_in(folder, **grpo) -> TrainConfig:
-    return train_config()(output_root=str(folder), stage="grpo", grpo=GRPOConfig(**grpo))
+def opened(folder, *, accepted=(), is_anew=False, **changed):
+    identity = IDENTITY | {name.replace("__", "."): value for name, value in changed.items()}
+    return open_folder(folder, identity=identity, config=f"{identity}\n", is_anew=is_anew, accepted=accepted)
 
 
 def test_what_was_run_is_written_down(tmp_path):
-    folder = open_run(config_in(tmp_path), inputs=INPUTS)
-    text = (folder / "config.yaml").read_text()
-    assert "group_size: 8" in text
-    assert "stage: grpo" in text
-    assert json.loads((folder / "environment.json").read_text()).keys() >= {"commit", "python", "torch", "transformers"}
+    run = opened(tmp_path / "grpo")
+    assert (run.segment, run.is_finished) == (1, False)
+    assert "kl_coef" in (run.folder / "config.yaml").read_text()
+    assert json.loads((run.folder / "identity.json").read_text()) == IDENTITY
+    assert json.loads((run.folder / "environment.json").read_text()).keys() >= {
+        "commit", "python", "torch", "transformers",
+    }  # fmt: skip
     assert environment()["torch"].startswith("2.")
 
 
-def test_going_on_needs_the_same_settings_and_inputs(tmp_path):
-    open_run(config_in(tmp_path), inputs=INPUTS)
-    open_run(config_in(tmp_path, save_every=7), inputs=INPUTS)  # when to save does not change what is learned
-    with pytest.raises(ConfigError, match=r"grpo\.kl_coef was 0\.04, is 0\.1.*ckpt_path=null"):
-        open_run(config_in(tmp_path, kl_coef=0.1), inputs=INPUTS)
-    with pytest.raises(ConfigError, match=r"grpo\.steps_per_rollout was 1, is 2"):
-        open_run(config_in(tmp_path, steps_per_rollout=2), inputs=INPUTS)
-    with pytest.raises(ConfigError, match="its model is another one"):
-        open_run(config_in(tmp_path), inputs={"model": "m2", "data": "d1"})
+def test_going_on_needs_the_same_identity(tmp_path):
+    first = opened(tmp_path)
+    assert opened(tmp_path).id == first.id
+    for changed, said in (
+        ({"grpo__kl_coef": 0.1}, r"grpo\.kl_coef was 0\.04, is 0\.1.*go_on_with=\[grpo\.kl_coef\].*ckpt_path=null"),
+        ({"data": "d2"}, r"data was d1, is d2\): keep them, choose another"),
+        ({"seed": 1}, r"seed was 0, is 1\): keep them, choose another"),
+    ):
+        before = (tmp_path / "config.yaml").read_text()
+        with pytest.raises(ConfigError, match=said):
+            opened(tmp_path, **changed)
+        assert (tmp_path / "config.yaml").read_text() == before
 
 
-def test_what_costs_memory_and_changes_no_result_may_change(tmp_path):
-    open_run(config_in(tmp_path), inputs=INPUTS)
-    cheaper = config_in(
-        tmp_path,
-        micro_batch_size=4,
-        batching=Batching.padded,
-        generation_batch_size=8,
-        vllm_cache_gib=2.0,
-        parity_every=7,
-        parity_limit=1.05,
-    )
-    cheaper.model = ModelConfig(gradient_checkpointing=True, attention="eager")
-    open_run(cheaper, inputs=INPUTS)
-    with pytest.raises(ConfigError, match=r"model\.dtype was float32, is bfloat16"):
-        open_run(replace(cheaper, model=ModelConfig(dtype="bfloat16")), inputs=INPUTS)
-
-
-def test_micro_batches_that_several_steps_share_stay_as_they_are(tmp_path):
-    open_run(config_in(tmp_path, steps_per_rollout=2), inputs=INPUTS)
-    with pytest.raises(ConfigError, match=r"grpo\.micro_batch_size was 1, is 4"):
-        open_run(config_in(tmp_path, steps_per_rollout=2, micro_batch_size=4), inputs=INPUTS)
+def test_a_said_change_is_a_new_segment_once(tmp_path):
+    opened(tmp_path)
+    finish(tmp_path, identity=IDENTITY)
+    assert opened(tmp_path).is_finished
+    longer = opened(tmp_path, grpo__max_steps=8, accepted=["grpo.max_steps"])
+    assert (longer.segment, longer.is_finished) == (2, False)
+    assert [json.loads(line) for line in (tmp_path / "segments.jsonl").read_text().splitlines()] == [
+        {"from_step": 1, "changes": {"grpo.max_steps": [4, 8]}}
+    ]
+    again = opened(tmp_path, grpo__max_steps=8, accepted=["grpo.max_steps"])
+    assert again.segment == 2, "the same command goes on"
+    finish(tmp_path, identity=IDENTITY | {"grpo.max_steps": 8})
+    assert opened(tmp_path, grpo__max_steps=8).is_finished
+    with pytest.raises(ConfigError, match=r"max_steps was 8, is 4"):
+        opened(tmp_path)
 
 
 def test_starting_anew_clears_the_folder(tmp_path):
-    folder = open_run(config_in(tmp_path), inputs=INPUTS)
-    (folder / "metrics.csv").write_text("step\n")
-    (folder / "checkpoints").mkdir()
-    config = config_in(tmp_path, kl_coef=0.1)
-    config.ckpt_path = None
-    open_run(config, inputs=INPUTS)
-    assert not (folder / "metrics.csv").exists()
-    assert not (folder / "checkpoints").exists()
-    assert "kl_coef: 0.1" in (folder / "config.yaml").read_text()
+    first = opened(tmp_path)
+    (tmp_path / "metrics.csv").write_text("step\n")
+    (tmp_path / "checkpoints").mkdir()
+    anew = opened(tmp_path, is_anew=True, grpo__kl_coef=0.1)
+    assert anew.id != first.id
+    assert not (tmp_path / "metrics.csv").exists()
+    assert not (tmp_path / "checkpoints").exists()
+    assert json.loads((tmp_path / "identity.json").read_text())["grpo.kl_coef"] == 0.1
+
+
+def test_a_run_of_an_older_version_is_named(tmp_path):
+    (tmp_path / "config.yaml").write_text("seed: 0\n")
+    with pytest.raises(ConfigError, match=r"without identity\.json, of an older version.*ckpt_path=null"):
+        opened(tmp_path)
 
 
 def test_weights_identify_a_model(tmp_path):

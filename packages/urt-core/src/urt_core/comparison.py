@@ -92,8 +92,6 @@ class Comparison:
     """Name of the rule that turned files into pixels."""
     detail: str = ""
     """What went wrong, for the reader of a log."""
-    wording: str = ""
-    """What there is to say about the prompt, where it is not the one that the judge was trained with."""
 
     @property
     def judgements(self) -> tuple[Judgement | ParseFailure, ...]:
@@ -123,7 +121,6 @@ class Comparison:
             "model": self.model,
             "preprocessing": self.preprocessing,
             "detail": self.detail,
-            **({"wording": self.wording} if self.wording else {}),
         }
 
 
@@ -156,7 +153,6 @@ def compare_votes(
     method: ProbabilityMethod = ProbabilityMethod.VOTES,
     model: str = "",
     preprocessing: str = "",
-    wording: str = "",
 ) -> Comparison:
     """Aggregate. Each asked order needs at least one readable vote; the majority of an order is its preference; two orders
     that differ make a tie with `position_consistent=False`."""
@@ -177,7 +173,6 @@ def compare_votes(
                 usage=usage,
                 model=model,
                 preprocessing=preprocessing,
-                wording=wording,
                 detail=next(failure_detail(vote) for vote in cast if vote.status is status),
             )
     preferences = [majority(cast) for cast in by_order.values()]
@@ -199,7 +194,6 @@ def compare_votes(
         usage=usage,
         model=model,
         preprocessing=preprocessing,
-        wording=wording,
     )
 
 

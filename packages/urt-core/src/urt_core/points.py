@@ -57,8 +57,6 @@ class PointScore:
     model: str = ""
     preprocessing: str = ""
     detail: str = ""
-    wording: str = ""
-    """What there is to say about the prompt, where it is not the one that the judge was trained with."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -76,7 +74,6 @@ class PointScore:
             "model": self.model,
             "preprocessing": self.preprocessing,
             "detail": self.detail,
-            **({"wording": self.wording} if self.wording else {}),
         }
 
 
@@ -87,7 +84,6 @@ def score_votes(
     contract: PointContract,
     model: str = "",
     preprocessing: str = "",
-    wording: str = "",
 ) -> PointScore:
     """Mean over the readable completions; without any, the most frequent reason of failure."""
     judgements: list[PointJudgement | ParseFailure] = []
@@ -124,7 +120,6 @@ def score_votes(
         usage=sum((completion.usage for completion in completions), Usage()),
         model=model,
         preprocessing=preprocessing,
-        wording=wording,
         detail="" if readable else details[statuses.index(status)],
     )
 

@@ -9,8 +9,11 @@ import difflib
 import errno
 import os
 import re
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from functools import wraps
 from pathlib import Path
@@ -26,6 +29,7 @@ from omegaconf.errors import OmegaConfBaseException
 from urt_core.errors import ConfigError, UrtError
 from urt_train.config import TrainConfig
 from urt_train.config.fields import describe
+from urt_train.errors import Stopped
 from urt_train.runtime.launch import num_processes, settle_threads
 from urt_train.stages import find_stage, known_stages, train_config
 
@@ -235,10 +239,36 @@ def _schemas(schema: type) -> dict[str, type]:
     return found
 
 
-def exit_on_error(run: Callable[[], object]) -> None:
-    """A UrtError is the user's to mend: one line, exit 2 for a config and 1 for the rest. Any other error is ours: a traceback."""
+@contextmanager
+def stopping_on_signals() -> Iterator[None]:
+    """Ctrl-C and SIGTERM raise `Stopped`; training takes them over while it can finish a round first."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise Stopped(number)
+
+    if threading.current_thread() is not threading.main_thread():  # where no signal arrives
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        run()
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def exit_on_error(run: Callable[[], object]) -> None:
+    """A UrtError is the user's to mend: one line, exit 2 for a config and 1 for the rest. Any other error is ours: a traceback.
+
+    Ctrl-C and SIGTERM end with one line and 130 or 143, wherever the program is.
+    """
+    try:
+        with stopping_on_signals():
+            run()
+    except Stopped as stopped:
+        name = signal.Signals(stopped.signal_number).name
+        print(f"error: stopped by {name}; what was complete is kept, and the same command goes on", file=sys.stderr)
+        raise
     except UrtError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise

@@ -54,3 +54,11 @@ class StoppedError(TrainError):
     def __init__(self, message: str, *, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+class Stopped(SystemExit):
+    """A signal that nobody waited for: the program ends where it is. A SystemExit, which every event loop and wall lets through."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(128 + signal_number)
+        self.signal_number = signal_number

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from urt_core.errors import DataError
-from urt_train.config import Batching, TrainConfig, TrainerConfig
+from urt_train.config import Batching, TrainerConfig
 from urt_train.datasets.rejection import REJECTED
 from urt_train.model.policy import Policy
 from urt_train.runtime.machine import make_trainer
-from urt_train.stages import StageInputs, find_stage, train_config
+from urt_train.stages import StageInputs, find_stage
 from urt_train.stages.dpo.config import DPOConfig
 from urt_train.stages.dpo.module import DPO, judgements_of, preference_margins
 
-ON_CPU: TrainConfig = train_config()(trainer=TrainerConfig(accelerator="cpu", progress_bar=False))
+ON_CPU = TrainerConfig(accelerator="cpu", progress_bar=False)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def train(policy, records, config: DPOConfig, *, num_steps: int = 1) -> tuple[DP
     policy.batching = config.batching
     plan = config.plan(num_ranks=1)
     module = DPO(policy, config, plan=plan, num_steps=num_steps)
-    trainer = make_trainer(ON_CPU, callbacks=[], with_loggers=False)
+    trainer = make_trainer(ON_CPU)
     trainer.accumulate_grad_batches = plan.batches_per_step
     steps: list[dict[str, float]] = []
 

@@ -69,7 +69,7 @@ def train(
             return reward(rewards)
 
         module.advantages = advantages
-    trainer = make_trainer(machine, callbacks=[], with_loggers=False)
+    trainer = make_trainer(machine.trainer, strategy=machine.strategy)
     trainer.accumulate_grad_batches = plan.batches_per_step
 
     class Loader:

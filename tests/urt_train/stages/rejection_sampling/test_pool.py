@@ -68,7 +68,7 @@ def judge(config, policy, engine, *, model_hash="m1", console=None) -> None:
         shards=config.data_dir,
         is_given=lambda split: False,
         open_policy=lambda: policy,
-        make_trainer=partial(make_trainer, config, callbacks=[], samples=True, with_loggers=False),
+        make_trainer=partial(make_trainer, config.trainer, strategy=config.strategy),
         console=console or Console(quiet=True),
         has_progress_bar=False,
     )

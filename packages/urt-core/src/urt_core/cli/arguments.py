@@ -12,7 +12,6 @@ from urt_core.cli.lazily import lazily
 from urt_core.comparison import ProbabilityMethod
 from urt_core.prompts import PointContract
 from urt_core.records import Task
-from urt_core.released import need_released
 
 EXAMPLES = """examples:
   urt compare --example
@@ -67,10 +66,6 @@ def build_parser() -> argparse.ArgumentParser:
     for command in (compare, score, rank, serve):
         add_judge(command, is_needed=command is not compare)
 
-    judges = add_command(commands, "judges", "list the released judges that are known by name")
-    judges.add_argument("names", nargs="*", metavar="NAME", help="all that is known about these")
-    judges.add_argument("--json", action="store_true", help="print JSON")
-
     parse = add_command(commands, "parse", "read judgements that a model has written")
     parse.add_argument("files", nargs="*", metavar="FILE", help="texts; standard input where none is named")
     parse.add_argument("--task", choices=[*map(str, Task)], required=True)
@@ -124,15 +119,7 @@ def add_pairwise(command: argparse.ArgumentParser) -> None:
 
 def add_judge(command: argparse.ArgumentParser, *, is_needed: bool) -> None:
     group = command.add_argument_group("the judge")
-    which = group.add_mutually_exclusive_group(required=is_needed)
-    which.add_argument("--model", help="a folder or hub id; with --base-url its name there")
-    which.add_argument(
-        "--judge",
-        dest="model",
-        type=lambda name: need_released(name).name,
-        metavar="NAME",
-        help="a released judge, with its contract and limits (`urt judges` lists them)",
-    )
+    group.add_argument("--model", required=is_needed, help="a folder or hub id; with --base-url its name there")
     group.add_argument("--engine", choices=("transformers", "vllm"), default="transformers", help="without --base-url")
     group.add_argument(
         "--engine-option",

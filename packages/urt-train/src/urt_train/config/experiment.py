@@ -63,6 +63,9 @@ class TrainConfig:
     """Model folder that `urt-train evaluate` measures; null takes the newest stage's of this recipe."""
     ckpt_path: str | None = "auto"
     """Where to go on: auto (the newest complete checkpoint of this stage, if any), a checkpoint folder, or null (start anew)."""
+    go_on_with: list[str] = field(default_factory=list)
+    """Settings in which a run of before may differ from this command, such as [grpo.max_steps, grpo.learning_rate, processes, torch]: it goes
+    on as a new segment, which its folder and metrics tell."""
     run_missing: bool = False
     """Run earlier stages whose output is missing, instead of stopping with the command that runs them."""
     seed: int = 0

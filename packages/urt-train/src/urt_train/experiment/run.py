@@ -2,71 +2,123 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch import seed_everything
+from omegaconf import OmegaConf
 from rich.console import Console
 
 from urt_core import Dialect, JudgeSpec, Task
 from urt_core.errors import CheckpointError, ConfigError
 from urt_core.judge import FILE_NAME as JUDGE_FILE
 from urt_data import Mixture, MixtureItem, PreferenceStream, ShardFolder
-from urt_train.config import Batching, TrainConfig
+from urt_train.config import Batching, StageConfig, TrainConfig
 from urt_train.experiment.steps import initial_model, model_folder
 from urt_train.model.export import export_judge
 from urt_train.model.lora import add_adapters
 from urt_train.model.policy import Policy
 from urt_train.rollouts.loader import RoundLoader, rounds_of
+from urt_train.runtime.agreement import SECONDS_UNTIL_SEEN, agree, are_alike
 from urt_train.runtime.callbacks import RolloutLog, StepMetrics
-from urt_train.runtime.machine import make_trainer, quiet
-from urt_train.runtime.ranks import all_answering
+from urt_train.runtime.identity import Identity, file_sizes, model_files, refuse, run_identity
+from urt_train.runtime.launch import num_processes
+from urt_train.runtime.lock import owned
+from urt_train.runtime.machine import check_attention, check_strategy, make_loggers, make_trainer, meet, quiet
+from urt_train.runtime.ranks import all_answering, from_first
 from urt_train.runtime.round_checkpoints import RoundCheckpoints
-from urt_train.runtime.run_folder import folder_hash, open_run
+from urt_train.runtime.run_folder import Run, changed, finish, folder_hash, open_folder
 from urt_train.stages import Preparation, StageInputs, StageSpec, find_stage
 
 
 def run_stage(config: TrainConfig, *, console: Console | None = None) -> Path:
     """Train `config.stage` and export its judge. An interrupted run of the same settings goes on; a finished one is left alone."""
     console = console or Console(stderr=True)
-    spec, settings = find_stage(config.stage), config.stage_config
-    _refuse_rounded_weights(config)
-    spec.check(settings)
-    quiet()
-    seed_everything(config.seed, verbose=False)
-    initial = initial_model(config, spec.name)
-    initial_hash = folder_hash(initial)
-    _prepare(config, spec, initial=initial, initial_hash=initial_hash, console=console)
+    spec = find_stage(config.stage)
+    with opened_stage(config, spec, console=console) as (initial, identity):
+        return _run(config, spec, initial, identity, console=console)
+
+
+def _run(config: TrainConfig, spec: StageSpec, initial: str, identity: Identity, *, console: Console) -> Path:
+    _prepare(config, spec, initial=initial, console=console)
     data = training_data(config, spec)
     data_hash = data.fingerprint if isinstance(data, Mixture) else data.manifest_sha256
-    folder = open_run(config, inputs={"model": initial_hash, "data": data_hash})
+    identity = {**identity, "data": data_hash}
+    are_alike(identity)
+    run = from_first(
+        lambda: open_folder(
+            config.stage_dir(spec.name),
+            identity=identity,
+            config=OmegaConf.to_yaml(OmegaConf.structured(config)),
+            is_anew=config.ckpt_path is None,
+            accepted=config.go_on_with,
+        )
+    )
     model = model_folder(config, spec.name)
-    # Anew, the first rank removes it while others are still looking.
-    if config.ckpt_path is not None and (model / JUDGE_FILE).exists():
+    if run.is_finished and (model / JUDGE_FILE).exists():
         console.print(f"{model} is there, made with these settings; ckpt_path=null trains it anew", soft_wrap=True)
         return model
     policy = open_policy(config, initial, data_manifest=data_hash)
-    fit(config, spec, policy, data, initial=initial, folder=folder, console=console)
+    fit(config, spec, policy, data, initial=initial, run=run, console=console)
     export_judge(policy, model, dtype=config.served_dtype)
+    from_first(lambda: finish(run.folder, identity=identity))
     console.print(f"{spec.title}: {model}", soft_wrap=True)
     return model
 
 
-def prepare_stage(config: TrainConfig, *, console: Console | None = None) -> None:
-    """The first half of a stage by itself: make the data that only this stage makes."""
+@contextmanager
+def opened_stage(config: TrainConfig, spec: StageSpec, *, console: Console) -> Iterator[tuple[str, Identity]]:
+    """(the model to start from, what the run is, but for its data): the processes have met, the folder is theirs, all of them see it
+    and say the same; what can be refused is refused."""
+    _refuse_rounded_weights(config)
+    spec.check(config.settings(spec.name))
+    check_strategy(config.strategy, stage=config.stage, samples=spec.samples)
+    check_attention(config.model.attention)
     quiet()
-    initial = initial_model(config, config.stage)
-    _prepare(
-        config,
-        find_stage(config.stage),
-        initial=initial,
-        initial_hash=folder_hash(initial),
-        console=console or Console(stderr=True),
+    seed_everything(config.seed, verbose=False)
+    initial, folder = initial_model(config, spec.name), config.stage_dir(spec.name)
+    with all_answering(config.trainer.timeout_s), ExitStack() as stack:
+        trainer = make_trainer(config.trainer, strategy=config.strategy)
+        meet(trainer)
+        from_first(lambda: stack.enter_context(owned(folder, say=partial(console.print, soft_wrap=True))))
+        own = stage_identity(config, spec, processes=trainer.world_size, accelerator=trainer.strategy.root_device.type)
+        agree(folder, {**own, **file_sizes(initial)}, patience_s=min(SECONDS_UNTIL_SEEN, config.trainer.timeout_s / 2))
+        known = {**own, **from_first(lambda: model_files(initial))}
+        if config.ckpt_path is not None:
+            from_first(lambda: _refuse_other_run(folder, known, accepted=config.go_on_with))
+        yield initial, known
+
+
+def stage_identity(config: TrainConfig, spec: StageSpec, **facts: Any) -> Identity:
+    settings = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)
+    assert isinstance(settings, dict)
+    others = [name for name in settings if name != spec.name and isinstance(getattr(config, str(name)), StageConfig)]
+    return run_identity(
+        {str(name): value for name, value in settings.items()},
+        stage=spec.name,
+        other_stages=map(str, others),
+        facts=facts,
     )
 
 
-def _prepare(config: TrainConfig, spec: StageSpec, *, initial: str, initial_hash: str, console: Console) -> None:
+def _refuse_other_run(folder: Path, identity: Identity, *, accepted: Sequence[str]) -> None:
+    """Before its data are made, which may take hours."""
+    found = changed(folder, identity)
+    refuse(folder, {name: values for name, values in found.items() if name != "data"}, accepted=accepted)
+
+
+def prepare_stage(config: TrainConfig, *, console: Console | None = None) -> None:
+    """The first half of a stage by itself: make the data that only this stage makes."""
+    console, spec = console or Console(stderr=True), find_stage(config.stage)
+    with opened_stage(config, spec, console=console) as (initial, _):
+        _prepare(config, spec, initial=initial, console=console)
+
+
+def _prepare(config: TrainConfig, spec: StageSpec, *, initial: str, console: Console) -> None:
     if spec.prepare is None:
         return
     spec.prepare(
@@ -75,12 +127,12 @@ def _prepare(config: TrainConfig, spec: StageSpec, *, initial: str, initial_hash
             seed=config.seed,
             dialect=Dialect(config.judge.dialect),
             is_anew=config.ckpt_path is None,
-            initial_hash=initial_hash,
+            initial_hash=from_first(lambda: folder_hash(initial)),
             folder=config.stage_dir(spec.name),
             shards=config.data_dir,
             is_given=lambda split: config.data.folder(split) is not None,
             open_policy=partial(open_policy, config, initial),
-            make_trainer=partial(make_trainer, config, callbacks=[], samples=True, with_loggers=False),
+            make_trainer=partial(make_trainer, config.trainer, strategy=config.strategy),
             console=console,
             has_progress_bar=config.trainer.progress_bar,
         )
@@ -108,22 +160,32 @@ def fit(
     data: ShardFolder | Mixture,
     *,
     initial: str,
-    folder: Path,
+    run: Run,
     console: Console,
 ) -> None:
     """Compose loader, module and trainer, and let Lightning run them."""
-    settings = config.settings(spec.name)
+    settings, folder = config.settings(spec.name), run.folder
     metrics = StepMetrics(
         folder / "metrics.csv",
         title=spec.title,
         every=config.trainer.log_every,
+        segment=run.segment,
         console=console if config.trainer.progress_bar else None,
     )
     checkpoints = RoundCheckpoints(
         folder / "checkpoints", every=settings.save_every, keep=settings.keep_checkpoints, start=config.ckpt_path
     )
     callbacks = [metrics, RolloutLog(folder / "rollouts.jsonl"), checkpoints]
-    trainer = make_trainer(config, callbacks=callbacks, samples=spec.samples)
+    loggers = make_loggers(config.logger, folder=folder, name=f"{config.recipe}-{spec.name}", run_id=run.id)
+    trainer = make_trainer(
+        config.trainer,
+        strategy=config.strategy,
+        callbacks=callbacks,
+        loggers=loggers,
+        max_grad_norm=settings.max_grad_norm,
+    )
+    for logger in loggers:
+        logger.log_hyperparams(OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True))
     plan = settings.plan(num_ranks=trainer.world_size)
     trainer.accumulate_grad_batches = plan.batches_per_step
     checkpoints.batches_per_round = plan.batches_per_round
@@ -149,8 +211,7 @@ def fit(
         )
     )
     loader = RoundLoader(stream, module.make_round, num_rounds=num_rounds, batches_per_round=plan.batches_per_round)
-    with all_answering(config.trainer.timeout_s):
-        trainer.fit(module, train_dataloaders=loader)
+    trainer.fit(module, train_dataloaders=loader)
 
 
 def open_policy(config: TrainConfig, initial: str, *, data_manifest: str = "") -> Policy:
@@ -176,6 +237,7 @@ def open_policy(config: TrainConfig, initial: str, *, data_manifest: str = "") -
         attention=config.model.attention,
         revision=config.model.revision if initial == config.model.base else None,
         batching=getattr(config.stage_config, "batching", Batching.padded),
+        is_deferred=num_processes() > 1,
     )
     policy.select_trainable(
         language=config.model.train_language, vision=config.model.train_vision, projector=config.model.train_projector

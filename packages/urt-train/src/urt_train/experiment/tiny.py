@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import seed_everything
+from omegaconf import OmegaConf
 from rich.console import Console
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
@@ -39,13 +40,17 @@ from urt_data.sprites.oracle import judgement_text
 from urt_data.sprites.pairs import pairs
 from urt_data.sprites.world import COLOURS, COUNTS, MOTIONS, PLURALS, SHAPES, Flaw, Split
 from urt_train.config import TrainConfig
+from urt_train.experiment.run import stage_identity
 from urt_train.model.policy import Policy
 from urt_train.rollouts.loader import RoundLoader
 from urt_train.runtime.callbacks import StepMetrics
 from urt_train.runtime.checkpoint import whole_folder
+from urt_train.runtime.launch import num_processes
 from urt_train.runtime.machine import make_trainer
+from urt_train.runtime.ranks import started_first
 from urt_train.runtime.round_checkpoints import RoundCheckpoints
-from urt_train.runtime.run_folder import folder_hash, open_run
+from urt_train.runtime.run_folder import folder_hash, open_folder
+from urt_train.stages import find_stage
 from urt_train.stages.cold_start.config import ColdStartConfig
 from urt_train.stages.cold_start.module import ColdStart
 
@@ -221,7 +226,15 @@ def make_base(config: TrainConfig, *, console: Console | None = None) -> Path:
         "model": folder_hash(initial) if initial else "random",
         "lessons": f"{num_seeing} steps of seeing, then {part}",
     }
-    folder = open_run(config, inputs=inputs)
+    folder = config.stage_dir()
+    if started_first():
+        open_folder(
+            folder,
+            identity=stage_identity(config, find_stage(config.stage), processes=num_processes(), **inputs),
+            config=OmegaConf.to_yaml(OmegaConf.structured(config)),
+            is_anew=config.ckpt_path is None,
+            accepted=config.go_on_with,
+        )
     judge = config.judge
     spec = JudgeSpec(
         dialect=Dialect(judge.dialect),
@@ -244,7 +257,7 @@ def make_base(config: TrainConfig, *, console: Console | None = None) -> Path:
     checkpoints = RoundCheckpoints(
         folder / "checkpoints", every=stage.save_every, keep=stage.keep_checkpoints, start=config.ckpt_path
     )
-    trainer = make_trainer(config, callbacks=[metrics, checkpoints])
+    trainer = make_trainer(config.trainer, strategy=config.strategy, callbacks=[metrics, checkpoints])
     plan = stage.plan(num_ranks=trainer.world_size)
     trainer.accumulate_grad_batches = plan.batches_per_step
     checkpoints.batches_per_round = plan.batches_per_round

@@ -19,15 +19,15 @@ SECONDS_UNTIL_SEEN = 20.0
 """A network file system may keep for that long what it knew of a folder."""
 
 
-def agree(folder: Path, identity: Mapping[str, Any]) -> None:
+def agree(folder: Path, identity: Mapping[str, Any], *, patience_s: float = SECONDS_UNTIL_SEEN) -> None:
     """Every rank takes part; a difference is an error on all of them. `identity` is what each rank can say without reading weights."""
     if world()[1] == 1:
         return
-    _see_one_folder(folder)
-    _are_alike({**identity, "code": code_hash()})
+    _see_one_folder(folder, patience_s=patience_s)
+    are_alike({**identity, "code": code_hash()})
 
 
-def _see_one_folder(folder: Path) -> None:
+def _see_one_folder(folder: Path, *, patience_s: float) -> None:
     def leave_token() -> str:
         token = folder / f".seen_by_all_{secrets.token_hex(8)}"
         try:
@@ -41,7 +41,7 @@ def _see_one_folder(folder: Path) -> None:
 
     name = from_first(leave_token)
     failure: UrtError | None = None
-    deadline = time.monotonic() + SECONDS_UNTIL_SEEN
+    deadline = time.monotonic() + patience_s
     while not (folder / name).exists():
         if time.monotonic() > deadline:
             failure = ConfigError(
@@ -56,7 +56,10 @@ def _see_one_folder(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _are_alike(own: Mapping[str, Any]) -> None:
+def are_alike(own: Mapping[str, Any]) -> None:
+    """Every rank has the same values under the same names."""
+    if world()[1] == 1:
+        return
     everybody: list[Any] = [None] * world()[1]
     distributed.all_gather_object(everybody, (socket.gethostname(), dict(own)))
     first_host, first = everybody[0]

@@ -24,8 +24,10 @@ SECONDS_BETWEEN_LINES = 30.0
 class StepMetrics(Callback):
     """One row per optimizer step in metrics.csv, in every logger and behind the progress bar; summed over ranks before any division."""
 
-    def __init__(self, path: Path, *, title: str, every: int = 1, console: Console | None = None) -> None:
-        self.path, self.title, self.every = path, title, every
+    def __init__(
+        self, path: Path, *, title: str, every: int = 1, segment: int = 1, console: Console | None = None
+    ) -> None:
+        self.path, self.title, self.every, self.segment = path, title, every, segment
         self.progress = progress_bar(console) if console is not None else None
         self.rows: list[dict[str, float]] = []
         self.columns: list[str] = []
@@ -67,6 +69,8 @@ class StepMetrics(Callback):
             "time/step": seconds,
             "tokens_per_second": (totals["num_tokens"] + totals.get("prompt_tokens", 0.0)) / seconds,
         }
+        if self.segment > 1:  # it went on with other settings
+            metrics["segment"] = float(self.segment)
         if trainer.is_global_zero:
             self._show(trainer, metrics)
 

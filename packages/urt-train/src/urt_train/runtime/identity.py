@@ -9,7 +9,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +24,7 @@ FREE = (
     "checkpoint",
     "ckpt_path",
     "stage",
+    "stages",
     "model.base",
     "*.initial",
     "data.train",
@@ -77,7 +78,7 @@ FREE = (
     "*.gradient_checkpointing",
 )
 """Settings that may change when a run goes on; all others are its identity."""
-FIXED = ("seed", "judge.*", "model.*", "data*", "initial*", "resume*")
+FIXED = ("seed", "*.steps_per_rollout", "judge.*", "model.*", "data*", "initial*")
 """What no run goes on with when it changes, but for `CHANGEABLE`: it would be another run."""
 CHANGEABLE = ("model.attention",)
 PACKAGES = ("torch", "transformers", "lightning", "urt-core", "urt-data", "urt-kernels", "urt-train")
@@ -96,23 +97,18 @@ def flat(settings: Mapping[str, Any], *, prefix: str = "") -> Iterator[tuple[str
             yield f"{prefix}{name}", value
 
 
-def identity(
-    settings: Mapping[str, Any], *, other_stages: Sequence[str], inputs: Mapping[str, str], facts: Mapping[str, Any]
+def run_identity(
+    settings: Mapping[str, Any], *, stage: str, other_stages: Iterable[str], facts: Mapping[str, Any]
 ) -> Identity:
-    """`settings` is the whole config as plain values, of which the sections of `other_stages` do not count; `inputs` are hashes of what
-    the stage is made from, `facts` what the machine is: {"processes": 8, "accelerator": "cuda"}."""
-    free = (*FREE, *(f"{stage}*" for stage in other_stages))
-    if settings_of_several_steps(settings):
+    """`settings` is the whole config as plain values, of which the sections of `other_stages` do not count; `facts` what is known besides:
+    {"processes": 8, "accelerator": "cuda", "data": "60303a..."}."""
+    free = (*FREE, *(pattern for other in other_stages for pattern in (other, f"{other}.*")))
+    if settings[stage].get("steps_per_rollout", 1) > 1:
+        # Of a rollout that came short, each step gets a share of the micro-batches: cut otherwise, of other completions.
         free = tuple(pattern for pattern in free if pattern != "*.micro_batch_size")
     kept = {name: value for name, value in flat(settings) if not any(fnmatch.fnmatchcase(name, p) for p in free)}
     versions = {name: short for name in PACKAGES if (short := short_version(name))}
-    return json.loads(json.dumps({**kept, **inputs, **facts, **versions}))
-
-
-def settings_of_several_steps(settings: Mapping[str, Any]) -> bool:
-    """Of a rollout that came short, each of several steps gets a share of its micro-batches: cut otherwise, of other completions."""
-    stage = settings.get(settings.get("stage", ""), {})
-    return isinstance(stage, Mapping) and stage.get("steps_per_rollout", 1) > 1
+    return json.loads(json.dumps({**kept, **facts, **versions}))
 
 
 def short_version(package: str) -> str:
@@ -162,14 +158,18 @@ def model_files(folder: str | Path) -> dict[str, str]:
 
     {"initial/model.safetensors": "9f86d0...", "initial/chat_template.jinja": ..., "initial/tokenizer.json": ...}
     """
-    names = [
-        path
-        for pattern in ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
-        for path in Path(folder).glob(pattern)
-    ]
-    if not names:
-        return {"initial": str(folder)}
-    return {f"initial/{path.name}": _hash(path) for path in sorted(names)}
+    found = {f"initial/{path.name}": _hash(path) for path in _model_files(folder)}
+    return found or {"initial": str(folder)}
+
+
+def file_sizes(folder: str | Path) -> dict[str, int]:
+    """What every rank can say of its own copy of a model folder without reading it."""
+    return {f"size of {path.name}": path.stat().st_size for path in _model_files(folder)}
+
+
+def _model_files(folder: str | Path) -> list[Path]:
+    patterns = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
+    return sorted(path for pattern in patterns for path in Path(folder).glob(pattern))
 
 
 def _hash(path: Path) -> str:

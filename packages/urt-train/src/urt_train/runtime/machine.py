@@ -1,20 +1,22 @@
-"""The Lightning trainer that a config describes: devices, precision, strategy, loggers."""
+"""The Lightning trainer of a run: devices, precision, strategy, loggers."""
 
 from __future__ import annotations
 
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
 
 from urt_core.errors import ConfigError
-from urt_train.config import TrainConfig
+from urt_train.config import TrainerConfig
 from urt_train.model.shared_prefix import NO_BACKWARD_ON_CPU
 
 STRATEGIES = (
@@ -29,24 +31,31 @@ LOGGERS = (
 
 
 def make_trainer(
-    config: TrainConfig, *, callbacks: Sequence[Callback], samples: bool = False, with_loggers: bool = True
+    machine: TrainerConfig,
+    *,
+    strategy: Mapping[str, Any] = MappingProxyType({}),
+    callbacks: Sequence[Callback] = (),
+    loggers: Sequence[Any] = (),
+    max_grad_norm: float = 0.0,
 ) -> Trainer:
-    """One Lightning epoch is the whole run: the loader knows how many rounds there are, and resumes in the middle."""
+    """One Lightning epoch is the whole run: the loader knows how many rounds there are, and resumes in the middle.
+
+    `strategy` is Lightning's by `_target_` and arguments; empty is Lightning's own choice. `max_grad_norm` is for DeepSpeed, which
+    clips inside of its engine; everywhere else the stage does.
+    """
     quiet()
-    check_strategy(config, samples=samples)
-    check_attention(config)
-    if config.trainer.num_threads is not None:
-        torch.set_num_threads(config.trainer.num_threads)
-    devices, num_nodes = _machine(config)
+    if machine.num_threads is not None:
+        torch.set_num_threads(machine.num_threads)
+    devices, num_nodes = _machine(machine)
     trainer = Trainer(
-        accelerator=config.trainer.accelerator,
+        accelerator=machine.accelerator,
         devices=devices,
         num_nodes=num_nodes,
-        precision=config.trainer.precision,  # pyright: ignore[reportArgumentType]  checked by the config
-        strategy=make_strategy(config),
-        logger=make_loggers(config) if with_loggers else False,
+        precision=machine.precision,  # pyright: ignore[reportArgumentType]  checked by the config
+        strategy=make_strategy(strategy, machine),
+        logger=list(loggers) or False,
         callbacks=list(callbacks),
-        gradient_clip_val=_clipping_of_deepspeed(config),
+        gradient_clip_val=(max_grad_norm or None) if zero_stage(strategy) else None,
         max_epochs=1,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
@@ -57,47 +66,48 @@ def make_trainer(
     )
     if trainer.world_size > 1 and not _is_launched():
         raise ConfigError(
-            f"trainer.devices is {config.trainer.devices!r}, which are {trainer.world_size} processes here; allowed: 1, or as many"
+            f"trainer.devices is {machine.devices!r}, which are {trainer.world_size} processes here; allowed: 1, or as many"
             f" processes as a launcher starts: torchrun --nproc-per-node {trainer.world_size} -m urt_train ..."
         )
     return trainer
 
 
-def check_strategy(config: TrainConfig, *, samples: bool) -> None:
+def meet(trainer: Trainer) -> None:
+    """From here on this process can speak with the others of the run. A trainer that comes later finds them met."""
+    if trainer.world_size > 1:
+        trainer.strategy.setup_environment()
+
+
+def check_strategy(strategy: Mapping[str, Any], *, stage: str, samples: bool) -> None:
     """What a strategy can't do for a stage that samples with the policy's weights, said before anything is loaded."""
-    if samples and zero_stage(config.strategy) == 3:
+    if samples and zero_stage(strategy) == 3:
         raise ConfigError(
-            f"strategy is DeepSpeed ZeRO-3, and stage={config.stage} samples with whole weights, which it does not give; allowed:"
+            f"strategy is DeepSpeed ZeRO-3, and stage={stage} samples with whole weights, which it does not give; allowed:"
             " strategy=fsdp2, deepspeed_zero2, ddp"
         )
-    if zero_stage(config.strategy) and not torch.cuda.is_available():
+    if zero_stage(strategy) and not torch.cuda.is_available():
         raise ConfigError("strategy is DeepSpeed, which needs a CUDA device; allowed here: strategy=auto, ddp, fsdp2")
 
 
-def check_attention(config: TrainConfig) -> None:
+def check_attention(attention: str) -> None:
     """`accelerator: auto` may turn out to be a CPU."""
-    if config.model.attention == "flex" and not torch.cuda.is_available():
+    if attention == "flex" and not torch.cuda.is_available():
         raise ConfigError(NO_BACKWARD_ON_CPU)
 
 
-def zero_stage(strategy: dict[str, Any]) -> int:
+def zero_stage(strategy: Mapping[str, Any]) -> int:
     """0 for a strategy that is not DeepSpeed."""
     return strategy.get("config", {}).get("zero_optimization", {}).get("stage", 0)
 
 
-def _clipping_of_deepspeed(config: TrainConfig) -> float | None:
-    """DeepSpeed clips inside of its engine; everywhere else the stage does."""
-    return config.stage_config.max_grad_norm or None if zero_stage(config.strategy) else None
-
-
-def make_strategy(config: TrainConfig) -> Any:
-    """The strategy of the config, in which no process waits for another for longer than `trainer.timeout_s`."""
-    settings = sized(config)
+def make_strategy(strategy: Mapping[str, Any], machine: TrainerConfig) -> Any:
+    """The strategy, in which no process waits for another for longer than `trainer.timeout_s`."""
+    settings = sized(strategy, machine)
     if not settings:
         if _num_launched() == 1:
             return "auto"
         settings = {"_target_": STRATEGIES[0]}  # what Lightning takes for several processes too
-    patience = {"timeout": timedelta(seconds=config.trainer.timeout_s)}
+    patience = {"timeout": timedelta(seconds=machine.timeout_s)}
     return third_party({**patience, **settings}, allowed=STRATEGIES, field="strategy")
 
 
@@ -110,40 +120,38 @@ def _is_launched() -> bool:
     return "WORLD_SIZE" in os.environ or "SLURM_NTASKS" in os.environ
 
 
-def _machine(config: TrainConfig) -> tuple[int | str, int]:
+def _machine(machine: TrainerConfig) -> tuple[int | str, int]:
     """(devices per node, nodes). torchrun knows both; without it the config says."""
-    if config.trainer.devices == "auto" and "LOCAL_WORLD_SIZE" in os.environ:
+    if machine.devices == "auto" and "LOCAL_WORLD_SIZE" in os.environ:
         local = int(os.environ["LOCAL_WORLD_SIZE"])
         return local, int(os.environ["WORLD_SIZE"]) // local
-    devices = config.trainer.devices
-    return (devices if devices == "auto" else int(devices)), config.trainer.num_nodes
+    return (machine.devices if machine.devices == "auto" else int(machine.devices)), machine.num_nodes
 
 
-def sized(config: TrainConfig) -> dict[str, Any]:
+def sized(strategy: Mapping[str, Any], machine: TrainerConfig) -> Mapping[str, Any]:
     """The strategy's settings; `data_parallel_size: auto` shards over all devices (Lightning's own auto: over nodes only)."""
-    if config.strategy.get("data_parallel_size") != "auto":
-        return config.strategy
-    devices = config.trainer.devices
-    per_node = int(devices) if devices.isdigit() else max(1, torch.cuda.device_count())
-    num_ranks = int(os.environ.get("WORLD_SIZE", config.trainer.num_nodes * per_node))  # torchrun says it
-    return {**config.strategy, "data_parallel_size": num_ranks}
+    if strategy.get("data_parallel_size") != "auto":
+        return strategy
+    per_node = int(machine.devices) if machine.devices.isdigit() else max(1, torch.cuda.device_count())
+    num_ranks = int(os.environ.get("WORLD_SIZE", machine.num_nodes * per_node))  # torchrun says it
+    return {**strategy, "data_parallel_size": num_ranks}
 
 
-def make_loggers(config: TrainConfig) -> list[Any]:
-    """All write into the folder of the run."""
+def make_loggers(loggers: Mapping[str, Mapping[str, Any]], *, folder: Path, name: str, run_id: str) -> list[Any]:
+    """All write into the folder of the run; where several runs stand side by side it has this name, and goes on under its id."""
     places = {
         "TensorBoardLogger": {"name": "", "version": "tensorboard"},
-        "WandbLogger": {"name": f"{config.recipe}-{config.stage}"},
+        "WandbLogger": {"name": name, "id": run_id, "resume": "allow"},
     }
-    loggers = []
-    for name, settings in config.logger.items():
+    made = []
+    for key, settings in loggers.items():
         place = places.get(str(settings.get("_target_")).rpartition(".")[2], {})
-        settings = {**place, "save_dir": str(config.stage_dir()), **settings}
-        loggers.append(third_party(settings, allowed=LOGGERS, field=f"logger.{name}"))
-    return loggers
+        settings = {**place, "save_dir": str(folder), **settings}
+        made.append(third_party(settings, allowed=LOGGERS, field=f"logger.{key}"))
+    return made
 
 
-def third_party(settings: dict[str, Any], *, allowed: Sequence[str], field: str) -> Any:
+def third_party(settings: Mapping[str, Any], *, allowed: Sequence[str], field: str) -> Any:
     """Build the object that `_target_` names with the other settings as its arguments."""
     arguments = dict(settings)
     target = arguments.pop("_target_", None)

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from urt_core.errors import CheckpointError, ConfigError, UrtError
-from urt_train.errors import StoppedError
+from urt_train.errors import Stopped, StoppedError
 from urt_train.runtime.checkpoint import (
     GO_ON,
     TRAINER,
@@ -92,17 +92,18 @@ class RoundCheckpoints(Callback):
         folder, seal = self.resumed
         try:
             load(module, trainer.optimizers[0], open_reader(folder, seal))
-            self._go_to(trainer, read_json(folder / TRAINER))
+            self._go_to(trainer, read_json(folder / TRAINER), num_steps=module.num_steps)
         except MALFORMED as error:
             raise CheckpointError(f"{folder} is not as it is written ({error!r}); {GO_ON}") from error
 
-    def _go_to(self, trainer: Trainer, content: Any) -> None:
+    def _go_to(self, trainer: Trainer, content: Any, *, num_steps: int) -> None:
         """Lightning's position counts micro-batches; the steps that are done are so many of today's, which may be cut otherwise."""
         step, loops = int(content["step"]), content["loops"]
         done = step * trainer.accumulate_grad_batches
         progress = loops["epoch_loop.batch_progress"]
         for counts in (progress["total"], progress["current"]):
             counts |= {name: count + done - counts["ready"] for name, count in counts.items()}
+        progress["is_last_batch"] = step >= num_steps  # a finished run may have been made longer
         trainer.fit_loop.load_state_dict(loops)
         for config in trainer.lr_scheduler_configs:
             scheduler: Any = config.scheduler
@@ -120,7 +121,7 @@ class RoundCheckpoints(Callback):
 
     def _on_signal(self, number: int, frame: Any) -> None:
         if self.signal_number is not None:  # asked twice: at once, without saving
-            raise KeyboardInterrupt
+            raise Stopped(number)
         self.signal_number = number
         print("\nstopping: this round is finished and saved first; once more stops at once", flush=True)
 
@@ -184,7 +185,7 @@ class RoundCheckpoints(Callback):
 
     def on_exception(self, trainer: Trainer, module: Any, exception: BaseException) -> None:
         """What is being written may still become whole: this rank's part is finished, the others are not waited for."""
-        if self.saving is not None and not isinstance(exception, KeyboardInterrupt):
+        if self.saving is not None and not isinstance(exception, Stopped):
             self.saving.wait_for_own_part()
             if world()[1] == 1:
                 self.saving.join()
