@@ -147,10 +147,12 @@ class TransformersEngine:
 
     def _completions(self, decoded: Decoded, prompt_tokens: Sequence[int], *, with_logprobs: bool) -> list[Completion]:
         group_size = len(decoded.token_ids) // len(prompt_tokens)
-        all_top_ids, all_top = decoded.top_ids.tolist(), decoded.top_logprobs.tolist()
-        all_ids, all_logprobs = decoded.token_ids.tolist(), decoded.logprobs.tolist()
         lengths, stopped = decoded.lengths.tolist(), decoded.stopped.tolist()
-        ids = [row[:length] for row, length in zip(all_ids, lengths, strict=True)]
+        # Cut first: an answer given up early has room for all the tokens it might have had.
+        longest = max(lengths)
+        ids = [row[:length] for row, length in zip(decoded.token_ids[:, :longest].tolist(), lengths, strict=True)]
+        all_logprobs = decoded.logprobs[:, :longest].tolist()
+        tops = self._likeliest(decoded, lengths) if decoded.top_ids.shape[-1] else [()] * len(ids)
         texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return [
             Completion(
@@ -159,12 +161,7 @@ class TransformersEngine:
                 token_ids=tuple(ids[row]),
                 logprobs=tuple(all_logprobs[row][: lengths[row]]) if with_logprobs else (),
                 token_texts=tuple(map(self._token_text, ids[row])) if with_logprobs else (),
-                top_logprobs=tuple(
-                    tuple(zip(map(self._token_text, at), numbers, strict=True))
-                    for at, numbers in zip(all_top_ids[row][: lengths[row]], all_top[row], strict=False)
-                )
-                if decoded.top_ids.shape[-1]
-                else (),
+                top_logprobs=tops[row],
                 # A prompt is computed, and counted, once for its group.
                 usage=Usage(
                     prompt_tokens=0 if row % group_size else prompt_tokens[row // group_size],
@@ -173,6 +170,15 @@ class TransformersEngine:
             )
             for row in range(len(ids))
         ]
+
+    def _likeliest(self, decoded: Decoded, lengths: Sequence[int]) -> list[tuple[tuple[tuple[str, float], ...], ...]]:
+        """[row][position] -> (text, log-probability), likeliest first."""
+        rows = []
+        for row, length in enumerate(lengths):
+            ids, numbers = decoded.top_ids[row, :length].tolist(), decoded.top_logprobs[row, :length].tolist()
+            positions = zip(ids, numbers, strict=True)
+            rows.append(tuple(tuple(zip(map(self._token_text, at), values, strict=True)) for at, values in positions))
+        return rows
 
     def _token_text(self, token_id: int) -> str:
         if token_id not in self._text_of:
