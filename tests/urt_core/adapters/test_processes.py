@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def served(judging_engine):
     thread.join()
 
 
-def run_processes(trainer, calls, **asked):
+def run_processes(trainer, calls, **asked) -> list[Any]:
     """The rewards [process][step][sample] of `calls`, as deep and as long; None for a process that died."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -54,7 +55,7 @@ def run_processes(trainer, calls, **asked):
             env=os.environ | {name: str(value) for name, value in environment.items()},
         )
         processes.append((process, json.dumps({"trainer": trainer, "calls": own} | asked)))
-    answers = [None] * WORLD
+    answers = [""] * WORLD
 
     def talk(rank):
         process, text = processes[rank]

@@ -136,10 +136,38 @@ def crowded(engine: Engine) -> list[list[int]]:
     return [[len(completion.token_ids) for completion in group] for group in engine.generate(prompts, sampling)]
 
 
+def test_what_nobody_waits_for_is_aborted_and_the_others_are_what_they_are(in_vllm):
+    """Of four prompts with two answers each the second is given up after three steps; what is too long for the model fails alone."""
+    alone, watched = in_vllm["alone"], in_vllm["watched"]
+    assert watched[0] == alone[0]
+    assert watched[2] == alone[2]
+    assert [(text, detail) for text, _, detail in watched[1]] == [("", "nobody waits for it any more")] * 2
+    assert "maximum context length" in watched[3][0][2]
+
+
+def watched(engine: Any) -> dict[str, Any]:
+    prompts = [
+        Prompt(parts=(f"{number} " + "a red car and " * length,)) for number, length in enumerate((1, 1, 2, 400))
+    ]
+    sampling = SamplingParams(temperature=1.0, max_tokens=700, seed=5, num_completions=2)
+    asked = 0
+
+    def is_wanted(position: int) -> bool:
+        nonlocal asked
+        asked += position == 1
+        return position != 1 or asked < 3
+
+    def read(groups: Any) -> list[list[Any]]:
+        return [[(c.text, len(c.token_ids), c.detail) for c in group] for group in groups]
+
+    alone, some = engine.generate(prompts, sampling), engine.generate(prompts, sampling, is_wanted=is_wanted)
+    return {"alone": read(alone), "watched": read(some)}
+
+
 if __name__ == "__main__":
     from urt_core.engines.vllm import VLLMEngine
 
     served = VLLMEngine.from_pretrained(
         TINY, policy=POLICY, dtype="float32", max_model_len=1024, max_num_seqs=8, max_num_batched_tokens=1024, seed=0
     )
-    print(json.dumps(answers(served) | {"crowded": crowded(served)}))
+    print(json.dumps(answers(served) | watched(served) | {"crowded": crowded(served)}))

@@ -241,7 +241,7 @@ def test_the_likeliest_tokens():
     top = ((("Yes", -0.22), ("No", -1.65)),)
     answer = Completion(text="Yes", token_texts=("Yes",), logprobs=(-0.22,), token_ids=(1,), top_logprobs=top)
     engine, app = client_of([answer])
-    engine.honours = frozenset({"top_logprobs"})
+    vars(engine)["honours"] = frozenset({"top_logprobs"})
     _, app = engine, TestClient(create_app(Scorer(engine=engine, allow_paths=False)), base_url="http://127.0.0.1/v1/")
     body = user("?") | {"logprobs": True, "top_logprobs": 2}
     completion = ChatCompletion.model_validate(app.post("chat/completions", json=body).json(), strict=True)

@@ -29,7 +29,8 @@ class Judge:
             raise
         if "broken" in samples:
             raise RuntimeError("the engine broke")
-        rates = [sum(one > other for other in samples) / (len(samples) - 1) for one in samples]
+        rates: list[float | None] = []
+        rates += [sum(one > other for other in samples) / (len(samples) - 1) for one in samples]
         return Rewards(rates, [OK] * len(samples))
 
 

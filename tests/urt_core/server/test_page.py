@@ -25,9 +25,7 @@ HTML = "<img src=x onerror=window.broken=1><b>caption</b>"
 
 def judge(prompt, index):
     """The redder picture is better; the judgement holds markup of its own."""
-    first, second = (
-        Image.open(io.BytesIO(medium.data[0])).convert("RGB").getpixel((0, 0))[0] for medium in prompt.media
-    )
+    first, second = (Image.open(io.BytesIO(medium.data[0])).convert("RGB").tobytes()[0] for medium in prompt.media)
     better, scores = (1, (8, 5)) if first > second else (2, (5, 8))
     lines = [f"1. Fit: Image 1 ({scores[0]}/10) - <script>window.broken=2</script>; Image 2 ({scores[1]}/10) - plain"]
     lines += ["Total score:", f"Image 1: {scores[0]}={scores[0]}", f"Image 2: {scores[1]}={scores[1]}"]
@@ -93,10 +91,10 @@ async def browser(folder):
         "about:blank",
     ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert process.stderr is not None
+    drain = threading.Thread(target=process.stderr.read, daemon=True)
     try:
-        assert process.stderr is not None
         port = next(found[1] for line in process.stderr if (found := re.search(r"ws://127\.0\.0\.1:(\d+)/", line)))
-        drain = threading.Thread(target=process.stderr.read, daemon=True)
         drain.start()
         async with aiohttp.ClientSession() as session:
             async with session.get(f"http://127.0.0.1:{port}/json/list") as answer:
@@ -154,7 +152,7 @@ def test_two_pictures_are_compared(server, tmp_path):
     asyncio.run(use())
     shown = Image.open(tmp_path / "page.png").convert("RGB")
     assert shown.width >= 800
-    colours = {colour for _, colour in shown.getcolors(shown.width * shown.height)}
+    colours = {colour for _, colour in shown.getcolors(shown.width * shown.height) or []}
     assert {(220, 30, 30), (60, 30, 30)} <= colours  # both pictures are there
 
 

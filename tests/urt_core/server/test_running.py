@@ -57,17 +57,19 @@ async def client(port, body, outcomes, *, keeps):
     """Asks again and again until it can't connect; a request that was sent and not answered is lost."""
     head = "POST /v1/compare HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     request = f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
-    reader = writer = None
+    streams = None
     while True:
-        if writer is None:
+        if streams is None:
             try:
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                streams = await asyncio.open_connection("127.0.0.1", port)
             except OSError:
                 return
+        reader, writer = streams
         try:
             writer.write(request)
             answer = (await reader.readuntil(b"\r\n\r\n")).lower()
-            await reader.readexactly(int(re.search(rb"content-length: (\d+)", answer)[1]))
+            [length] = re.findall(rb"content-length: (\d+)", answer)
+            await reader.readexactly(int(length))
         except (OSError, asyncio.IncompleteReadError):
             outcomes["lost"] += 1
             return
@@ -75,7 +77,7 @@ async def client(port, body, outcomes, *, keeps):
         if b"connection: close" in answer or not keeps:
             writer.close()
             await asyncio.gather(writer.wait_closed(), return_exceptions=True)
-            writer = None
+            streams = None
 
 
 @pytest.mark.parametrize("keeps", [True, False])

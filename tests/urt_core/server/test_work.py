@@ -44,7 +44,8 @@ def test_only_so_many_run_and_wait():
         asked = [asyncio.create_task(work.do(judging.judge)) for _ in range(6)]
         await asyncio.sleep(0.05)
         refused = [task.exception() for task in asked if task.done()]
-        assert [(problem.status, problem.headers) for problem in refused] == [(503, {"retry-after": "1"})]
+        problems = [(problem.status, problem.headers) for problem in refused if isinstance(problem, Problem)]
+        assert problems == [(503, {"retry-after": "1"})]
         judging.go = True
         answers = await asyncio.gather(*asked, return_exceptions=True)
         assert answers.count("judged") == 5

@@ -5,7 +5,7 @@ itself. Its own limits on pixels are set to those of the policy, so that it resi
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from urt_core.media import MediaPolicy, PromptFrames, prompt_frames
 from urt_core.prompts import Prompt
 
 FINISH_REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
+ABANDONED = Completion(text="", finish_reason=FinishReason.LENGTH, detail="nobody waits for it any more")
 REFUSALS = (TypeError, ValueError, RuntimeError)
 """What vLLM raises for options that it does not know, values that it does not take, and memory that does not suffice."""
 
@@ -74,7 +75,14 @@ class VLLMEngine:
             raise EngineError(f"vLLM does not start on {path} with the options {asked}: {one_line(error)}") from error
         return cls(llm, AutoTokenizer.from_pretrained(path), policy=policy, model=str(path))
 
-    def generate(self, prompts: Sequence[Prompt], sampling: SamplingParams) -> list[list[Completion]]:
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        sampling: SamplingParams,
+        *,
+        is_wanted: Callable[[int], bool] | None = None,
+    ) -> list[list[Completion]]:
+        """`is_wanted` is asked between vLLM's steps about each prompt, by its position: what nobody waits for any more is aborted."""
         groups: list[list[Completion]] = [[] for _ in prompts]
         readable, requests = [], []
         for index, prompt in enumerate(prompts):
@@ -86,7 +94,11 @@ class VLLMEngine:
                 groups[index] = [bad] * sampling.num_completions
         if requests:
             settings = [self._sampling(sampling, index) for index in readable]
-            for index, output in zip(readable, self._outputs(requests, settings), strict=True):
+            if is_wanted is None:
+                outputs = self._outputs(requests, settings)
+            else:
+                outputs = self._watched(requests, settings, lambda position: is_wanted(readable[position]))
+            for index, output in zip(readable, outputs, strict=True):
                 if isinstance(output, Completion):
                     groups[index] = [output] * sampling.num_completions
                 else:
@@ -109,6 +121,32 @@ class VLLMEngine:
                 return [Completion(text="", finish_reason=FinishReason.LENGTH, detail=one_line(error))]
             half = len(requests) // 2
             return self._outputs(requests[:half], settings[:half]) + self._outputs(requests[half:], settings[half:])
+
+    def _watched(
+        self, requests: Sequence[dict[str, Any]], settings: Sequence[Any], is_wanted: Callable[[int], bool]
+    ) -> list[Any]:
+        """As `_outputs`, step by step."""
+        from vllm.exceptions import VLLMClientError
+
+        outputs: dict[int, Any] = {}
+        waiting: dict[str, int] = {}
+        for position, (request, setting) in enumerate(zip(requests, settings, strict=True)):
+            try:
+                [request_id] = self.llm.enqueue([request], [setting], use_tqdm=False)
+                waiting[request_id] = position
+            except (ValueError, VLLMClientError) as error:
+                outputs[position] = Completion(text="", finish_reason=FinishReason.LENGTH, detail=one_line(error))
+        # vLLM adds letters of its own to the number that it answers under.
+        position_of = {request_id.partition("-")[0]: position for request_id, position in waiting.items()}
+        engine = self.llm.llm_engine
+        while engine.has_unfinished_requests():
+            if gone := [request_id for request_id, position in waiting.items() if not is_wanted(position)]:
+                engine.abort_request(gone, internal=True)
+                outputs |= {waiting.pop(request_id): ABANDONED for request_id in gone}
+            for output in engine.step():
+                if output.finished and (position := position_of[output.request_id]) not in outputs:
+                    outputs[position] = output
+        return [outputs[position] for position in range(len(requests))]
 
     def _request(self, prompt: Prompt, frames: PromptFrames) -> dict[str, Any]:
         from urt_core.engines.encoding import chat_text, check_special_tokens
