@@ -1,6 +1,6 @@
 """Builds the input folder of a source from its fixture: rows in the published schema, tiny media from their names.
 
-    fixtures/<source>.json         {"files": {"train.json": [rows]}, "media": ["a.jpg"], "archives": {"x.tar": [...]}}
+    fixtures/<source>.json         {"files": {"train.json": [rows], "0.tar": {name: text}}, "media": ["a.jpg"], "archives": {"x.tar": [...]}}
     fixtures/<source>.golden.json  what the conversion must give; URT_WRITE_GOLDEN=1 writes it anew
 
 In rows, "@bytes:name" stands for the bytes of that medium (Parquet holds images inside). In goldens, a candidate's
@@ -63,6 +63,13 @@ def write_rows(path: Path, rows: Any) -> None:
             writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
             writer.writeheader()
             writer.writerows(rows)
+    elif path.suffix == ".tar":
+        with tarfile.open(path, "w") as archive:
+            for name, content in filled(rows).items():
+                data = content if isinstance(content, bytes) else str(content).encode()
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
     elif path.suffix == ".parquet":
         names = list(dict.fromkeys(name for row in rows for name in row))
         pq.write_table(pa.table({name: [filled(row.get(name)) for row in rows] for name in names}), path)

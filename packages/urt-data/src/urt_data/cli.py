@@ -9,7 +9,7 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from urt_core.errors import UrtError
+from urt_core.errors import ConfigError, UrtError
 from urt_data.shards import ShardFolder
 
 MAX_PRINTED = 50
@@ -56,6 +56,23 @@ def run_convert(options: argparse.Namespace, console: Console) -> int:
     for line in report.lines():
         console.print(line, markup=False)
     return 0 if report.is_within_limit else 1
+
+
+def run_export(options: argparse.Namespace, console: Console) -> int:
+    from urt_data import export, pipelines
+
+    records = ShardFolder(options.folder)
+    if options.uniform and options.format != "webdataset":
+        raise ConfigError(f"--uniform goes with --format webdataset, not {options.format}")
+    if options.format == "webdataset":
+        number = pipelines.write_webdataset(records, options.output, uniform=options.uniform)
+    elif options.format == "parquet":
+        number = export.write_parquet(records, options.output)
+    else:
+        write = export.write_official_grpo if options.format == "official_grpo" else export.write_official_sft
+        number = write(records, options.output)
+    console.print(f"wrote {number:,} records to {options.output} as {options.format}", markup=False)
+    return 0
 
 
 def run_repair(options: argparse.Namespace, console: Console) -> int:
@@ -156,6 +173,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     convert.set_defaults(run=run_convert)
     convert.add_argument("settings", nargs="*", metavar="setting=value")
+
+    export = commands.add_parser("export", help="shards to plain webdataset tars, Parquet, or UnifiedReward's own JSON")
+    export.set_defaults(run=run_export)
+    export.add_argument("folder")
+    export.add_argument("output")
+    export.add_argument(
+        "--format", default="webdataset", choices=["webdataset", "parquet", "official_grpo", "official_sft"]
+    )
+    export.add_argument(
+        "--uniform", choices=["png", "jpg", "webp"], help="one image format for all, as Hugging Face's reader asks for"
+    )
 
     repair = commands.add_parser("repair", help="write the sound samples of a damaged folder into a new one")
     repair.set_defaults(run=run_repair)

@@ -44,6 +44,7 @@ from urt_data.sources.generic import generic
 from urt_data.sources.pair import LabelOrigin
 from urt_data.sources.rows import RowError
 from urt_data.sources.source import Conversion, Source
+from urt_data.sources.webdataset import webdataset
 
 __all__ = ["SOURCES", "Conversion", "LabelOrigin", "RowError", "Source", "get"]
 
@@ -74,6 +75,7 @@ SOURCES: dict[str, Callable[..., Source]] = {
     "mmrb2": mmrb2.SOURCE.configured,
     "mm_rlhf_rewardbench": mm_rlhf_rewardbench.SOURCE.configured,
     "generic": generic,
+    "webdataset": webdataset,
 }
 """Name -> a function from the source's options to the source."""
 

@@ -66,20 +66,15 @@ def generic(
     `preferences` maps your words to first, second and tie. `larger`, `middle`, `label_is` and `one_sided` say what numbers
     and one-sided columns mean (`LabelSettings`); without them a column that has two readings is a `LabelError`.
     """
-    unknown = sorted(set(columns or {}) - set(PARTS))
-    if unknown:
-        raise ConfigError(f"generic: columns are given for {unknown}; allowed: {', '.join(PARTS)}")
-    names = {part: (columns or {}).get(part, part) for part in PARTS}
-    labels = LabelSettings(
-        column=names["preference"],
-        words={
-            spelled(word)[0] or "": _member(Preference, side, f"preferences[{word!r}]")
-            for word, side in (preferences or {}).items()
-        },
-        larger=None if larger is None else _member(Preference, larger, "larger"),
-        middle=None if middle is None else as_real(middle, "middle"),
-        label_is=label_is,
-        one_sided=one_sided,
+    names, labels = generic_settings(
+        {
+            "columns": columns,
+            "preferences": preferences,
+            "larger": larger,
+            "middle": middle,
+            "label_is": label_is,
+            "one_sided": one_sided,
+        }
     )
     chosen_task = _member(Task, task, "task")
     return replace(
@@ -98,6 +93,28 @@ def generic(
         survey_fields=tuple(names[part] for part in PARTS if part not in ("media", "completion", "split")),
         pairs=partial(_pairs, task=chosen_task, names=names, ignore=_names(ignore), meaning=None),
     )
+
+
+def generic_settings(options: Mapping[str, Any]) -> tuple[Names, LabelSettings]:
+    """The column of each part, and what is said of the labels."""
+    columns = options.get("columns") or {}
+    unknown = sorted(set(columns) - set(PARTS))
+    if unknown:
+        raise ConfigError(f"generic: columns are given for {unknown}; allowed: {', '.join(PARTS)}")
+    names = {part: columns.get(part, part) for part in PARTS}
+    larger, middle = options.get("larger"), options.get("middle")
+    labels = LabelSettings(
+        column=names["preference"],
+        words={
+            spelled(word)[0] or "": _member(Preference, side, f"preferences[{word!r}]")
+            for word, side in (options.get("preferences") or {}).items()
+        },
+        larger=None if larger is None else _member(Preference, larger, "larger"),
+        middle=None if middle is None else as_real(middle, "middle"),
+        label_is=options.get("label_is"),
+        one_sided=bool(options.get("one_sided")),
+    )
+    return names, labels
 
 
 def _survey(rows: Iterable[Row], *, names: Names, labels: LabelSettings) -> Mapping[str, Any]:
@@ -147,7 +164,7 @@ def _names(ignore: str | Sequence[str]) -> frozenset[str]:
 def _refuse_other_media(row: Row, names: Names, ignore: frozenset[str]) -> None:
     """A picture that no part of the record takes, such as the source of an edit, changes what the pair means."""
     used = {names[part] for part in PARTS}
-    shown = [row.get(name) for name in used]
+    shown = [item for name in used for item in _each(row.get(name))]
     for name, value in row.values.items():
         if name not in used and name not in ignore and value not in shown and looks_like_media(value):
             raise FieldError(
@@ -155,6 +172,11 @@ def _refuse_other_media(row: Row, names: Names, ignore: frozenset[str]) -> None:
                 "holds media for which a record of this task has no place (the source of an edit, a second picture of a question); a pair without them would "
                 f"mean something else. Give ignore={name} if it may be left out",
             )
+
+
+def _each(value: Any) -> list[Any]:
+    """A value, and the frames of one that is a list of them."""
+    return [value, *value] if isinstance(value, list) else [value]
 
 
 def _preference(row: Row, names: Names, meaning: Meaning) -> Preference:

@@ -122,7 +122,7 @@ class Conversion:
         self.source = source
         self.counts: Counter[str] = Counter({"rows": 0, "records": 0, "errors": 0, "left_out": 0})
         self.left_out: Counter[str] = Counter()
-        self._folder = folder
+        self.folder = folder
         self._revision = revision
 
     def __iter__(self) -> Iterator[PreferenceRecord | RowError]:
@@ -154,8 +154,8 @@ class Conversion:
                 continue
             number = -1
             try:
-                for number, pair in enumerate(pairs(row, self._folder)):
-                    yield self._record(pair, row, number)
+                for number, pair in enumerate(pairs(row, self.folder)):
+                    yield self.record(pair, row, number)
             except (FieldError, RecordError) as error:
                 yield self._error(row.file, row.number, error)
             except LeftOut as reason:
@@ -172,9 +172,9 @@ class Conversion:
             if len(group) == 1:
                 self._leave_out("the only candidate of its prompt")
             broken: set[tuple[str, int]] = set()
-            for number, (pair, row) in enumerate(pairs_of(group, self._folder, pairing=self.source.pairing)):
+            for number, (pair, row) in enumerate(pairs_of(group, self.folder, pairing=self.source.pairing)):
                 try:
-                    yield self._record(pair(), row, number)
+                    yield self.record(pair(), row, number)
                 except (FieldError, RecordError) as error:
                     # One damaged image fails in every pair of its group; it is reported once.
                     row = error.row if isinstance(error, MemberError) else row
@@ -200,10 +200,10 @@ class Conversion:
 
     def _rows(self, columns: tuple[str, ...] | None = None) -> Iterator[Row | RowError]:
         columns = columns or self.source.fields
-        for name, path in self._folder.files(self.source.files):
+        for name, path in self.folder.files(self.source.files):
             read = self.source.read
             rows = (
-                read(self._folder, name, path)
+                read(self.folder, name, path)
                 if read
                 else read_rows(path, name=name, columns=columns, within=self.source.within)
             )
@@ -211,7 +211,8 @@ class Conversion:
                 self.counts["rows"] += 1
                 yield row if isinstance(row, Row) else self._error(row.file, row.number, row.error)
 
-    def _record(self, pair: Pair | PreferenceRecord, row: Row, number: int) -> PreferenceRecord:
+    def record(self, pair: Pair | PreferenceRecord, row: Row, number: int) -> PreferenceRecord:
+        """The record of the pair with this number among those of its row."""
         if isinstance(pair, PreferenceRecord):
             return pair
         key = record_key(self.source.name, row, number, pair)
@@ -233,7 +234,7 @@ class Conversion:
     def _metadata(self, pair: Pair, row: Row) -> dict[str, Any]:
         """Facts about single candidates are mappings with the keys `first` and `second`: a swap can find them."""
         metadata = self.source.provenance
-        metadata["revision"] = self._revision or self._folder.revision(row.file) or UNKNOWN_REVISION
+        metadata["revision"] = self._revision or self.folder.revision(row.file) or UNKNOWN_REVISION
         metadata["row"] = f"{row.file}:{row.number}"
         if pair.label_origin is not None:
             metadata["label_origin"] = str(pair.label_origin)

@@ -81,6 +81,8 @@ def walk(file: IO[bytes]) -> Iterator[TarMember]:
         # Links and devices have no content, whatever size they state.
         offset += claimed + -claimed % BLOCK if kind and kind in REGULAR else 0
         extensions, said = 0, {}
+    if offset > size:
+        raise DamagedTarError(f"it ends at byte {size:,}, inside the padding of its last member: it was cut off")
 
 
 def _read(file: IO[bytes], offset: int, size: int, end: int) -> bytes:
