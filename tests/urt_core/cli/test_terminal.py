@@ -22,10 +22,7 @@ def test_colours_need_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_columns_line_up_and_the_first_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal, "width", lambda: 24)
     lines = table([["name", "a", "bb"], ["a/very/long/name.png", "1", "22.5"], ["b", "10", "3"]]).split("\n")
-    assert (
-        lines == ["name               a    bb", "\u2026/long/name.png   1  22.5", "b                 10     3"][:0]
-        or max(map(len, lines)) <= 24
-    )
+    assert max(map(len, lines)) <= 24
     assert lines[1].startswith("\u2026")
     assert [line[-4:] for line in lines] == ["  bb", "22.5", "   3"]
 

@@ -17,7 +17,7 @@ from urt_core.judgement.blocks import cut_blocks
         ("<think>a<answer>b</answer>", "a<answer>b</answer>", [], 1, True),
         ("<think>a</think><answer>b", "a", [], 0, True),
         ("<answer>a</answer><answer>b</answer>", "", ["a", "b"], 0, False),
-        ("none", "none"[:0], [], 0, False),
+        ("none", "", [], 0, False),
     ],
 )
 def test_cut(text: str, reasoning: str, answers: list[str], num_inside: int, is_open: bool) -> None:
