@@ -6,7 +6,7 @@ urt-train stage=grpo grpo.surrogate=sapo_objective:sapo
 import torch
 from torch import Tensor
 
-from urt_kernels.surrogates import SurrogateInputs
+from urt_kernels import SurrogateInputs
 
 TAU_GOOD, TAU_BAD = 1.0, 1.05  # the paper's; a larger one for negative advantages damps them more
 

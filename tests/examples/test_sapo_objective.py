@@ -1,9 +1,12 @@
 """An objective of a user's own, by its import path, against its formula in float64."""
 
+from typing import Any
+
 import pytest
 import torch
 
 from urt_kernels import grpo_loss
+from urt_train.cli import compose
 
 B, T = 6, 5
 
@@ -48,3 +51,9 @@ def test_on_policy_it_is_the_policy_gradient(copied, batch: dict[str, torch.Tens
         grpo_loss(policy, batch["old"], batch["advantages"], batch["mask"], surrogate=surrogate).loss.backward()
         gradients.append(policy.grad)
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-12, atol=1e-12)
+
+
+def test_the_trainer_takes_it_from_the_command_line(copied) -> None:
+    copied("sapo_objective")
+    settings: Any = compose(["stage=grpo", "grpo.surrogate=sapo_objective:sapo"]).stage_config
+    assert settings.surrogate == "sapo_objective:sapo"
