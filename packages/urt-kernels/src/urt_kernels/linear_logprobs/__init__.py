@@ -37,7 +37,7 @@ def linear_token_logprobs(
     two types are multiplied in the wider one. ``operands=torch.bfloat16`` rounds both to that type first, which is what makes
     an fp32 weight fast on a GPU; gradients have the types of their operands. The workspace does not depend on the number of rows,
     the weight gradient is summed in fp32, and a row's bits do not depend on its neighbours. Rows outside ``mask`` never reach
-    the head: they read zero (top1 False) and give no gradient. ``weight`` is a plain tensor: `sharded_token_logprobs` takes one
+    the head: they read zero (top1 False) and give no gradient. ``weight`` is a plain tensor: `urt_kernels.sharded` takes one
     that is spread over ranks.
 
     ``softcap`` c: c tanh(z / c) (Gemma 2, arXiv 2408.00118, section 2). ``logit_scale``: Cohere's models. ``temperature``: one

@@ -83,7 +83,9 @@ def check_head(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | N
     if hidden.dim() < 2 or hidden.shape[-1] == 0:
         raise ValueError(f"hidden has shape {list(hidden.shape)}: it must be [..., H] with H of at least 1.")
     if hasattr(weight, "placements"):
-        raise ValueError("weight is a DTensor: give it to sharded_token_logprobs, or gather it (weight.full_tensor()).")
+        raise ValueError(
+            "weight is a DTensor: give it to urt_kernels.sharded.gathered_token_logprobs, or gather it (weight.full_tensor())."
+        )
     if weight.dim() != 2 or weight.shape[0] == 0:
         raise ValueError(
             f"weight has shape {list(weight.shape)}: it must be [V, H] with V of at least 1 (gather a weight that ZeRO-3 holds)."

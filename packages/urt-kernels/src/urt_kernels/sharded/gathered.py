@@ -1,0 +1,69 @@
+"""A weight that ranks hold in shards of its rows, gathered one block at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+class GatheredShards:
+    """Blocks of equal rows of every rank's shard: rank r has rows r c to (r + 1) c of the weight, c = ceil(V / R).
+
+    >>> parts = GatheredShards(shard, vocabulary=151936, block=8192, group=None)
+    >>> [first for block in parts.blocks() for first, weight in block]     # R parts of at most 8192 / R rows in each block
+    """
+
+    def __init__(self, shard: Tensor, *, vocabulary: int, block: int, group: dist.ProcessGroup | None) -> None:
+        self.shard, self.vocabulary, self.group = shard, vocabulary, group
+        self.needs_gradient = True
+        self.ranks, self.rank = dist.get_world_size(group), dist.get_rank(group)
+        self.size = -(-vocabulary // self.ranks)
+        self.step = max(1, block // self.ranks)
+        self.total: Tensor | None = None
+        self.start = 0
+
+    def blocks(self) -> Iterator[list[tuple[int, Tensor]]]:
+        self.total = None
+        for start in range(0, self.size, self.step):
+            self.start = start
+            height = min(self.step, self.size - self.start)
+            own = self.shard.new_zeros(height, self.shard.shape[1])
+            rows = self.shard[self.start : self.start + height]
+            own[: len(rows)] = rows
+            parts = [torch.empty_like(own) for _ in range(self.ranks)]
+            dist.all_gather(parts, own, group=self.group)
+            firsts = [rank * self.size + self.start for rank in range(self.ranks)]
+            self.heights = [max(0, min(height, self.vocabulary - first, self.size - self.start)) for first in firsts]
+            yield [
+                (first, part[:count])
+                for first, part, count in zip(firsts, parts, self.heights, strict=True)
+                if count > 0
+            ]
+
+    def add(self, gradients: list[Tensor]) -> None:
+        """Each rank keeps the sum over all ranks of the part that is its own."""
+        if self.total is None:
+            self.total = torch.zeros(self.shard.shape, dtype=torch.float32, device=self.shard.device)
+        height = min(self.step, self.size - self.start)
+        given = iter(gradients)
+        whole = torch.zeros(
+            self.ranks, height, self.shard.shape[1], dtype=torch.promote_types(self.shard.dtype, torch.float32),
+            device=self.shard.device,
+        )  # fmt: skip
+        for part, count in zip(whole, self.heights, strict=True):
+            if count > 0:
+                part[:count] = next(given)
+        if dist.get_backend(self.group) == "gloo":  # has no reduce_scatter
+            dist.all_reduce(whole, group=self.group)
+            own = whole[self.rank]
+        else:
+            own = torch.empty_like(whole[0])
+            dist.reduce_scatter_tensor(own, whole.view(-1, whole.shape[-1]), group=self.group)
+        rows = self.total[self.start : self.start + height]
+        rows += own[: len(rows)]
+
+    def gradients(self) -> tuple[Tensor | None, ...]:
+        return (None if self.total is None else self.total.to(self.shard.dtype),)
