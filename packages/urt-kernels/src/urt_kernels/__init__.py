@@ -6,6 +6,11 @@ Shape letters: ``P`` prompts, ``G`` group, ``B`` sequences, ``T`` tokens, ``N`` 
 
 from urt_kernels.advantages import GroupAdvantages, group_advantages
 from urt_kernels.dispatch import triton_available
+from urt_kernels.distillation import (
+    Distillation,
+    linear_distillation_loss,
+    linear_top_k_distillation_loss,
+)
 from urt_kernels.linear_logprobs import linear_token_logprobs
 from urt_kernels.logprobs import IGNORE_TARGET, TokenLogprobs, token_logprobs
 from urt_kernels.one_pass import LinearGRPOLoss, LinearLoss, linear_grpo_loss, linear_loss
@@ -14,6 +19,7 @@ from urt_kernels.surrogates import SurrogateInputs
 
 __all__ = [
     "IGNORE_TARGET",
+    "Distillation",
     "GRPOLoss",
     "GroupAdvantages",
     "LinearGRPOLoss",
@@ -22,9 +28,11 @@ __all__ = [
     "TokenLogprobs",
     "group_advantages",
     "grpo_loss",
+    "linear_distillation_loss",
     "linear_grpo_loss",
     "linear_loss",
     "linear_token_logprobs",
+    "linear_top_k_distillation_loss",
     "token_logprobs",
     "triton_available",
 ]
