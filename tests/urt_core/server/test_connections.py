@@ -1,8 +1,11 @@
 """Clients that hold connections, heads and bodies: an honest request is answered within two seconds, /health within one."""
 
+import contextlib
+import json
 import socket
 import threading
 import time
+import urllib.request
 
 import pytest
 
@@ -82,26 +85,77 @@ def test_a_head_is_bounded_whatever_is_installed(start, endpoint, pair):
     assert server.memory_mb < before + 50
 
 
-def test_a_head_that_does_not_come_ends_the_connection(endpoint):
-    """Within the deadline, on a fresh connection and between two requests, however slowly it drips."""
+@pytest.fixture
+def hasty(endpoint):
+    """The address of a server in this process with short deadlines."""
     engine = OpenAIEngine(base_url=endpoint.base_url, model="judge")
     scorer = Scorer(engine=engine, dialect=Dialect.DIRECT, allow_paths=False)
-    server, listener = listening_server(scorer, ServerSettings(port=0, head_timeout_s=0.5))
+    server, listener = listening_server(scorer, ServerSettings(port=0, head_timeout_s=0.5, body_timeout_s=1.0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
-    try:
-        for first in (b"", b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"):
-            with socket.create_connection(listener.getsockname()) as one:
-                one.settimeout(10)
-                one.sendall(first)
-                if first:
-                    assert one.recv(65536).startswith(b"HTTP/1.1 200")
-                began = time.monotonic()
-                with pytest.raises(OSError, match=r"reset|Broken pipe"):  # noqa: PT012 - any of the drops may be the one
-                    while time.monotonic() - began < 5:
-                        one.sendall(b"G")
-                        time.sleep(0.05)
-                assert 0.3 < time.monotonic() - began < 2
-    finally:
-        server.should_exit = True
-        thread.join()
+    yield listener.getsockname()
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.mark.parametrize("first", [b"", b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"], ids=["first", "second"])
+def test_a_head_that_does_not_come_ends_the_connection(hasty, first):
+    """Within the deadline, on a fresh connection and between two requests, however slowly it drips."""
+    with socket.create_connection(hasty) as one:
+        one.settimeout(10)
+        one.sendall(first)
+        if first:
+            assert one.recv(65536).startswith(b"HTTP/1.1 200")
+        began = time.monotonic()
+        with pytest.raises(OSError, match=r"reset|Broken pipe"):  # noqa: PT012 - any of the drops may be the one
+            while time.monotonic() - began < 5:
+                one.sendall(b"G")
+                time.sleep(0.05)
+        assert 0.3 < time.monotonic() - began < 2
+
+
+def test_an_answer_that_is_not_read_ends_the_connection(hasty):
+    """Thousands of requests in a row, of whose answers the client takes none."""
+    with socket.create_connection(hasty) as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        one.settimeout(10)
+        began = time.monotonic()
+        with pytest.raises(OSError, match=r"reset|Broken pipe"):  # noqa: PT012
+            while time.monotonic() - began < 8:
+                one.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20)
+        assert time.monotonic() - began < 6
+
+
+def test_what_is_no_http_is_told_so_in_the_form_of_all_errors(hasty):
+    with socket.create_connection(hasty) as one:
+        one.settimeout(10)
+        one.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 \r\n\r\n")
+        head, _, body = one.recv(65536).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400")
+    assert json.loads(body)["error"]["type"] == "invalid_request_error"
+
+
+def test_crumbs_of_a_body_do_not_hold_the_others(hasty):
+    """Bodies in pieces of one byte each, from thirty clients at a time; one in larger pieces is taken."""
+    crumbs = HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 200_000
+
+    def crumble():
+        with contextlib.suppress(OSError), socket.create_connection(hasty) as one:
+            one.sendall(crumbs)
+
+    clients = [threading.Thread(target=crumble) for _ in range(30)]
+    for client in clients:
+        client.start()
+    worst = 0.0
+    while any(client.is_alive() for client in clients):
+        began = time.monotonic()
+        with urllib.request.urlopen(f"http://{hasty[0]}:{hasty[1]}/health", timeout=30) as answer:
+            assert answer.status == 200
+        worst = max(worst, time.monotonic() - began)
+        time.sleep(0.02)
+    assert worst < 1.0
+    piece = b"%x\r\n" % 4096 + b" " * 4096 + b"\r\n"
+    with socket.create_connection(hasty) as one:
+        one.settimeout(10)
+        one.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + piece * 2000 + b"0\r\n\r\n")
+        assert b"the body is not JSON" in one.recv(65536)

@@ -4,13 +4,19 @@ import asyncio
 import select
 from collections import OrderedDict, defaultdict
 from enum import IntEnum
+from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from urt_core.server.metrics import Metrics
+from urt_core.server.problems import Problem
 from urt_core.server.settings import ServerSettings
 
 MAX_HEAD_BYTES = 32 * 2**10
+FREE_PIECES = 1000
+MEAN_PIECE_BYTES = 256
+"""Beyond the free pieces, a body in chunks has so many bytes in each on average: crumbs cost more to read than to send."""
 
 
 class Phase(IntEnum):
@@ -42,7 +48,7 @@ class Connections:
         own = self._by_address[connection.address]
         for shelf, most in ((own, self.settings.max_connections_per_address), (self._everywhere, self.max_open)):
             if shelf.size >= most:
-                self.close(shelf.most_dispensable() or connection, why="room")
+                self.close(shelf.most_dispensable() or connection, "room")
         if not connection.transport.is_closing():
             for shelf in (own, self._everywhere):
                 shelf.put(connection, Phase.SILENT)
@@ -59,7 +65,7 @@ class Connections:
         if not own.size:
             del self._by_address[connection.address]
 
-    def close(self, connection: "BoundedConnection", *, why: str) -> None:
+    def close(self, connection: "BoundedConnection", why: str) -> None:
         self.metrics.closed.labels(why).inc()
         self.lost(connection)
         # Not close(): that waits for a client to read what was written for it.
@@ -108,9 +114,23 @@ class BoundedConnection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.address = self.client[0] if self.client else ""
+        self._next_event, self._pieces = self.conn.next_event, 0
+        self.conn.next_event = self._counted_event  # type: ignore[method-assign]
         self._head_timer: asyncio.TimerHandle | None = None
+        self._unread_timer: asyncio.TimerHandle | None = None
         self.connections_of_server.opened(self)
         self._expect_head()
+
+    def _counted_event(self) -> Any:
+        event = self._next_event()
+        if isinstance(event, h11.Request):
+            self._pieces = 0
+        elif isinstance(event, h11.Data):
+            # A large piece pays for smaller ones; a full account grows no further.
+            self._pieces = max(0, self._pieces + 1 - len(event.data) // MEAN_PIECE_BYTES)
+            if self._pieces > FREE_PIECES:
+                raise h11.RemoteProtocolError("the body comes in crumbs; send larger chunks")
+        return event
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -120,10 +140,33 @@ class BoundedConnection(H11Protocol):
         super().on_response_complete()
         self._note_phase()
 
+    def pause_writing(self) -> None:
+        """The client does not read its answer; it has as long as another has to send a body."""
+        super().pause_writing()
+        seconds = self.connections_of_server.settings.body_timeout_s
+        self._unread_timer = self.loop.call_later(seconds, self.connections_of_server.close, self, "unread")
+
+    def resume_writing(self) -> None:
+        self._stop_unread_timer()
+        super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
+        self._stop_unread_timer()
         self.connections_of_server.lost(self)
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP, in the form of all errors."""
+        body = Problem(400, msg).body
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+        ]
+        for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def timeout_keep_alive_handler(self) -> None:
         """A client that has not read its answer by now keeps nothing open."""
@@ -154,10 +197,12 @@ class BoundedConnection(H11Protocol):
         has_begun = self.cycle is None or self.conn.trailing_data[0]
         if has_begun and self._head_timer is None and not self.transport.is_closing():
             seconds = self.connections_of_server.settings.head_timeout_s
-            self._head_timer = self.loop.call_later(seconds, self._head_is_late)
+            self._head_timer = self.loop.call_later(seconds, self.connections_of_server.close, self, "head")
 
-    def _head_is_late(self) -> None:
-        self.connections_of_server.close(self, why="head")
+    def _stop_unread_timer(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
