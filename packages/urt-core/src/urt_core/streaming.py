@@ -5,7 +5,8 @@ import atexit
 import os
 import queue
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -14,7 +15,7 @@ R = TypeVar("R")
 
 async def stream_map(
     call: Callable[[T], Awaitable[R]], items: Iterable[T], *, window: int, ordered: bool
-) -> AsyncIterator[R]:
+) -> AsyncGenerator[R, None]:
     """`call` of each item, at most `window` of them started and not yet handed out: memory does not grow with the input.
 
     An exception of a call is raised to the consumer and cancels the rest, as does leaving the loop early.
@@ -68,14 +69,19 @@ class BackgroundLoop:
         self._lock = threading.Lock()
 
     def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._started()).result()
+        """Waits for it; whoever is interrupted meanwhile has it cancelled."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._started())
+        try:
+            return future.result()
+        finally:
+            future.cancel()
 
     async def arun(self, coroutine: Coroutine[Any, Any, R]) -> R:
         """For a caller on another loop, which goes on meanwhile; cancelling the caller cancels the coroutine."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._started()))
 
-    def stream(self, results: AsyncIterator[R], *, buffer: int = 64) -> Iterator[R]:
-        """The results of an asynchronous iterator, one by one; the producer waits when the consumer is behind."""
+    def stream(self, results: AsyncGenerator[R, None], *, buffer: int = 64) -> Iterator[R]:
+        """The results of an asynchronous generator, one by one; the producer waits when the consumer is behind, and ends with it."""
         handed: queue.Queue[tuple[bool, Any]] = queue.Queue(maxsize=buffer)
         stopped = threading.Event()
 
@@ -89,8 +95,9 @@ class BackgroundLoop:
 
         async def produce() -> None:
             try:
-                async for result in results:
-                    await hand((True, result))
+                async with aclosing(results):
+                    async for result in results:
+                        await hand((True, result))
             finally:
                 await hand((False, None))
 
@@ -110,6 +117,7 @@ class BackgroundLoop:
         """End the loop and its thread, if there are any; the next call starts new ones."""
         with self._lock:
             if self._loop is not None and self._thread is not None and self._pid == os.getpid():
+                asyncio.run_coroutine_threadsafe(end_tasks(), self._loop).result()
                 self._loop.call_soon_threadsafe(self._loop.stop)
                 self._thread.join()
                 self._loop.close()
@@ -122,6 +130,15 @@ class BackgroundLoop:
                 self._thread = threading.Thread(target=self._loop.run_forever, name="urt-requests", daemon=True)
                 self._thread.start()
             return self._loop
+
+
+async def end_tasks() -> None:
+    """Of the running loop: requests under way are cancelled, so that their connections are closed before it is."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    if others:
+        await asyncio.wait(others, timeout=2.0)
 
 
 BACKGROUND = BackgroundLoop()

@@ -16,6 +16,7 @@ from urt_core.errors import ConfigError, EngineError, MediaError
 from urt_core.media import MediaLimits, as_media
 from urt_core.media.frames import encoded_bytes
 from urt_core.records import Task
+from urt_core.redaction import keep_secret, redacted
 from urt_core.streaming import BACKGROUND
 
 RETRIED = (408, 429, 502, 503, 504)
@@ -45,6 +46,7 @@ class ServedJudge:
             raise ConfigError(
                 "the token of ServedJudge holds characters that no header can carry; give it as it was set"
             )
+        keep_secret(token)
         self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
 
     def rewards(
@@ -135,7 +137,7 @@ class ServedJudge:
         if 300 <= answer.status < 400:
             raise MalformedAnswer(f"HTTP {answer.status} to another address")
         text = (await answer.content.read(500)).decode("utf-8", "replace")
-        raise EngineError(f"{self.url}/compute answered HTTP {answer.status}: {text}")
+        raise EngineError(f"{self.url}/compute answered HTTP {answer.status}: {redacted(text)}")
 
     def _encoded(self, candidate: Any) -> str | list[str]:
         """An answer as it is; a picture as base64, a video as that of its frames."""

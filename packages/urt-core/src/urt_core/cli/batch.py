@@ -9,6 +9,7 @@ from typing import Any
 from urt_core import __version__
 from urt_core.cli.inputs import Requests
 from urt_core.cli.progress import Progress
+from urt_core.cli.requests import Rows
 from urt_core.cli.results import ResultFile
 from urt_core.engines import Status, traits
 from urt_core.errors import ConfigError
@@ -40,7 +41,7 @@ WITHOUT_EFFECT = {
 def run_batch(
     options: argparse.Namespace,
     scorer: Scorer,
-    judge: Callable[[Scorer, Iterator[tuple[str, dict[str, Any]]]], Iterator[Any]],
+    judge: Callable[[Scorer, Rows], Iterator[Any]],
 ) -> int:
     """`judge` turns (key, row) pairs into results with `to_json()`, `status` and `usage`, in any order."""
     if not options.output:

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from urt_core.cli.inputs import Requests, open_shards
+from urt_core.cli.inputs import BadRow, Requests, open_shards
 from urt_core.errors import DataError
 from urt_core.records import Preference, PreferenceRecord
 from urt_core.scorer import Scorer
@@ -50,6 +50,8 @@ class LabelledRecords:
             yield from (labelled(record, self.path) for record in self.shards)
             return
         for key, row in self.requests:
+            if isinstance(row, BadRow):
+                raise DataError(f"{row.detail}; a benchmark needs all of its rows: mend or remove it")
             if row.get("preference") is None:
                 raise DataError(
                     f"{self.path}: row {key} has no preference; a benchmark needs one for each pair: first, second or tie"

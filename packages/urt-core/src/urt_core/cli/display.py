@@ -14,7 +14,7 @@ INDENT = "  "
 
 
 def print_comparison(comparison: Comparison, *, text: str) -> None:
-    noun = comparison.task.noun
+    noun = noun_of(comparison)
     print(styled(wrapped(text), Style.BOLD), end="\n\n")
     if comparison.status is not Status.OK:
         print(styled(f"not judged: {comparison.status}", Style.BAD))
@@ -29,6 +29,10 @@ def print_comparison(comparison: Comparison, *, text: str) -> None:
     print(f"\n{footer(comparison.model, comparison.preprocessing, comparison.usage)}")
 
 
+def noun_of(comparison: Comparison) -> str:
+    return comparison.task.noun if comparison.task else "Candidate"
+
+
 def verdict_text(preference: Preference | None, noun: str) -> str:
     winners = {Preference.FIRST: f"{noun} 1 is better", Preference.SECOND: f"{noun} 2 is better"}
     return winners.get(preference or Preference.TIE, "a tie")
@@ -36,7 +40,7 @@ def verdict_text(preference: Preference | None, noun: str) -> str:
 
 def verdict_line(comparison: Comparison) -> str:
     agreement = {None: "asked in one order", True: "both orders agree", False: "the orders disagree"}
-    probability = f"P({comparison.task.noun} 1) = {comparison.probability_first:.2f} by {comparison.probability_method}"
+    probability = f"P({noun_of(comparison)} 1) = {comparison.probability_first:.2f} by {comparison.probability_method}"
     return f"{probability}, {agreement[comparison.position_consistent]}"
 
 

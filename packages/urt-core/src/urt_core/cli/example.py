@@ -3,8 +3,8 @@
 import argparse
 import json
 
-from urt_core.cli.display import print_comparison, verdict_text
-from urt_core.cli.inputs import Requests
+from urt_core.cli.display import noun_of, print_comparison, verdict_text
+from urt_core.cli.inputs import BadRow, Requests
 from urt_core.cli.requests import row_request
 from urt_core.cli.terminal import Style, styled, table, wrapped
 from urt_core.comparison import Comparison
@@ -18,7 +18,7 @@ NOT_JUDGED = 3
 
 def run_example(options: argparse.Namespace, scorer: Scorer, fields: tuple[str, ...]) -> int:
     """Judges the six pairs: the first in full, then all in a table. Exit code 3 where one could not be judged."""
-    rows = dict(Requests(PAIRS))
+    rows = {key: row for key, row in Requests(PAIRS) if not isinstance(row, BadRow)}
     records = [scorer.record(key=key, **row_request(row, fields, key)) for key, row in rows.items()]
     comparisons = list(scorer.compare_batch(records))
     labels = {key: Preference(row["preference"]) for key, row in rows.items()}
@@ -36,7 +36,7 @@ def run_example(options: argparse.Namespace, scorer: Scorer, fields: tuple[str, 
 
 
 def line(comparison: Comparison, labels: dict[str, Preference]) -> list[str]:
-    noun = comparison.task.noun
+    noun = noun_of(comparison)
     judged = comparison.status is Status.OK
     verdict = verdict_text(comparison.preference, noun) if judged else f"not judged: {comparison.status}"
     return [comparison.key, verdict, verdict_text(labels[comparison.key], noun)]

@@ -1,7 +1,7 @@
 """Questions to an engine: a few prompts each, read together. One way for all engines, batched, threaded or on a network."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -44,7 +44,7 @@ class Asker:
 
     async def aask(
         self, questions: Iterable[Question[R] | R], sampling: SamplingParams, *, ordered: bool = True
-    ) -> AsyncIterator[R]:
+    ) -> AsyncGenerator[R, None]:
         if isinstance(self.engine, Engine) and not self.traits.is_concurrent:
             results = self._ask_in_batches(self.engine, questions, sampling)
             exhausted: Any = object()

@@ -122,9 +122,7 @@ def text_of(value: Any, name: str) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, list):
-        texts = [
-            part if isinstance(part, str) else part.get("text") or "" for part in value if isinstance(part, str | dict)
-        ]
+        texts = [part.get("text") or "" if isinstance(part, dict) else part for part in value]
         if all(isinstance(text, str) for text in texts):
             return "".join(texts)
     raise UnreadableAnswer(f"{name} is {named(value)}; it must be a text or a list of parts with texts")
