@@ -1,7 +1,8 @@
-"""Measure urt-data beside plain webdataset on the same shards: python apps/bench_data.py [samples=2000] [size=256] [repeats=5] [only=read]
+"""Measure urt-data beside plain webdataset on the same shards: python apps/bench_data.py [samples=2000] [size=256]
+[repeats=5] [only=read]
 
-Prints one line per figure. Shards and pictures are made in a temporary folder; everything is read from the page cache, so that the
-figures compare software and not disks. Each figure is the median of `repeats` alternating runs.
+Prints one line per figure. Shards and pictures are made in a temporary folder; everything is read from the page cache,
+so that the figures compare software and not disks. Each figure is the median of `repeats` alternating runs.
 """
 
 import io
@@ -178,7 +179,8 @@ def bench_resume(folder: Path, settings: dict) -> Iterator[str]:
 
 
 def write_hundredfold(folder: Path, samples: Iterator[PreferenceRecord]) -> None:
-    """One shard under a hundred names: as much for a reader to look up as a hundred shards, in a hundredth of the time to write."""
+    """One shard under a hundred names: as much for a reader to look up as a hundred shards, in a hundredth of the time
+    to write."""
     with ShardWriter(folder, samples_per_shard=10**9) as shards:
         for record in samples:
             shards.write(record)

@@ -5,7 +5,8 @@
     python apps/bench_kernels.py --check-only            # gates only, no times; small shapes, any machine
     TRITON_INTERPRET=1 python apps/bench_kernels.py --check-only --impl triton   # the kernels themselves, on a CPU
 
-Exit status 1 where an implementation of ours misses a gate: error against fp64, bitwise repeatability, batch invariance.
+Exit status 1 where an implementation of ours misses a gate: error against fp64, bitwise repeatability, batch
+invariance.
 """
 
 from __future__ import annotations

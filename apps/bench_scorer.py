@@ -1,5 +1,5 @@
-"""How much the library costs beside the judge: parsing, asking an endpoint (beside a client written by hand in the same run), pictures,
-rankings, going away, keeping memory flat.
+"""How much the library costs beside the judge: parsing, asking an endpoint (beside a client written by hand in the same
+run), pictures, rankings, going away, keeping memory flat.
 
 python apps/bench_scorer.py                          # all, as a Markdown table
 python apps/bench_scorer.py --only client --requests 4000
@@ -64,7 +64,8 @@ def parse_rate(options: argparse.Namespace) -> list[str]:
 
 
 def client_rate(options: argparse.Namespace) -> list[str]:
-    """Text prompts, so that neither decoding nor encoding of images is part of it; in turns with the floor, to one endpoint."""
+    """Text prompts, so that neither decoding nor encoding of images is part of it; in turns with the floor, to one
+    endpoint."""
     rows = []
     prompts = [Prompt(parts=(f"which is better, {index}?",)) for index in range(options.requests)]
     for concurrency in options.concurrency:
@@ -116,8 +117,8 @@ async def measure(
 
 
 class Floor:
-    """What a client can't go below: HTTP/1.1 written by hand on connections that stay open, with urt's bodies and urt's reader, and
-    nothing else (no retries, no deadline, no budget, no headers that are looked at)."""
+    """What a client can't go below: HTTP/1.1 written by hand on connections that stay open, with urt's bodies and urt's
+    reader, and nothing else (no retries, no deadline, no budget, no headers that are looked at)."""
 
     def __init__(self, base_url: str, concurrency: int) -> None:
         self.address = urlsplit(base_url)

@@ -1,4 +1,5 @@
-"""Time a step of GRPO by phase, in each layout and in TRL: python apps/bench_train.py [device=cpu] [pixels=128] [group_size=8] ...
+"""Time a step of GRPO by phase, in each layout and in TRL: python apps/bench_train.py [device=cpu] [pixels=128]
+[group_size=8] ...
 
     python apps/bench_train.py                                       tiny model, CPU, two images of 128, 256 and 512 pixels
     python apps/bench_train.py pixels=384 group_size=16              one setting
@@ -7,11 +8,12 @@
     python apps/bench_train.py prompts=4 ragged=true                 four groups, texts and completions of different lengths
     python apps/bench_train.py generate=false                        the update phase alone
 
-One row per contender: seconds by phase (medians of interleaved runs; on a CPU seconds of computing, so that other work beside it does
-not count), how much longer its update phase (log-prob passes, loss, backward pass, step) takes than the shared prefix's, completion
-tokens and groups that pass through all measured phases in a second, the memory that the update phase adds at its peak, and how far log-probs
-are from the padded layout's. With CUDA the shared prefix runs through FlexAttention too. Installs nothing; a peer that is missing is
-named. Not here: handing weights to an engine (`time/hand_over` in the metrics of a run with engine=vllm).
+One row per contender: seconds by phase (medians of interleaved runs; on a CPU seconds of computing, so that other work
+beside it does not count), how much longer its update phase (log-prob passes, loss, backward pass, step) takes than the
+shared prefix's, completion tokens and groups that pass through all measured phases in a second, the memory that the
+update phase adds at its peak, and how far log-probs are from the padded layout's. With CUDA the shared prefix runs
+through FlexAttention too. Installs nothing; a peer that is missing is named. Not here: handing weights to an engine
+(`time/hand_over` in the metrics of a run with engine=vllm).
 """
 
 import sys

@@ -1,10 +1,11 @@
-"""Judges against each other on the same pairs: python apps/compare.py <name>=<evaluation folder>[,<folder>...] <name>=...
+"""Judges against each other on the same pairs: python apps/compare.py <name>=<evaluation folder>[,<folder>...]
+<name>=...
 
     python apps/compare.py cold_start=outputs/tiny/evaluation/cold_start/test grpo=outputs/tiny/evaluation/grpo/test
     python apps/compare.py grpo=outputs/compare/{grpo-0,grpo-1}/tiny/evaluation/grpo/test ...      (apps/compare_objectives.sh does it)
 
-A folder is what `urt-train evaluate` wrote. Several folders of a name are seeds of the same thing: they are pooled. The first name is what the
-others are compared with. Prints one Markdown table per dialect.
+A folder is what `urt-train evaluate` wrote. Several folders of a name are seeds of the same thing: they are pooled. The
+first name is what the others are compared with. Prints one Markdown table per dialect.
 """
 
 import sys

@@ -2,8 +2,8 @@
 
     python apps/make_tiny.py recipe=tiny_base | tiny_reading | tiny_unasked
 
-The first begins with random weights, the others where the one before ended. The result lies in outputs/tiny_unasked/cold_start/model;
-the committed copy of it is urt_train/model/tiny.
+The first begins with random weights, the others where the one before ended. The result lies in
+outputs/tiny_unasked/cold_start/model; the committed copy of it is urt_train/model/tiny.
 """
 
 from urt_train.cli import program

@@ -27,7 +27,8 @@ AT_ONCE = 16
 
 
 async def follows_rubric(samples: Sequence[RewardInput]) -> list[float]:
-    """The share of the criteria that hold, for all completions of a rollout at once; NaN where the other judge can't say."""
+    """The share of the criteria that hold, for all completions of a rollout at once; NaN where the other judge can't
+    say."""
     async with AsyncOpenAI(
         base_url=os.environ["RUBRIC_URL"], api_key=os.environ.get("RUBRIC_KEY", "none"), timeout=60.0
     ) as client:

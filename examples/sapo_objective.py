@@ -12,7 +12,8 @@ TAU_GOOD, TAU_BAD = 1.0, 1.05  # the paper's; a larger one for negative advantag
 
 
 def sapo(inputs: SurrogateInputs) -> Tensor:
-    """-(4 / tau) sigmoid(tau (r - 1)) A: the slope at r = 1 is that of the plain ratio, and it fades where the policy has moved."""
+    """-(4 / tau) sigmoid(tau (r - 1)) A: the slope at r = 1 is that of the plain ratio, and it fades where the policy
+    has moved."""
     advantages = inputs.needed("advantages")
     ratio = inputs.log_ratios().clamp(-20.0, 20.0).exp()
     tau = torch.full_like(advantages, TAU_BAD).masked_fill(advantages > 0, TAU_GOOD)

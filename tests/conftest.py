@@ -1,4 +1,5 @@
-"""What every test of the repository runs under. Records, models and shards are made by the fixtures beside the tests that use them."""
+"""What every test of the repository runs under. Records, models and shards are made by the fixtures beside the tests
+that use them."""
 
 import os
 from collections.abc import Iterable

@@ -1,4 +1,5 @@
-"""A random LLaVA-OneVision of 60,000 parameters: a SigLIP tower, Qwen2 text, an own tokenizer. Nothing is downloaded."""
+"""A random LLaVA-OneVision of 60,000 parameters: a SigLIP tower, Qwen2 text, an own tokenizer. Nothing is
+downloaded."""
 
 from pathlib import Path
 from typing import Any

@@ -103,7 +103,8 @@ COMPUTED = {
 
 
 def imports_by_text(tree: ast.AST) -> set[str]:
-    """The top-level names of modules that are imported by a string; "?" where it does not begin with a name written there."""
+    """The top-level names of modules that are imported by a string; "?" where it does not begin with a name written
+    there."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in {"import_module", "__import__"}:
@@ -261,7 +262,8 @@ def test_unsafe_uses_are_recognised() -> None:
 
 
 def test_no_tracked_file_names_a_place_on_one_machine() -> None:
-    """Absolute paths of somebody's machine and package index settings: both belong to the environment, not to the project."""
+    """Absolute paths of somebody's machine and package index settings: both belong to the environment, not to the
+    project."""
     place = re.compile(
         rb"(?<![\w.~$}])/(?:work|root|farm|home|Users|tmp/v[\w-]*|opt)/[\w.-]+|(?:^|\s)--?(?:extra-)?index-url|find-links"
     )

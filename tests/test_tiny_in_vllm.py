@@ -1,4 +1,5 @@
-"""The embedded base is an ordinary Qwen3-VL folder: the real vLLM engine opens it and gives the log-probs that transformers gives."""
+"""The embedded base is an ordinary Qwen3-VL folder: the real vLLM engine opens it and gives the log-probs that
+transformers gives."""
 
 import importlib.util
 import json
@@ -71,5 +72,6 @@ def test_vllm_and_transformers_agree_on_tokens_and_logprobs(tmp_path: Path) -> N
 
     length = len(expected.token_ids)
     assert found["token_ids"][:length] == list(expected.token_ids)
-    # vLLM's CPU attention and matrix products sum in another order than torch's; 3e-3 was measured on models of this size.
+    # vLLM's CPU attention and matrix products sum in another order than torch's; 3e-3 was measured on models of this
+    # size.
     assert found["logprobs"][:length] == pytest.approx(expected.logprobs, abs=3e-3)

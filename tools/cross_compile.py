@@ -1,8 +1,8 @@
 # pyright: reportMissingImports=false
 """Machine code of a Triton kernel for a GPU that is not there, and what can be read off it.
 
-Triton brings its own assembler and disassembler, so that a machine without a GPU can tell whether a kernel spills registers,
-loads 128 bits at a time and uses the tensor cores. It can't tell how fast the kernel is.
+Triton brings its own assembler and disassembler, so that a machine without a GPU can tell whether a kernel spills
+registers, loads 128 bits at a time and uses the tensor cores. It can't tell how fast the kernel is.
 """
 
 from __future__ import annotations

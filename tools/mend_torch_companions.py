@@ -1,16 +1,16 @@
 """Make vLLM and transformers importable beside a CPU build of torch, where the companions of torch came as CUDA builds.
 
-vLLM requires torchvision, torchaudio and torchcodec. Their published Linux wheels are CUDA builds; beside a CPU build of
-torch their compiled libraries do not load, each fails on import, and vLLM and the Qwen-VL classes of transformers, which
-import whatever is installed, fail with them. Nothing in this project calls the compiled parts.
+vLLM requires torchvision, torchaudio and torchcodec. Their published Linux wheels are CUDA builds; beside a CPU build
+of torch their compiled libraries do not load, each fails on import, and vLLM and the Qwen-VL classes of transformers,
+which import whatever is installed, fail with them. Nothing in this project calls the compiled parts.
 
-- **torchvision** is needed (image transforms are Python). Its import fails only because `torchvision._meta_registrations`
-  registers shape functions for two operators that nobody declared, `torchvision::nms` and `torchvision::qnms`. The remedy is
-  to declare both before that module loads. The hook that does so is this very file, copied into site-packages, plus a `.pth`
-  line that imports it whenever an interpreter of the environment starts, so that vLLM's worker processes have it too. It
-  imports nothing until torchvision is imported.
-- **torchaudio** and **torchcodec** decode audio and video, which this project never does through them. They are uninstalled:
-  both libraries treat them as optional.
+- **torchvision** is needed (image transforms are Python). Its import fails only because
+  `torchvision._meta_registrations` registers shape functions for two operators that nobody declared, `torchvision::nms`
+  and `torchvision::qnms`. The remedy is to declare both before that module loads. The hook that does so is this very
+  file, copied into site-packages, plus a `.pth` line that imports it whenever an interpreter of the environment starts,
+  so that vLLM's worker processes have it too. It imports nothing until torchvision is imported.
+- **torchaudio** and **torchcodec** decode audio and video, which this project never does through them. They are
+  uninstalled: both libraries treat them as optional.
 
     python tools/mend_torch_companions.py      # tries each import in this environment; mends only what fails so
 """

@@ -1,4 +1,5 @@
-"""python apps/bench_train.py: a small setting, in which all layouts (and TRL, where it is installed) must agree on the log-probs."""
+"""python apps/bench_train.py: a small setting, in which all layouts (and TRL, where it is installed) must agree on the
+log-probs."""
 
 import importlib.util
 import subprocess

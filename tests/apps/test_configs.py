@@ -1,4 +1,5 @@
-"""Every YAML file composes to checked dataclasses; every mistake is one line that names the field and what is allowed."""
+"""Every YAML file composes to checked dataclasses; every mistake is one line that names the field and what is
+allowed."""
 
 from itertools import pairwise
 from pathlib import Path

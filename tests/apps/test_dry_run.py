@@ -1,4 +1,5 @@
-"""python apps/dry_run.py prints what a recipe needs; `tests/urt_train/experiment/dry_run` has the figures, of every recipe."""
+"""python apps/dry_run.py prints what a recipe needs; `tests/urt_train/experiment/dry_run` has the figures, of every
+recipe."""
 
 import subprocess
 import sys

@@ -1,7 +1,7 @@
 """python apps/pipeline.py: the order of its phases, what it leaves behind, and that it goes on where it stopped.
 
-Training itself is tested in tests/urt_train; here each stage writes what a stage writes, and its judge is an oracle that errs
-less after every stage.
+Training itself is tested in tests/urt_train; here each stage writes what a stage writes, and its judge is an oracle
+that errs less after every stage.
 """
 
 import json

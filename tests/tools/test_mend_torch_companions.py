@@ -1,4 +1,5 @@
-"""The test environment's torch, its companions and the engines that import them load together, in child processes too."""
+"""The test environment's torch, its companions and the engines that import them load together, in child processes
+too."""
 
 import importlib.util
 import shutil

@@ -1,4 +1,5 @@
-"""What the base install brings along: counted from the installed distributions, so that nothing has to be downloaded."""
+"""What the base install brings along: counted from the installed distributions, so that nothing has to be
+downloaded."""
 
 import re
 import subprocess

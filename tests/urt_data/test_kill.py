@@ -1,4 +1,5 @@
-"""Killed with -9 at random points: training goes on with the loss curve of the straight run, a conversion gives the same bytes."""
+"""Killed with -9 at random points: training goes on with the loss curve of the straight run, a conversion gives the
+same bytes."""
 
 import json
 import os

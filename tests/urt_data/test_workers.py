@@ -1,4 +1,5 @@
-"""Worker processes, DataLoaders and Lightning: the same batches in the same order, and a state that counts what was handed out."""
+"""Worker processes, DataLoaders and Lightning: the same batches in the same order, and a state that counts what was
+handed out."""
 
 from itertools import islice
 

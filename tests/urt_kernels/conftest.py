@@ -11,7 +11,8 @@ from urt_kernels.dispatch import interpreting, triton_available
 
 @pytest.fixture
 def no_type_checks() -> Iterator[None]:
-    """Without the run-time shape checks of the test run: they would speak before a function's own, and hinder tracing."""
+    """Without the run-time shape checks of the test run: they would speak before a function's own, and hinder
+    tracing."""
     before = config.jaxtyping_disable
     config.update("jaxtyping_disable", True)
     yield

@@ -1,4 +1,5 @@
-"""linear_loss and linear_token_logprobs as trainers hold their heads: types, caps, temperatures, packed rows, buffers."""
+"""linear_loss and linear_token_logprobs as trainers hold their heads: types, caps, temperatures, packed rows,
+buffers."""
 
 from typing import Any
 
@@ -44,7 +45,8 @@ FORMS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("dtypes", ["float32 float32", "bfloat16 float32", "float32 bfloat16", "bfloat16 bfloat16"])
 @pytest.mark.parametrize("autocast", [False, True])
 def test_accuracy_in_every_mode(form, dtypes, autocast):
-    """Log-prob and entropy within 1e-4, gradients within 3e-3 of fp64 on the operands as they are, under autocast too."""
+    """Log-prob and entropy within 1e-4, gradients within 3e-3 of fp64 on the operands as they are, under autocast
+    too."""
     hidden, weight, targets = operands()
     head = {"temperature": 0.9, **FORMS[form]}
     if "allowed" in head:

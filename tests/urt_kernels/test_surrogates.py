@@ -115,7 +115,8 @@ def test_a_function_that_reads_the_entropy(batch):
 
 @pytest.mark.parametrize("workspace", [2**28, 0], ids=["one pass", "second pass"])
 def test_tokens_that_depend_on_their_sequence(batch, workspace, monkeypatch):
-    """With a workspace for 8 rows and sequences of up to 12, the gradient takes a pass of its own; the numbers are the same."""
+    """With a workspace for 8 rows and sequences of up to 12, the gradient takes a pass of its own; the numbers are the
+    same."""
     monkeypatch.setattr("urt_kernels.one_pass.reference.WORKSPACE_BYTES", workspace)
     monkeypatch.setattr("urt_kernels.one_pass.reference.TILE_ROWS", 4)
     logprobs, _ = dense(batch)

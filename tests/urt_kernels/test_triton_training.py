@@ -20,7 +20,8 @@ NUM_ROLLOUTS = 2
 
 
 class Recorded(GRPO):
-    """Keeps the loss of each micro-batch; completions of a random model earn nothing, so their order decides instead."""
+    """Keeps the loss of each micro-batch; completions of a random model earn nothing, so their order decides
+    instead."""
 
     impl: Any = "reference"
 

@@ -9,8 +9,8 @@ HEADS = {"Qwen2.5-VL-7B": (152064, 3584), "Qwen3-VL-8B": (151936, 4096), "Gemma-
 
 @pytest.mark.parametrize("head", HEADS)
 def test_workspaces_stay_within_their_budget(head):
-    """No size depends on the number of tokens, so neither does the memory: 64 MiB forward, 0.5 GiB for gradients, and for the
-    one pass 1.4 GiB, less than the fp32 weight gradient that it saves another reading of."""
+    """No size depends on the number of tokens, so neither does the memory: 64 MiB forward, 0.5 GiB for gradients, and
+    for the one pass 1.4 GiB, less than the fp32 weight gradient that it saves another reading of."""
     vocabulary, size = HEADS[head]
     forward, backward = chunked_forward(vocabulary), chunked_backward(vocabulary)
     assert forward.rows * forward.columns * 4 + forward.rows * size * 2 <= 2**26 + 2**24

@@ -1,4 +1,5 @@
-"""A random Qwen3-VL of 60,000 parameters in a folder of its own, and a handful of labelled pairs. Nothing is downloaded."""
+"""A random Qwen3-VL of 60,000 parameters in a folder of its own, and a handful of labelled pairs. Nothing is
+downloaded."""
 
 import io
 from pathlib import Path

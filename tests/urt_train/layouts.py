@@ -11,7 +11,8 @@ from urt_train.model.policy import Policy
 
 
 def group_batch(policy, records, *, group_size: int, seed: int = 0, lengths=None) -> TokenBatch:
-    """Random completions of different lengths, one of them a single token; a length of 0 is a completion outside the loss."""
+    """Random completions of different lengths, one of them a single token; a length of 0 is a completion outside the
+    loss."""
     generator = torch.Generator().manual_seed(seed)
     if lengths is None:
         lengths = torch.randint(2, 14, (len(records), group_size), generator=generator)
@@ -61,7 +62,8 @@ RECURRENT_AND_FULL = ("linear_attention", "linear_attention", "full_attention", 
 
 
 def tiny_qwen3_5(tiny_folder, spec, *, seed: int = 0) -> Policy:
-    """Random, with the tokenizer and the patches of the tiny Qwen3-VL: three recurrent layers around one of attention."""
+    """Random, with the tokenizer and the patches of the tiny Qwen3-VL: three recurrent layers around one of
+    attention."""
     from transformers import Qwen3_5Config, Qwen3_5ForConditionalGeneration
 
     return _tiny(Qwen3_5Config, Qwen3_5ForConditionalGeneration, {}, tiny_folder, spec, seed)

@@ -1,8 +1,10 @@
-"""Open a model on several processes, sharded or not, with and without adapters, and compare with the model as transformers opens it.
+"""Open a model on several processes, sharded or not, with and without adapters, and compare with the model as
+transformers opens it.
 
 python tests/urt_train/load_runs.py <model folder> <judge.json folder> <empty folder> [--large MIB]
 
-`--large`: instead, measure what eight processes hold together when they open a model of that many MiB, policy and reference.
+`--large`: instead, measure what eight processes hold together when they open a model of that many MiB, policy and
+reference.
 """
 
 import argparse
@@ -103,7 +105,8 @@ def check(folder: Path, spec: JudgeSpec, mesh: tuple[int, ...] | None, *, lora: 
 
 
 def measure(folder: Path, spec: JudgeSpec, output: Path, *, mib: int) -> None:
-    """Eight processes under FSDP2: policy and reference, private memory over that before they opened it, the largest at any moment."""
+    """Eight processes under FSDP2: policy and reference, private memory over that before they opened it, the largest at
+    any moment."""
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     config = AutoConfig.from_pretrained(folder)

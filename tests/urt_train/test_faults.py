@@ -1,4 +1,5 @@
-"""Full disk, hung process, NaN, SIGTERM: one line that says what to do, an exit code, the last checkpoint good, and the run goes on."""
+"""Full disk, hung process, NaN, SIGTERM: one line that says what to do, an exit code, the last checkpoint good, and the
+run goes on."""
 
 import os
 import subprocess

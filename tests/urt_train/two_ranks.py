@@ -1,4 +1,5 @@
-"""Run by torchrun from test_ranks.py: one optimizer step of each stage on this rank's share of a fixed batch, under a strategy.
+"""Run by torchrun from test_ranks.py: one optimizer step of each stage on this rank's share of a fixed batch, under a
+strategy.
 
 torchrun --nproc-per-node 2 two_ranks.py <model folder> <judge.json folder> <strategy> <output file>
 """

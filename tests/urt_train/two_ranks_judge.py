@@ -1,4 +1,5 @@
-"""Run by torchrun from test_ranks.py: judge a pool of five batches with sharded weights, three on one rank and two on the other.
+"""Run by torchrun from test_ranks.py: judge a pool of five batches with sharded weights, three on one rank and two on
+the other.
 
 torchrun --nproc-per-node 2 two_ranks_judge.py <model folder> <judge.json folder> <shards> <journals>
 """

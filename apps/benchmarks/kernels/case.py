@@ -64,7 +64,8 @@ class Case:
     implementations: Sequence[Implementation]
     amounts: Mapping[Mode, Amount]
     truth: Callable[[Inputs, int], Sequence[Tensor]]
-    """First output and gradients in fp64, for so many outputs; of the rows in ``checked_rows`` where these are given."""
+    """First output and gradients in fp64, for so many outputs; of the rows in ``checked_rows`` where these are
+    given."""
     checked_rows: Tensor | None = None
     absolute: float = 1e-4
     """Highest difference of the first output from fp64."""

@@ -1,4 +1,5 @@
-"""Correctness of an implementation on a case: error against fp64, repeatability, independence of a row from the batch."""
+"""Correctness of an implementation on a case: error against fp64, repeatability, independence of a row from the
+batch."""
 
 from __future__ import annotations
 

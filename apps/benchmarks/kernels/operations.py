@@ -37,7 +37,8 @@ def normal(*shape: int, device: torch.device, seed: int = 0) -> Tensor:
 
 
 def head_inputs(shape: Shape, dtype: torch.dtype, device: torch.device, *, peaked: bool) -> Inputs:
-    """Hidden states and weight whose logits are flat, or (as of a policy that is sure) lead by far at one token per row."""
+    """Hidden states and weight whose logits are flat, or (as of a policy that is sure) lead by far at one token per
+    row."""
     hidden, weight = (normal(rows, shape.size, device=device, seed=rows) for rows in (shape.num_rows, shape.vocabulary))
     targets = torch.randint(0, shape.vocabulary, (shape.num_rows,), device=device)
     weight /= shape.size**0.5

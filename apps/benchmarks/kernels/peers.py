@@ -1,4 +1,5 @@
-"""Other implementations: plain ones of the same formulas, written for the comparison, and packages where they are installed."""
+"""Other implementations: plain ones of the same formulas, written for the comparison, and packages where they are
+installed."""
 
 from __future__ import annotations
 

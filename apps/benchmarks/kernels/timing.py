@@ -61,7 +61,8 @@ def peak_extra_bytes(function: Callable[[], object], device: torch.device) -> in
 def _peak_extra_resident(function: Callable[[], object]) -> int | None:
     """The same of the whole process, as Linux counts it.
 
-    Blocks that the allocator kept from earlier are not seen; glibc keeps none above 32 MiB, so a copy of large logits always is.
+    Blocks that the allocator kept from earlier are not seen; glibc keeps none above 32 MiB, so a copy of large logits
+    always is.
     """
     forget_peak = Path("/proc/self/clear_refs")
     if not forget_peak.exists():

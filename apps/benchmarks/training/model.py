@@ -52,8 +52,9 @@ def random_model(size: str, *, device: str, dtype: torch.dtype, seed: int = 0) -
 
 
 def model_flops(model: Any, setting: Setting, *, is_shared: bool) -> float:
-    """Floating-point operations of one update: 2 per weight and token forward (reference and policy), 4 backward, the vision tower
-    by its own weights and patches; attention's quadratic term, embedding and elementwise work are left out.
+    """Floating-point operations of one update: 2 per weight and token forward (reference and policy), 4 backward, the
+    vision tower by its own weights and patches; attention's quadratic term, embedding and elementwise work are left
+    out.
 
     `is_shared`: a prompt is computed once for its group, not once for each completion.
     """

@@ -20,7 +20,8 @@ IMAGE, VISION_START, VISION_END, FIRST_TEXT = 3, 1, 2, 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """Setting(pixels=256, group_size=8, text_tokens=300, completion_tokens=128): two images of 256 x 256 in each prompt."""
+    """Setting(pixels=256, group_size=8, text_tokens=300, completion_tokens=128): two images of 256 x 256 in each
+    prompt."""
 
     pixels: int
     group_size: int
@@ -28,7 +29,8 @@ class Setting:
     completion_tokens: int
     num_prompts: int = 1
     ragged: bool = False
-    """Lengths of texts and completions drawn from a third of theirs to the whole, as in a real rollout; otherwise all are equal."""
+    """Lengths of texts and completions drawn from a third of theirs to the whole, as in a real rollout; otherwise all
+    are equal."""
 
 
 def make_rollout(model: Any, setting: Setting, *, seed: int = 0) -> ExperienceBatch:

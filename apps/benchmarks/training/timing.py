@@ -31,7 +31,8 @@ class Step(Protocol):
         ...
 
     def generate(self) -> None:
-        """Sample a group of completions for each prompt. The update goes on with given ones, so that all compute the same."""
+        """Sample a group of completions for each prompt. The update goes on with given ones, so that all compute the
+        same."""
         ...
 
     def logprobs(self) -> None:
@@ -64,7 +65,8 @@ def time_interleaved(
 ) -> dict[str, Timing]:
     """Each once to warm up, then in turns. `phases` names those of `Step` to take; `logprobs` and `update` always are.
 
-    On a CPU what counts is the time that this process computed, all threads together: other work beside it does not count.
+    On a CPU what counts is the time that this process computed, all threads together: other work beside it does not
+    count.
     """
     is_cuda = device.startswith("cuda")
     seconds: dict[str, dict[str, list[float]]] = {name: {} for name in steps}

@@ -1,4 +1,5 @@
-"""A step of TRL's GRPOTrainer (1.16): its own log-prob passes and its own loss; sampling as its transformers path calls it."""
+"""A step of TRL's GRPOTrainer (1.16): its own log-prob passes and its own loss; sampling as its transformers path calls
+it."""
 
 from __future__ import annotations
 
@@ -87,7 +88,8 @@ class TRLStep:
 
 
 def open_trainer(trainer_class: Any, model: Any, reference: Any, *, num_completions: int) -> Any:
-    """A GRPOTrainer that is never asked to sample, with the KL term of ours; the reference gets the head that it gives its own."""
+    """A GRPOTrainer that is never asked to sample, with the KL term of ours; the reference gets the head that it gives
+    its own."""
     from datasets import Dataset
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast

@@ -1,4 +1,5 @@
-"""One process of a trainer, started by test_processes.py: reads what it asks its reward from stdin, prints the rewards as JSON.
+"""One process of a trainer, started by test_processes.py: reads what it asks its reward from stdin, prints the rewards
+as JSON.
 
 The environment says which process it is, as torchrun's does.
 """

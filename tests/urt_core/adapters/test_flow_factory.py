@@ -1,5 +1,6 @@
 """Flow-Factory: reward classes by dotted path, called with keyword lists. Its interface is played here, as its
-`flow_factory/rewards/abc.py` declares it: base classes that take (config, accelerator), an output with rewards and extra_info."""
+`flow_factory/rewards/abc.py` declares it: base classes that take (config, accelerator), an output with rewards and
+extra_info."""
 
 import importlib
 import math

@@ -1,4 +1,5 @@
-"""flow_grpo: `multi_score(device, score_dict)` -> `fn(images, prompts, metadata, only_strict)` -> (lists by name, {})."""
+"""flow_grpo: `multi_score(device, score_dict)` -> `fn(images, prompts, metadata, only_strict)` -> (lists by name,
+{})."""
 
 import math
 import threading

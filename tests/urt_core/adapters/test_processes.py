@@ -1,4 +1,5 @@
-"""Four processes of each trainer, with the samples that its own sampler gives each of them: the win rates of one process."""
+"""Four processes of each trainer, with the samples that its own sampler gives each of them: the win rates of one
+process."""
 
 import json
 import os
@@ -73,7 +74,8 @@ def run_processes(trainer, calls, **asked) -> list[Any]:
 
 
 def rates(samples):
-    """What one process with all samples [(prompt, size), ...] of a step gets: the share of its prompt's others that each is larger than."""
+    """What one process with all samples [(prompt, size), ...] of a step gets: the share of its prompt's others that
+    each is larger than."""
     of_prompt = {}
     for prompt, size in samples:
         of_prompt.setdefault(prompt, []).append(size)
@@ -90,11 +92,13 @@ def check(calls, answers):
             assert answer[step] == pytest.approx([expected[tuple(sample)] for sample in own[step]], abs=1e-9)
 
 
-# How each trainer deals its samples out; every sample of a step has a size of its own, so that the right rates are known.
+# How each trainer deals its samples out; every sample of a step has a size of its own, so that the right rates are
+# known.
 
 
 def flow_grpo_sampler(*, batch, k, steps, seed=0):
-    """Each step draws processes * batch / k prompts, repeats each k times, shuffles all of them, and gives each process its slice."""
+    """Each step draws processes * batch / k prompts, repeats each k times, shuffles all of them, and gives each process
+    its slice."""
     calls = [[] for _ in range(WORLD)]
     for step in range(steps):
         shared = random.Random(seed + step)

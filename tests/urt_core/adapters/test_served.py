@@ -1,4 +1,5 @@
-"""What a trainer makes of a judge's server that answers nonsense, elsewhere or too much: one status for each sample, never a number."""
+"""What a trainer makes of a judge's server that answers nonsense, elsewhere or too much: one status for each sample,
+never a number."""
 
 import json
 

@@ -63,7 +63,8 @@ def test_counts_by_hand():
 
 
 def test_swapped_order_is_judged_against_the_swapped_label():
-    """A judge that always answers 'first' is right on every pair labelled first, in one order only, and never consistent."""
+    """A judge that always answers 'first' is right on every pair labelled first, in one order only, and never
+    consistent."""
     result = run(lambda prompt, index: judgement(1), [pair(n) for n in range(5)], dialects=[Dialect.V1])
     row = result.row(Dialect.V1)
     assert row.accuracy == Rate(successes=5, n=5)

@@ -1,5 +1,5 @@
-"""Real outputs of other people's judges, and the numbers their authors published from them. The files lie beside the checkout
-(`../shared/published`, or where URT_PUBLISHED says) and are no part of the project."""
+"""Real outputs of other people's judges, and the numbers their authors published from them. The files lie beside the
+checkout (`../shared/published`, or where URT_PUBLISHED says) and are no part of the project."""
 
 import gzip
 import json

@@ -182,7 +182,8 @@ PAYLOADS = [
 
 
 def test_hostile_text_stays_text(tmp_path, benign):
-    """Wherever foreign text can stand stands a payload; the page has the same tags and attributes as the harmless one."""
+    """Wherever foreign text can stand stands a payload; the page has the same tags and attributes as the harmless
+    one."""
     data = output_folder(tmp_path, foreign=PAYLOADS)
     structure = Structure(write_report(tmp_path, recipe="tiny", stages=STAGES, data=data).read_text(encoding="utf-8"))
     assert structure.tags == Structure(benign).tags

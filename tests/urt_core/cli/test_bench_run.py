@@ -1,4 +1,5 @@
-"""`urt bench run` against an endpoint that prefers the redder image: a folder of lines, resumed, shared out, counted."""
+"""`urt bench run` against an endpoint that prefers the redder image: a folder of lines, resumed, shared out,
+counted."""
 
 import json
 import os

@@ -182,7 +182,8 @@ def test_draw_follows_the_distribution_and_top_p_cuts_its_tail():
     uniform = (torch.arange(10_000) + 0.5) / 10_000
     tokens = draw(probabilities.expand(10_000, -1), top_p=1.0, uniform=uniform)
     assert (torch.bincount(tokens, minlength=5) / 10_000).tolist() == pytest.approx([0.5, 0, 0.3, 0.15, 0.05], abs=2e-4)
-    # 0.5 + 0.3 reaches 0.8 but not 0.81: the third token belongs to the nucleus of 0.81 (Holtzman et al., arXiv 1904.09751).
+    # 0.5 + 0.3 reaches 0.8 but not 0.81: the third token belongs to the nucleus of 0.81 (Holtzman et al., arXiv
+    # 1904.09751).
     nucleus = draw(probabilities.expand(10_000, -1), top_p=0.81, uniform=uniform)
     assert (torch.bincount(nucleus, minlength=5) / 10_000).tolist() == pytest.approx(
         [0.5 / 0.95, 0, 0.3 / 0.95, 0.15 / 0.95, 0], abs=2e-4

@@ -95,8 +95,8 @@ def test_the_same_prompt_gives_the_same_judgement(in_vllm, in_transformers):
     assert [pair["status"] for pair in in_vllm["greedy"][:3]] == [pair["status"] for pair in expected[:3]]
     for found_pair, expected_pair in zip(in_vllm["greedy"][:3], expected[:3], strict=True):
         for found, wanted in zip(found_pair["completions"], expected_pair["completions"], strict=True):
-            # vLLM's are among the tokens that may be sampled, ours among all: a percent of the base's mass is on the others.
-            # Its CPU kernels also sum in another order than torch's, worth 3e-3 on models of this size.
+            # vLLM's are among the tokens that may be sampled, ours among all: a percent of the base's mass is on the
+            # others. Its CPU kernels also sum in another order than torch's, worth 3e-3 on models of this size.
             assert found.pop("logprobs") == pytest.approx(wanted.pop("logprobs"), abs=2e-2)
             assert found == wanted
 
@@ -137,7 +137,8 @@ def crowded(engine: Engine) -> list[list[int]]:
 
 
 def test_what_nobody_waits_for_is_aborted_and_the_others_are_what_they_are(in_vllm):
-    """Of four prompts with two answers each the second is given up after three steps; what is too long for the model fails alone."""
+    """Of four prompts with two answers each the second is given up after three steps; what is too long for the model
+    fails alone."""
     alone, watched = in_vllm["alone"], in_vllm["watched"]
     assert watched[0] == alone[0]
     assert watched[2] == alone[2]

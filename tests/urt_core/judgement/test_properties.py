@@ -1,4 +1,5 @@
-"""What holds for every string: no exception, no invented verdict, linear time; and exact values for every good judgement."""
+"""What holds for every string: no exception, no invented verdict, linear time; and exact values for every good
+judgement."""
 
 import random
 import re
@@ -127,7 +128,8 @@ Image 2: 7+8=15
 
 
 def mutate(text: str, draw: random.Random) -> str:
-    """One to four random edits: cut, repeat, move or replace a piece, insert a fragment, change the case of a letter."""
+    """One to four random edits: cut, repeat, move or replace a piece, insert a fragment, change the case of a
+    letter."""
     for _ in range(draw.randint(1, 4)):
         start = draw.randrange(len(text) + 1)
         end = min(len(text), start + draw.choice((1, 1, 2, 5, 20, 100)))
@@ -264,7 +266,8 @@ HOSTILE = (
 
 @pytest.mark.parametrize("unit", HOSTILE, ids=repr)
 def test_time_is_linear_in_hostile_text(unit: str) -> None:
-    """1 MB takes under a second. The bound is on processor time of a tenth of it, so that a busy machine is no failure."""
+    """1 MB takes under a second. The bound is on processor time of a tenth of it, so that a busy machine is no
+    failure."""
     size = MEGABYTE // 10
     run = (unit * (size // len(unit) + 1))[:size]
     for text in (

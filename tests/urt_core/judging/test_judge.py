@@ -1,4 +1,5 @@
-"""Judging as a stream: any number of processes, kills and engines give the same lines, and no question is asked twice."""
+"""Judging as a stream: any number of processes, kills and engines give the same lines, and no question is asked
+twice."""
 
 import asyncio
 import json

@@ -1,4 +1,5 @@
-"""Pictures and videos that are wrong in their structure, from a seed: what flipping bits of good files does not find."""
+"""Pictures and videos that are wrong in their structure, from a seed: what flipping bits of good files does not
+find."""
 
 import importlib
 import io

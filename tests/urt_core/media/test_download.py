@@ -261,7 +261,8 @@ TRICKLES = {
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("name", TRICKLES)
 def test_a_trickle_of_any_kind_ends_at_the_deadline(name: str, scheme: str) -> None:
-    """One byte each 20 ms, for longer than the deadline of half a second. Over https it trickles inside the handshake."""
+    """One byte each 20 ms, for longer than the deadline of half a second. Over https it trickles inside the
+    handshake."""
     at_once, slowly = TRICKLES[name]
     over = threading.Event()
 

@@ -1,4 +1,5 @@
-"""Decoding: the right pixels from every allowed format, a typed error for everything else, and memory within its bound."""
+"""Decoding: the right pixels from every allowed format, a typed error for everything else, and memory within its
+bound."""
 
 import io
 import random
@@ -89,7 +90,8 @@ def test_of_an_animation_the_first_frame():
 
 
 def png_of_size(width, height):
-    """A valid PNG whose header promises `width` x `height` pixels and whose data are a few bytes: a decompression bomb."""
+    """A valid PNG whose header promises `width` x `height` pixels and whose data are a few bytes: a decompression
+    bomb."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -213,7 +215,8 @@ def test_photos_of_24_megapixels_stay_within_300_mb_whole_or_scaled():
 
 @pytest.mark.parametrize("options", [{"format": "JPEG", "quality": 95}, {"format": "PNG", "compress_level": 1}])
 def test_a_large_photo_shown_small_looks_like_its_whole(options):
-    """Scaled while it is decoded, against scaled from the whole: smooth content, so one level of 255 on average at most."""
+    """Scaled while it is decoded, against scaled from the whole: smooth content, so one level of 255 on average at
+    most."""
     photo = Image.merge("RGB", [Image.radial_gradient("L").resize((4400, 4000)).rotate(90 * k) for k in range(3)])
     buffer = io.BytesIO()
     photo.save(buffer, **options)

@@ -1,4 +1,5 @@
-"""What stands before the routes: the token, the name, the size, kind and speed of a body, and what a client that goes away leaves."""
+"""What stands before the routes: the token, the name, the size, kind and speed of a body, and what a client that goes
+away leaves."""
 
 import asyncio
 import json

@@ -1,4 +1,5 @@
-"""Groups gathered over calls: the rates of one process, whoever comes when; who is late, wrong or gone stops nobody for long."""
+"""Groups gathered over calls: the rates of one process, whoever comes when; who is late, wrong or gone stops nobody for
+long."""
 
 import asyncio
 import random

@@ -1,4 +1,5 @@
-"""A judge in this process stops writing for a client that has gone: tokens after the hang-up, on the demo's real weights."""
+"""A judge in this process stops writing for a client that has gone: tokens after the hang-up, on the demo's real
+weights."""
 
 import json
 import socket
@@ -29,7 +30,8 @@ ONE = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 8}
 
 @pytest.fixture
 def served(monkeypatch):
-    """(port, times at which tokens were computed) of a server with the example judge, which never ends an answer by itself."""
+    """(port, times at which tokens were computed) of a server with the example judge, which never ends an answer by
+    itself."""
     engine = TransformersEngine.from_pretrained(
         JUDGE, policy=MediaPolicy(min_pixels=1024, max_pixels=4096), device="cpu"
     )

@@ -1,4 +1,5 @@
-"""The page at `/`, used in a real browser: two pictures, a caption, both judgements; nothing from elsewhere, nothing taken for markup."""
+"""The page at `/`, used in a real browser: two pictures, a caption, both judgements; nothing from elsewhere, nothing
+taken for markup."""
 
 import asyncio
 import base64

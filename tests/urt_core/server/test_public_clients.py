@@ -1,7 +1,7 @@
 """What public reward clients send, field by field in their wire formats, and how they read the answer.
 
-Each is written here from its format, not copied: one function a client, which posts what it posts and returns what it would reward. Behind
-the server stands an endpoint whose answers are known and which records what reaches it.
+Each is written here from its format, not copied: one function a client, which posts what it posts and returns what it
+would reward. Behind the server stands an endpoint whose answers are known and which records what reaches it.
 """
 
 import base64
@@ -43,7 +43,8 @@ def text(words):
 
 @pytest.fixture(scope="module")
 def judge():
-    """`judge.ask(route, body, says=...)` -> the answer; `judge.seen` is the last body at the endpoint, turned into roles and parts."""
+    """`judge.ask(route, body, says=...)` -> the answer; `judge.seen` is the last body at the endpoint, turned into
+    roles and parts."""
     state = SimpleNamespace(reply=chat_reply(""), body=None)
 
     def script(request):
@@ -84,7 +85,8 @@ def judge():
 
 
 def test_unifiedreward_pairs(judge):
-    """UnifiedReward's and Pref-GRPO's request scripts: images first, then one text, `do_sample`, the same model name always."""
+    """UnifiedReward's and Pref-GRPO's request scripts: images first, then one text, `do_sample`, the same model name
+    always."""
     for number in (2, 3, 16):
         content = [*(image() for _ in range(number)), text("Which is better?")]
         body = {
@@ -100,7 +102,8 @@ def test_unifiedreward_pairs(judge):
 
 
 def test_unifiedreward_for_sglang_and_flow_grpo(judge):
-    """`<image>` before the text, a data URI without a subtype, no `max_tokens`; reads `Final Score: x` and divides by 5."""
+    """`<image>` before the text, a data URI without a subtype, no `max_tokens`; reads `Final Score: x` and divides by
+    5."""
     content = [
         image(kind="PNG", prefix="data:image;base64,"),
         text("<image>\nJudge it.\nFinal Score: x, x from 1 to 5."),

@@ -1,4 +1,5 @@
-"""`urt serve` as a process: it answers over a socket, and loses no request that has reached this machine when it is told to end."""
+"""`urt serve` as a process: it answers over a socket, and loses no request that has reached this machine when it is
+told to end."""
 
 import asyncio
 import contextlib
@@ -124,7 +125,8 @@ def test_a_second_signal_ends_at_once(start, pair):
 
 
 def test_a_client_that_hangs_up_ends_its_request_at_the_endpoint(start, pair):
-    """Three clients give up after half a second; nothing of theirs runs on for the eight seconds that the endpoint would take."""
+    """Three clients give up after half a second; nothing of theirs runs on for the eight seconds that the endpoint
+    would take."""
     with ScriptedEndpoint(script=lambda request: Reply(body=chat_reply(VERDICT).body, delay_s=8.0)) as endpoint:
         server = start(endpoint.base_url)
 

@@ -1,4 +1,5 @@
-"""Judging beside the loop that answers: so many at a time, so many that wait, so long for each, and what is given up ends."""
+"""Judging beside the loop that answers: so many at a time, so many that wait, so long for each, and what is given up
+ends."""
 
 import asyncio
 import time

@@ -1,4 +1,5 @@
-"""Manifests and indexes from anywhere: right hashes around wrong claims. Records, or an error that names the claim; never anything else."""
+"""Manifests and indexes from anywhere: right hashes around wrong claims. Records, or an error that names the claim;
+never anything else."""
 
 import copy
 import json

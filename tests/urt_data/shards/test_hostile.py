@@ -1,4 +1,5 @@
-"""Tar files that try to escape, to link, to exhaust or to be read in two ways: each is refused by name, and nothing is written."""
+"""Tar files that try to escape, to link, to exhaust or to be read in two ways: each is refused by name, and nothing is
+written."""
 
 import io
 import pickle
@@ -142,7 +143,8 @@ def test_hostile_tar_is_refused_by_every_reader(name, tmp_path):
 
 @pytest.mark.parametrize("name", [name for name in HOSTILE if name != "second archive behind the end"])
 def test_a_forged_index_does_not_open_the_way(name, tmp_path):
-    """Hashes prove where bytes come from, not that they are harmless: members are checked although everything matches."""
+    """Hashes prove where bytes come from, not that they are harmless: members are checked although everything
+    matches."""
     content, _ = HOSTILE[name]
     with pytest.raises(ShardError):
         split_sample(content, key="evil")

@@ -1,4 +1,5 @@
-"""The pool holds what can be judged; what it leaves out is counted, and read only where there is something to leave out."""
+"""The pool holds what can be judged; what it leaves out is counted, and read only where there is something to leave
+out."""
 
 from dataclasses import replace
 

@@ -1,4 +1,5 @@
-"""LLaVA-OneVision through training: packed rows are padded rows are each completion alone, and whole stages end in a judge that opens."""
+"""LLaVA-OneVision through training: packed rows are padded rows are each completion alone, and whole stages end in a
+judge that opens."""
 
 import io
 from dataclasses import replace

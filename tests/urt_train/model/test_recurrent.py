@@ -55,7 +55,8 @@ def test_log_probs_and_gradients_equal_those_of_padded_rows(
 
 
 def test_both_are_those_of_each_row_alone(policy, records, monkeypatch):
-    """The model's own logits for one row [prompt | completion] at a time: no padding, no sharing, no state handed on."""
+    """The model's own logits for one row [prompt | completion] at a time: no padding, no sharing, no state handed
+    on."""
     in_float64(policy, monkeypatch)
     batch = group_batch(policy, records[:2], group_size=3, lengths=LENGTHS[:2])
     alone = torch.zeros(batch.completion_ids.shape, dtype=torch.float64)
@@ -126,7 +127,8 @@ def without_gradient(state: Any) -> None:
     ("mistake", "in_log_probs"), [(without_inputs, True), (without_memory, True), (without_gradient, False)]
 )
 def test_what_a_prompt_leaves_behind_matters(policy, records, monkeypatch, mistake, in_log_probs):
-    """The comparison above would see a completion begin without it, or a prompt that learns nothing from its completions."""
+    """The comparison above would see a completion begin without it, or a prompt that learns nothing from its
+    completions."""
     as_it_is = PromptState.repeat
 
     def repeat(state: PromptState, times: int) -> None:
@@ -143,7 +145,8 @@ def test_what_a_prompt_leaves_behind_matters(policy, records, monkeypatch, mista
 
 @torch.no_grad()
 def test_each_prompt_runs_once_and_by_the_kernels_of_the_layer(policy, records, monkeypatch):
-    """The recurrence is asked for once for each prompt and once for its completions side by side, and for no step of decoding."""
+    """The recurrence is asked for once for each prompt and once for its completions side by side, and for no step of
+    decoding."""
     asked = []
     ordinary = modeling_qwen3_5.torch_chunk_gated_delta_rule
 
@@ -215,7 +218,8 @@ def test_flex_attends_between_recurrent_layers(policy, records):
 
 
 def test_a_layer_sees_what_it_sees_alone(policy):
-    """One layer by itself, in float64: every completion beside others, and behind a prompt shorter than the convolution."""
+    """One layer by itself, in float64: every completion beside others, and behind a prompt shorter than the
+    convolution."""
     layer = policy.model.get_decoder().layers[0].linear_attn.to(torch.float64)
     continue_from_prompts(policy.model)
     groups = (Group(2, (3, 0, 6)), Group(9, (1, 1)), Group(1, (0, 0)))

@@ -212,7 +212,8 @@ def test_flex_and_two_calls_agree_forward_and_backward_on_a_gpu():
 
 
 def tiny_qwen2_5_vl(tiny_folder: Path, spec) -> Policy:
-    """Random, with the tokenizer and the patches of the tiny Qwen3-VL; its windows of 2 x 2 merged patches cut every image."""
+    """Random, with the tokenizer and the patches of the tiny Qwen3-VL; its windows of 2 x 2 merged patches cut every
+    image."""
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
     other = Policy.from_pretrained(tiny_folder, spec=spec)

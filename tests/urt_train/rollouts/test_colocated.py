@@ -1,4 +1,5 @@
-"""vLLM beside the trainer: what is done at each hand-over and in which order (here with a stand-in), and a real run on the embedded base."""
+"""vLLM beside the trainer: what is done at each hand-over and in which order (here with a stand-in), and a real run on
+the embedded base."""
 
 import importlib.util
 import os
@@ -27,7 +28,8 @@ needs_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason
 
 
 class StandIn:
-    """Has vLLM's interface and notes its calls; samples with a policy of its own, which takes weights as vLLM does or loses them."""
+    """Has vLLM's interface and notes its calls; samples with a policy of its own, which takes weights as vLLM does or
+    loses them."""
 
     model = "stand-in"
 
@@ -127,7 +129,8 @@ def test_groups_come_back_in_the_order_of_the_prompts(others, records):
 @pytest.mark.slow
 @needs_vllm
 def test_twenty_steps_with_vllm_stay_in_parity_and_earn_more(tmp_path):
-    """Short answers are rewarded, which the embedded base learns in a few steps; after each step vLLM has the new weights."""
+    """Short answers are rewarded, which the embedded base learns in a few steps; after each step vLLM has the new
+    weights."""
     with ShardWriter(tmp_path / "hard") as shards:
         for record in pairs(Task.IMAGE_GENERATION, 16, split=Split.TRAIN, seed=0):
             shards.write(record)

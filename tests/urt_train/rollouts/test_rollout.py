@@ -183,7 +183,8 @@ def test_sums_of_a_rollout(policy, records):
 
 @pytest.mark.parametrize("per_group", [1, 2])
 def test_groups_with_variance_take_the_place_of_those_without(per_group):
-    """Four groups of four completions each, given as one prompt or as two prompts (both orders) with half of them each."""
+    """Four groups of four completions each, given as one prompt or as two prompts (both orders) with half of them
+    each."""
 
     def made(name, totals) -> Sampled:
         values = torch.tensor(totals, dtype=torch.float32).reshape(4 * per_group, 4 // per_group, 1)

@@ -1,6 +1,7 @@
 """vLLM servers: what is sent to them, in which order answers come back, and what happens when one fails or is lost.
 
-The servers here speak vLLM's API over HTTP in this process and sample with a policy of their own; `test_served_by_vllm.py` has a real one.
+The servers here speak vLLM's API over HTTP in this process and sample with a policy of their own;
+`test_served_by_vllm.py` has a real one.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,4 +1,5 @@
-"""A real vLLM server on the embedded base: it takes the policy's weights over HTTP and samples what the policy would."""
+"""A real vLLM server on the embedded base: it takes the policy's weights over HTTP and samples what the policy
+would."""
 
 import importlib.util
 import os

@@ -1,4 +1,5 @@
-"""Weights on their way to vLLM servers: the folder they reload, and what is said over HTTP before vLLM's own transfer begins."""
+"""Weights on their way to vLLM servers: the folder they reload, and what is said over HTTP before vLLM's own transfer
+begins."""
 
 import json
 from contextlib import ExitStack

@@ -155,7 +155,8 @@ def test_an_error_inside_leaves_the_old_folder(tmp_path):
 
 @pytest.mark.parametrize("number", range(1, 10))
 def test_a_disk_that_fills_at_any_call_leaves_the_last_checkpoint(tmp_path, monkeypatch, number):
-    """The n-th call that makes a save durable fails for want of space; nine come before it is in its place (seven syncs, two renames)."""
+    """The n-th call that makes a save durable fails for want of space; nine come before it is in its place (seven
+    syncs, two renames)."""
     kept = write_checkpoint(tmp_path, 5)
     again = write_checkpoint(tmp_path, 6)  # is replaced, which takes two renames
     calls = 0

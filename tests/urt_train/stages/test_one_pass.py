@@ -1,7 +1,7 @@
 """Every stage's loss from one pass over the head, against the same loss on log-probs of a pass of its own.
 
-The log-probs have equal bits. The loss differs by the order in which tokens are summed, the gradient by the order of two
-products: bounds of 1e-6 and 1e-5, in float32.
+The log-probs have equal bits. The loss differs by the order in which tokens are summed, the gradient by the order of
+two products: bounds of 1e-6 and 1e-5, in float32.
 """
 
 from dataclasses import fields, replace

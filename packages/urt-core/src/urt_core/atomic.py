@@ -10,7 +10,8 @@ TEMPORARY_SUFFIX = ".partial"
 
 
 def temporary_path(path: Path) -> Path:
-    """Where `path` is written before it gets its name: in the same folder, so that the rename is atomic, and found by no `*.tar`."""
+    """Where `path` is written before it gets its name: in the same folder, so that the rename is atomic, and found by
+    no `*.tar`."""
     return path.with_name(path.name + TEMPORARY_SUFFIX)
 
 

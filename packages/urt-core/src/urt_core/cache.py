@@ -51,7 +51,8 @@ def identity_of_parts(parts: Sequence[str | Media]) -> list[Any]:
 
 
 class CompletionCache:
-    """The store. Safe to use from several threads and processes of one machine (SQLite must not lie on a network drive).
+    """The store. Safe to use from several threads and processes of one machine (SQLite must not lie on a network
+    drive).
 
     cache = CompletionCache("judgements.sqlite")
     scorer = Scorer(engine=CachedEngine(OpenAIEngine(...), cache=cache))
@@ -104,7 +105,8 @@ class CompletionCache:
         return found
 
     def claim(self, keys: Sequence[str]) -> list[str]:
-        """Reserve those of `keys` that are neither stored nor claimed by somebody else; the caller now has to settle them."""
+        """Reserve those of `keys` that are neither stored nor claimed by somebody else; the caller now has to settle
+        them."""
         connection, now = self._connect(), time.time()
         claimed = []
         connection.execute("BEGIN IMMEDIATE")

@@ -1,4 +1,5 @@
-"""Votes -> `Comparison`: what a judge says about two candidates once order, repetition and failures are accounted for."""
+"""Votes -> `Comparison`: what a judge says about two candidates once order, repetition and failures are accounted
+for."""
 
 import math
 from collections import Counter
@@ -14,9 +15,9 @@ from urt_core.prompts import Dialect
 from urt_core.records import Preference, PreferenceRecord, Task
 from urt_core.verdict_logprob import verdict_probability
 
-# P(first) = sigmoid(margin / MARGIN_SCALE). Three points of the summed scores make odds of e:1, close to the margin study
-# of the Tencent-Hunyuan fork of UnifiedReward (margins 0-3: 68-75 % right, 5 and more: about 86 %). A calibration map
-# fitted on one's own labels replaces this guess.
+# P(first) = sigmoid(margin / MARGIN_SCALE). Three points of the summed scores make odds of e:1, close to the margin
+# study of the Tencent-Hunyuan fork of UnifiedReward (margins 0-3: 68-75 % right, 5 and more: about 86 %). A calibration
+# map fitted on one's own labels replaces this guess.
 MARGIN_SCALE = 3.0
 
 
@@ -41,9 +42,11 @@ class ProbabilityMethod(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Vote:
-    """One completion in one order. Scores and verdict are as shown: in the swapped order "first" is the second candidate.
+    """One completion in one order. Scores and verdict are as shown: in the swapped order "first" is the second
+    candidate.
 
-    Vote(order=Order.GIVEN, status=Status.OK, judgement=Judgement(verdict=Preference.FIRST, ...), completion=Completion(...))
+    Vote(order=Order.GIVEN, status=Status.OK, judgement=Judgement(verdict=Preference.FIRST, ...),
+    completion=Completion(...))
     """
 
     order: Order
@@ -154,8 +157,8 @@ def compare_votes(
     model: str = "",
     preprocessing: str = "",
 ) -> Comparison:
-    """Aggregate. Each asked order needs at least one readable vote; the majority of an order is its preference; two orders
-    that differ make a tie with `position_consistent=False`."""
+    """Aggregate. Each asked order needs at least one readable vote; the majority of an order is its preference; two
+    orders that differ make a tie with `position_consistent=False`."""
     by_order = {order: [vote for vote in votes if vote.order is order] for order in Order}
     by_order = {order: cast for order, cast in by_order.items() if cast}
     usage = sum((vote.completion.usage for vote in votes), Usage())
@@ -231,7 +234,8 @@ def majority(votes: Sequence[Vote]) -> Preference:
 def probability_first(
     readable: dict[Order, list[Vote]], margin: float | None, method: ProbabilityMethod
 ) -> tuple[ProbabilityMethod, float]:
-    """By `method`, or by votes where the judgements do not hold what the method needs; the returned method says which."""
+    """By `method`, or by votes where the judgements do not hold what the method needs; the returned method says
+    which."""
     if method is ProbabilityMethod.MARGIN and margin is not None:
         return method, 1 / (1 + math.exp(-margin / MARGIN_SCALE))
     if method is ProbabilityMethod.LOGPROB:
@@ -292,7 +296,8 @@ def vote_score(vote: Vote, *, dimension: str, of_first: bool) -> float | None:
 
 
 def mean_over_orders(readable: dict[Order, list[Vote]], value: Callable[[Vote], float | None]) -> float | None:
-    """The mean of each order's mean: a failed vote must not give the other order more weight. None where no vote has it."""
+    """The mean of each order's mean: a failed vote must not give the other order more weight. None where no vote has
+    it."""
     means = []
     for votes in readable.values():
         values = [number for vote in votes if (number := value(vote)) is not None]

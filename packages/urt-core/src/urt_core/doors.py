@@ -4,8 +4,8 @@
     "my_package.rewards:length"    an import path, package.module:name
     "length"                       an entry point of the door's group, which an installed package declares
 
-Whoever names an import path runs the module it names. So paths are taken from a user's own words (an argument, a flag, a
-configuration) and never from a file that came with data or weights; an entry point was installed on purpose.
+Whoever names an import path runs the module it names. So paths are taken from a user's own words (an argument, a flag,
+a configuration) and never from a file that came with data or weights; an entry point was installed on purpose.
 """
 
 import inspect
@@ -22,7 +22,8 @@ IMPORT_PATH = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*
 
 
 def load_door(path: str, *, kind: str, group: str, built_in: Mapping[str, Any], expected: str) -> Any:
-    """The object behind `path`. `kind` and `expected` say in errors what was looked for, such as "reward" and its signature."""
+    """The object behind `path`. `kind` and `expected` say in errors what was looked for, such as "reward" and its
+    signature."""
     if path in built_in:
         return built_in[path]
     if IMPORT_PATH.fullmatch(path):

@@ -25,7 +25,8 @@ _HIGHEST = {"min_pixels": 2**25, "max_pixels": 2**25, "num_frames": 4096, "max_c
 class JudgeSpec:
     """How a judge is prompted and shown its media.
 
-    JudgeSpec(dialect=Dialect.V1, dimensions={"image_generation": ("semantic consistency", "aesthetics", "authenticity")},
+    JudgeSpec(dialect=Dialect.V1, dimensions={"image_generation": ("semantic consistency", "aesthetics",
+    "authenticity")},
               min_pixels=4096, max_pixels=147456, num_frames=8, stage="grpo", base="Qwen/Qwen3-VL-8B-Instruct",
               data_manifest="9f86d0...", urt_version="0.1.0", max_completion_tokens=2048)
     """
@@ -93,8 +94,8 @@ class JudgeSpec:
     def load(cls, folder: str | PathLike[str]) -> Self:
         """Reads it; a CheckpointError names the field that is missing, unknown or impossible.
 
-        A file of a newer minor version opens, with a warning that names the fields that are not known here; one of a newer
-        major version does not.
+        A file of a newer minor version opens, with a warning that names the fields that are not known here; one of a
+        newer major version does not.
         """
         path = Path(folder) / FILE_NAME
         value, is_newer = _read(path)

@@ -17,7 +17,8 @@ from urt_core.prompts import Dialect
 def load_spec(
     path_or_id: str | PathLike[str], *, dialect: Dialect | str | None, policy: MediaPolicy | None
 ) -> tuple[Dialect, MediaPolicy, int | None]:
-    """Dialect, media policy and longest judgement in tokens: what the caller says; for the rest, what `judge.json` says, if anything."""
+    """Dialect, media policy and longest judgement in tokens: what the caller says; for the rest, what `judge.json`
+    says, if anything."""
     asked = load_contract(dialect) if dialect is not None else None
     if (Path(path_or_id) / FILE_NAME).is_file():
         spec = JudgeSpec.load(path_or_id)

@@ -40,7 +40,8 @@ class Ranking:
 
     @property
     def status(self) -> Status:
-        """`ok` if every candidate was judged at least once; otherwise why a comparison of one that was not has failed."""
+        """`ok` if every candidate was judged at least once; otherwise why a comparison of one that was not has
+        failed."""
         for candidate, rate in enumerate(self.win_rates):
             if math.isnan(rate):
                 met = [comparison.status for pair, comparison in self.comparisons.items() if candidate in pair]
@@ -100,7 +101,8 @@ def win_rates(num_candidates: int, comparisons: Mapping[Pair, Comparison]) -> tu
 
 
 def win_matrix(num_candidates: int, comparisons: Mapping[Pair, Comparison]) -> list[list[float]]:
-    """[N, N]: how often the row's candidate beat the column's, a tie being half a win of each. Failures count for nobody."""
+    """[N, N]: how often the row's candidate beat the column's, a tie being half a win of each. Failures count for
+    nobody."""
     wins = [[0.0] * num_candidates for _ in range(num_candidates)]
     for (i, j), comparison in comparisons.items():
         if comparison.status is Status.OK:
@@ -128,12 +130,14 @@ def numpy() -> Any:
 
 
 def bradley_terry(wins: Sequence[Sequence[float]], *, prior: float = 0.1, tolerance: float = 1e-9) -> tuple[float, ...]:
-    """Maximum-likelihood log-strengths [N] of the model of Bradley and Terry (1952) for `wins` [N, N]; ties are half a win each.
+    """Maximum-likelihood log-strengths [N] of the model of Bradley and Terry (1952) for `wins` [N, N]; ties are half a
+    win each.
 
-    Differs from the plain estimate in `prior`: each candidate also has that many wins and losses against one imagined candidate of
-    strength 0, so that the winner of all its comparisons stays finite. That makes the log-likelihood strictly concave, and Newton's
-    method with halved steps finds its maximum in about ten solves; minorisation-maximisation (Hunter 2004, eq. 3) has the same
-    maximum and needs thousands of sweeps for a judge that never contradicts itself.
+    Differs from the plain estimate in `prior`: each candidate also has that many wins and losses against one imagined
+    candidate of strength 0, so that the winner of all its comparisons stays finite. That makes the log-likelihood
+    strictly concave, and Newton's method with halved steps finds its maximum in about ten solves;
+    minorisation-maximisation (Hunter 2004, eq. 3) has the same maximum and needs thousands of sweeps for a judge that
+    never contradicts itself.
     """
     np = numpy()
     won = np.array(wins, dtype=float).reshape(len(wins), len(wins))
@@ -202,11 +206,11 @@ def standing(num_candidates: int, comparisons: Mapping[Pair, Comparison]) -> lis
 
 
 def swiss_pairs(scores: Sequence[Any], met: set[Pair]) -> list[Pair]:
-    """One round: neighbours in the standing meet, nobody meets the same candidate twice; of an odd number one sits out, who has
-    played as much as any.
+    """One round: neighbours in the standing meet, nobody meets the same candidate twice; of an odd number one sits out,
+    who has played as much as any.
 
-    N candidates need about log2(N) rounds of N/2 comparisons instead of N(N-1)/2 comparisons. Up to N/2 rounds every round is
-    full: two who are left over and have met already trade opponents with a pair that is apart enough.
+    N candidates need about log2(N) rounds of N/2 comparisons instead of N(N-1)/2 comparisons. Up to N/2 rounds every
+    round is full: two who are left over and have met already trade opponents with a pair that is apart enough.
     """
     played = Counter(candidate for pair in met for candidate in pair)
     waiting = sorted(range(len(scores)), key=lambda i: scores[i], reverse=True)

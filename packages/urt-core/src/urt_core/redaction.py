@@ -1,7 +1,8 @@
 """What other programs say (their errors, headers, addresses) without the secrets in it: the one way out for such text.
 
-A library's exception may repeat the header it could not send, a gateway the key it refuses, a proxy the address with its password.
-`redacted` is applied where such text enters: details of completions, errors, logs, bodies of a server, manifests.
+A library's exception may repeat the header it could not send, a gateway the key it refuses, a proxy the address with
+its password. `redacted` is applied where such text enters: details of completions, errors, logs, bodies of a server,
+manifests.
 """
 
 import json
@@ -44,7 +45,8 @@ _lock = threading.Lock()
 
 
 def keep_secret(secret: str) -> None:
-    """From here on no text that passes `redacted` in this process holds it: the key of an endpoint, the token of a server."""
+    """From here on no text that passes `redacted` in this process holds it: the key of an endpoint, the token of a
+    server."""
     if len(secret) >= 4:  # a shorter one would be found in ordinary words
         with _lock:
             _secrets[secret] = spellings(secret)
@@ -57,8 +59,8 @@ def spellings(secret: str) -> tuple[str, ...]:
 
 
 def redacted(text: str) -> str:
-    """`text` without kept secrets, and without what looks like one: values of secret names, bearer tokens, passwords in addresses, keys
-    of well-known shapes.
+    """`text` without kept secrets, and without what looks like one: values of secret names, bearer tokens, passwords in
+    addresses, keys of well-known shapes.
 
     >>> redacted("Illegal header value b'Bearer sk-SECRET-123'; proxy http://me:pw@proxy:3128/")
     "Illegal header value b'Bearer ***'; proxy http://***@proxy:3128/"

@@ -1,4 +1,5 @@
-"""How threads that compute together wait for one another. OpenMP reads it when torch is loaded, so it is said before."""
+"""How threads that compute together wait for one another. OpenMP reads it when torch is loaded, so it is said
+before."""
 
 import os
 from collections.abc import MutableMapping

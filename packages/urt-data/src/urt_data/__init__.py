@@ -1,4 +1,5 @@
-"""Preference data at scale, exactly once: plain tar shards that prove their integrity, and streams that resume anywhere.
+"""Preference data at scale, exactly once: plain tar shards that prove their integrity, and streams that resume
+anywhere.
 
 records --ShardWriter--> folder of shards --ShardFolder--> records by position
                                           --Mixture, PreferenceStream--> batches in a fixed global order

@@ -3,8 +3,8 @@
     add(picture) --> hashes of the picture, its mirror image and its crops, and a thumbnail
     find(picture) --> hashes that are close --> the crop fitted to the thumbnail, pixel by pixel --> what is really alike
 
-A hash alone would accuse pictures that only have the same large shapes, such as two views of one scene; pixels alone would be compared
-with every picture. So the hash proposes and the pixels decide.
+A hash alone would accuse pictures that only have the same large shapes, such as two views of one scene; pixels alone
+would be compared with every picture. So the hash proposes and the pixels decide.
 """
 
 import itertools
@@ -23,10 +23,12 @@ CROPS = tuple(itertools.product(SHARES, repeat=4))
 """What is cut off left, above, right and below, as shares of the side: the first cuts nothing."""
 MAX_CUT = 0.15
 MAX_DISTANCE = 14
-"""Of 63 bits. Crops that lie between those of the grid differ from the nearest one in up to 14 (docs/experiments.md)."""
+"""Of 63 bits. Crops that lie between those of the grid differ from the nearest one in up to 14
+(docs/experiments.md)."""
 MIN_SIMILARITY = 0.9
 MIN_MIRRORED = 0.985
-"""Of mirror images more is asked: what is symmetrical, such as two halves of a round thing, is alike without being a copy."""
+"""Of mirror images more is asked: what is symmetrical, such as two halves of a round thing, is alike without being a
+copy."""
 FIRST_STEP, LAST_STEP = 0.025, 0.004
 POPCOUNT = np.array([number.bit_count() for number in range(2**16)], dtype=np.uint8)
 
@@ -48,8 +50,9 @@ class Likeness:
 class PictureIndex:
     """Pictures to look copies up in. One takes about 30 KB and 7 ms to add.
 
-    Two pictures are alike when their hashes differ in at most `max_distance` of 63 bits for the picture, its mirror image or one of its
-    crops, and the correlation of their pixels, over all three colours, is at least `min_similarity`.
+    Two pictures are alike when their hashes differ in at most `max_distance` of 63 bits for the picture, its mirror
+    image or one of its crops, and the correlation of their pixels, over all three colours, is at least
+    `min_similarity`.
     """
 
     def __init__(self, *, max_distance: int = MAX_DISTANCE, min_similarity: float = MIN_SIMILARITY) -> None:
@@ -97,7 +100,8 @@ class PictureIndex:
 
 
 def _fitted(pixels: np.ndarray, thumbnail: Image.Image, cut: tuple[float, ...]) -> tuple[float, list[float]]:
-    """The crop of `thumbnail` that is most like `pixels`, found from `cut` by moving one edge at a time in halving steps."""
+    """The crop of `thumbnail` that is most like `pixels`, found from `cut` by moving one edge at a time in halving
+    steps."""
     best, edges, step = _correlation(pixels, thumbnail, cut), list(cut), FIRST_STEP
     while step > LAST_STEP:
         moved = False

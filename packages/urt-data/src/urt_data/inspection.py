@@ -37,7 +37,8 @@ def inspect(folder: ShardFolder, output: str | Path, *, num_records: int = 24, s
     """Write a contact sheet of `num_records` records, drawn by `seed`, to `output` (an HTML file)."""
     positions = sorted(permutation(len(folder), seed, "inspect")[:num_records].tolist())
     cards = [_card(folder, position) for position in positions]
-    # Captions, answers and completions are other people's text: everything is escaped, and the page may run or load nothing.
+    # Captions, answers and completions are other people's text: everything is escaped, and the page may run or load
+    # nothing.
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     template = environment.from_string(resources.files("urt_data").joinpath("inspection.html.jinja").read_text())
     page = template.render(folder=folder.folder, manifest=folder.manifest, sha256=folder.manifest_sha256, cards=cards)

@@ -29,7 +29,8 @@ BENCHMARKS = (
         "hpdv3test",
     ),
 )
-"""Names of public benchmarks, without case and punctuation: shards that say nothing else of themselves are known by them."""
+"""Names of public benchmarks, without case and punctuation: shards that say nothing else of themselves are known by
+them."""
 
 
 class RestrictionKind(StrEnum):
@@ -50,7 +51,8 @@ class RestrictionKind(StrEnum):
 class Restriction:
     """What keeps some records of a folder from being trained on.
 
-    Restriction(kind=RestrictionKind.EVALUATION_ONLY, folder="data/mmrb2", source="mmrb2", licence="CC-BY-NC-4.0", num_samples=1000)
+    Restriction(kind=RestrictionKind.EVALUATION_ONLY, folder="data/mmrb2", source="mmrb2", licence="CC-BY-NC-4.0",
+    num_samples=1000)
     """
 
     kind: RestrictionKind

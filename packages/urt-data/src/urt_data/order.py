@@ -2,8 +2,9 @@
 
     position -> epoch, place in it -> component and its how-manieth draw -> pass over the component, place in it -> shard, row
 
-Each arrow is arithmetic or a small permutation, so any position costs the same to find: nothing is skipped on resume, and no list of the
-records exists. The order depends on (seed, data, position) and on nothing else: ranks and workers only choose which positions they read.
+Each arrow is arithmetic or a small permutation, so any position costs the same to find: nothing is skipped on resume,
+and no list of the records exists. The order depends on (seed, data, position) and on nothing else: ranks and workers
+only choose which positions they read.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,8 @@ from urt_data.component import Component, PassOrder, pass_order
 from urt_data.permutation import permutation
 
 CHUNK = 1024
-"""Places of an epoch that are resolved together; inside a chunk components are mixed at random, in their exact shares."""
+"""Places of an epoch that are resolved together; inside a chunk components are mixed at random, in their exact
+shares."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,8 +121,9 @@ class Order:
 def split_evenly(draws: Sequence[int], position: int) -> list[int]:
     """How many of the first `position` places of an epoch belong to each component.
 
-    The components share every stretch of the epoch in the proportion of their `draws`, up to rounding: the first takes its share of the
-    places, the second its share of what is left, and so on. Each count never falls when `position` grows, and at the end it is `draws`.
+    The components share every stretch of the epoch in the proportion of their `draws`, up to rounding: the first takes
+    its share of the places, the second its share of what is left, and so on. Each count never falls when `position`
+    grows, and at the end it is `draws`.
 
     >>> [split_evenly((6, 3, 1), position) for position in (0, 5, 10)]
     [[0, 0, 0], [3, 1, 1], [6, 3, 1]]

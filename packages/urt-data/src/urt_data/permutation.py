@@ -8,8 +8,9 @@ import numpy as np
 def permutation(length: int, *words: str | int) -> np.ndarray:
     """A permutation of range(length) that depends on `words` alone.
 
-    Philox is counter-based and its raw output is fixed by its definition (Salmon et al., "Parallel Random Numbers: As Easy as
-    1, 2, 3", 2011), while numpy may change how `Generator.permutation` uses it; so the raw words are sorted here.
+    Philox is counter-based and its raw output is fixed by its definition (Salmon et al., "Parallel Random Numbers: As
+    Easy as 1, 2, 3", 2011), while numpy may change how `Generator.permutation` uses it; so the raw words are sorted
+    here.
 
     >>> permutation(5, 0, "example").tolist()
     [3, 2, 1, 4, 0]

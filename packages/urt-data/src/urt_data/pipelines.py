@@ -37,9 +37,10 @@ def to_records(
 ) -> Callable[[Iterable[Mapping[str, Any]]], Iterator[PreferenceRecord]]:
     """A stage of a webdataset pipeline: samples in (undecoded members by suffix), records out.
 
-    Samples of our own shards are read as they are; others by `options`, those of the source `webdataset`. A stream cannot be looked
-    through beforehand, so that labels that are no plain words need `preferences`, or `larger` with `middle`; a `LabelError` says so.
-    `handler` is webdataset's: True goes on behind a sample that cannot be read; by default it ends the run with a `SampleError`.
+    Samples of our own shards are read as they are; others by `options`, those of the source `webdataset`. A stream
+    cannot be looked through beforehand, so that labels that are no plain words need `preferences`, or `larger` with
+    `middle`; a `LabelError` says so. `handler` is webdataset's: True goes on behind a sample that cannot be read; by
+    default it ends the run with a `SampleError`.
     """
     source = webdataset(**options)
     names, labels = generic_settings(options)
@@ -104,8 +105,8 @@ def write_webdataset(
 ) -> int:
     """Write records as plain webdataset tars with `webdataset.ShardWriter`, and return their number.
 
-    `uniform` (png, jpg, webp) re-encodes the images of other formats, so that every sample has the same members: readers that make a
-    table of the tars, such as Hugging Face's `datasets` and the viewer of its hub, ask for that.
+    `uniform` (png, jpg, webp) re-encodes the images of other formats, so that every sample has the same members:
+    readers that make a table of the tars, such as Hugging Face's `datasets` and the viewer of its hub, ask for that.
     """
     try:
         import webdataset as wds

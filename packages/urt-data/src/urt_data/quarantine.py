@@ -29,8 +29,8 @@ class Quarantine:
 
         Quarantine(file="outputs/tiny/quarantine.jsonl", max_share=0.01, max_consecutive=20)
 
-    The share counts from `grace` reads on: before that `max_share * grace` bad samples are allowed. One bad sample in a thousand is bit
-    rot; twenty in a row are a broken mount or a wrong folder. Each rank keeps its own budget.
+    The share counts from `grace` reads on: before that `max_share * grace` bad samples are allowed. One bad sample in a
+    thousand is bit rot; twenty in a row are a broken mount or a wrong folder. Each rank keeps its own budget.
     """
 
     def __init__(

@@ -27,7 +27,8 @@ class SelectedRecords(Sequence[PreferenceRecord]):
         return self.source.read(*self.places[position])
 
     def grouped_by_task(self) -> SelectedRecords:
-        """One task after the other: prompts of one task are about equally long, so a batch of them wastes little on padding."""
+        """One task after the other: prompts of one task are about equally long, so a batch of them wastes little on
+        padding."""
 
         def task_of(place: tuple[int, int]) -> str:
             index = self.source.index(place[0])
@@ -45,7 +46,8 @@ def select_tasks(
     per_task: int | None = None,
     where: Callable[[int, int], bool] = lambda shard, row: True,
 ) -> SelectedRecords:
-    """The first `per_task` records of each of `tasks` (all of them where it is None) that pass `where`, in the order of the folder."""
+    """The first `per_task` records of each of `tasks` (all of them where it is None) that pass `where`, in the order of
+    the folder."""
     wanted = set(map(str, tasks))
     taken: Counter[str] = Counter()
     places = []

@@ -14,7 +14,8 @@ TAKE = re.compile(r"(first|end|random):(\d+(?:\.\d+)?)(%?)")
 
 
 def select(available: int, take: str, *, words: tuple[str | int, ...]) -> np.ndarray | None:
-    """The positions that `take` keeps of `available` records, ascending; None keeps all. `words` decide what `random` draws.
+    """The positions that `take` keeps of `available` records, ascending; None keeps all. `words` decide what `random`
+    draws.
 
     >>> select(10, "end:20%", words=()).tolist()
     [8, 9]

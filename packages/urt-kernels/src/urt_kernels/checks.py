@@ -1,4 +1,5 @@
-"""Argument checks shared by the operations: each raises a ValueError that names the argument, its value and what is allowed."""
+"""Argument checks shared by the operations: each raises a ValueError that names the argument, its value and what is
+allowed."""
 
 from __future__ import annotations
 
@@ -62,7 +63,8 @@ def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 def check_temperature(temperature: Number | Tensor, targets: Tensor) -> tuple[float, Tensor | None]:
-    """(the one temperature, None) or (1.0, one for each row). A tensor on a GPU is not looked at, which would wait for it."""
+    """(the one temperature, None) or (1.0, one for each row). A tensor on a GPU is not looked at, which would wait for
+    it."""
     if not isinstance(temperature, Tensor):
         check_positive("temperature", temperature)
         return float(temperature), None

@@ -37,8 +37,8 @@ def interpreting() -> bool:
 def resolve(impl: str, device: torch.device, *, operation: str, unsupported: str | None = None) -> str:
     """The implementation to run: ``"reference"`` or ``"triton"``.
 
-    ``unsupported`` is the reason why the Triton kernel can't take these inputs, where there is one: ``"auto"`` then falls
-    back and says so once, ``"triton"`` refuses.
+    ``unsupported`` is the reason why the Triton kernel can't take these inputs, where there is one: ``"auto"`` then
+    falls back and says so once, ``"triton"`` refuses.
     """
     if impl not in IMPLS:
         raise ValueError(f"impl={impl!r}: allowed are {', '.join(IMPLS)}.")

@@ -1,8 +1,9 @@
-"""Token-level objectives: what a token contributes to the loss, as a differentiable function of its log-prob and entropy.
+"""Token-level objectives: what a token contributes to the loss, as a differentiable function of its log-prob and
+entropy.
 
-The door for an objective of a user's own: a function ``surrogate(inputs: SurrogateInputs) -> values [n]`` given by itself or
-by its import path ``"package.module:name"``. `grpo_loss` and `linear_loss` weigh the values by the aggregation, add the KL
-and entropy terms and differentiate; the function writes neither a gradient nor a sum.
+The door for an objective of a user's own: a function ``surrogate(inputs: SurrogateInputs) -> values [n]`` given by
+itself or by its import path ``"package.module:name"``. `grpo_loss` and `linear_loss` weigh the values by the
+aggregation, add the KL and entropy terms and differentiate; the function writes neither a gradient nor a sum.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from torch.nn.functional import logsigmoid
 
 from urt_kernels.shapes import Float, Int
 
-# exp() of a log-ratio past this is of no use to a clipped objective and overflows in the end (verl clamps at the same value).
+# exp() of a log-ratio past this is of no use to a clipped objective and overflows in the end (verl clamps at the same
+# value).
 LOG_RATIO_CLAMP = 20.0
 
 
@@ -61,14 +63,16 @@ class SurrogateInputs:
         return self.sequence_sums(torch.ones_like(self.policy_logprobs.detach())).clamp(min=1)
 
     def log_ratios(self) -> Float[Tensor, " n"]:
-        """policy - old per token, or its mean over the sequence for ``ratio="sequence"`` (GSPO, arXiv 2507.18071, eq. 7)."""
+        """policy - old per token, or its mean over the sequence for ``ratio="sequence"`` (GSPO, arXiv 2507.18071, eq.
+        7)."""
         difference = self.policy_logprobs - self.needed("old_logprobs")
         if self.ratio == "token":
             return difference
         return (self.sequence_sums(difference) / self.sequence_lengths())[self.sequences]
 
     def importance(self) -> Float[Tensor, " n"] | float:
-        """min(exp(old - rollout), importance_cap) (truncated importance sampling), or 1 where there is one set of log-probs."""
+        """min(exp(old - rollout), importance_cap) (truncated importance sampling), or 1 where there is one set of
+        log-probs."""
         if self.rollout_logprobs is None:
             return 1.0
         return clamped_exp(self.needed("old_logprobs") - self.rollout_logprobs).clamp(max=self.importance_cap)
@@ -86,8 +90,8 @@ Surrogate = Callable[[SurrogateInputs], Tensor]
 
 
 def clip(inputs: SurrogateInputs) -> Float[Tensor, " n"]:
-    """- w min(r A, clip(r, 1 - clip_low, 1 + clip_high) A), for A < 0 at most dual_clip |A| (PPO, arXiv 1707.06347, eq. 7;
-    dual clip, arXiv 1912.09729, eq. 5)."""
+    """- w min(r A, clip(r, 1 - clip_low, 1 + clip_high) A), for A < 0 at most dual_clip |A| (PPO, arXiv 1707.06347, eq.
+    7; dual clip, arXiv 1912.09729, eq. 5)."""
     advantages, ratio = inputs.needed("advantages"), clamped_exp(inputs.log_ratios())
     low, high, dual = clipped(ratio.detach(), advantages, inputs)
     bounded = torch.where(low, 1.0 - inputs.clip_low, torch.where(high, 1.0 + inputs.clip_high, ratio))
@@ -97,7 +101,8 @@ def clip(inputs: SurrogateInputs) -> Float[Tensor, " n"]:
 
 
 def cispo(inputs: SurrogateInputs) -> Float[Tensor, " n"]:
-    """- w clip(r, 1 - clip_low, 1 + clip_high) A log p, the ratio without gradient (CISPO, arXiv 2506.13585, eq. 4 and 5)."""
+    """- w clip(r, 1 - clip_low, 1 + clip_high) A log p, the ratio without gradient (CISPO, arXiv 2506.13585, eq. 4 and
+    5)."""
     ratio = clamped_exp(inputs.log_ratios().detach()).clamp(1.0 - inputs.clip_low, 1.0 + inputs.clip_high)
     return -inputs.importance() * ratio * inputs.needed("advantages") * inputs.policy_logprobs
 
@@ -109,8 +114,8 @@ def nll(inputs: SurrogateInputs) -> Float[Tensor, " n"]:
 
 def dpo(inputs: SurrogateInputs, *, beta: float = 0.1) -> Float[Tensor, " n"]:
     """- ln sigmoid(beta (margin of the chosen - margin of the rejected)), margin = sum of policy - reference log-probs
-    (DPO, arXiv 2305.18290, eq. 7). Sequences alternate: chosen, rejected. A pair's loss is spread evenly over its tokens,
-    so that the values add up to it; give ``sequences_together=2``."""
+    (DPO, arXiv 2305.18290, eq. 7). Sequences alternate: chosen, rejected. A pair's loss is spread evenly over its
+    tokens, so that the values add up to it; give ``sequences_together=2``."""
     margins = inputs.policy_logprobs
     if inputs.reference_logprobs is not None:
         margins = margins - inputs.reference_logprobs
@@ -139,8 +144,9 @@ def clamped_exp(exponent: Tensor) -> Tensor:
 
 
 def kl_estimate(difference: Tensor, *, kl: str, kl_clamp: float | None) -> Tensor:
-    """The estimate of KL(policy || reference) per token from d = reference - policy log-prob (Schulman 2020, "Approximating KL
-    divergence"): k1 = -d, k2 = d^2 / 2, k3 = exp(d) - d - 1, d clamped to +-20 and the estimate to +-kl_clamp."""
+    """The estimate of KL(policy || reference) per token from d = reference - policy log-prob (Schulman 2020,
+    "Approximating KL divergence"): k1 = -d, k2 = d^2 / 2, k3 = exp(d) - d - 1, d clamped to +-20 and the estimate to
+    +-kl_clamp."""
     clamped = difference.clamp(-LOG_RATIO_CLAMP, LOG_RATIO_CLAMP)
     if kl == "k1":
         value = -clamped

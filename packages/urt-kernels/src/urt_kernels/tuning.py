@@ -1,8 +1,9 @@
-"""Block sizes of the Triton kernels: pure functions of the vocabulary and the hidden size, never of the number of tokens.
+"""Block sizes of the Triton kernels: pure functions of the vocabulary and the hidden size, never of the number of
+tokens.
 
-A size that followed the number of tokens would change the order of summation with the batch, and with it the bits of a row.
-The sizes are chosen from register counts of code compiled for sm_90 (no spills, 128-bit loads, see the cross-compilation
-tests); `apps/bench_kernels.py` times them on a GPU.
+A size that followed the number of tokens would change the order of summation with the batch, and with it the bits of a
+row. The sizes are chosen from register counts of code compiled for sm_90 (no spills, 128-bit loads, see the
+cross-compilation tests); `apps/bench_kernels.py` times them on a GPU.
 """
 
 from __future__ import annotations
@@ -55,13 +56,15 @@ class ChunkedHead:
 
 
 HEIGHT_STEP = 128
-"""Heights of the products are multiples of it. A row's bits are the same at all of them where cuBLAS adds along the hidden axis
-in one order at every height, which `apps/bench_kernels.py` checks as a gate; 4096 makes all heights one, whatever cuBLAS does."""
+"""Heights of the products are multiples of it. A row's bits are the same at all of them where cuBLAS adds along the
+hidden axis in one order at every height, which `apps/bench_kernels.py` checks as a gate; 4096 makes all heights one,
+whatever cuBLAS does."""
 
 FROZEN_WORKSPACE = 448 * 2**20
 TRAINED_WORKSPACE = 1216 * 2**20
-"""Exponentials that the one pass keeps. With a weight that learns each chunk reads and writes its whole fp32 gradient: that many
-bytes let 4096 rows of 151,936 bf16 exponentials through at once, half of what the gradient itself takes at H = 4096."""
+"""Exponentials that the one pass keeps. With a weight that learns each chunk reads and writes its whole fp32 gradient:
+that many bytes let 4096 rows of 151,936 bf16 exponentials through at once, half of what the gradient itself takes at H
+= 4096."""
 
 
 def chunked_forward(vocabulary: int) -> ChunkedHead:
@@ -77,7 +80,8 @@ def one_pass(vocabulary: int, itemsize: int, *, trains_weight: bool) -> ChunkedH
 
 
 def chunked_backward(vocabulary: int) -> ChunkedHead:
-    """Many rows, because each chunk reads and writes the whole fp32 weight gradient; 4096 x 8192 fp32 + bf16 are 192 MiB."""
+    """Many rows, because each chunk reads and writes the whole fp32 weight gradient; 4096 x 8192 fp32 + bf16 are 192
+    MiB."""
     return ChunkedHead(rows=4096, columns=min(vocabulary, 8192))
 
 

@@ -123,23 +123,26 @@ def compose(arguments: Sequence[str]) -> TrainConfig:
 
 
 def _with_its_stage(argument: str) -> str:
-    """A stage that is named by its import path is loaded, and called by its name: stage=my_package.stages:SPEC -> stage=mine"""
+    """A stage that is named by its import path is loaded, and called by its name: stage=my_package.stages:SPEC ->
+    stage=mine"""
     path = argument.removeprefix("stage=")
     return f"stage={find_stage(path).name}" if path != argument and ":" in path else argument
 
 
 def _mapping_of(argument: str) -> str:
-    """The field that maps names to values of which `argument` sets an entry or all: "grpo.rewards"; "" where it is none.
+    """The field that maps names to values of which `argument` sets an entry or all: "grpo.rewards"; "" where it is
+    none.
 
-    Hydra's own grammar has no names with colons (import paths) and no mappings of typed values. What maps names to anything
-    (strategy, logger) is left to it.
+    Hydra's own grammar has no names with colons (import paths) and no mappings of typed values. What maps names to
+    anything (strategy, logger) is left to it.
     """
     key = argument.partition("=")[0].lstrip("+")
     return next((name for name in _mappings(train_config(), "") if key == name or key.startswith(f"{name}.")), "")
 
 
 def _set_entry(composed: Any, argument: str) -> None:
-    """grpo.rewards.my_rewards:length=0.1, data.counts.train={image_generation: 8000}: a whole mapping takes the place of what was there."""
+    """grpo.rewards.my_rewards:length=0.1, data.counts.train={image_generation: 8000}: a whole mapping takes the place
+    of what was there."""
     name = _mapping_of(argument)
     key, _, text = argument.lstrip("+").partition("=")
     try:
@@ -258,7 +261,8 @@ def stopping_on_signals() -> Iterator[None]:
 
 
 def exit_on_error(run: Callable[[], object]) -> None:
-    """A UrtError is the user's to mend: one line, exit 2 for a config and 1 for the rest. Any other error is ours: a traceback.
+    """A UrtError is the user's to mend: one line, exit 2 for a config and 1 for the rest. Any other error is ours: a
+    traceback.
 
     Ctrl-C and SIGTERM end with one line and 130 or 143, wherever the program is.
     """

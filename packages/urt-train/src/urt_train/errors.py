@@ -57,7 +57,8 @@ class StoppedError(TrainError):
 
 
 class Stopped(SystemExit):
-    """A signal that nobody waited for: the program ends where it is. A SystemExit, which every event loop and wall lets through."""
+    """A signal that nobody waited for: the program ends where it is. A SystemExit, which every event loop and wall lets
+    through."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(128 + signal_number)

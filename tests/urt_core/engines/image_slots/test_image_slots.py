@@ -27,7 +27,8 @@ def test_a_model_type_names_its_family():
 
 
 def test_an_unknown_family_is_refused_by_name_before_its_weights_are_read(tmp_path):
-    """The folder has nothing but a config: whoever looked for weights or a tokenizer would stop with another message."""
+    """The folder has nothing but a config: whoever looked for weights or a tokenizer would stop with another
+    message."""
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llava_next"}))
     with pytest.raises(EngineError, match=r"^model type is 'llava_next', .*; allowed: llava_onevision, qwen2_5_vl, .*"):
         TransformersEngine.from_pretrained(tmp_path, policy=MediaPolicy())
@@ -43,7 +44,8 @@ def test_vllm_takes_the_families_it_shows_the_same_images():
 
 @pytest.fixture
 def folder(tmp_path):
-    """LLaVA-OneVision as it is published: a tokenizer with the template of its text model beside a processor with its own."""
+    """LLaVA-OneVision as it is published: a tokenizer with the template of its text model beside a processor with its
+    own."""
     from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
         LlavaOnevisionImageProcessorPil,
     )
@@ -53,7 +55,8 @@ def folder(tmp_path):
     tokenizer.save_pretrained(tmp_path)
     make_config(tokenizer).save_pretrained(tmp_path)
     LlavaOnevisionImageProcessorPil().save_pretrained(tmp_path)
-    # Published before templates had a file of their own: the tokenizer's stands in its config, the processor's in this file.
+    # Published before templates had a file of their own: the tokenizer's stands in its config, the processor's in this
+    # file.
     (tmp_path / "chat_template.jinja").unlink()
     settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": TEXT_ALONE}))

@@ -1,4 +1,5 @@
-"""LLaVA-OneVision: as many image tokens as the model makes features, and completions with the log-probs of a plain forward pass."""
+"""LLaVA-OneVision: as many image tokens as the model makes features, and completions with the log-probs of a plain
+forward pass."""
 
 import io
 
@@ -77,7 +78,8 @@ def test_an_image_has_as_many_tokens_as_the_model_makes_features(engine, thinned
 
 
 def test_numbers_of_the_published_model():
-    """384-pixel tiles of 27 x 27 features; 512 x 512 alone: a whole view and 2 x 2 tiles with a newline behind each row."""
+    """384-pixel tiles of 27 x 27 features; 512 x 512 alone: a whole view and 2 x 2 tiles with a newline behind each
+    row."""
     from transformers import LlavaOnevisionConfig, LlavaOnevisionProcessor
     from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
         LlavaOnevisionImageProcessorPil,
@@ -94,7 +96,8 @@ def test_numbers_of_the_published_model():
 
 
 def test_pixels_are_those_of_the_processor_for_each_prompt(engine):
-    """In company an image is padded to a square and takes one tile; alone it is seen whole and in tiles. Limits are met before."""
+    """In company an image is padded to a square and takes one tile; alone it is seen whole and in tiles. Limits are met
+    before."""
     batch = encode(engine, PROMPTS)
     assert batch["batch_num_images"].tolist() == [2, 0, 1, 5]
     assert batch["image_sizes"].tolist()[:3] == [[48, 32], [40, 80], [30, 70]]

@@ -49,8 +49,8 @@ def lengths_of(overrides: list[str]) -> tuple[TrainConfig, dict]:
 
 
 def test_pictures_take_the_tokens_that_the_families_give_them() -> None:
-    """512 x 512 in units of 32 x 32 pixels; the paper's 384 x 384 in units of 28 x 28, of which 13 x 14 fit; LLaVA-OneVision's one tile
-    of 729 and a newline for each of several images."""
+    """512 x 512 in units of 32 x 32 pixels; the paper's 384 x 384 in units of 28 x 28, of which 13 x 14 fit;
+    LLaVA-OneVision's one tile of 729 and a newline for each of several images."""
     numbers = {}
     for recipe in ("qwen3_vl_8b", "paper_qwen2_5_vl_7b", "paper_llava_7b"):
         _, lengths = lengths_of([f"recipe={recipe}"])

@@ -89,7 +89,8 @@ def test_pictures_take_what_they_take_of_real_tensors(config) -> None:
     measured = show(
         open_policy(config, initial_model(config, config.stage)), tensors, is_training=True, arithmetic=AS_STORED
     )
-    # Gradients of the tower's weights are there once for any number of pictures: counted four times, they are on the safe side.
+    # Gradients of the tower's weights are there once for any number of pictures: counted four times, they are on the
+    # safe side.
     assert measured.peak <= predicted.peak <= 1.2 * measured.peak
     assert predicted.kept == pytest.approx(measured.kept, rel=0.02)
 
@@ -122,6 +123,6 @@ def test_what_autograd_saves_of_a_whole_step_is_predicted(
         "cold_start", 1, prompt=prompt, completions=(300,), is_padded=False, arithmetic=AS_STORED
     )
     head = 300 * 32 * 4
-    # Deepstack and the places of images are left out of the prediction, the result of the last norm is in it and is not saved: small
-    # things, which are a quarter of what checkpointing keeps.
+    # Deepstack and the places of images are left out of the prediction, the result of the last norm is in it and is not
+    # saved: small things, which are a quarter of what checkpointing keeps.
     assert 0.85 * measured <= predicted.kept + head <= (1.3 if checkpointing else 1.15) * measured

@@ -80,8 +80,8 @@ def test_a_config_says_which_strategy_and_arithmetic(overrides, strategy, arithm
 
 
 def test_deepspeed_holds_bf16_weights_and_shares_float32_ones(policy) -> None:
-    """16 bytes for each of N trained parameters on one device: 2 of weight, 2 of gradient, 4 of master weight, 8 of moments; on eight the
-    last 14 are shared by ZeRO-2, all by ZeRO-3."""
+    """16 bytes for each of N trained parameters on one device: 2 of weight, 2 of gradient, 4 of master weight, 8 of
+    moments; on eight the last 14 are shared by ZeRO-2, all by ZeRO-3."""
     total = sum(parameter.numel() for parameter in policy.parameters())
     mixed = Arithmetic(torch.bfloat16, False)
     zero2, zero3 = (

@@ -1,4 +1,5 @@
-"""The GRPO stage through Lightning's own loop: cuts of a rollout do not change the gradient, the same seed gives the same losses."""
+"""The GRPO stage through Lightning's own loop: cuts of a rollout do not change the gradient, the same seed gives the
+same losses."""
 
 import importlib.util
 import math
@@ -146,7 +147,8 @@ def test_the_same_seed_gives_the_same_losses(fresh, records):
 
 
 def test_without_variance_only_the_kl_term_pulls(fresh, records):
-    """A random model earns nothing, so every group is degenerate; before any step policy and reference agree: no gradient at all."""
+    """A random model earns nothing, so every group is degenerate; before any step policy and reference agree: no
+    gradient at all."""
     module = train(fresh(), records, settings(kl_coef=0.1))
     assert module.gradients[0].abs().max() < 1e-6
     metrics = module.metrics(module.sums)
@@ -241,7 +243,8 @@ def test_long_prompts_leave_empty_micro_batches(fresh, records):
 
 
 def test_where_nothing_fits_the_rank_goes_on_outside_of_the_loss(fresh, records, monkeypatch):
-    """The end of an epoch may leave one rank with a prompt that is too long; the others wait for it in their collective calls."""
+    """The end of an epoch may leave one rank with a prompt that is too long; the others wait for it in their collective
+    calls."""
     monkeypatch.setattr("urt_train.stages.module.any_rank", lambda flag, *, device: True)  # another rank has some
     batches: list[ExperienceBatch] = []
     config = settings(max_prompt_tokens=3, kl_coef=0.1, parity_every=1)

@@ -1,4 +1,5 @@
-"""Objectives against plain float64 sums, their gradients against finite differences, and micro-batches against the whole."""
+"""Objectives against plain float64 sums, their gradients against finite differences, and micro-batches against the
+whole."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,5 @@
-"""Rewards for other people's trainers, one file each. They all say what becomes of a candidate that could not be judged.
+"""Rewards for other people's trainers, one file each. They all say what becomes of a candidate that could not be
+judged.
 
 win rate     how often a sample beats the others of its group (Pref-GRPO); judged pairwise, in both orders
 score        the pointwise score of a sample, from 0 to 1

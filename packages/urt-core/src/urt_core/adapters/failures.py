@@ -1,4 +1,5 @@
-"""What a trainer gets for a sample that could not be judged. A number that looks like a judgement is never among the defaults."""
+"""What a trainer gets for a sample that could not be judged. A number that looks like a judgement is never among the
+defaults."""
 
 import logging
 import math

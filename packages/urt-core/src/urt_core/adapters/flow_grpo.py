@@ -8,14 +8,16 @@
     )
     config.reward_fn = {"urt_win_rate": 1.0, "pickscore": 0.5}
 
-With the judge on another machine (`urt serve`), an entry is `urt.served(ServedJudge("http://judge:8090", token="..."))`.
+With the judge on another machine (`urt serve`), an entry is
+`urt.served(ServedJudge("http://judge:8090", token="..."))`.
 
-A win rate is one among the samples of a prompt, which flow_grpo spreads over its processes. Where there are several, ask a served judge
-and say how many samples a prompt has over all of them; the server gathers them:
+A win rate is one among the samples of a prompt, which flow_grpo spreads over its processes. Where there are several,
+ask a served judge and say how many samples a prompt has over all of them; the server gathers them:
 
     urt.served(ServedJudge("http://judge:8090"), group_size=config.sample.num_image_per_prompt)
 
-In an evaluation a prompt has one sample. It is compared with the server's references (`urt serve --references`), if there are any.
+In an evaluation a prompt has one sample. It is compared with the server's references (`urt serve --references`), if
+there are any.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +43,8 @@ def win_rate(
     task: Task | str = Task.IMAGE_GENERATION,
     references: ReferencePool | None = None,
 ) -> ScoreFunction:
-    """Each sample's win rate among the samples of the same prompt in the call; of a sample that is alone there, against `references`."""
+    """Each sample's win rate among the samples of the same prompt in the call; of a sample that is alone there, against
+    `references`."""
     task = Task(task)
 
     def judge(images: Any, prompts: Sequence[str], is_training: bool) -> Rewards:
@@ -99,8 +102,8 @@ def score_function(
     def scores_of(
         images: Any, prompts: Sequence[str], metadata: Any, only_strict: bool = True
     ) -> tuple[list[float], dict[str, Any]]:
-        """`images`: NCHW float tensor in 0..1, or NHWC uint8 array (videos: one axis more). flow_grpo asks strictly while it trains, and
-        not in its evaluations."""
+        """`images`: NCHW float tensor in 0..1, or NHWC uint8 array (videos: one axis more). flow_grpo asks strictly
+        while it trains, and not in its evaluations."""
         values, statuses = judge(images, prompts, only_strict)
         tally.add(statuses)
         return apply_policy(values, statuses, policy=policy, groups=list(prompts)), {"failure_rate": tally.rate}
@@ -109,7 +112,8 @@ def score_function(
 
 
 def extend_multi_score(multi_score: Callable[..., Any], **entries: ScoreFunction) -> Callable[..., Any]:
-    """A `multi_score(device, score_dict)` that knows `entries` beside those of flow_grpo's own, with the same results."""
+    """A `multi_score(device, score_dict)` that knows `entries` beside those of flow_grpo's own, with the same
+    results."""
 
     def extended(device: Any, score_dict: Mapping[str, float]) -> Callable[..., Any]:
         own = {name: weight for name, weight in score_dict.items() if name in entries}

@@ -1,4 +1,5 @@
-"""A trainer's processes: how many there are, how the parts of a group find each other, and samples gathered in the order of the ranks."""
+"""A trainer's processes: how many there are, how the parts of a group find each other, and samples gathered in the
+order of the ranks."""
 
 import hashlib
 import os
@@ -26,8 +27,8 @@ def initialised_distributed() -> Any:
 class GroupNames:
     """Names for the groups of a reward call that are the same on every process, though none asks another.
 
-    All processes of a run ask their reward once a step, so that the number of the call and the prompt tell the group; the address of the
-    run's meeting point tells runs apart that share a judge.
+    All processes of a run ask their reward once a step, so that the number of the call and the prompt tell the group;
+    the address of the run's meeting point tells runs apart that share a judge.
 
         names = GroupNames(); names.of_call(["a red car", "a red car", "a dog"])    # ["5d2c-0-9f86...", "5d2c-0-9f86...", "5d2c-0-cd63..."]
     """
@@ -53,9 +54,11 @@ def digest(text: str) -> str:
 
 
 def gathered(rows: Sequence[T]) -> tuple[list[T], int]:
-    """The rows of all processes in the order of the ranks, and where this process's own begin; called by every process alike.
+    """The rows of all processes in the order of the ranks, and where this process's own begin; called by every process
+    alike.
 
-    One that is lost ends the wait with the error of torch.distributed's own timeout. Rows are pickled between the processes of the run.
+    One that is lost ends the wait with the error of torch.distributed's own timeout. Rows are pickled between the
+    processes of the run.
     """
     distributed = initialised_distributed()
     if distributed is None or distributed.get_world_size() == 1:

@@ -14,8 +14,8 @@ from urt_core.errors import ConfigError
 class ReferencePool:
     """References by prompt, and anchors for prompts that have none of their own.
 
-    A sample's reward is then the mean probability that it is better than each of them (the Bradley-Terry view of a reward: how
-    likely it beats a fixed opponent), so that it can be compared between calls, processes and steps.
+    A sample's reward is then the mean probability that it is better than each of them (the Bradley-Terry view of a
+    reward: how likely it beats a fixed opponent), so that it can be compared between calls, processes and steps.
 
         ReferencePool(by_text={"a red car": ("car_1.png", "car_2.png")}, anchors=("average.png",))
     """
@@ -28,8 +28,8 @@ class ReferencePool:
 
     @classmethod
     def from_jsonl(cls, path: str | PathLike[str]) -> "ReferencePool":
-        """Lines of `{"text": "a red car", "references": ["car_1.png"]}`, files named relative to the list; a line without `text`
-        holds anchors. Files are read here, once."""
+        """Lines of `{"text": "a red car", "references": ["car_1.png"]}`, files named relative to the list; a line
+        without `text` holds anchors. Files are read here, once."""
         folder, by_text, anchors = Path(path).parent, {}, ()
         for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
             if not line.strip():

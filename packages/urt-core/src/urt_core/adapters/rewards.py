@@ -35,8 +35,9 @@ def win_rate_rewards(
     """The share of its group's other samples that each sample beats, ties by half (Pref-GRPO, arXiv 2508.20751).
 
     Differs from the published code in two ways: each pair is judged in both orders (unless the scorer was built with
-    `orders="given"`), and an unreadable judgement counts for neither side instead of half a win for both. A sample that is alone in its
-    group gets the mean probability that it is better than its `references`; without any its status is `alone`.
+    `orders="given"`), and an unreadable judgement counts for neither side instead of half a win for both. A sample that
+    is alone in its group gets the mean probability that it is better than its `references`; without any its status is
+    `alone`.
     """
     games = Games(texts, groups, references)
     records = games.records(scorer, task=task, texts=texts, candidates=candidates, media=media)
@@ -63,7 +64,8 @@ async def awin_rate_rewards(
 
 
 class Games:
-    """All pairs of all groups in one stream, so that no batch is smaller than it could be; then lone samples against their references."""
+    """All pairs of all groups in one stream, so that no batch is smaller than it could be; then lone samples against
+    their references."""
 
     def __init__(
         self, texts: Sequence[str], groups: Sequence[Hashable], references: ReferencePool | None = None

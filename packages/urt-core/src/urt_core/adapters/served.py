@@ -60,8 +60,9 @@ class ServedJudge:
     ) -> Rewards:
         """A request that fails for good is a status of its samples; one that is wrong in itself an `EngineError`.
 
-        With `groups`, an id for each sample, and `group_size`, all processes together bring the samples of a group, and the server ranks it
-        when it is whole. Without, each prompt is one group and one request. `media` is what the question is about, in understanding tasks.
+        With `groups`, an id for each sample, and `group_size`, all processes together bring the samples of a group, and
+        the server ranks it when it is whole. Without, each prompt is one group and one request. `media` is what the
+        question is about, in understanding tasks.
         """
         return BACKGROUND.run(
             self.arewards(texts=texts, candidates=candidates, media=media, groups=groups, group_size=group_size)
@@ -133,7 +134,8 @@ class ServedJudge:
             await asyncio.sleep(min(10.0, 0.5 * 2 ** (attempt - 1)))
 
     async def _refuse(self, answer: aiohttp.ClientResponse) -> None:
-        """The request itself is wrong (token, unknown setting, two groups under one id); repeating it changes nothing."""
+        """The request itself is wrong (token, unknown setting, two groups under one id); repeating it changes
+        nothing."""
         if 300 <= answer.status < 400:
             raise MalformedAnswer(f"HTTP {answer.status} to another address")
         text = (await answer.content.read(500)).decode("utf-8", "replace")

@@ -16,12 +16,13 @@ SCORER_SETTINGS = ("orders", "votes", "probability", "templates")
 
 
 def scorer_from_settings(settings: Mapping[str, Any]) -> Scorer:
-    """`model` alone is a judge folder or hub id that is loaded here; with `base_url` it is the name at that endpoint. A folder's
-    `judge.json` says how it is asked, here or there; without one, `dialect` must.
+    """`model` alone is a judge folder or hub id that is loaded here; with `base_url` it is the name at that endpoint. A
+    folder's `judge.json` says how it is asked, here or there; without one, `dialect` must.
 
     scorer_from_settings({"base_url": "http://localhost:8000/v1", "model": "judge", "dialect": "v2", "concurrency": 64})
-    scorer_from_settings({"base_url": address, "model": "gpt-5-mini", "profile": "openai-reasoning", "image_format": "jpeg"})
-    scorer_from_settings({"model": "outputs/tiny/grpo/model", "engine": "vllm", "engine_options": {"max_model_len": 8192}})
+    scorer_from_settings({"base_url": address, "model": "gpt-5-mini", "profile": "openai-reasoning", "image_format":
+    "jpeg"}) scorer_from_settings({"model": "outputs/tiny/grpo/model", "engine": "vllm", "engine_options":
+    {"max_model_len": 8192}})
     """
     allowed = (*JUDGE_SETTINGS, *ENDPOINT_SETTINGS, *SCORER_SETTINGS)
     unknown = sorted(set(settings) - set(allowed))

@@ -2,11 +2,12 @@
 
     trainer = GRPOTrainer(model=..., reward_funcs=make_reward_func(scorer, mode="win_rate"), train_dataset=dataset, ...)
 
-The data set has a question and a medium per row (`question_column`, `media_column`), and for mode "reference" a reference
-answer. TRL leaves NaN rewards out of a sample's sum; a sample with nothing else has no advantage.
+The data set has a question and a medium per row (`question_column`, `media_column`), and for mode "reference" a
+reference answer. TRL leaves NaN rewards out of a sample's sum; a sample with nothing else has no advantage.
 
-TRL deals the completions of a prompt out over its processes, and each asks for its own. For win rates the processes gather them
-(torch.distributed), each judges its share of the groups, and all get the rates that one process with everything would get.
+TRL deals the completions of a prompt out over its processes, and each asks for its own. For win rates the processes
+gather them (torch.distributed), each judges its share of the groups, and all get the rates that one process with
+everything would get.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,7 +38,8 @@ def make_reward_func(
     references: ReferencePool | None = None,
     on_failure: FailurePolicy | str = FailurePolicy.NAN,
 ) -> Callable[..., list[float]]:
-    """`num_generations` is TRL's: needed where one prompt may come twice in a row. `references` are for a completion that is alone."""
+    """`num_generations` is TRL's: needed where one prompt may come twice in a row. `references` are for a completion
+    that is alone."""
     task, policy = Task(task), FailurePolicy(on_failure)
     tally = FailureTally(name=f"trl {mode}")
     if task.is_generation or mode not in ("win_rate", "score", "reference"):
@@ -75,7 +77,8 @@ def make_reward_func(
 
 
 class Sample(NamedTuple):
-    """What a process knows of one completion: Sample(prompt=[...], question="How many?", answer="Two.", medium=<PIL image>)"""
+    """What a process knows of one completion: Sample(prompt=[...], question="How many?", answer="Two.", medium=<PIL
+    image>)"""
 
     prompt: Any
     question: str

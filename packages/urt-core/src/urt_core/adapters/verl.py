@@ -4,11 +4,12 @@
       path: pkg://urt_core.adapters.verl        # or the path of a file with `compute_score = make_compute_score(scorer)`
       name: compute_score
 
-The data set's `extra_info` holds `question` and `media` (a path, or bytes); `reward_model.ground_truth` is the reference
-answer in mode "reference". The judge of the ready-made `compute_score` comes from the environment: URT_MODEL,
+The data set's `extra_info` holds `question` and `media` (a path, or bytes); `reward_model.ground_truth` is the
+reference answer in mode "reference". The judge of the ready-made `compute_score` comes from the environment: URT_MODEL,
 URT_BASE_URL, URT_DIALECT, URT_MODE, URT_TASK, URT_ON_FAILURE.
 
-verl shows one sample at a time, from many workers. For win rates within the samples of a prompt, `urt serve` gathers them:
+verl shows one sample at a time, from many workers. For win rates within the samples of a prompt, `urt serve` gathers
+them:
 
     compute_score = make_win_rate_score(ServedJudge("http://judge:8090", task="image_understanding"), group_size=8)   # rollout.n
 """
@@ -80,9 +81,9 @@ def make_win_rate_score(
 ) -> ComputeScore:
     """The share of the other samples of its prompt that a sample beats, gathered from all workers by the server.
 
-    `group_size` is verl's `rollout.n`. The samples of a prompt know each other by `extra_info["uid"]` or, where verl passes none,
-    `extra_info["index"]`; a row that says neither, or whose `split` is not "train", stands alone: the server compares it with its
-    references (`--references`), or gives it the status `alone`.
+    `group_size` is verl's `rollout.n`. The samples of a prompt know each other by `extra_info["uid"]` or, where verl
+    passes none, `extra_info["index"]`; a row that says neither, or whose `split` is not "train", stands alone: the
+    server compares it with its references (`--references`), or gives it the status `alone`.
     """
     policy, names = policy_without_group(on_failure, "verl shows one sample at a time"), GroupNames()
     tally = FailureTally(name="verl win_rate")

@@ -22,10 +22,11 @@ ComputeScore = Callable[..., Coroutine[Any, Any, dict[str, Any]]]
 def make_compute_score(
     judge: ServedJudge, *, group_size: int | None = None, on_failure: FailurePolicy | str = FailurePolicy.NAN
 ) -> ComputeScore:
-    """The reward of one sample: its score, where the server was started with `--reward score`; with `group_size` (verl's `rollout.n`) its
-    win rate among the samples of its prompt, gathered from all workers.
+    """The reward of one sample: its score, where the server was started with `--reward score`; with `group_size`
+    (verl's `rollout.n`) its win rate among the samples of its prompt, gathered from all workers.
 
-    The samples of a prompt know each other by `extra_info["uid"]` or `extra_info["index"]`; one that is no training sample stands alone.
+    The samples of a prompt know each other by `extra_info["uid"]` or `extra_info["index"]`; one that is no training
+    sample stands alone.
     """
     policy, names = policy_without_group(on_failure, "verl-omni shows one sample at a time"), GroupNames()
     tally = FailureTally(name="verl_omni")

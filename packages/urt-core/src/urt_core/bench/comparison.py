@@ -1,4 +1,5 @@
-"""Judges against each other on the same pairs: how often each is right and steady, and how much more than the first of them."""
+"""Judges against each other on the same pairs: how often each is right and steady, and how much more than the first of
+them."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ COLUMNS = ("judge", "pairs", "right", "more right than", "same candidate in both
 
 
 class Outcomes(NamedTuple):
-    """What each pair came to, in the same order for all judges: Outcomes(right=[True, ...], steady=[...], readable=[...])"""
+    """What each pair came to, in the same order for all judges: Outcomes(right=[True, ...], steady=[...],
+    readable=[...])"""
 
     right: list[bool]
     """In the given order; unreadable is wrong. Pairs labelled as ties are left out."""
@@ -28,9 +30,9 @@ class Outcomes(NamedTuple):
 
 
 def comparison_table(runs: Mapping[str, Sequence[Sequence[JudgedPair]]], *, dialect: Dialect) -> Table:
-    """Judges by name, each with the judged pairs of one or more runs (seeds), which are pooled; the first is what the others are
-    compared with. Differences are in points, over the same pairs, with 95 % bootstrap intervals over pairs: what another seed of
-    the training would change is only in them as far as the runs pooled here show it.
+    """Judges by name, each with the judged pairs of one or more runs (seeds), which are pooled; the first is what the
+    others are compared with. Differences are in points, over the same pairs, with 95 % bootstrap intervals over pairs:
+    what another seed of the training would change is only in them as far as the runs pooled here show it.
     """
     (baseline, *_), outcomes = runs, {}
     expected: list[object] | None = None

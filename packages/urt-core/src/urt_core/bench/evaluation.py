@@ -1,7 +1,7 @@
 """Measure a judge: engine and held-out pairs in, rates with 95 % intervals out.
 
-The headline is accuracy in the given order; output that can't be read counts as wrong. Where a pair is also judged with its
-candidates exchanged, the rows say how often the same candidate wins in both orders. Every judgement is kept.
+The headline is accuracy in the given order; output that can't be read counts as wrong. Where a pair is also judged with
+its candidates exchanged, the rows say how often the same candidate wins in both orders. Every judgement is kept.
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ def evaluate(
 ) -> EvaluationResult:
     """Judge every record in every dialect and order; greedily, unless `sampling` says otherwise.
 
-    A direct answer gets `direct_max_tokens` instead of `sampling.max_tokens`: it is one sentence, and a model that has never
-    learnt to stop would otherwise write to the limit on every pair.
+    A direct answer gets `direct_max_tokens` instead of `sampling.max_tokens`: it is one sentence, and a model that has
+    never learnt to stop would otherwise write to the limit on every pair.
     """
     if not len(records):
         raise DataError("nothing to evaluate: the list of records is empty. Check the data folder and the chosen tasks")

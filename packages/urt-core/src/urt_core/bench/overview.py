@@ -1,4 +1,5 @@
-"""Several judges side by side: one row each, the rule's numbers with intervals, how the judge behaves, and paired tests."""
+"""Several judges side by side: one row each, the rule's numbers with intervals, how the judge behaves, and paired
+tests."""
 
 import math
 from collections.abc import Mapping, Sequence

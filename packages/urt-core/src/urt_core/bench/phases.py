@@ -27,7 +27,8 @@ class PhaseCost:
 
 
 class PhaseLog:
-    """Costs in the order of the phases; a phase that is done again replaces its old line, one that goes on adds to it."""
+    """Costs in the order of the phases; a phase that is done again replaces its old line, one that goes on adds to
+    it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -67,7 +68,8 @@ def read_costs(path: Path) -> list[PhaseCost]:
 
 
 def reset_peak_memory() -> bool:
-    """Start a new peak of resident memory for this process; False where the kernel can't (then it is the peak so far)."""
+    """Start a new peak of resident memory for this process; False where the kernel can't (then it is the peak so
+    far)."""
     if not sys.platform.startswith("linux"):
         return False
     try:

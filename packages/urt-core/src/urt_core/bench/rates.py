@@ -1,4 +1,5 @@
-"""Judged pairs in, rates out: what share was readable, right, consistent; per dialect, task and cause, with intervals."""
+"""Judged pairs in, rates out: what share was readable, right, consistent; per dialect, task and cause, with
+intervals."""
 
 from __future__ import annotations
 

@@ -30,13 +30,13 @@ def rescore(
     threshold: float | None = None,
     expected: int | None = None,
 ) -> BenchResult:
-    """The numbers of `rule` over `lines`: judgements as `urt bench run` logs them, or a published shape (found by its fields where
-    `shape` does not name it). Streams: only the outcome of a line is kept.
+    """The numbers of `rule` over `lines`: judgements as `urt bench run` logs them, or a published shape (found by its
+    fields where `shape` does not name it). Streams: only the outcome of a line is kept.
 
         rescore(lines, benchmark="genai_bench", rule="four_way").values["accuracy"]     # 45.59...
 
-    `threshold` takes the place of the rule's own; `expected` is the number of pairs there should be, where the caller knows it.
-    Raises `DataError` for lines that repeat, that are of another shape, or that lack a label the rule needs.
+    `threshold` takes the place of the rule's own; `expected` is the number of pairs there should be, where the caller
+    knows it. Raises `DataError` for lines that repeat, that are of another shape, or that lack a label the rule needs.
     """
     return rescore_numbered(
         enumerate(lines, start=1), benchmark=benchmark, rule=rule, shape=shape, threshold=threshold, expected=expected

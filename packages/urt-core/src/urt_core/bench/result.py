@@ -22,9 +22,9 @@ class BenchResult:
     rule: str
     wording: str
     values: Mapping[str, float]
-    """In percent: the rule's own numbers, the headline first; then, whatever the rule, unreadable, first_picked, and with both
-    orders mean_of_orders, position_consistency, consistent_of_decided, tied_in_both_orders, tied_in_one_order. NaN where there
-    is nothing to count."""
+    """In percent: the rule's own numbers, the headline first; then, whatever the rule, unreadable, first_picked, and
+    with both orders mean_of_orders, position_consistency, consistent_of_decided, tied_in_both_orders,
+    tied_in_one_order. NaN where there is nothing to count."""
     own: tuple[str, ...]
     """Which of them are the rule's own."""
     intervals: Mapping[str, tuple[float, float]]

@@ -37,7 +37,8 @@ PREFERENCES = {str(outcome): outcome for outcome in Outcome}
 
 
 def genai_bench(line: Line) -> Reading:
-    """{"item": "0", "label": "rightvote", "vote": "[[A>B]]" or null}; without a `vote`, it is looked for in `response`."""
+    """{"item": "0", "label": "rightvote", "vote": "[[A>B]]" or null}; without a `vote`, it is looked for in
+    `response`."""
     vote = line.get("vote")
     if "vote" not in line:
         found = DOUBLE_BRACKETS.search(need(line, "response", str))
@@ -47,15 +48,16 @@ def genai_bench(line: Line) -> Reading:
 
 
 def mmrb2(line: Line) -> Reading:
-    """{"item": "...", "chosen": "A", "forward": ["A"], "reverse": ["B"]}: the first judgement of each order; in the reverse order
-    B is shown first, so that its letter is turned back."""
+    """{"item": "...", "chosen": "A", "forward": ["A"], "reverse": ["B"]}: the first judgement of each order; in the
+    reverse order B is shown first, so that its letter is turned back."""
     item, label = identity(line, "item", "id", "pair_id"), one_of(line, "chosen", LETTERS)
     given, swapped = first_letter(line, "forward"), first_letter(line, "reverse")
     return Reading(pair=item, item=item, label=label, given=(given,), swapped=(swapped and swapped.swap(),))
 
 
 def mj_bench(line: Line) -> Reading:
-    """{"id": 0, "score_0": 0.79, "score_1": 0.83, "label": "0", "1" or "tie"}: a verdict is the larger score, a tie an equal one."""
+    """{"id": 0, "score_0": 0.79, "score_1": 0.83, "label": "0", "1" or "tie"}: a verdict is the larger score, a tie an
+    equal one."""
     item = identity(line, "id", "item")
     first, second = score(line, "score_0"), score(line, "score_1")
     margin = None if first is None or second is None else first - second
@@ -66,8 +68,8 @@ def mj_bench(line: Line) -> Reading:
 
 
 def judgebench(line: Line) -> Reading:
-    """{"item": "...", "source": "mmlu-pro-law", "label": "A>B", "decisions": ["A>B", "B>A"]}: the given order, then the swapped one,
-    as the judge said it."""
+    """{"item": "...", "source": "mmlu-pro-law", "label": "A>B", "decisions": ["A>B", "B>A"]}: the given order, then the
+    swapped one, as the judge said it."""
     item, decisions = identity(line, "item", "pair_id"), need(line, "decisions", list)
     if len(decisions) != 2:
         raise DataError(
@@ -85,9 +87,11 @@ def judgebench(line: Line) -> Reading:
 
 
 def urt(line: Line) -> Reading:
-    """One judgement, as `urt bench run` and evaluations write it: label and verdict are as the judge was shown the pair.
+    """One judgement, as `urt bench run` and evaluations write it: label and verdict are as the judge was shown the
+    pair.
 
-    {"key": "17", "order": "swapped", "label": "first", "verdict": "second", "item": "17", "group": "", "tie_kind": null, "margin": -2.0}
+    {"key": "17", "order": "swapped", "label": "first", "verdict": "second", "item": "17", "group": "", "tie_kind":
+    null, "margin": -2.0}
     """
     key, order = need(line, "key", str), one_of(line, "order", {"given": False, "swapped": True})
     label = one_of(line, "label", PREFERENCES)
@@ -107,7 +111,8 @@ def urt(line: Line) -> Reading:
 
 
 def scored_lists(line: Line) -> ScoredList:
-    """RewardBench 2: {"id": "17" or "tied:3", "subset": "Math", "scores": [7.5, 6.0, 6.0, 2.0], "num_correct": 1}, the right ones first."""
+    """RewardBench 2: {"id": "17" or "tied:3", "subset": "Math", "scores": [7.5, 6.0, 6.0, 2.0], "num_correct": 1}, the
+    right ones first."""
     scores = need(line, "scores", list)
     num_right = line.get("num_correct", 1)
     if not isinstance(num_right, int) or not 1 <= num_right < len(scores):
@@ -155,8 +160,8 @@ def shape_of(line: Line) -> str:
 def readings(
     lines: Iterable[tuple[int, Line]], *, source: str, shape: str | None, benchmark: Benchmark
 ) -> Iterator[tuple[str, Any]]:
-    """(line number, line) of `source` -> (place, `Reading` or `ScoredList`). Repeated judgements and lines that are not of the shape
-    are errors that name the place."""
+    """(line number, line) of `source` -> (place, `Reading` or `ScoredList`). Repeated judgements and lines that are not
+    of the shape are errors that name the place."""
     known = {**PAIR_SHAPES, **LIST_SHAPES}
     shape = "judgebench" if shape == "judge_bench" else shape
     if shape is not None and shape not in benchmark.shapes:

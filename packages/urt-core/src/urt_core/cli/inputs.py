@@ -26,9 +26,9 @@ class BadRow:
 class Requests:
     """A request file, read lazily: Requests("pairs.jsonl"); len(), and iteration over (key, row).
 
-    A row is what `Scorer.compare`, `score` or `rank` takes as keywords: task, text, first, second, candidate, candidates,
-    media. Files are named relative to the request file. A key of its own makes a row findable; without one it has a
-    hash of its content. A row that can't be read is a `BadRow` among the others.
+    A row is what `Scorer.compare`, `score` or `rank` takes as keywords: task, text, first, second, candidate,
+    candidates, media. Files are named relative to the request file. A key of its own makes a row findable; without one
+    it has a hash of its content. A row that can't be read is a `BadRow` among the others.
     """
 
     def __init__(self, path: str | Path) -> None:

@@ -1,4 +1,5 @@
-"""How far a batch is: done, failed, tokens per second, time left. One line that changes on a terminal, else a line now and then."""
+"""How far a batch is: done, failed, tokens per second, time left. One line that changes on a terminal, else a line now
+and then."""
 
 import sys
 import time

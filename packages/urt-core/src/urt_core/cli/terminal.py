@@ -51,7 +51,8 @@ def wrapped(text: str, *, indent: str = "") -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell, numbers to the right of the first column. The first row holds the headings."""
+    """Columns as wide as their widest cell, numbers to the right of the first column. The first row holds the
+    headings."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     # The first column gives way where the terminal is narrow.
     widths[0] = max(8, min(widths[0], width() - sum(widths[1:]) - 2 * (len(widths) - 1)))

@@ -1,4 +1,5 @@
-"""Several processes of one command, as torchrun would start them: each has RANK, LOCAL_RANK and WORLD_SIZE in its environment."""
+"""Several processes of one command, as torchrun would start them: each has RANK, LOCAL_RANK and WORLD_SIZE in its
+environment."""
 
 import os
 import subprocess
@@ -12,7 +13,8 @@ PATIENCE_S = 10.0
 
 
 class Workers:
-    """This process is the first; the others run the same command line. Where torchrun has started this one, there are none.
+    """This process is the first; the others run the same command line. Where torchrun has started this one, there are
+    none.
 
     with Workers(3) as workers: ...; workers.check()
     """
@@ -62,7 +64,8 @@ class Workers:
 
 
 def see_own_devices(*, num_devices: int) -> None:
-    """Of several processes of one machine, each sees GPUs of its own, as many as it computes one model over. Before torch is imported."""
+    """Of several processes of one machine, each sees GPUs of its own, as many as it computes one model over. Before
+    torch is imported."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1 or "LOCAL_RANK" not in os.environ:
         return
     first = int(os.environ["LOCAL_RANK"]) * num_devices

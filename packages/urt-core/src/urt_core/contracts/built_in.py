@@ -1,4 +1,5 @@
-"""The contracts that are built in: those of the released UnifiedReward weights, two of our own, and a general reading."""
+"""The contracts that are built in: those of the released UnifiedReward weights, two of our own, and a general
+reading."""
 
 import re
 from collections.abc import Mapping
@@ -56,8 +57,8 @@ _CORE = {task: PointScale(low=1, high=10, dimensions=task.dimensions) for task i
 _SHARES = PointScale(low=0, high=1, dimensions=_ACS)
 _GENERATED = (Task.IMAGE_GENERATION, Task.VIDEO_GENERATION)
 
-# Scales as the released weights were trained (UnifiedReward 1.0, arXiv 2503.05236, and the 2.0 scripts). The final score
-# of 1.0 for videos was never trained: it is the base model's own idea of a number from 1 to 10.
+# Scales as the released weights were trained (UnifiedReward 1.0, arXiv 2503.05236, and the 2.0 scripts). The final
+# score of 1.0 for videos was never trained: it is the base model's own idea of a number from 1 to 10.
 _FINAL_SCORES = {
     Task.IMAGE_GENERATION: PointScale(low=1, high=5),
     Task.VIDEO_GENERATION: PointScale(low=1, high=10),

@@ -36,13 +36,15 @@ class Contract:
     read: Callable[[str, Task], Reading]
     """The parser, with its rules of failure: a text that can't be read is a ParseFailure, never a guess."""
     templates: Path | Mapping[Task, str]
-    """The prompts: a folder of `<task>.txt`, or the texts themselves. Placeholders as in `render` and `render_point`."""
+    """The prompts: a folder of `<task>.txt`, or the texts themselves. Placeholders as in `render` and
+    `render_point`."""
     scales: Mapping[Task, PointScale]
     """The tasks it covers, and what it scores in each."""
     asks: Literal["pair", "candidate"] = "pair"
     """Whether two candidates are compared, or one is scored."""
     verdict: Callable[[Task, Preference], str] = no_verdict
-    """The shortest completion that states a verdict, of a contract that compares. A PromptError where it has no such verdict."""
+    """The shortest completion that states a verdict, of a contract that compares. A PromptError where it has no such
+    verdict."""
     has_shape: Callable[[str, Judgement], bool] = any_shape
     """Whether a readable completion has the form that training pays for (the format reward)."""
     reasons: bool = True

@@ -24,9 +24,9 @@ class Waiting:
 class BatchingEngine:
     """What is asked while the engine is busy goes into its next batch; an idle engine waits `max_wait_s` for company.
 
-    Callers are kept apart: where a batch fails, each half of it is tried by itself, so that the fault ends with whoever brought it; a
-    prompt of more than `max_prompt_tokens` of text never reaches the engine; and an engine that asks (`is_wanted` of `generate`) is told
-    which callers have gone, so that it stops writing for them.
+    Callers are kept apart: where a batch fails, each half of it is tried by itself, so that the fault ends with whoever
+    brought it; a prompt of more than `max_prompt_tokens` of text never reaches the engine; and an engine that asks
+    (`is_wanted` of `generate`) is told which callers have gone, so that it stops writing for them.
 
         scorer = Scorer(engine=BatchingEngine(TransformersEngine.from_pretrained(folder, policy=policy)))
     """

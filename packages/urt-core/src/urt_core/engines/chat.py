@@ -1,4 +1,5 @@
-"""The chat-completions wire format of a request: a prompt, its pictures and how it is sampled, as the bytes of a body."""
+"""The chat-completions wire format of a request: a prompt, its pictures and how it is sampled, as the bytes of a
+body."""
 
 import base64
 import io
@@ -57,8 +58,8 @@ def request_body(
 ) -> bytes:
     """JSON, put together from parts that are JSON already, so that pictures are copied and never looked at again.
 
-    `pictures` holds the parts of each medium of the prompt. Sampling parameters are always sent, except those that the profile leaves
-    out: what is not sent, a server replaces by the model's own defaults.
+    `pictures` holds the parts of each medium of the prompt. Sampling parameters are always sent, except those that the
+    profile leaves out: what is not sent, a server replaces by the model's own defaults.
     """
     fields: dict[str, Any] = {
         "model": model,
@@ -84,7 +85,8 @@ def request_body(
 
 
 def message(turn: Turn, pictures: Iterator[Sequence[bytes]]) -> bytes:
-    """`pictures`: those of each medium from here on. Only a user's turn is sent in parts, which every endpoint takes there."""
+    """`pictures`: those of each medium from here on. Only a user's turn is sent in parts, which every endpoint takes
+    there."""
     if turn.role != "user" and not any(isinstance(part, Media) for part in turn.parts):
         text = "".join(part for part in turn.parts if isinstance(part, str))
         return json.dumps({"role": turn.role, "content": text}).encode()

@@ -74,10 +74,12 @@ class SamplingParams:
     stop: tuple[str, ...] = ()
     """Texts that end an answer, and are not part of it; an engine that does not `honour` it goes on behind them."""
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """Further fields of the chat protocol by their own names, such as `response_format`, of an engine that `honours` them."""
+    """Further fields of the chat protocol by their own names, such as `response_format`, of an engine that `honours`
+    them."""
 
     def to_json(self) -> dict[str, Any]:
-        """What an answer depends on. The fields that few ask for are there only if they were: they change no older cache key."""
+        """What an answer depends on. The fields that few ask for are there only if they were: they change no older
+        cache key."""
         rare: dict[str, Any] = {"top_logprobs": self.top_logprobs, "stop": list(self.stop), "extra": dict(self.extra)}
         always = {name: getattr(self, name) for name in SamplingParams.__dataclass_fields__ if name not in rare}
         return always | {name: value for name, value in rare.items() if value}

@@ -1,4 +1,5 @@
-"""Sample G completions for each prompt of a batch: one prefill per prompt, one shared-prompt decoding loop, finished rows dropped."""
+"""Sample G completions for each prompt of a batch: one prefill per prompt, one shared-prompt decoding loop, finished
+rows dropped."""
 
 import hashlib
 from collections.abc import Callable, Collection
@@ -15,7 +16,8 @@ COMPACT_BELOW = 0.8
 
 
 class Decoded(NamedTuple):
-    """`token_ids`, `logprobs` [P * G, max_tokens], meaningful up to `lengths` [P * G]; `stopped` [P * G]: ended by an EOS (included).
+    """`token_ids`, `logprobs` [P * G, max_tokens], meaningful up to `lengths` [P * G]; `stopped` [P * G]: ended by an
+    EOS (included).
 
     `top_ids`, `top_logprobs` [P * G, max_tokens, K]: the likeliest tokens of each position, likeliest first.
     """
@@ -43,9 +45,11 @@ def decode(
     num_top: int = 0,
     is_wanted: Callable[[int], bool] | None = None,
 ) -> Decoded:
-    """`batch` is that of `encode_prompts`, left-padded, on the module's device; `uniforms` [P * G, max_tokens] drive the sampling.
+    """`batch` is that of `encode_prompts`, left-padded, on the module's device; `uniforms` [P * G, max_tokens] drive
+    the sampling.
 
-    `is_wanted` is asked before each step about each row that is still being written: one that nobody waits for any more ends there.
+    `is_wanted` is asked before each step about each row that is still being written: one that nobody waits for any more
+    ends there.
     """
     device = batch["input_ids"].device
     position_ids, next_position = prompt_positions(module, batch)
@@ -110,11 +114,11 @@ def decode(
 def sample(
     logits: Tensor, *, temperature: float, top_p: float, forbidden: Tensor, uniform: Tensor | None, num_top: int = 0
 ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
-    """Next tokens [rows] and their fp32 log-probabilities under softmax(logits / temperature), over the whole vocabulary; and the
-    log-probabilities and ids [rows, num_top] of the likeliest tokens.
+    """Next tokens [rows] and their fp32 log-probabilities under softmax(logits / temperature), over the whole
+    vocabulary; and the log-probabilities and ids [rows, num_top] of the likeliest tokens.
 
-    Greedy (`uniform` None) reports temperature 1. Forbidden tokens and `top_p` restrict which token is drawn and not the reported
-    log-probability, so that it is the one a trainer computes from the same logits.
+    Greedy (`uniform` None) reports temperature 1. Forbidden tokens and `top_p` restrict which token is drawn and not
+    the reported log-probability, so that it is the one a trainer computes from the same logits.
     """
     logits = logits.float()
     if uniform is not None:
@@ -130,7 +134,8 @@ def sample(
 
 
 def draw(probabilities: Tensor, *, top_p: float, uniform: Tensor) -> Tensor:
-    """Inverse-CDF sampling: one uniform number decides one token, so a row's completion does not depend on its neighbours."""
+    """Inverse-CDF sampling: one uniform number decides one token, so a row's completion does not depend on its
+    neighbours."""
     order = None
     if top_p < 1:
         probabilities, order = probabilities.sort(dim=-1, descending=True)
@@ -145,7 +150,8 @@ def draw(probabilities: Tensor, *, top_p: float, uniform: Tensor) -> Tensor:
 
 
 def prompt_positions(module: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Position ids of the prompt ([3, P, T] for M-RoPE models, else [P, T]) and the position [P] of the first generated token."""
+    """Position ids of the prompt ([3, P, T] for M-RoPE models, else [P, T]) and the position [P] of the first generated
+    token."""
     mask = batch["attention_mask"]
     rope = next((part for part in module.modules() if hasattr(part, "get_rope_index")), None)
     if rope is None:
@@ -160,7 +166,8 @@ def prompt_positions(module: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Ten
 
 
 def uniform_numbers(seed: int, rows: Collection[tuple[int, int]], *, max_tokens: int) -> Tensor:
-    """[rows, max_tokens] in [0, 1): the row of (prompt, completion) is a function of (seed, prompt, completion) alone."""
+    """[rows, max_tokens] in [0, 1): the row of (prompt, completion) is a function of (seed, prompt, completion)
+    alone."""
     numbers = []
     for prompt, completion in rows:
         digest = hashlib.sha256(f"{seed}:{prompt}:{completion}".encode()).digest()

@@ -1,7 +1,9 @@
-"""Prompts -> the tensors of a vision-language model. Trainer and engine share this function, so they can't disagree about a token.
+"""Prompts -> the tensors of a vision-language model. Trainer and engine share this function, so they can't disagree
+about a token.
 
-The composed `Processor` of Qwen-VL needs torchvision; tokenizer and image processor alone do not. A video travels as its frames, each
-frame one image, as in the original project. What differs between model families is the business of `image_slots`.
+The composed `Processor` of Qwen-VL needs torchvision; tokenizer and image processor alone do not. A video travels as
+its frames, each frame one image, as in the original project. What differs between model families is the business of
+`image_slots`.
 """
 
 from collections import Counter
@@ -32,11 +34,12 @@ def encode_prompts(
     padding_side: str = "left",
     frames: Sequence[PromptFrames] | None = None,
 ) -> dict[str, Tensor]:
-    """`input_ids`, `attention_mask`, `mm_token_type_ids` [P, T] and, where there are media, the tensors of their images.
+    """`input_ids`, `attention_mask`, `mm_token_type_ids` [P, T] and, where there are media, the tensors of their
+    images.
 
-    `slots` are those of the model (`image_slots(module.config)`), Qwen-VL's where not given; `frames` are those of `prompt_frames`,
-    if the caller has decoded them already. `mm_token_type_ids` is 1 at image tokens: without it recent Qwen models refuse images,
-    because M-RoPE positions can't be computed; other families do not mind it.
+    `slots` are those of the model (`image_slots(module.config)`), Qwen-VL's where not given; `frames` are those of
+    `prompt_frames`, if the caller has decoded them already. `mm_token_type_ids` is 1 at image tokens: without it recent
+    Qwen models refuse images, because M-RoPE positions can't be computed; other families do not mind it.
     """
     slots = slots or QwenVLSlots(None)
     frames = frames if frames is not None else [prompt_frames(prompt, policy=policy) for prompt in prompts]
@@ -105,7 +108,8 @@ def check_special_tokens(tokenizer: Any, prompt: Prompt, row: Sequence[int], *, 
 
 
 def special_token_ids(tokenizer: Any) -> set[int]:
-    """Role, media and padding tokens: those that the tokenizer has a name for, and the added ones that it marks as special."""
+    """Role, media and padding tokens: those that the tokenizer has a name for, and the added ones that it marks as
+    special."""
     added = tokenizer.added_tokens_decoder.items()
     marked = {token_id for token_id, token in added if token.special or token.content in IMAGE_TOKENS}
     return marked | set(tokenizer.all_special_ids)

@@ -52,8 +52,9 @@ class OpenAIEngine:
         engine = OpenAIEngine(base_url="https://example.com/v1", model="judge", profile="openai-reasoning", api_key=key,
                               budget=Budget(max_cost=5.0, prompt_price=0.15, completion_price=0.6))
 
-    `profile` is the kind of endpoint (`urt_core.engines.endpoint.profile`); `max_tokens_name`, `leave_out`, `accepted_models` and
-    `extra_body` change single fields of it. `client` is an `openai.AsyncOpenAI` of one's own, for what only that client can do.
+    `profile` is the kind of endpoint (`urt_core.engines.endpoint.profile`); `max_tokens_name`, `leave_out`,
+    `accepted_models` and `extra_body` change single fields of it. `client` is an `openai.AsyncOpenAI` of one's own, for
+    what only that client can do.
     """
 
     honours = frozenset({"top_logprobs", "stop", "response_format", "presence_penalty", "frequency_penalty"})
@@ -89,7 +90,8 @@ class OpenAIEngine:
             accepted_models=accepted_models, max_tokens_name=max_tokens_name, leave_out=leave_out, extra_body=extra_body
         )
         self.max_n = self.profile.max_n
-        """Completions a request may ask for; 1 from the first time on that the endpoint refuses more. None: any number."""
+        """Completions a request may ask for; 1 from the first time on that the endpoint refuses more. None: any
+        number."""
         self.num_attempts = 0
         """Requests sent, repetitions included."""
         self._client = client
@@ -154,7 +156,8 @@ class OpenAIEngine:
             return completions
 
     def _part(self, sampling: SamplingParams, *, num_done: int, missing: int) -> SamplingParams:
-        """What the next request asks for: as many of the missing completions as the endpoint takes, with seeds apart."""
+        """What the next request asks for: as many of the missing completions as the endpoint takes, with seeds
+        apart."""
         num = min(missing, self.max_n or missing)
         if num == sampling.num_completions:
             return sampling
@@ -162,7 +165,8 @@ class OpenAIEngine:
         return replace(sampling, num_completions=num, seed=seed)
 
     async def _request(self, session: Session, body: bytes, sampling: SamplingParams) -> list[Completion]:
-        """Attempts until one succeeds, fails for good, or the policy says stop. None at all where `n` turns out to be refused."""
+        """Attempts until one succeeds, fails for good, or the policy says stop. None at all where `n` turns out to be
+        refused."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.retry.deadline_s
         failure, paid, attempt = (FinishReason.TIMEOUT, "no attempt was made"), Usage(), 0

@@ -16,10 +16,11 @@ class Processing(NamedTuple):
 
 
 def load_processing(path: str | Path, *, revision: str | None = None) -> Processing:
-    """Tokenizer and image processor, without the composed processor. An unknown model family is refused before anything large is read.
+    """Tokenizer and image processor, without the composed processor. An unknown model family is refused before anything
+    large is read.
 
-    A processor may have a chat template of its own (`chat_template.json`, as in LLaVA-OneVision), while the one of the tokenizer
-    beside it is that of the text model alone: the one with a place for images counts.
+    A processor may have a chat template of its own (`chat_template.json`, as in LLaVA-OneVision), while the one of the
+    tokenizer beside it is that of the text model alone: the one with a place for images counts.
     """
     from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, ProcessorMixin
 

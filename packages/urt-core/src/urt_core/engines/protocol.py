@@ -1,4 +1,5 @@
-"""The protocol of engines: two methods to choose from, and everything else the library reads of an engine, with its defaults."""
+"""The protocol of engines: two methods to choose from, and everything else the library reads of an engine, with its
+defaults."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 class Engine(Protocol):
     """Turns prompts into completions, a batch at a time.
 
-    `model` and `generate` must be there. What else is read of an engine stands in `Traits`: an attribute of that name, or its default.
+    `model` and `generate` must be there. What else is read of an engine stands in `Traits`: an attribute of that name,
+    or its default.
 
         class Constant:
             model = "constant"
@@ -26,7 +28,8 @@ class Engine(Protocol):
 
     @property
     def model(self) -> str:
-        """Identity of the model behind the engine, revision included where it is known. Cached answers are found by it."""
+        """Identity of the model behind the engine, revision included where it is known. Cached answers are found by
+        it."""
         ...
 
     def generate(self, prompts: Sequence[Prompt], sampling: SamplingParams) -> list[list[Completion]]:
@@ -39,7 +42,8 @@ class Engine(Protocol):
 
 @runtime_checkable
 class AsyncEngine(Protocol):
-    """An engine whose requests wait, on a network or on each other: it is called for a few prompts at a time, and often at a time."""
+    """An engine whose requests wait, on a network or on each other: it is called for a few prompts at a time, and often
+    at a time."""
 
     @property
     def model(self) -> str: ...
@@ -51,7 +55,8 @@ class AsyncEngine(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Traits:
-    """What the library reads of an engine besides its methods: attributes of these names, each with the default that stands here.
+    """What the library reads of an engine besides its methods: attributes of these names, each with the default that
+    stands here.
 
     Traits(served_model="judge", policy=MediaPolicy(), batch_size=64, concurrency=16)
     """
@@ -61,13 +66,15 @@ class Traits:
     policy: "MediaPolicy | None" = None
     """How it scales pictures and cuts videos: part of a result's origin and of cached answers' names."""
     batch_size: int = 64
-    """Completions that `generate` computes together: it is called with as many prompts as that, and with fewer at the end."""
+    """Completions that `generate` computes together: it is called with as many prompts as that, and with fewer at the
+    end."""
     concurrency: int = 16
     """Calls of `agenerate` that are useful at a time."""
     honours: frozenset[str] = frozenset()
     """Which of `top_logprobs`, `stop` and the names of `SamplingParams.extra` it does something about."""
     is_concurrent: bool = False
-    """Asked by `agenerate`, many calls at a time: an engine without `generate`, or one that says a `concurrency` above 1."""
+    """Asked by `agenerate`, many calls at a time: an engine without `generate`, or one that says a `concurrency` above
+    1."""
 
 
 def traits(engine: Engine | AsyncEngine) -> Traits:
@@ -91,7 +98,8 @@ def honoured(engine: Engine | AsyncEngine) -> frozenset[str]:
 
 
 def close_engine(engine: Engine | AsyncEngine) -> None:
-    """Lets go of what an engine holds, if it has anything to let go of: `close()`, or `aclose()` on the loop of synchronous calls."""
+    """Lets go of what an engine holds, if it has anything to let go of: `close()`, or `aclose()` on the loop of
+    synchronous calls."""
     if close := getattr(engine, "close", None):
         close()
     elif aclose := getattr(engine, "aclose", None):

@@ -1,8 +1,9 @@
-"""Key-value cache and attention for sampling G completions of one prompt: the prompt's keys and values exist once, not G times.
+"""Key-value cache and attention for sampling G completions of one prompt: the prompt's keys and values exist once, not
+G times.
 
-At 128 rows of 300 prompt tokens a per-row cache is what a CPU spends its time on reading (and, with concatenation, copying). Here a
-row's one new query meets [keys of its prompt | its own keys]; the prompt part is one matrix product for the whole group. The result is
-the ordinary softmax over both parts.
+At 128 rows of 300 prompt tokens a per-row cache is what a CPU spends its time on reading (and, with concatenation,
+copying). Here a row's one new query meets [keys of its prompt | its own keys]; the prompt part is one matrix product
+for the whole group. The result is the ordinary softmax over both parts.
 """
 
 from collections.abc import Iterator
@@ -55,7 +56,8 @@ class RowMap:
 
 
 class SharedPromptLayer(DynamicLayer):
-    """One attention layer's cache after the prefill: `prompt_*` [P, H, T, D] shared, `own_*` [rows, H, capacity, D] in growing blocks."""
+    """One attention layer's cache after the prefill: `prompt_*` [P, H, T, D] shared, `own_*` [rows, H, capacity, D] in
+    growing blocks."""
 
     def __init__(self, prefilled: DynamicLayer, rows: RowMap, prompt_mask: Tensor) -> None:
         super().__init__()
@@ -76,7 +78,8 @@ class SharedPromptLayer(DynamicLayer):
         self.length = 0
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        """Append one token per row. Returns the layer itself, which `shared_prompt_attention` reads in place of keys and values."""
+        """Append one token per row. Returns the layer itself, which `shared_prompt_attention` reads in place of keys
+        and values."""
         if self.length == self.own_keys.shape[2]:
             self.own_keys = torch.cat([self.own_keys, torch.empty_like(self.own_keys[:, :, :GROWTH])], dim=2)
             self.own_values = torch.cat([self.own_values, torch.empty_like(self.own_values[:, :, :GROWTH])], dim=2)
@@ -127,7 +130,8 @@ class SharedPromptCache:
 def shared_prompt_attention(
     module: nn.Module, query: Tensor, key: Any, value: Any, attention_mask: Tensor | None, scaling: float, **kwargs: Any
 ) -> tuple[Tensor, None]:
-    """One query per row over [prompt | own]; softmax in fp32. `key` is the `SharedPromptLayer` that `update` returned."""
+    """One query per row over [prompt | own]; softmax in fp32. `key` is the `SharedPromptLayer` that `update`
+    returned."""
     layer: SharedPromptLayer = key
     num_rows, num_heads, _, width = query.shape
     key_heads = layer.own_keys.shape[1]
@@ -150,7 +154,8 @@ AttentionInterface.register(ATTENTION_NAME, shared_prompt_attention)
 
 @contextmanager
 def decoding_attention(module: Any) -> Iterator[None]:
-    """The text decoder of `module` uses `shared_prompt_attention` inside the block, and what it used before afterwards."""
+    """The text decoder of `module` uses `shared_prompt_attention` inside the block, and what it used before
+    afterwards."""
     configs = {id(part.config): part.config for part in module.get_decoder().modules() if hasattr(part, "config")}
     before = {name: config._attn_implementation for name, config in configs.items()}
     try:

@@ -1,5 +1,5 @@
-"""Judging with a Hugging Face model in this process: Qwen2.5-VL, Qwen3-VL, Qwen3.5 and LLaVA-OneVision, on CPU or GPU, frozen or being
-trained."""
+"""Judging with a Hugging Face model in this process: Qwen2.5-VL, Qwen3-VL, Qwen3.5 and LLaVA-OneVision, on CPU or GPU,
+frozen or being trained."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,8 +24,8 @@ __all__ = ["TransformersEngine", "encode_prompts", "forbidden_token_ids"]
 class TransformersEngine:
     """Turns prompts into completions with a live `module`; weights may change between calls (rollouts of a policy).
 
-    `batch_size` counts completions that are decoded together. The completion of (prompt position, completion position) depends on the
-    seed and the weights, not on the batch it was decoded in.
+    `batch_size` counts completions that are decoded together. The completion of (prompt position, completion position)
+    depends on the seed and the weights, not on the batch it was decoded in.
 
         engine = TransformersEngine.from_pretrained("outputs/tiny/grpo/model", policy=MediaPolicy())
         [[completion]] = engine.generate([prompt], SamplingParams(max_tokens=256))
@@ -82,8 +82,9 @@ class TransformersEngine:
     ) -> list[list[Completion]]:
         """`sampling.num_completions` completions for each prompt, in the order of `prompts`.
 
-        A prompt whose media can't be decoded gets completions that say so; the others are not affected. `is_wanted` is asked before each
-        token about each prompt, by its position, that is still being answered; where nobody waits any more, the answer ends.
+        A prompt whose media can't be decoded gets completions that say so; the others are not affected. `is_wanted` is
+        asked before each token about each prompt, by its position, that is still being answered; where nobody waits any
+        more, the answer ends.
         """
         # Prompts of similar length together: padding costs prefill time.
         order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index].media), len(prompts[index].text)))

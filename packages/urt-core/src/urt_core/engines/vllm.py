@@ -1,7 +1,8 @@
 """Judging with vLLM in this process (`pip install "urt-core[vllm]"`).
 
 vLLM gets the frames that `load_frames` gives every engine and one unexpanded image slot per frame; it expands the slots
-itself. Its own limits on pixels are set to those of the policy, so that it resizes the way the transformers engine does.
+itself. Its own limits on pixels are set to those of the policy, so that it resizes the way the transformers engine
+does.
 """
 
 import os
@@ -17,7 +18,8 @@ from urt_core.prompts import Prompt
 FINISH_REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
 ABANDONED = Completion(text="", finish_reason=FinishReason.LENGTH, detail="nobody waits for it any more")
 REFUSALS = (TypeError, ValueError, RuntimeError)
-"""What vLLM raises for options that it does not know, values that it does not take, and memory that does not suffice."""
+"""What vLLM raises for options that it does not know, values that it does not take, and memory that does not
+suffice."""
 
 
 class VLLMEngine:
@@ -55,8 +57,8 @@ class VLLMEngine:
         if not torch.cuda.is_available():
             os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
             settings.setdefault("enforce_eager", True)
-            # A prompt that is computed in parts takes back the random numbers drawn on the way, which a CPU's generator can't
-            # (vLLM 0.32: "CPU Generator does not use offset").
+            # A prompt that is computed in parts takes back the random numbers drawn on the way, which a CPU's generator
+            # can't (vLLM 0.32: "CPU Generator does not use offset").
             settings.setdefault("enable_chunked_prefill", False)
         # What the model was made for (256K tokens in Qwen3-VL) or, where that does not fit, as much as does.
         settings.setdefault("max_model_len", -1)
@@ -82,7 +84,8 @@ class VLLMEngine:
         *,
         is_wanted: Callable[[int], bool] | None = None,
     ) -> list[list[Completion]]:
-        """`is_wanted` is asked between vLLM's steps about each prompt, by its position: what nobody waits for any more is aborted."""
+        """`is_wanted` is asked between vLLM's steps about each prompt, by its position: what nobody waits for any more
+        is aborted."""
         groups: list[list[Completion]] = [[] for _ in prompts]
         readable, requests = [], []
         for index, prompt in enumerate(prompts):
@@ -108,7 +111,8 @@ class VLLMEngine:
         return groups
 
     def _outputs(self, requests: Sequence[dict[str, Any]], settings: Sequence[Any]) -> list[Any]:
-        """What vLLM makes of the requests; a completion that says why in the place of one that has no room for a judgement.
+        """What vLLM makes of the requests; a completion that says why in the place of one that has no room for a
+        judgement.
 
         vLLM refuses all for the sake of one.
         """
@@ -213,7 +217,8 @@ class VLLMEngine:
 
 
 def request_seed(sampling: SamplingParams, index: int) -> int | None:
-    """vLLM counts a seed up over the completions of a request; here over those of all requests, so equal prompts differ.
+    """vLLM counts a seed up over the completions of a request; here over those of all requests, so equal prompts
+    differ.
 
     >>> request_seed(SamplingParams(seed=7, num_completions=4), 2)
     15

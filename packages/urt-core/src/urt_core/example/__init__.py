@@ -3,8 +3,8 @@
     urt compare --example                     # what the tiny judge says of the six pairs
     urt compare --example --model <folder>    # what another judge says of them
 
-The judge is the Qwen3-VL of 1.7 million parameters that `make demo` trains at seed 0; it knows sprites and nothing else.
-tools/make_example.py makes this folder from such a run.
+The judge is the Qwen3-VL of 1.7 million parameters that `make demo` trains at seed 0; it knows sprites and nothing
+else. tools/make_example.py makes this folder from such a run.
 """
 
 from pathlib import Path

@@ -26,8 +26,8 @@ class Blocks:
 
 
 def cut_blocks(text: str) -> Blocks:
-    """Think blocks nest, so a quoted `<think>` cannot end the reasoning early; a quoted `</think>` can, and then a quoted
-    answer behind it is one more answer that has to agree with the final one.
+    """Think blocks nest, so a quoted `<think>` cannot end the reasoning early; a quoted `</think>` can, and then a
+    quoted answer behind it is one more answer that has to agree with the final one.
 
     A model that opens its reasoning twice and closes it once is read as if it had opened it once, where that can't be a
     quotation that was cut off: nothing stands behind the answer, and no opening tag follows a quotation mark.

@@ -1,4 +1,5 @@
-"""Reads UnifiedReward-Edit's comparison of two edits of one picture: `Edited image 2 is better`, alone or in answer tags."""
+"""Reads UnifiedReward-Edit's comparison of two edits of one picture: `Edited image 2 is better`, alone or in answer
+tags."""
 
 import re
 

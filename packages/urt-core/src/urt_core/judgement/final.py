@@ -10,7 +10,8 @@ A = TypeVar("A")
 
 
 def final_answer(blocks: Blocks, read: Callable[[str], A | FailureKind]) -> A | ParseFailure:
-    """The last answer block outside the reasoning, as `read` reads it. Any other readable answer has to say the same."""
+    """The last answer block outside the reasoning, as `read` reads it. Any other readable answer has to say the
+    same."""
     if blocks.is_open:
         inside = blocks.num_inside and not blocks.answers
         return ParseFailure.at(FailureKind.ANSWER_IN_REASONING if inside else FailureKind.TRUNCATED, blocks.reasoning)

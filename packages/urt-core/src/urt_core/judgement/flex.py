@@ -1,4 +1,5 @@
-"""Reads UnifiedReward-Flex (arXiv 2602.02380): a JSON object of categories, their dimensions with both scores, and winners."""
+"""Reads UnifiedReward-Flex (arXiv 2602.02380): a JSON object of categories, their dimensions with both scores, and
+winners."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,8 +16,8 @@ _TOLERANCE = 0.0101
 def parse_flex(text: str, task: Task) -> Judgement | ParseFailure:
     """The overall winner, the scores as "category: dimension" and, as totals, each candidate's mean score.
 
-    A category's winner that is no candidate makes the object unreadable. `sums_consistent` says that both scores of every
-    dimension sum to 10 and that each category's winner has the higher mean of it.
+    A category's winner that is no candidate makes the object unreadable. `sums_consistent` says that both scores of
+    every dimension sum to 10 and that each category's winner has the higher mean of it.
     """
     if not text.strip():
         return ParseFailure.at(FailureKind.EMPTY)

@@ -1,7 +1,8 @@
 """Reads what vision-language models write that were never trained on a dialect: bold, boxed or labelled verdicts, JSON.
 
-Asked for by name (`Dialect("general")`). It knows more spellings than the dialects, and none of them weakens what a verdict is:
-one sentence, label or number that names the better candidate. A negation, two verdicts or another noun are failures here too.
+Asked for by name (`Dialect("general")`). It knows more spellings than the dialects, and none of them weakens what a
+verdict is: one sentence, label or number that names the better candidate. A negation, two verdicts or another noun are
+failures here too.
 """
 
 import re
@@ -105,8 +106,8 @@ def _read(content: str, *, noun: str, is_marked: bool = False, names_verdict: bo
     if sentence := _VERDICT.fullmatch(plain):
         return _read_sentence(sentence, noun=noun)
     label = _LABEL.fullmatch(plain)
-    # A bare letter counts where something marks it. A bare number may be what was asked ("Answer: 2", a boxed sum), so it
-    # counts only where its mark speaks of a verdict.
+    # A bare letter counts where something marks it. A bare number may be what was asked ("Answer: 2", a boxed sum), so
+    # it counts only where its mark speaks of a verdict.
     marked = names_verdict or (heading is not None and "answer" not in heading[0])
     if label and (label[1] or marked or (label[3] and (is_marked or heading))):
         return _with_noun(_preference(label[2] or label[3]), label[1], noun)
@@ -132,7 +133,8 @@ def _with_noun(verdict: Preference, found: str | None, noun: str) -> Preference 
 
 
 def _read_json(value: dict[str, Any], *, noun: str) -> Preference | FailureKind:
-    """The better candidate by its key: {"winner": "Image 2"}, {"Better Image": 2}, {"rank": [2, 1]} (the best first)."""
+    """The better candidate by its key: {"winner": "Image 2"}, {"Better Image": 2}, {"rank": [2, 1]} (the best
+    first)."""
     readings: set[Preference | FailureKind] = set()
     for key, stated in value.items():
         name = key.lower().replace("_", " ").strip()

@@ -51,8 +51,8 @@ def _read_tagged(blocks: Blocks, *, noun: str, ties: bool) -> Judgement | ParseF
 def with_reasoning(verdict: Preference, blocks: Blocks, *, noun: str) -> Judgement | ParseFailure:
     """The verdict with the scores of its reasoning, unless the scoring goes on behind it.
 
-    A quoted answer can close the reasoning of a text that was cut off later. Behind a judgement that is whole (scored for
-    both, then totalled), scores are no part of it.
+    A quoted answer can close the reasoning of a text that was cut off later. Behind a judgement that is whole (scored
+    for both, then totalled), scores are no part of it.
     """
     judgement, is_whole = with_scores(verdict, blocks.reasoning, noun=noun)
     if blocks.tail and not is_whole and has_marks(blocks.tail, noun=noun):

@@ -56,7 +56,8 @@ class PointJudgement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PairScores:
-    """Both candidates' shares: PairScores(scores={"alignment": (0.62, 0.38), "coherence": (0.5, 0.5), "style": (0.55, 0.45)})."""
+    """Both candidates' shares: PairScores(scores={"alignment": (0.62, 0.38), "coherence": (0.5, 0.5), "style": (0.55,
+    0.45)})."""
 
     scores: dict[str, tuple[float, float]]
 
@@ -131,7 +132,8 @@ def parse_pair_score(text: str, *, task: Task) -> PairScores | ParseFailure:
 
 
 def read_pair_scores(text: str, task: Task) -> Judgement | ParseFailure:
-    """`parse_pair_score` as a comparison: the candidate with the larger shares is the better one, equal ones are a tie."""
+    """`parse_pair_score` as a comparison: the candidate with the larger shares is the better one, equal ones are a
+    tie."""
     shares = parse_pair_score(text, task=task)
     if isinstance(shares, ParseFailure):
         return shares

@@ -54,7 +54,8 @@ class Judgement:
     totals: tuple[float, float] | None = None
     """The totals as stated, of candidates 1 and 2."""
     sums_consistent: bool | None = None
-    """Whether the stated sums add up and repeat the scores; None without totals, or where a score had to be left out."""
+    """Whether the stated sums add up and repeat the scores; None without totals, or where a score had to be left
+    out."""
     answer_matches_totals: bool | None = None
     """Whether the verdict names the candidate with the higher stated total; None without totals."""
     reasoning: str = ""

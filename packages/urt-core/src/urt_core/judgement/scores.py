@@ -131,8 +131,8 @@ def read_totals(block: str, *, noun: str) -> Totals | None:
 def check_sums(scores: Scores, totals: Totals) -> bool | None:
     """Whether each total is the sum of its addends and of the scores, line by line.
 
-    A wrong sum is wrong whatever else there is, and so is one with an addend that was never given as a score (a dimension
-    scored for one candidate only). Where a score could not be read, a right sum stays undecided.
+    A wrong sum is wrong whatever else there is, and so is one with an addend that was never given as a score (a
+    dimension scored for one candidate only). Where a score could not be read, a right sum stays undecided.
     """
     stated = (totals["1"], totals["2"])
     for addends, total in stated:

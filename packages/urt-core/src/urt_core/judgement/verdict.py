@@ -49,8 +49,8 @@ def read_verdict(content: str, *, noun: str) -> Preference | FailureKind:
 def read_direct_answer(text: str, *, noun: str) -> Preference | FailureKind:
     """The verdict of a direct answer: its last line, or the sentence it opens with.
 
-    In front of a verdict line, no other sentence may state another verdict. Behind an opening sentence, no other verdict
-    may be mentioned at all: "Image 1 is better. Still, Image 2 is better in colour" decides nothing.
+    In front of a verdict line, no other sentence may state another verdict. Behind an opening sentence, no other
+    verdict may be mentioned at all: "Image 1 is better. Still, Image 2 is better in colour" decides nothing.
     """
     lines = text.strip().split("\n")
     heading = _HEADING.match(lines[-1])

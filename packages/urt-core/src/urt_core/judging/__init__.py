@@ -1,1 +1,2 @@
-"""Judging: records and an engine in, judged pairs out, as a stream that is journalled, resumed, and shared out over processes."""
+"""Judging: records and an engine in, judged pairs out, as a stream that is journalled, resumed, and shared out over
+processes."""

@@ -1,7 +1,7 @@
 """Judgements on disk as soon as they are made: one growing file per process, and one sorted file when all are there.
 
-A line answers one question: the judge, everything its prompt shows, and how it was sampled. A run that goes on reads the files of
-all processes, however many there were, and asks only what has no answer.
+A line answers one question: the judge, everything its prompt shows, and how it was sampled. A run that goes on reads
+the files of all processes, however many there were, and asks only what has no answer.
 """
 
 import json
@@ -67,8 +67,8 @@ class Journal:
         return self
 
     def append(self, pairs: Iterable[JudgedPair], *, seconds: float) -> None:
-        """Write what was judged together, in one piece; `seconds` is the time of each, beside the lines: lines are a function of what
-        was asked, times are not."""
+        """Write what was judged together, in one piece; `seconds` is the time of each, beside the lines: lines are a
+        function of what was asked, times are not."""
         pairs = list(pairs)
         times = [json.dumps({**pair.place, "question": pair.question, "seconds": round(seconds, 4)}) for pair in pairs]
         try:
@@ -106,7 +106,8 @@ class Journal:
         return [JudgedPair.from_json(line) for line in newest_lines(self.parts)]
 
     def finish(self) -> Path:
-        """Write `judgements.jsonl`: one line for each question, sorted, whole or not at all. Call it once, when all processes are done."""
+        """Write `judgements.jsonl`: one line for each question, sorted, whole or not at all. Call it once, when all
+        processes are done."""
         path = self.folder / LINES
         temporary = temporary_path(path)
         with temporary.open("wb") as file:
@@ -170,8 +171,8 @@ def parts_of(folder: Path) -> list[Path]:
 
 
 def newest_lines(parts: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    """One line for each question, sorted: an answer rather than a failure, else the latest. Texts are read back from their places;
-    only keys and places are held."""
+    """One line for each question, sorted: an answer rather than a failure, else the latest. Texts are read back from
+    their places; only keys and places are held."""
     places: dict[str, tuple[tuple, bool, Path, int]] = {}
     for path in parts:
         for offset, line in placed(path):

@@ -1,7 +1,7 @@
 """The one act of judging: records and an engine in, judged pairs out, as a stream.
 
-Scorer, benchmarks, evaluation, distillation and rejection sampling differ in which records they bring and what they do with the
-verdicts; what is asked, in which orders, how often, what is kept and what is never asked twice stands here.
+Scorer, benchmarks, evaluation, distillation and rejection sampling differ in which records they bring and what they do
+with the verdicts; what is asked, in which orders, how often, what is kept and what is never asked twice stands here.
 """
 
 import hashlib
@@ -64,7 +64,8 @@ class Asked:
         return (Order.GIVEN, Order.SWAPPED) if self.orders == "both" else (Order.GIVEN,)
 
     def sampled(self, keys: Sequence[str]) -> SamplingParams:
-        """With a seed that is a function of the pairs asked together, so that a run that goes on draws what a straight one draws."""
+        """With a seed that is a function of the pairs asked together, so that a run that goes on draws what a straight
+        one draws."""
         sampling = replace(self.sampling, num_completions=self.votes)
         if sampling.temperature == 0:
             return sampling
@@ -76,7 +77,8 @@ class Limits:
     """When judging stops: Limits(failures_in_a_row=20)"""
 
     failures_in_a_row: int | None = 20
-    """Requests that fail one after the other mean a wrong key, a dead endpoint or a spent budget, not twenty bad pairs."""
+    """Requests that fail one after the other mean a wrong key, a dead endpoint or a spent budget, not twenty bad
+    pairs."""
 
 
 def judge(
@@ -90,11 +92,13 @@ def judge(
     limits: Limits | None = None,
     again: bool = False,
 ) -> Iterator[JudgedPair]:
-    """Judge this process's share of `records`, lazily; what `journal` has an answer to is not asked, and handed out only `again`.
+    """Judge this process's share of `records`, lazily; what `journal` has an answer to is not asked, and handed out
+    only `again`.
 
-    A local engine computes `block` pairs together (as many as fill its batch), in blocks whose borders depend on the records alone;
-    an engine that keeps requests in flight gets them one by one. Either way the lines are the same for any number of processes.
-    Every line is in the journal before it is handed out. `EngineError` where requests fail one after the other.
+    A local engine computes `block` pairs together (as many as fill its batch), in blocks whose borders depend on the
+    records alone; an engine that keeps requests in flight gets them one by one. Either way the lines are the same for
+    any number of processes. Every line is in the journal before it is handed out. `EngineError` where requests fail one
+    after the other.
     """
     share, limits = share or Share(), limits or Limits()
     size = block or default_block(engine, asked)
@@ -118,7 +122,8 @@ def judge(
 
 
 def default_block(engine: Engine | AsyncEngine, asked: Asked) -> int:
-    """Pairs that are asked together: as many as fill a local engine's batch; one, where an engine keeps requests in flight."""
+    """Pairs that are asked together: as many as fill a local engine's batch; one, where an engine keeps requests in
+    flight."""
     known = traits(engine)
     return 1 if known.is_concurrent else max(1, known.batch_size // asked.num_per_pair)
 
@@ -141,8 +146,8 @@ class Judged:
 def _question(
     records: Sequence[PreferenceRecord], asked: Asked, origin: tuple[str, str], journal: Journal | None, *, again: bool
 ) -> Question[Judged] | Judged:
-    """What is asked about a block, or what the journal has. A block with one open question is asked whole, because what is computed
-    together decides the last digits of it."""
+    """What is asked about a block, or what the journal has. A block with one open question is asked whole, because what
+    is computed together decides the last digits of it."""
     answered = journal.answered if journal else {}
     sampling = asked.sampled([record.key for record in records])
     shown: list[tuple[PreferenceRecord, Order]] = [

@@ -169,7 +169,8 @@ def failure_of(vote: Vote) -> str | None:
 
 
 def read_completion(completion: Completion, *, task: Task, dialect: Dialect) -> Judgement | ParseFailure:
-    """A completion cut off by its length limit, refused or never answered is no judgement, whatever stands in its text."""
+    """A completion cut off by its length limit, refused or never answered is no judgement, whatever stands in its
+    text."""
     vote = read_vote(completion, order=Order.GIVEN, task=task, dialect=dialect)
     if vote.judgement is not None:
         return vote.judgement

@@ -30,8 +30,8 @@ class Share:
         return cls(rank=int(os.environ.get("RANK", 0)), num=int(os.environ.get("WORLD_SIZE", 1)))
 
     def blocks(self, items: Iterable[T], size: int) -> Iterator[list[T]]:
-        """This process's blocks of `size` items. Their borders depend on nothing but the items, so that what is judged together does
-        not change with the number of processes. Of a sequence only its own items are read."""
+        """This process's blocks of `size` items. Their borders depend on nothing but the items, so that what is judged
+        together does not change with the number of processes. Of a sequence only its own items are read."""
         if isinstance(items, Sequence):
             for start in range(self.rank * size, len(items), self.num * size):
                 yield [items[place] for place in range(start, min(start + size, len(items)))]

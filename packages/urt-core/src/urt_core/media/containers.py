@@ -1,9 +1,10 @@
-"""The picture in a file, without all that stands beside it: what is left has a known shape and costs what its pixels cost.
+"""The picture in a file, without all that stands beside it: what is left has a known shape and costs what its pixels
+cost.
 
-Decoders read metadata, comments, colour profiles and further pictures of a file in loops over its bytes, with buffers that
-grow. A JPEG of 1 MB holds an EXIF table that unfolds to gigabytes; a GIF of 30 MB has one comment that takes minutes to
-join; thirty megabytes of 0xFF between two markers are skipped byte by byte. So a file is walked here first, in steps of
-whole segments, and Pillow is handed the segments that make the picture.
+Decoders read metadata, comments, colour profiles and further pictures of a file in loops over its bytes, with buffers
+that grow. A JPEG of 1 MB holds an EXIF table that unfolds to gigabytes; a GIF of 30 MB has one comment that takes
+minutes to join; thirty megabytes of 0xFF between two markers are skipped byte by byte. So a file is walked here first,
+in steps of whole segments, and Pillow is handed the segments that make the picture.
 """
 
 import re
@@ -43,7 +44,8 @@ class Picture:
 
 
 def the_picture(data: bytes, *, name: str) -> Picture:
-    """The first picture of a JPEG, PNG, GIF, WebP or BMP; what is none of them is left as it is, for the decoder to refuse."""
+    """The first picture of a JPEG, PNG, GIF, WebP or BMP; what is none of them is left as it is, for the decoder to
+    refuse."""
     if data[:3] == b"\xff\xd8\xff":
         return _jpeg(data, name)
     if data[:8] == PNG_SIGNATURE:

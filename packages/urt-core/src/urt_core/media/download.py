@@ -21,8 +21,8 @@ from urt_core.errors import MediaError
 PORTS = {"http": 80, "https": 443}
 REDIRECTS = (301, 302, 303, 307, 308)
 CHUNK_BYTES = 64 * 1024
-# Beside what Python calls not global, which differs between its versions: protocol assignments, relays, documentation, and
-# prefixes that carry an IPv4 address inside (Teredo, 6to4). Of IPv6 only 2000::/3 is given to anybody.
+# Beside what Python calls not global, which differs between its versions: protocol assignments, relays, documentation,
+# and prefixes that carry an IPv4 address inside (Teredo, 6to4). Of IPv6 only 2000::/3 is given to anybody.
 SPECIAL_NETWORKS = tuple(
     map(
         ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
@@ -140,8 +140,8 @@ class Downloader:
 class _Watched:
     """A socket that is shut at the deadline, whatever waits on it.
 
-    A timeout of a socket bounds one wait. A sender that gives a byte now and then, in the handshake, the status line or a
-    header, never lets it pass.
+    A timeout of a socket bounds one wait. A sender that gives a byte now and then, in the handshake, the status line or
+    a header, never lets it pass.
     """
 
     def __init__(self, raw: socket.socket, deadline: float) -> None:
@@ -166,7 +166,8 @@ class _Watched:
 
 
 def within(deadline: float, resolve: Resolve, host: str, port: int) -> list[str]:
-    """What `resolve` finds before the deadline. The system's own look-up can't be told how long it may take, nor be stopped."""
+    """What `resolve` finds before the deadline. The system's own look-up can't be told how long it may take, nor be
+    stopped."""
     found: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
 
     def look_up() -> None:

@@ -8,10 +8,11 @@ _XMP = re.compile(rb"tiff:Orientation(?:=[\"']|>)([1-8])")
 
 
 def exif_orientation(exif: bytes) -> int | None:
-    """The orientation (1 to 8) in the first directory of an EXIF block without its `Exif\\0\\0`; None where it names none.
+    """The orientation (1 to 8) in the first directory of an EXIF block without its `Exif\\0\\0`; None where it names
+    none.
 
-    A directory is a TIFF header, a count and entries of 12 bytes: tag, type (3 is a short, 4 a long), number, value. Only
-    this entry is looked at, so that what the others point to is never unfolded.
+    A directory is a TIFF header, a count and entries of 12 bytes: tag, type (3 is a short, 4 a long), number, value.
+    Only this entry is looked at, so that what the others point to is never unfolded.
     """
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
     if order is None or len(exif) < 8:

@@ -35,7 +35,8 @@ def decode_image(
 
     `shown_pixels` says that the picture will be scaled to at most that many. Then one above 4096 x 4096 pixels comes
     back smaller, by a whole factor, but with at least four times `shown_pixels`: JPEG by its decoder (draft mode), the
-    others by the mean of each block. What is scaled from there differs from a scaling of the whole by less than the eye sees.
+    others by the mean of each block. What is scaled from there differs from a scaling of the whole by less than the eye
+    sees.
     """
     limits = limits or MediaLimits()
     check_bytes(data, name=name, limits=limits)
@@ -63,7 +64,8 @@ def reduction(width: int, height: int, shown_pixels: int) -> int:
 
 
 def _check_memory(image: Image.Image, picture: Picture, *, factor: int, name: str) -> None:
-    """What the decoder of this format holds for a moment: four copies in WebP, all coefficients in a progressive JPEG."""
+    """What the decoder of this format holds for a moment: four copies in WebP, all coefficients in a progressive
+    JPEG."""
     pixels, components = image.width * image.height, len(image.getbands())
     per_pixel = {"WEBP": 16.0, "JPEG": 4 / factor**2 + 2 * components * picture.is_progressive}.get(
         image.format or "", 4.0

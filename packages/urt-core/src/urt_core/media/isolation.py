@@ -3,9 +3,9 @@
     parent ── policy, limits, bytes ──> child (python -m urt_core.media.isolation <descriptor>)
            <── sizes, RGB bytes ─────── or {"error": "..."}
 
-A child is started with the first video, and kept: FFmpeg takes longer to load than to decode a clip. There are at most as
-many as threads that decode at the same time, and no more than `MAX_CHILDREN`; the others wait. A child that was killed or
-crashed is one MediaError, and the next video gets a new one.
+A child is started with the first video, and kept: FFmpeg takes longer to load than to decode a clip. There are at most
+as many as threads that decode at the same time, and no more than `MAX_CHILDREN`; the others wait. A child that was
+killed or crashed is one MediaError, and the next video gets a new one.
 """
 
 import atexit
@@ -187,7 +187,8 @@ def serve(descriptor: int) -> None:
 
 
 def limit_memory(num_bytes: int) -> None:
-    """No more address space than this, where the system keeps such limits: an allocation fails, which FFmpeg reports."""
+    """No more address space than this, where the system keeps such limits: an allocation fails, which FFmpeg
+    reports."""
     import resource
 
     if sys.platform == "linux":

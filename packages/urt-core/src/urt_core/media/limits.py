@@ -9,7 +9,8 @@ from urt_core.errors import MediaError, UrtError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MediaLimits:
-    """What is refused before decoding. Within these limits a medium needs at most 300 MB, and one of 1 MB at most 5 s of CPU.
+    """What is refused before decoding. Within these limits a medium needs at most 300 MB, and one of 1 MB at most 5 s
+    of CPU.
 
         MediaLimits(max_file_bytes=32 * 2**20, max_image_pixels=2**25, max_frames=2**17)
 
@@ -21,7 +22,8 @@ class MediaLimits:
     max_image_pixels: int = 2**25
     """Of an image; a frame of a video file has at most 4096 x 4096."""
     max_frames: int = 2**17
-    """Of one video, as frame files or in a video file; an hour at 30 frames a second. Only the chosen ones are decoded."""
+    """Of one video, as frame files or in a video file; an hour at 30 frames a second. Only the chosen ones are
+    decoded."""
     max_decoded_pixels: int = 2**31
     """Pixels of all frames that have to be decoded of one video file; each of its bytes allows 1,024 more."""
 

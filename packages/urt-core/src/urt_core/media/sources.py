@@ -37,8 +37,8 @@ def as_media(
 ) -> Media:
     """`value` as an image or a video. Nothing is decoded here; what is raw pixels becomes PNG, which loses nothing.
 
-    `download` makes http(s) addresses allowed and fetches them (`urt_core.media.download.Downloader`); without it they are
-    refused. A server passes `allow_paths=False`, so that a request can't name files of its machine.
+    `download` makes http(s) addresses allowed and fetches them (`urt_core.media.download.Downloader`); without it they
+    are refused. A server passes `allow_paths=False`, so that a request can't name files of its machine.
     """
     limits = limits or MediaLimits()
     kind = MediaKind(kind)
@@ -55,7 +55,8 @@ def as_media(
 
 
 def video_media(value: Any, *, name: str, download: Download | None, allow_paths: bool, limits: MediaLimits) -> Media:
-    """A video file, or frames: a list of images of any accepted form, or an array with one more dimension than an image."""
+    """A video file, or frames: a list of images of any accepted form, or an array with one more dimension than an
+    image."""
     if isinstance(value, str | os.PathLike) or is_bytes(value):
         file_name, data = image_file(value, name=name, download=download, allow_paths=allow_paths, limits=limits)
         if data is not None:

@@ -10,7 +10,8 @@ from urt_core.metrics.intervals import require_same_length
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CalibrationBin:
-    """One bar of a reliability diagram: CalibrationBin(low=0.6, high=0.8, n=41, mean_probability=0.71, frequency=0.63)."""
+    """One bar of a reliability diagram: CalibrationBin(low=0.6, high=0.8, n=41, mean_probability=0.71,
+    frequency=0.63)."""
 
     low: float
     high: float

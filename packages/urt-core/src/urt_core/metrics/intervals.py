@@ -20,9 +20,10 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
 
 
 def share_interval(share: float, variance: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson interval of a share whose variance is known, from clustered or weighted units: with n* = share (1 - share) / variance
-    in place of n, the number of independent units that would have this variance (Korn and Graubard 1998, Survey Methodology
-    24, sec. 2). n* is at most `n`, the number of units; for independent units it is `n`, and this is `wilson_interval`.
+    """Wilson interval of a share whose variance is known, from clustered or weighted units: with n* = share (1 - share)
+    / variance in place of n, the number of independent units that would have this variance (Korn and Graubard 1998,
+    Survey Methodology 24, sec. 2). n* is at most `n`, the number of units; for independent units it is `n`, and this is
+    `wilson_interval`.
 
     Where all clusters are alike the variance is 0: n* is `n`.
     """
@@ -65,7 +66,8 @@ def paired_bootstrap(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> PairedDifference:
-    """Percentile interval of the accuracy difference (Efron 1979), resampling pairs and keeping both judges together."""
+    """Percentile interval of the accuracy difference (Efron 1979), resampling pairs and keeping both judges
+    together."""
     n = require_same_length(correct_a, correct_b)
     _quantile(confidence)
     if n == 0 or num_resamples < 1:
@@ -84,10 +86,11 @@ def paired_bootstrap(
 def paired_difference(
     clusters: Sequence[tuple[tuple[int, int], tuple[int, int]]], *, confidence: float = 0.95
 ) -> PairedDifference:
-    """Difference of two accuracies on the same items, each given as ((right of A, n of A), (right of B, n of B)) per item.
+    """Difference of two accuracies on the same items, each given as ((right of A, n of A), (right of B, n of B)) per
+    item.
 
-    The interval is normal, with the variance between items of the linearised difference of two ratios (Cochran 1977, Sampling
-    Techniques, 6.11), so that judgements of one item may depend on each other.
+    The interval is normal, with the variance between items of the linearised difference of two ratios (Cochran 1977,
+    Sampling Techniques, 6.11), so that judgements of one item may depend on each other.
     """
     if not clusters:
         raise ConfigError("no item to compare; give the items that both judges have judged")

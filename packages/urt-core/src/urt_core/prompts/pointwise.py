@@ -40,7 +40,8 @@ def render_point(
     key: str = "",
     templates: str | PathLike[str] | None = None,
 ) -> Prompt:
-    """The prompt that asks for the scores of one candidate. `templates` is a folder of `point/<contract>/<task>.txt`."""
+    """The prompt that asks for the scores of one candidate. `templates` is a folder of
+    `point/<contract>/<task>.txt`."""
     contract, task = PointContract(contract), Task(task)
     if contract is PointContract.PAIR_SCORE:
         raise PromptError("contract pair_score scores two candidates; use render_pair_score with a record")

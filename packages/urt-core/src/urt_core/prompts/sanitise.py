@@ -44,6 +44,7 @@ def sanitise(text: str) -> str:
 
 
 def find_special_token(text: str) -> str | None:
-    """The first turn, media or tool token that the text spells, or None. The tags of the dialects are not among them."""
+    """The first turn, media or tool token that the text spells, or None. The tags of the dialects are not among
+    them."""
     found = _SPECIAL.search(text)
     return found[0] if found else None

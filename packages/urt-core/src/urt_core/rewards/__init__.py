@@ -2,8 +2,8 @@
 
     Rewards.load({"format": 1.0, "accuracy": 1.0, "my_package.rewards:length": -0.1})(samples) -> [Reward(total, parts), ...]
 
-A reward is `def reward(sample: RewardInput) -> float`, or over `samples: Sequence[RewardInput]`, `async` or not. NaN says
-that it could not say: the total is NaN then, and whoever trains leaves that completion out.
+A reward is `def reward(sample: RewardInput) -> float`, or over `samples: Sequence[RewardInput]`, `async` or not. NaN
+says that it could not say: the total is NaN then, and whoever trains leaves that completion out.
 """
 
 from urt_core.rewards.built_in import BUILT_IN, accuracy_reward, consistency_reward, format_reward

@@ -15,7 +15,8 @@ from urt_core.rewards.sample import RewardInput
 
 
 def format_reward(sample: RewardInput) -> float:
-    """1 if the text is readable and has the shape of its contract: in v1 and v2 one think and one answer block, in direct one sentence."""
+    """1 if the text is readable and has the shape of its contract: in v1 and v2 one think and one answer block, in
+    direct one sentence."""
     judgement = sample.judgement
     return float(isinstance(judgement, Judgement) and contract_of(sample.dialect).has_shape(sample.text, judgement))
 

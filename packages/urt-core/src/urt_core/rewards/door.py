@@ -91,7 +91,8 @@ class RewardFunction:
 
 @lru_cache(maxsize=256)
 def load_reward(path: str) -> RewardFunction:
-    """The reward of a built-in name, an import path `package.module:name`, or an entry point of the group `urt.rewards`."""
+    """The reward of a built-in name, an import path `package.module:name`, or an entry point of the group
+    `urt.rewards`."""
     function = load_door(path, kind="reward", group=GROUP, built_in=BUILT_IN, expected=EXPECTED)
     parameter = only_parameter(function, path, kind="reward", expected=EXPECTED)
     annotation = "" if parameter.annotation is parameter.empty else inspect.formatannotation(parameter.annotation)
@@ -135,8 +136,8 @@ class Rewards:
         ]
 
     def try_out(self, samples: Sequence[RewardInput] = ()) -> None:
-        """Calls every reward once, on `samples` or on made-up ones, so that a wrong type or length is an error now and not
-        after the weights have been read and the first rollout paid for."""
+        """Calls every reward once, on `samples` or on made-up ones, so that a wrong type or length is an error now and
+        not after the weights have been read and the first rollout paid for."""
         self(samples or made_up_samples())
 
 
@@ -176,7 +177,8 @@ async def _gather(work: Sequence[Awaitable[T]]) -> list[T]:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """`asyncio.run`, in a thread of its own where this one already runs a loop (a notebook, an asynchronous trainer)."""
+    """`asyncio.run`, in a thread of its own where this one already runs a loop (a notebook, an asynchronous
+    trainer)."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

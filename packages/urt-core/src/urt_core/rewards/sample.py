@@ -14,7 +14,8 @@ from urt_core.records import PreferenceRecord
 class RewardInput:
     """One completion, as it was read, and the pair it judges.
 
-    RewardInput(completion=Completion(text="<think>...</think><answer>Image 1 is better</answer>", token_ids=(151667, ...)),
+    RewardInput(completion=Completion(text="<think>...</think><answer>Image 1 is better</answer>", token_ids=(151667,
+    ...)),
                 record=PreferenceRecord(key="train-000017", preference=Preference.FIRST, ...), dialect=Dialect.V1,
                 judgement=Judgement(verdict=Preference.FIRST, ...))
     """
@@ -24,7 +25,8 @@ class RewardInput:
     """The pair as it was shown: `first` is the candidate that the completion calls 1."""
     dialect: Dialect
     judgement: Judgement | ParseFailure
-    """What the completion says in its dialect. One that was cut off at its token limit says nothing, however it reads."""
+    """What the completion says in its dialect. One that was cut off at its token limit says nothing, however it
+    reads."""
 
     @classmethod
     def read(cls, completion: Completion, record: PreferenceRecord, dialect: Dialect) -> "RewardInput":

@@ -65,6 +65,7 @@ def described(error: ValidationError, *, status: int) -> Problem:
 
 
 def place(loc: tuple[int | str, ...]) -> str:
-    """("messages", 0, "content", 2, "text") -> "messages.0.content.2.text", in bounded length and without the names of alternatives."""
+    """("messages", 0, "content", 2, "text") -> "messages.0.content.2.text", in bounded length and without the names of
+    alternatives."""
     steps = [str(step)[:60] for step in loc[:8] if step not in ALTERNATIVES and "[" not in str(step)]
     return ".".join(steps)

@@ -1,7 +1,8 @@
 """What OpenAI's clients send: turns of text and media, and how the answer is drawn.
 
-Every sampling parameter that is not sent has the judge's default (greedy), not OpenAI's. A field that asks for something which the judge
-can't do is refused by its name; null, and a value that asks for nothing (an empty list of tools, a penalty of 0), count as absent.
+Every sampling parameter that is not sent has the judge's default (greedy), not OpenAI's. A field that asks for
+something which the judge can't do is refused by its name; null, and a value that asks for nothing (an empty list of
+tools, a penalty of 0), count as absent.
 """
 
 import re
@@ -22,7 +23,8 @@ from urt_core.server.requests import MAX_TEXT
 MAX_TURNS = 256
 MAX_IMAGES = 64
 GREEDY_BELOW = 1e-5
-"""A temperature or nucleus this small chooses the likeliest token; divided by it, logits overflow (vLLM draws the same line)."""
+"""A temperature or nucleus this small chooses the likeliest token; divided by it, logits overflow (vLLM draws the same
+line)."""
 SLOT = re.compile(r"<image>[ \t]*\n?")
 FORWARDED = ("response_format", "presence_penalty", "frequency_penalty")
 """Sent on as they are, by engines that honour them."""
@@ -30,7 +32,8 @@ WITHOUT_EFFECT = frozenset(
     {"model", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "stream_options"}
     | {"parallel_tool_calls", "skip_special_tokens", "do_sample"}
 )
-"""Fields that change nothing about an answer here: names, bookkeeping, and how tools that nobody gave would be called."""
+"""Fields that change nothing about an answer here: names, bookkeeping, and how tools that nobody gave would be
+called."""
 ASKS_NOTHING: Mapping[str, tuple[Any, ...]] = {
     "tools": ([],),
     "tool_choice": ("none", "auto"),
@@ -68,7 +71,8 @@ class TextPart(BaseModel):
 
 
 class MediaPart(BaseModel):
-    """An image or a video; `detail` and the like say how OpenAI's own models look at it, the judge has its own policy."""
+    """An image or a video; `detail` and the like say how OpenAI's own models look at it, the judge has its own
+    policy."""
 
     type: Literal["image_url", "video_url"]
     image_url: Url | None = None
@@ -158,7 +162,8 @@ def asks_something(name: str, sent: Any) -> bool:
 
 
 def chat_prompt(request: ChatRequest, scorer: Scorer) -> Prompt:
-    """The turns as the judge's chat template gets them, images in their places. Reads media, so not on the event loop."""
+    """The turns as the judge's chat template gets them, images in their places. Reads media, so not on the event
+    loop."""
     turns = [turn_of(index, message, scorer) for index, message in enumerate(request.messages)]
     if request.messages[-1].role != "user":
         text = f"the last of the messages is the {request.messages[-1].role}'s; the judge answers a user's"

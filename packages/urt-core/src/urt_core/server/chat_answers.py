@@ -53,7 +53,8 @@ def chat_answer(completions: Sequence[Completion], request: ChatRequest, *, mode
 
 
 def stream(completions: Sequence[Completion], head: dict[str, Any], usage: dict[str, int] | None) -> Iterator[str]:
-    """The events of answers that are already there: role, text and reason of each choice, usage where asked for, the end."""
+    """The events of answers that are already there: role, text and reason of each choice, usage where asked for, the
+    end."""
 
     def event(choices: list[dict[str, Any]], more: dict[str, Any] | None = None) -> str:
         chunk = head | {"object": "chat.completion.chunk", "choices": choices} | (more or {})
@@ -73,7 +74,8 @@ def stream(completions: Sequence[Completion], head: dict[str, Any], usage: dict[
 
 
 def cut_at_stop(completion: Completion, stops: Sequence[str]) -> Completion:
-    """The answer up to the first stop text: an engine that knows none wrote on behind it. Tokens that were computed stay counted."""
+    """The answer up to the first stop text: an engine that knows none wrote on behind it. Tokens that were computed
+    stay counted."""
     found = [position for stop in stops if (position := completion.text.find(stop)) >= 0]
     if not found:
         return completion

@@ -1,4 +1,5 @@
-"""Routes of other reward services' clients: UniRL's `/score`, OpenRLHF's remote reward model, NeMo-Gym's comparison server."""
+"""Routes of other reward services' clients: UniRL's `/score`, OpenRLHF's remote reward model, NeMo-Gym's comparison
+server."""
 
 import json
 from typing import Annotated, Any
@@ -48,7 +49,8 @@ class RewardQueries(BaseModel):
 
 
 class CompareResponses(BaseModel):
-    """`POST /compare` of NeMo-Gym's `genrm_compare` resources server: all answers to one conversation, in, a reward for each, out."""
+    """`POST /compare` of NeMo-Gym's `genrm_compare` resources server: all answers to one conversation, in, a reward for
+    each, out."""
 
     model_config = ConfigDict(extra="ignore")
     conversation_history: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=256, fail_fast=True)]
@@ -59,8 +61,8 @@ class CompareResponses(BaseModel):
 async def compare_responses(
     request: CompareResponses, scorer: Scorer, *, settings: ServerSettings, work: Work
 ) -> Rewards:
-    """Win rates of the answers to the last user turn about its picture. What could not be judged is a 503, as that server's clients
-    expect: they never train on a placeholder."""
+    """Win rates of the answers to the last user turn about its picture. What could not be judged is a 503, as that
+    server's clients expect: they never train on a placeholder."""
     check_number(len(request.response_objs), settings)
     if request.principle:
         raise Problem(

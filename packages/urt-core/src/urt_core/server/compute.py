@@ -16,8 +16,8 @@ from urt_core.server.work import Work
 
 
 class Compute:
-    """What /compute returns is the server's setting: win rates (of the samples of a prompt among each other, over all processes where they
-    say so) or scores."""
+    """What /compute returns is the server's setting: win rates (of the samples of a prompt among each other, over all
+    processes where they say so) or scores."""
 
     def __init__(self, scorer: Scorer, *, settings: ServerSettings, work: Work) -> None:
         self.scorer, self.settings, self.work = scorer, settings, work
@@ -94,7 +94,8 @@ class Compute:
 
 
 async def gather_all(calls: Sequence[Coroutine[Any, Any, list[Result]]]) -> list[list[Result]]:
-    """As `asyncio.gather`, but a failure ends the other calls too: nobody waits in a group for a request that was refused."""
+    """As `asyncio.gather`, but a failure ends the other calls too: nobody waits in a group for a request that was
+    refused."""
     running = [asyncio.ensure_future(call) for call in calls]
     try:
         return list(await asyncio.gather(*running))

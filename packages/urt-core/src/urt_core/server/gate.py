@@ -1,4 +1,5 @@
-"""What stands before every route: the name it is reached by, the token, and a body that is whole, in time and within bounds."""
+"""What stands before every route: the name it is reached by, the token, and a body that is whole, in time and within
+bounds."""
 
 import asyncio
 import hmac
@@ -22,7 +23,8 @@ SMALL_BODY = 2**16
 
 
 class Gate:
-    """ASGI middleware; the application behind it sees whole, allowed requests only, and is cancelled when the client goes away."""
+    """ASGI middleware; the application behind it sees whole, allowed requests only, and is cancelled when the client
+    goes away."""
 
     def __init__(self, app: Callable[..., Awaitable[None]], *, settings: ServerSettings, metrics: Metrics) -> None:
         self.app, self.settings, self.metrics = app, settings, metrics
@@ -66,7 +68,8 @@ class Gate:
             held.release()
 
     def _check_host(self, sent: bytes) -> None:
-        """Without a token a page from elsewhere could reach this port under a name that it lets point here (DNS rebinding)."""
+        """Without a token a page from elsewhere could reach this port under a name that it lets point here (DNS
+        rebinding)."""
         if self._token is not None:
             return
         name = host_name(sent)
@@ -109,7 +112,8 @@ class Gate:
             del self._receiving[held]
 
     def hold(self, held: "HeldBody", num_bytes: int) -> None:
-        """Where all bodies together are too large, the one that has been on its way for longest is given up for the newcomer."""
+        """Where all bodies together are too large, the one that has been on its way for longest is given up for the
+        newcomer."""
         for other, timeout in self._receiving.items():
             if self._bytes_held + num_bytes <= self.settings.max_bodies_bytes:
                 break

@@ -1,8 +1,8 @@
 """Groups of samples that come from several processes of a trainer, gathered before they are ranked.
 
-Each process sends the samples it holds, with the group's id and size. The call that completes a group has it judged; every call is answered
-with the win rates of its own samples, which are those of one process that holds the whole group. Who is late for `timeout_s` makes the
-others go on with the status `incomplete`: a lost process stops nobody.
+Each process sends the samples it holds, with the group's id and size. The call that completes a group has it judged;
+every call is answered with the win rates of its own samples, which are those of one process that holds the whole group.
+Who is late for `timeout_s` makes the others go on with the status `incomplete`: a lost process stops nobody.
 """
 
 import asyncio
@@ -24,7 +24,8 @@ MAX_GROUPS = 4096
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroupPart:
-    """What one call brings: GroupPart(id="step7-a1b2", size=24, task=Task.IMAGE_GENERATION, text="a red car", samples=("data:...",))"""
+    """What one call brings: GroupPart(id="step7-a1b2", size=24, task=Task.IMAGE_GENERATION, text="a red car",
+    samples=("data:...",))"""
 
     id: str
     size: int
@@ -80,7 +81,8 @@ class Group:
 class Groups:
     """`await groups.join(part, timeout_s=60)` -> (win rate, status) of each sample of the part, in their order.
 
-    A call that is repeated (its answer was lost on the way) or comes too late finds the answer of its group for `timeout_s` more.
+    A call that is repeated (its answer was lost on the way) or comes too late finds the answer of its group for
+    `timeout_s` more.
     """
 
     def __init__(self, judge: Judge, *, timeout_s: float) -> None:
@@ -148,7 +150,8 @@ class Groups:
         asyncio.get_running_loop().call_later(self._timeout_s, self._missed.discard, identity)
 
     def _leave(self, group: Group, mine: Sequence[Member]) -> None:
-        """A client that goes away takes its samples along while the group is gathered; when all have gone, judging stops."""
+        """A client that goes away takes its samples along while the group is gathered; when all have gone, judging
+        stops."""
         for member in mine:
             member.answer.cancel()
         if group.judging is not None:

@@ -1,4 +1,5 @@
-"""What a client is told when it gets no result: one form for every route, OpenAI's, so that its clients show the reason."""
+"""What a client is told when it gets no result: one form for every route, OpenAI's, so that its clients show the
+reason."""
 
 import json
 from collections.abc import Mapping

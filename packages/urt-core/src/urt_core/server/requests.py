@@ -76,10 +76,12 @@ class RankRequest(Request):
 
 
 class ComputeRequest(BaseModel):
-    """What Flow-Factory's remote reward client sends: images as base64 without a data: prefix, None where there are none.
+    """What Flow-Factory's remote reward client sends: images as base64 without a data: prefix, None where there are
+    none.
 
-    Beside it, in the place of images, `answer`s to questions about `media`, which has one picture (or list of frames) for each; for trainers on several processes: `groups`, an id for each sample, and `group_size`, how many samples of that id there are
-    over all processes; and `references` for samples that stand alone.
+    Beside it, in the place of images, `answer`s to questions about `media`, which has one picture (or list of frames)
+    for each; for trainers on several processes: `groups`, an id for each sample, and `group_size`, how many samples of
+    that id there are over all processes; and `references` for samples that stand alone.
     """
 
     model_config = ConfigDict(extra="ignore")

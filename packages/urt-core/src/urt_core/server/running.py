@@ -26,7 +26,8 @@ logger = logging.getLogger("uvicorn.error")
 KERNEL_QUEUE = 2048
 """Connections that the kernel may have accepted before the process has."""
 ACCEPTED_AT_ONCE = 128
-"""asyncio takes so many before it lets any of them be bounded; it uses one number for this and for the kernel's queue."""
+"""asyncio takes so many before it lets any of them be bounded; it uses one number for this and for the kernel's
+queue."""
 SPARE_FILES = 256
 """Descriptors that are left for everything but clients, one round of accepting included."""
 LINGER_S = 1.0
@@ -42,7 +43,8 @@ def serve(scorer: Scorer, settings: ServerSettings | None = None) -> None:
 
 
 def listening_server(scorer: Scorer, settings: ServerSettings) -> tuple["DrainingServer", socket.socket]:
-    """The server, and the socket that its clients can already connect to: `server.run(sockets=[listener])` answers them."""
+    """The server, and the socket that its clients can already connect to: `server.run(sockets=[listener])` answers
+    them."""
     app = create_app(scorer, settings)
     max_open = min(settings.max_connections, raise_file_limit(4 * settings.max_connections) - SPARE_FILES)
     connections = Connections(settings=settings, metrics=app.metrics, max_open=max_open)
@@ -72,7 +74,8 @@ def raise_file_limit(wanted: int) -> int:
 
 
 class DrainingServer(uvicorn.Server):
-    """uvicorn's server, which on a signal loses no request: neither in the kernel's queue, nor on a connection that is kept open."""
+    """uvicorn's server, which on a signal loses no request: neither in the kernel's queue, nor on a connection that is
+    kept open."""
 
     def __init__(self, config: uvicorn.Config, connections: Connections, settings: ServerSettings) -> None:
         super().__init__(config)
@@ -111,8 +114,8 @@ class DrainingServer(uvicorn.Server):
         await self.lifespan.shutdown()
 
     async def _take_all_in(self, listener: socket.socket) -> None:
-        """Accept what the kernel has accepted. From here on it accepts nothing more, so that nothing comes between the last one and the
-        closing of the socket."""
+        """Accept what the kernel has accepted. From here on it accepts nothing more, so that nothing comes between the
+        last one and the closing of the socket."""
         loop = asyncio.get_running_loop()
         loop.remove_reader(listener)
         refuse_new(listener)
@@ -160,8 +163,9 @@ class DrainingServer(uvicorn.Server):
 
 
 def refuse_new(listener: socket.socket) -> None:
-    """Let the kernel drop what arrives at a listening socket (a filter that passes nothing): a client that tries to connect tries again,
-    and is then refused, instead of being accepted by a socket that is about to close. Linux only; elsewhere a gap of microseconds stays."""
+    """Let the kernel drop what arrives at a listening socket (a filter that passes nothing): a client that tries to
+    connect tries again, and is then refused, instead of being accepted by a socket that is about to close. Linux only;
+    elsewhere a gap of microseconds stays."""
     if sys.platform != "linux":
         return
     attach_filter, return_constant = 26, 0x06

@@ -13,7 +13,8 @@ from urt_core.prompts import PointContract
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerSettings:
-    """ServerSettings(host="127.0.0.1", port=8090, token=None, max_body_bytes=64 * 2**20, max_requests=64, max_queue=256)"""
+    """ServerSettings(host="127.0.0.1", port=8090, token=None, max_body_bytes=64 * 2**20, max_requests=64,
+    max_queue=256)"""
 
     host: str = "127.0.0.1"
     port: int = 8090
@@ -29,7 +30,8 @@ class ServerSettings:
     answer_timeout_s: float = 1800.0
     """From the whole body to its answer, waiting included; then 504, and the work is cancelled."""
     max_connections: int = 4096
-    """Open at a time, from everywhere. Beyond it the one that has said nothing for longest is closed for the new one."""
+    """Open at a time, from everywhere. Beyond it the one that has said nothing for longest is closed for the new
+    one."""
     max_connections_per_address: int = 2048
     """Open at a time from one address, likewise."""
     allowed_hosts: tuple[str, ...] = ()

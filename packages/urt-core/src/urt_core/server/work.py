@@ -15,8 +15,8 @@ R = TypeVar("R")
 class Work:
     """`await work.do(lambda: scorer.acompare(...))` takes a slot and runs the coroutine on another thread's loop.
 
-    What rendering, ranking and parsing cost is then never paid by who asks for /health. Cancelling the caller (its client has gone)
-    cancels what it waits for, down to the request that an engine has sent.
+    What rendering, ranking and parsing cost is then never paid by who asks for /health. Cancelling the caller (its
+    client has gone) cancels what it waits for, down to the request that an engine has sent.
     """
 
     def __init__(self, *, settings: ServerSettings, metrics: Metrics) -> None:

@@ -1,4 +1,5 @@
-"""A shard that is hashed and written by a thread of its own while the next records are made: hashing and writing leave Python free."""
+"""A shard that is hashed and written by a thread of its own while the next records are made: hashing and writing leave
+Python free."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -15,8 +16,8 @@ END, ABORT = object(), object()
 
 
 class BackgroundShard:
-    """The interface of `OpenShard`; `finish` returns at once and `entry` waits for the result. An error of the thread is raised by the
-    next call."""
+    """The interface of `OpenShard`; `finish` returns at once and `entry` waits for the result. An error of the thread
+    is raised by the next call."""
 
     def __init__(self, path: Path, pool: ThreadPoolExecutor) -> None:
         self.name = path.name

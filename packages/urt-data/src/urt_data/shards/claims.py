@@ -1,7 +1,8 @@
 """What a manifest and an index say, checked before any of it is believed: types, sums, names, hashes.
 
-Both may come from anywhere, a hash in them becomes the name of a file in a cache, and a size becomes a request for memory. So a hash is 64
-hexadecimal digits, a shard's name a plain name, a key a key, a count a count, and samples lie inside their shard.
+Both may come from anywhere, a hash in them becomes the name of a file in a cache, and a size becomes a request for
+memory. So a hash is 64 hexadecimal digits, a shard's name a plain name, a key a key, a count a count, and samples lie
+inside their shard.
 """
 
 import re

@@ -4,7 +4,8 @@
     shard-000000.tar.idx.json   ShardIndex: where each sample lies and its SHA-256
     manifest.json               Manifest: every shard with the SHA-256 of its tar and of its index, written last
 
-Trust runs downwards: the manifest proves the indexes, an index proves its samples. The manifest's own SHA-256 names the data set.
+Trust runs downwards: the manifest proves the indexes, an index proves its samples. The manifest's own SHA-256 names the
+data set.
 """
 
 import hashlib
@@ -30,7 +31,8 @@ PROVENANCE_FIELDS = ("source", "revision", "licence", "commercial_ok", "evaluati
 class ShardIndex:
     """Columns over the samples of one shard; arrays, so that ten thousand samples cost a megabyte and no objects.
 
-    ShardIndex(shard="shard-000000.tar", num_bytes=11264, sha256="9f…", keys=["pair-0", "pair-1"], offsets=array([0, 5120]),
+    ShardIndex(shard="shard-000000.tar", num_bytes=11264, sha256="9f…", keys=["pair-0", "pair-1"], offsets=array([0,
+    5120]),
                sizes=array([5120, 5120]), crc32=array([…]), digests=array(shape [2, 32], uint8), task_names=["image_generation"],
                tasks=array([0, 0]))
     """

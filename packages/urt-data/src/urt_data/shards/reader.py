@@ -1,4 +1,5 @@
-"""A folder of shards as a sequence of records. Nothing is read before it is asked for, and nothing is returned unproven."""
+"""A folder of shards as a sequence of records. Nothing is read before it is asked for, and nothing is returned
+unproven."""
 
 import hashlib
 import zlib
@@ -40,8 +41,8 @@ class ShardFolder(Sequence[PreferenceRecord]):
         records = ShardFolder("pairs")            # or "s3://bucket/pairs" with cache=ShardCache("/tmp/shards", max_bytes=20 * 2**30)
         len(records), records[0], records.manifest["metadata"]
 
-    Manifest and indexes are always compared with their SHA-256, and each sample as `check` says before it is used. Instances may be
-    sent to worker processes; each opens its own files.
+    Manifest and indexes are always compared with their SHA-256, and each sample as `check` says before it is used.
+    Instances may be sent to worker processes; each opens its own files.
     """
 
     def __init__(self, folder: str | Path, *, check: Check = Check.CRC32, cache: ShardCache | None = None) -> None:

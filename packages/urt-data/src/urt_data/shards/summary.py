@@ -15,7 +15,8 @@ UNLABELLED = "unlabelled"
 
 
 class ShardSummary:
-    """Add the samples of a shard in order, then what follows them; `finish` gives the index and the manifest's entry."""
+    """Add the samples of a shard in order, then what follows them; `finish` gives the index and the manifest's
+    entry."""
 
     def __init__(self, shard: str) -> None:
         self._shard = shard

@@ -2,10 +2,11 @@
 
     key.json | key.first.png | key.second.png       each member: 512 bytes of USTAR header, content, zeros up to a multiple of 512
 
-The layout is webdataset's: a sample is a run of members that share everything before the first dot of their name. Packing depends
-on nothing but names and contents (fixed owner, mode and time), so equal input gives equal bytes. Reading trusts nothing: regular
-members of allowed suffixes only, never extracted to disk, never unpickled. Links, devices, folders, paths, oversized members and
-extended headers (but for those that only tell times, as Python's tarfile writes them) are a `ShardError` that names the member.
+The layout is webdataset's: a sample is a run of members that share everything before the first dot of their name.
+Packing depends on nothing but names and contents (fixed owner, mode and time), so equal input gives equal bytes.
+Reading trusts nothing: regular members of allowed suffixes only, never extracted to disk, never unpickled. Links,
+devices, folders, paths, oversized members and extended headers (but for those that only tell times, as Python's tarfile
+writes them) are a `ShardError` that names the member.
 """
 
 import re
@@ -49,7 +50,8 @@ Member = tuple[str, bytes]
 class ScannedSample:
     """One sample as found by walking through a tar file.
 
-    ScannedSample(key="pair-0", offset=0, size=5120, members={"json": b"{...}", "first.png": b"...", "second.png": b"..."})
+    ScannedSample(key="pair-0", offset=0, size=5120, members={"json": b"{...}", "first.png": b"...", "second.png":
+    b"..."})
     """
 
     key: str
@@ -154,7 +156,8 @@ class Header(NamedTuple):
 
 
 def canonical_header(name: bytes, size: int) -> bytes:
-    """The USTAR header that this module writes: mode 644, owner and time 0. Equal to Python's `TarInfo.tobuf`, at a tenth of the time."""
+    """The USTAR header that this module writes: mode 644, owner and time 0. Equal to Python's `TarInfo.tobuf`, at a
+    tenth of the time."""
     if len(name) > NAME_BYTES:
         raise ShardError(
             f"member name {name.decode()!r} does not fit into a tar header of {NAME_BYTES} bytes; use a shorter key"

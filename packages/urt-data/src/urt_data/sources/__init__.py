@@ -88,7 +88,8 @@ EXPECTED = "a urt_data.sources.Source, or a function from options to one"
 def get(name: str, **options: Any) -> Source:
     """The source called `name` with its options: `pairing` of rank lists, or all about your own table (`generic`).
 
-    A source of your own is named by its import path, `package.module:name`, or by an entry point of the group `urt.sources`.
+    A source of your own is named by its import path, `package.module:name`, or by an entry point of the group
+    `urt.sources`.
     """
     found = load_door(name, kind="source", group=GROUP, built_in=SOURCES, expected=EXPECTED)
     if isinstance(found, Source):

@@ -150,7 +150,8 @@ class InputFolder:
         return self._readable(Content(kind=MediaKind.VIDEO, suffixes=(suffix,), data=(data,)), name)
 
     def _readable(self, content: Content, name: str) -> Content:
-        """`content`, if whoever reads the shards will read it: always by its header, by its frames where all is decoded."""
+        """`content`, if whoever reads the shards will read it: always by its header, by its frames where all is
+        decoded."""
         try:
             if self._decode:
                 load_frames(content.as_media(name), DECODE_POLICY)

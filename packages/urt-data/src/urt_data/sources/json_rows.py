@@ -1,4 +1,5 @@
-"""JSON files -> rows: an array, one object a line, one printed object, or rows wrapped in an object; never the whole file at once.
+"""JSON files -> rows: an array, one object a line, one printed object, or rows wrapped in an object; never the whole
+file at once.
 
     [{...}, {...}]      {"data": [{...}, {...}]}      {...}\\n{...}      {\\n  "text": ...\\n}
 
@@ -37,7 +38,8 @@ LOST = "is no valid JSON or the file ends inside it; this row and all behind it 
 
 
 def read_json(path: Path, *, within: str | None) -> Iterator[Any]:
-    """The rows of a `.json` file, decoded one by one. Behind a syntax error there is no telling where the next row starts.
+    """The rows of a `.json` file, decoded one by one. Behind a syntax error there is no telling where the next row
+    starts.
 
     `within` is the only key that may hold the rows; without it any of `WRAPPERS` may.
     """
@@ -118,7 +120,8 @@ class JsonText:
                 return
 
     def enter(self, names: tuple[str, ...]) -> bool:
-        """Go to the array under one of `names` of the object that begins here; False where it has none, or is no JSON."""
+        """Go to the array under one of `names` of the object that begins here; False where it has none, or is no
+        JSON."""
         self.step()
         while self.peek() == '"':
             name = self.item()

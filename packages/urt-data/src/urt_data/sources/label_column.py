@@ -3,8 +3,9 @@
     every row --LabelColumn.add--> values and their counts --meaning--> Meaning, or a LabelError with the readings
     a row's value --Meaning.read--> Preference
 
-A value with one meaning is taken (`first`, `B`, `left`, the name of a candidate, 1 and 2 together). One with two (0 and 1, 1 and -1,
-true and false, a probability, one number alone) is nobody's to guess: half of all guesses would train on inverted labels.
+A value with one meaning is taken (`first`, `B`, `left`, the name of a candidate, 1 and 2 together). One with two (0 and
+1, 1 and -1, true and false, a probability, one number alone) is nobody's to guess: half of all guesses would train on
+inverted labels.
 """
 
 import math
@@ -266,12 +267,14 @@ class LabelColumn:
 
 
 def is_name(value: Any) -> bool:
-    """Whether a value may be somebody's name: a bare number or a yes or no is none, whatever the candidates are called."""
+    """Whether a value may be somebody's name: a bare number or a yes or no is none, whatever the candidates are
+    called."""
     return isinstance(value, str) and spelled(value)[0] not in YES | NO and not NUMBER.fullmatch(value.strip())
 
 
 def spelled(value: Any) -> tuple[str | None, float | None]:
-    """One spelling per meaning, and the number where it is one: 1, 1.0, "1" and " 1.0" are "1"; True is "true"; "[[A]]" is "a".
+    """One spelling per meaning, and the number where it is one: 1, 1.0, "1" and " 1.0" are "1"; True is "true"; "[[A]]"
+    is "a".
 
     Two numbers in a list or object are one number, the first minus the second. (None, None) where there is no value.
     """

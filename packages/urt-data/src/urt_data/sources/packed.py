@@ -1,4 +1,5 @@
-"""Archives as one file that can be read anywhere: plain tars as they are, compressed and split ones by a copy in the temporary folder.
+"""Archives as one file that can be read anywhere: plain tars as they are, compressed and split ones by a copy in the
+temporary folder.
 
 images.tar      images.tar.gz      images.tar.zst      images.tar.gz.00 images.tar.gz.01      images.zip.001 images.zip.002
 """
@@ -118,7 +119,8 @@ def _place(mark: str) -> int:
 
 @contextmanager
 def decoding(name: str, what: str) -> Iterator[None]:
-    """The wall around decoders of archives: what they raise over damaged bytes is one `DataError` that names the archive."""
+    """The wall around decoders of archives: what they raise over damaged bytes is one `DataError` that names the
+    archive."""
     try:
         yield
     except UrtError:

@@ -4,8 +4,9 @@
     ranking         {"prompt", "generations": [...], "ranking": [1, 2, 4, 3]}      one is the best; or "ratings", "scores": higher is better
     annotations     {"prompt", "img_path", "completions": [{"response", "annotations": {aspect: {"Rating": "5"}}}]}      VLFeedback
 
-`chosen` is better than `rejected`; of N ranked candidates all N (N - 1) / 2 pairs are made, equal ones as ties, with the group in their
-metadata. The order of the candidates is drawn, because in such sets the better one often stands first.
+`chosen` is better than `rejected`; of N ranked candidates all N (N - 1) / 2 pairs are made, equal ones as ties, with
+the group in their metadata. The order of the candidates is drawn, because in such sets the better one often stands
+first.
 """
 
 import re

@@ -2,9 +2,9 @@
 
     walk(file) --> TarMember(name="images/0.jpg", offset=512, size=4096, refused="")
 
-Python's own reader believes sizes below zero, takes quadratic time for long extended headers, and follows chains of them by calling
-itself; this one reads the formats that archives of media have: USTAR, GNU long names, and PAX paths and sizes. Sparse files, links and
-devices are named and not read.
+Python's own reader believes sizes below zero, takes quadratic time for long extended headers, and follows chains of
+them by calling itself; this one reads the formats that archives of media have: USTAR, GNU long names, and PAX paths and
+sizes. Sparse files, links and devices are named and not read.
 """
 
 import re

@@ -1,9 +1,10 @@
-"""Pairs of generated videos in the format that VideoAlign prescribes for training data: a label per dimension, none overall.
+"""Pairs of generated videos in the format that VideoAlign prescribes for training data: a label per dimension, none
+overall.
 
     path_A,path_B,prompt,VQ,MQ,TA,fps_A,num_frames_A,fps_B,num_frames_B        labels: A, B, same
 
-VQ is visual quality, MQ motion quality, TA text alignment. The side that more dimensions prefer is the better one; as many for each are a
-tie. An `Overall` column decides where there is one.
+VQ is visual quality, MQ motion quality, TA text alignment. The side that more dimensions prefer is the better one; as
+many for each are a tie. An `Overall` column decides where there is one.
 """
 
 from collections.abc import Iterator

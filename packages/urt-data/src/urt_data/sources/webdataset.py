@@ -5,9 +5,9 @@
 
     urt-data convert data=webdataset input=tars columns.text=txt columns.preference=label preferences.0=first preferences.1=second
 
-Keys may hold folders, capitals, underscores; as in webdataset, a key ends at the first dot of the file's name. The fields of a sample's
-JSON object are columns of their own. What is no text, JSON, image or video (pickles, arrays) is never read. All settings are those of
-`generic`.
+Keys may hold folders, capitals, underscores; as in webdataset, a key ends at the first dot of the file's name. The
+fields of a sample's JSON object are columns of their own. What is no text, JSON, image or video (pickles, arrays) is
+never read. All settings are those of `generic`.
 """
 
 import json

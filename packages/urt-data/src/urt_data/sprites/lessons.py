@@ -1,8 +1,9 @@
-"""What the tiny base model learns before any stage: to see, to say, to hold words against a picture, to look up, to add.
+"""What the tiny base model learns before any stage: to see, to say, to hold words against a picture, to look up, to
+add.
 
-Lessons use the words of the judgements but none of their shape: no think block, no score, no verdict. They are to the tiny
-model what pre-training is to a real one. The last part of the curriculum puts its questions below the instructions of the
-dialects, as text that is read and not followed: a real base model has read English before it is asked to judge.
+Lessons use the words of the judgements but none of their shape: no think block, no score, no verdict. They are to the
+tiny model what pre-training is to a real one. The last part of the curriculum puts its questions below the instructions
+of the dialects, as text that is read and not followed: a real base model has read English before it is asked to judge.
 A lesson is drawn from (seed, step, index), so any process draws the same.
 """
 
@@ -36,7 +37,8 @@ QUESTIONS = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lesson:
-    """Lesson(prompt=Prompt(parts=(Media(...), "What does it show?")), completion="one red star, two green fish, clean, whole.")"""
+    """Lesson(prompt=Prompt(parts=(Media(...), "What does it show?")), completion="one red star, two green fish, clean,
+    whole.")"""
 
     prompt: Prompt
     completion: str

@@ -119,7 +119,8 @@ def judgement_text(record: PreferenceRecord, dialect: Dialect) -> str:
 
 
 class OracleTeacher:
-    """An engine that answers from the truth of `records`: `OracleTeacher(records).generate([prompt], SamplingParams())`."""
+    """An engine that answers from the truth of `records`:
+    `OracleTeacher(records).generate([prompt], SamplingParams())`."""
 
     model = "oracle"
 

@@ -158,7 +158,8 @@ def _metadata(cause: str, split: Split, truth: dict) -> dict:
 def pairs(task: Task, number: int, *, split: Split, seed: int) -> Iterator[PreferenceRecord]:
     """`number` pairs of `task`; the better candidate comes first in every other pair, so labels are balanced.
 
-    Each pair has its own generator, seeded by words, so that a pair does not depend on the process or on its neighbours.
+    Each pair has its own generator, seeded by words, so that a pair does not depend on the process or on its
+    neighbours.
     """
     make = generation_pair if task.is_generation else understanding_pair
     for index in range(number):

@@ -65,7 +65,8 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scene:
-    """`Scene(left=Group(lead="one", ...), right=Group(lead="two", ...))`: an image when the leads count, else a clip."""
+    """`Scene(left=Group(lead="one", ...), right=Group(lead="two", ...))`: an image when the leads count, else a
+    clip."""
 
     left: Group
     right: Group
@@ -100,7 +101,8 @@ def split_of(scene: Scene) -> Split:
 
 
 def sample_scene(rng: random.Random, *, clip: bool, split: Split) -> Scene:
-    """A scene that `split` may show; left and right always differ in shape and colour, so that a question names one of them."""
+    """A scene that `split` may show; left and right always differ in shape and colour, so that a question names one of
+    them."""
     leads = MOTIONS if clip else COUNTS
     while True:
         left_shape, right_shape = rng.sample(SHAPES, 2)

@@ -36,8 +36,9 @@ def group_advantages(
     """How much better each completion is than its group.
 
     Rewards are ``[P, G]``, or ``[B]`` with ``group_size`` (contiguous groups) or ``group_offsets`` (ragged groups, from
-    0 to B). With K ``weights`` they have one more axis of K rewards at the end. A reward that is NaN
-    or infinite is missing: it counts in no statistic and has advantage 0. A group whose rewards are all equal has advantage exactly 0 and is flagged.
+    0 to B). With K ``weights`` they have one more axis of K rewards at the end. A reward that is NaN or infinite is
+    missing: it counts in no statistic and has advantage 0. A group whose rewards are all equal has advantage exactly 0
+    and is flagged.
 
     With r a reward, mean and std (ddof 1, two passes) those of its group:
 
@@ -46,8 +47,8 @@ def group_advantages(
     - ``rloo``: r - mean of the others = G / (G - 1) (r - mean), RLOO (arXiv 2402.14740);
     - ``batch``: (r - mean) / (std of all rewards given here + eps), Lite PPO (arXiv 2508.08221).
 
-    ``combine="normalize_then_sum"`` normalises each reward by itself before the weighted sum, GDPO (arXiv 2601.05242), without
-    its last normalisation over the batch, which would depend on how the batch is split over ranks.
+    ``combine="normalize_then_sum"`` normalises each reward by itself before the weighted sum, GDPO (arXiv 2601.05242),
+    without its last normalisation over the batch, which would depend on how the batch is split over ranks.
     """
     check_dtype("rewards", rewards, FLOATS)
     check_choice("mode", mode, MODES)

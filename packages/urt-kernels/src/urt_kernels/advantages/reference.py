@@ -1,7 +1,7 @@
 """group_advantages in plain PyTorch: the CPU kernel and the test oracle.
 
-Groups are contiguous and ragged (offsets ``[P + 1]``); sums over a group are ``index_add`` in fp64, so that the mean of equal
-fp32 rewards is that reward and the second pass of the variance starts from the right mean.
+Groups are contiguous and ragged (offsets ``[P + 1]``); sums over a group are ``index_add`` in fp64, so that the mean of
+equal fp32 rewards is that reward and the second pass of the variance starts from the right mean.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def forward(
 def _present(rewards: Tensor, weights: Tensor, group: Tensor, num_groups: int) -> Tensor:
     """Which samples have their reward: no component is NaN, components that are NaN in the whole group aside.
 
-    Such a component does not apply to the group's task. One that is NaN for some samples only is missing for these, and a
-    missing component never counts as 0.
+    Such a component does not apply to the group's task. One that is NaN for some samples only is missing for these, and
+    a missing component never counts as 0.
     """
     known = ~rewards.isnan()
     applies = torch.zeros(num_groups, rewards.shape[-1], device=rewards.device).index_add_(0, group, known.float()) > 0

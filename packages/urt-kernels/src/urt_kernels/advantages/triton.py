@@ -1,8 +1,8 @@
 # pyright: reportMissingImports=false, reportIndexIssue=false
 """group_advantages in Triton: one launch, one program per group; every pass re-reads the group from the cache.
 
-Statistics are taken of the distance to the group's lowest reward, so that fp32 keeps its digits for rewards that are close to
-each other and far from 0, and equal rewards are at distance exactly 0.
+Statistics are taken of the distance to the group's lowest reward, so that fp32 keeps its digits for rewards that are
+close to each other and far from 0, and equal rewards are at distance exactly 0.
 """
 
 from typing import no_type_check
@@ -70,7 +70,8 @@ def applies(rewards, weights, start, stop, component, NUM_COMPONENTS: tl.constex
 @triton.jit
 @no_type_check
 def group_values(rewards, weights, rows, start, stop, only, NUM_COMPONENTS: tl.constexpr, BLOCK: tl.constexpr):
-    """Reward of each row, NaN where it is missing: the weighted sum, or component ``only`` where that is not negative."""
+    """Reward of each row, NaN where it is missing: the weighted sum, or component ``only`` where that is not
+    negative."""
     present = rows < stop
     missing = ~present
     any_applies = tl.full([], False, tl.int1)

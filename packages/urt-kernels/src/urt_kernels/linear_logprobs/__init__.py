@@ -30,19 +30,19 @@ def linear_token_logprobs(
     validate_targets: bool = True,
     impl: Impl = "auto",
 ) -> TokenLogprobs:
-    """Log-probs of ``targets`` under softmax(softcap(logit_scale (hidden W' + bias)) / temperature), forward and backward
-    without the ``[N, V]`` logits.
+    """Log-probs of ``targets`` under softmax(softcap(logit_scale (hidden W' + bias)) / temperature), forward and
+    backward without the ``[N, V]`` logits.
 
-    Logits are fp32 products of the operands as they are, autocast or not (bf16 in, fp32 accumulated and kept); operands of
-    two types are multiplied in the wider one. ``operands=torch.bfloat16`` rounds both to that type first, which is what makes
-    an fp32 weight fast on a GPU; gradients have the types of their operands. The workspace does not depend on the number of rows,
-    the weight gradient is summed in fp32, and a row's bits do not depend on its neighbours. Rows outside ``mask`` never reach
-    the head: they read zero (top1 False) and give no gradient. ``weight`` is a plain tensor: `urt_kernels.sharded` takes one
-    that is spread over ranks.
+    Logits are fp32 products of the operands as they are, autocast or not (bf16 in, fp32 accumulated and kept); operands
+    of two types are multiplied in the wider one. ``operands=torch.bfloat16`` rounds both to that type first, which is
+    what makes an fp32 weight fast on a GPU; gradients have the types of their operands. The workspace does not depend
+    on the number of rows, the weight gradient is summed in fp32, and a row's bits do not depend on its neighbours. Rows
+    outside ``mask`` never reach the head: they read zero (top1 False) and give no gradient. ``weight`` is a plain
+    tensor: `urt_kernels.sharded` takes one that is spread over ranks.
 
-    ``softcap`` c: c tanh(z / c) (Gemma 2, arXiv 2408.00118, section 2). ``logit_scale``: Cohere's models. ``temperature``: one
-    number, or one for each row. ``allowed``: the tokens each row's sampler chose from (top-k, top-p), all others have
-    probability 0.
+    ``softcap`` c: c tanh(z / c) (Gemma 2, arXiv 2408.00118, section 2). ``logit_scale``: Cohere's models.
+    ``temperature``: one number, or one for each row. ``allowed``: the tokens each row's sampler chose from (top-k,
+    top-p), all others have probability 0.
     """
     check_head(hidden, weight, targets, bias, mask)
     live = live_rows(mask)

@@ -23,7 +23,8 @@ def balanced(total: int, largest: int, *, step: int) -> Iterator[slice]:
 
 
 def whole_sequences(ends: Sequence[int], largest: int) -> list[slice] | None:
-    """Slices of at most ``largest`` rows that end where a sequence does (``ends`` rise); None where a sequence is longer."""
+    """Slices of at most ``largest`` rows that end where a sequence does (``ends`` rise); None where a sequence is
+    longer."""
     slices, start, stop = [], 0, 0
     for end in ends:
         if end - start > largest:

@@ -1,10 +1,10 @@
 # pyright: reportMissingImports=false, reportIndexIssue=false
 """The forward of linear_token_logprobs in one Triton kernel: logits live and die in registers.
 
-A program multiplies 128 tokens with the tiles of one part of the vocabulary and keeps running statistics per token; a second
-kernel merges the parts in order. Tiles and parts follow from the vocabulary alone, so that a token's bits do not depend on
-how many others there are. It is a candidate: `apps/bench_kernels.py` times it beside the chunked form, which is what
-linear_token_logprobs runs.
+A program multiplies 128 tokens with the tiles of one part of the vocabulary and keeps running statistics per token; a
+second kernel merges the parts in order. Tiles and parts follow from the vocabulary alone, so that a token's bits do not
+depend on how many others there are. It is a candidate: `apps/bench_kernels.py` times it beside the chunked form, which
+is what linear_token_logprobs runs.
 """
 
 from typing import no_type_check

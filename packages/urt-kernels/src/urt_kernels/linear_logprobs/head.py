@@ -15,7 +15,8 @@ TILE_ROWS = 128
 
 
 class Head(NamedTuple):
-    """logits = softcap(logit_scale (X W' + b)) / temperature, with softcap(z) = c tanh(z / c), and -inf where not allowed.
+    """logits = softcap(logit_scale (X W' + b)) / temperature, with softcap(z) = c tanh(z / c), and -inf where not
+    allowed.
 
     >>> Head(weight=weight, bias=None, temperature=0.9, temperatures=None, logit_scale=1.0, softcap=30.0, allowed=None,
     ...      operands=None)
@@ -50,7 +51,8 @@ class Head(NamedTuple):
         return (values if self.operands is None else values.to(self.operands)).to(dtype)
 
     def logits(self, hidden: Tensor, weight: Tensor, columns: slice) -> Tensor:
-        """The logits ``[n, columns]`` of rows of hidden states (a multiple of TILE_ROWS, padding included), in their type."""
+        """The logits ``[n, columns]`` of rows of hidden states (a multiple of TILE_ROWS, padding included), in their
+        type."""
         logits = hidden.new_empty(len(hidden), len(weight))
         for tile in spans(len(hidden), TILE_ROWS):
             torch.mm(hidden[tile], weight.T, out=logits[tile])

@@ -30,8 +30,8 @@ def _keeps_fp32(operand: Tensor) -> bool:
 
 
 class Sums:
-    """fp32 sums of the gradients while chunks of rows and blocks of the vocabulary go by. The first part of each is written,
-    the others are added: nothing is filled with zeros.
+    """fp32 sums of the gradients while chunks of rows and blocks of the vocabulary go by. The first part of each is
+    written, the others are added: nothing is filled with zeros.
 
     >>> sums = Sums(hidden, head, (True, True, False), into=None)
     >>> sums.add(gradient, rows, columns, chunk, weight)      # padded rows of gradient are zeros
@@ -72,7 +72,8 @@ class Sums:
         self.chunk = None
 
     def finish(self, *, weight_dtype: torch.dtype, bias_dtype: torch.dtype) -> tuple[Tensor, ...]:
-        """Gradients of hidden, weight and bias; an empty tensor for each that nobody asked for or that went elsewhere."""
+        """Gradients of hidden, weight and bias; an empty tensor for each that nobody asked for or that went
+        elsewhere."""
         if self.into is not None and self.weight is not None:
             self.into.add_(self.weight)
             self.weight = None

@@ -52,7 +52,8 @@ def backward(
 ) -> tuple[Tensor, ...]:
     """Gradients of hidden, weight and bias; an empty tensor for each that ``needs`` leaves out.
 
-    With ``into``, the weight's gradient is added to it and none is returned. The logits are formed again; dX = dz W, dW = dz' X summed over the chunks in the compute type.
+    With ``into``, the weight's gradient is added to it and none is returned. The logits are formed again; dX = dz W, dW
+    = dz' X summed over the chunks in the compute type.
     """
     dtype = compute_dtype(hidden, head.weight, head.bias)
     upstream = upstream.to(dtype)
@@ -109,7 +110,8 @@ class Gradients:
             self.bias[columns] = sums if rows.start == 0 else self.bias[columns] + sums
 
     def finish(self, hidden: Tensor, *, weight_dtype: torch.dtype, bias_dtype: torch.dtype) -> tuple[Tensor, ...]:
-        """The sums in the types asked for (that of hidden for its own); an empty tensor for each that was not asked for."""
+        """The sums in the types asked for (that of hidden for its own); an empty tensor for each that was not asked
+        for."""
         if self.into is not None and self.weight is not None:
             self.into.add_(self.weight)
             self.weight = None

@@ -1,4 +1,5 @@
-"""Statistics of rows while the vocabulary goes by in blocks (online softmax, Milakov & Gimelshein, arXiv 1805.02867)."""
+"""Statistics of rows while the vocabulary goes by in blocks (online softmax, Milakov & Gimelshein, arXiv
+1805.02867)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # pyright: reportMissingImports=false, reportIndexIssue=false
 """linear_token_logprobs as cuBLAS products of fixed-size chunks with Triton kernels between them.
 
-Logits exist as one fp32 block at a time, in the L2 cache as far as it goes. No atomics: a row's statistics are merged in the
-order of the vocabulary, weight gradients in the order of the chunks.
+Logits exist as one fp32 block at a time, in the L2 cache as far as it goes. No atomics: a row's statistics are merged
+in the order of the vocabulary, weight gradients in the order of the chunks.
 """
 
 from typing import no_type_check
@@ -92,7 +92,8 @@ class Statistics:
         exponentials: Tensor | None = None,
         maxima: Tensor | None = None,
     ) -> None:
-        """``head`` has the temperatures of these rows; with ``exponentials``, 2^(logit - maximum) of the block is kept there."""
+        """``head`` has the temperatures of these rows; with ``exponentials``, 2^(logit - maximum) of the block is kept
+        there."""
         bias, allowed, scale = head.bias, head.allowed, head.logit_scale
         statistics_kernel[(rows.stop - rows.start,)](
             logits,
@@ -231,8 +232,8 @@ def statistics_kernel(
 ):
     """Merge one block of logits into the rows' running statistics.
 
-    Until the last block, logprobs holds the target's logit, lse the maximum and entropies the weighted sum (all in base 2).
-    With KEEP, which needs BLOCK to span the width, 2^(logit - maximum) is left for the one-pass gradient.
+    Until the last block, logprobs holds the target's logit, lse the maximum and entropies the weighted sum (all in base
+    2). With KEEP, which needs BLOCK to span the width, 2^(logit - maximum) is left for the one-pass gradient.
     """
     row = tl.program_id(0)
     target = tl.load(targets + row).to(tl.int64)

@@ -25,11 +25,11 @@ def token_logprobs(
 ) -> TokenLogprobs:
     """Log-prob of each row's target under softmax(logits / temperature), in fp32, in one pass over the logits.
 
-    The gradient is that of the exact formula, entropy and lse included. Logits may have any
-    strides; ``temperature`` is one number, or one for each row. A row with a NaN logit
-    is NaN, its neighbours are not. ``inplace_backward`` lets the backward pass write the gradient over the logits, which saves
-    their size in memory; autograd refuses where something else still needs them. ``validate_targets=False`` skips the check of the targets' values, which on a GPU waits
-    for the device; a target out of range then gives NaN in its row.
+    The gradient is that of the exact formula, entropy and lse included. Logits may have any strides; ``temperature`` is
+    one number, or one for each row. A row with a NaN logit is NaN, its neighbours are not. ``inplace_backward`` lets
+    the backward pass write the gradient over the logits, which saves their size in memory; autograd refuses where
+    something else still needs them. ``validate_targets=False`` skips the check of the targets' values, which on a GPU
+    waits for the device; a target out of range then gives NaN in its row.
     """
     if logits.dim() == 0 or logits.shape[-1] == 0:
         raise ValueError(f"logits has shape {list(logits.shape)}: it must be [..., V] with V of at least 1.")

@@ -1,7 +1,7 @@
 """token_logprobs in plain PyTorch: the CPU kernel and the test oracle.
 
-Rows are taken in blocks that stay in cache, so that no fp32 copy of the whole ``[N, V]`` exists. A row's result depends on
-that row alone.
+Rows are taken in blocks that stay in cache, so that no fp32 copy of the whole ``[N, V]`` exists. A row's result depends
+on that row alone.
 """
 
 from __future__ import annotations

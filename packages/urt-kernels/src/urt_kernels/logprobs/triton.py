@@ -1,8 +1,9 @@
 # pyright: reportMissingImports=false, reportIndexIssue=false
 """token_logprobs in Triton: one pass over the logits forward, one pass backward, fp32 throughout.
 
-Exponentials are in base 2: with c = log2(e) / temperature, softmax is 2^(c z - m) / sum, which folds the temperature into a
-multiplication that is needed anyway. ``no_type_check`` keeps run-time type checkers away from code that Triton compiles.
+Exponentials are in base 2: with c = log2(e) / temperature, softmax is 2^(c z - m) / sum, which folds the temperature
+into a multiplication that is needed anyway. ``no_type_check`` keeps run-time type checkers away from code that Triton
+compiles.
 """
 
 from typing import no_type_check
@@ -116,7 +117,8 @@ def columns_pointer(row_start, columns, stride_column):
 @triton.jit
 @no_type_check
 def merge_block(values, highest, total, weighted, WITH_ENTROPY: tl.constexpr):
-    """Fold scaled values (base 2, -inf where absent) into the running maximum and the per-lane sums; also 2^(value - maximum).
+    """Fold scaled values (base 2, -inf where absent) into the running maximum and the per-lane sums; also 2^(value -
+    maximum).
 
     Only the maximum crosses lanes in a step. Moving the maximum by ``shift`` turns sum e^x (x - m) into
     (sum + shift * total) * 2^shift.

@@ -48,7 +48,8 @@ class Upstream(NamedTuple):
 def log_p_gradient(log_p: Tensor, columns: slice, upstream: Upstream) -> Tensor:
     """d loss / d logits / (d z / d logit) from ln p of some columns, in its place.
 
-    With p the softmax, H its entropy and t the target: dz_j = g_logprob (1[j=t] - p_j) - g_entropy p_j (ln p_j + H) + g_lse p_j.
+    With p the softmax, H its entropy and t the target: dz_j = g_logprob (1[j=t] - p_j) - g_entropy p_j (ln p_j + H) +
+    g_lse p_j.
     """
     inside, local = target_in(upstream.targets.long(), columns)
     factor = -upstream.grad_logprobs[:, None]

@@ -1,4 +1,5 @@
-"""The one pass with the weight's gradient added to a buffer of the caller's: the parameter's own, or an fp32 main gradient."""
+"""The one pass with the weight's gradient added to a buffer of the caller's: the parameter's own, or an fp32 main
+gradient."""
 
 from __future__ import annotations
 

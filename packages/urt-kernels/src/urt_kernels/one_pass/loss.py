@@ -58,23 +58,26 @@ def linear_loss(
     impl: Impl = "auto",
     **objective: Unpack[Objective],
 ) -> LinearLoss:
-    """sum_t w_t (surrogate_t + kl_coef KL_t - entropy_coef H_t) over the tokens of ``mask``, and its gradients, in one pass.
+    """sum_t w_t (surrogate_t + kl_coef KL_t - entropy_coef H_t) over the tokens of ``mask``, and its gradients, in one
+    pass.
 
-    Rows are ``[B, T]``, or packed ``[N]`` with ``cu_seqlens [B + 1]``. The surrogate reads a token's log-prob, so that the
-    gradient can be formed while its logits are there: 6 N H V operations instead of the 8 of log-probs and backward pass (4
-    instead of 6 with a frozen weight). Only live tokens reach the head. The head's arguments are those of
+    Rows are ``[B, T]``, or packed ``[N]`` with ``cu_seqlens [B + 1]``. The surrogate reads a token's log-prob, so that
+    the gradient can be formed while its logits are there: 6 N H V operations instead of the 8 of log-probs and backward
+    pass (4 instead of 6 with a frozen weight). Only live tokens reach the head. The head's arguments are those of
     `linear_token_logprobs`, those of the objective (clip, KL, aggregation, divisors) of `grpo_loss`.
 
     - ``surrogate``: "clip", "cispo", "nll", "dpo", a function of `SurrogateInputs`, or its path "package.module:name".
-    - ``sequences_together``: how many neighbouring sequences a token's slope depends on; 0 (left out) is that token alone, 1
-      its sequence (set by ``ratio="sequence"``), 2 a DPO pair. A chunk then ends where such a set does. Sets that fit into no
-      chunk take a second pass over the head, for all rows.
-    - ``entropy_coef``: a bonus on the entropy, with its gradient. ``entropy=True`` returns it, and shows it to the surrogate.
+    - ``sequences_together``: how many neighbouring sequences a token's slope depends on; 0 (left out) is that token
+      alone, 1 its sequence (set by ``ratio="sequence"``), 2 a DPO pair. A chunk then ends where such a set does. Sets
+      that fit into no chunk take a second pass over the head, for all rows.
+    - ``entropy_coef``: a bonus on the entropy, with its gradient. ``entropy=True`` returns it, and shows it to the
+      surrogate.
     - ``weight_grad``: a buffer (``weight.grad``, an fp32 main gradient) that this call adds the weight's gradient to at
       once, multiplied by ``upstream``; backward then has none to give. No tensor of the weight's size is made, filled
       or scaled where the buffer is fp32. Without gradient mode nothing is added.
-    - ``upstream``: the gradient that the loss will get from above in backward: its factor in the total, a loss scale. Without
-      ``weight_grad`` any other is right too. Left out it is 1, for fp16 operands what keeps the gradients in range.
+    - ``upstream``: the gradient that the loss will get from above in backward: its factor in the total, a loss scale.
+      Without ``weight_grad`` any other is right too. Left out it is 1, for fp16 operands what keeps the gradients in
+      range.
     """
     check_head(hidden, weight, targets, bias, None)
     if weight_grad is not None:
@@ -164,8 +167,8 @@ def _together(settings: GRPOSettings, asked: int | None) -> int:
 
 
 def _assumed(upstream: Number | Tensor | None, weights: Tensor, operands: torch.dtype) -> Tensor:
-    """The upstream gradient that the gradients are formed for. For fp16, whose gradients would underflow before a loss scale
-    reaches them, that which brings the largest weight to 1."""
+    """The upstream gradient that the gradients are formed for. For fp16, whose gradients would underflow before a loss
+    scale reaches them, that which brings the largest weight to 1."""
     if isinstance(upstream, Tensor):
         if upstream.numel() != 1:
             raise ValueError(f"upstream has shape {list(upstream.shape)}: it must be one number.")

@@ -11,8 +11,8 @@ from urt_kernels.policy_loss.objective import Tokens
 def parts(tokens: Tokens, *, together: int, largest: int, step: int) -> list[tuple[slice, Tokens]] | None:
     """Chunks of rows with their tokens; None where ``together`` sequences are more than ``largest`` rows.
 
-    Without ``together``, a token's slope depends on that token alone and any cut will do. With it, a cut is where a set of
-    so many sequences ends; the number of tokens of each is then read back, which on a GPU waits for the device.
+    Without ``together``, a token's slope depends on that token alone and any cut will do. With it, a cut is where a set
+    of so many sequences ends; the number of tokens of each is then read back, which on a GPU waits for the device.
     """
     num_rows = len(tokens.weights)
     if together == 0:

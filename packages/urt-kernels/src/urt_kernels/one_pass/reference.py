@@ -1,8 +1,8 @@
 """The one-pass head in plain PyTorch: the CPU kernel and the test oracle.
 
-The logits of a chunk of rows are kept until their log-probs, and with them the slopes of the objective, are known; they then
-become the gradient. Nothing is computed twice: 6 N H V floating-point operations where forward and backward by themselves
-take 8.
+The logits of a chunk of rows are kept until their log-probs, and with them the slopes of the objective, are known; they
+then become the gradient. Nothing is computed twice: 6 N H V floating-point operations where forward and backward by
+themselves take 8.
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ def with_second_pass(
     settings: GRPOSettings,
     options: Pass,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, tuple[Tensor, ...]]:
-    """Where tokens that depend on each other do not fit into one chunk: all log-probs first, the gradient by a second pass."""
+    """Where tokens that depend on each other do not fit into one chunk: all log-probs first, the gradient by a second
+    pass."""
     forward, backward = implementation.forward, implementation.backward  # pyright: ignore[reportAttributeAccessIssue]
     logprobs, entropies, top1, lse = forward(hidden, head, targets, options.entropy)
     own = entropies if options.entropy else None

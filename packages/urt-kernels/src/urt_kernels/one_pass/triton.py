@@ -1,9 +1,9 @@
 # pyright: reportMissingImports=false, reportIndexIssue=false
 """The one-pass head as cuBLAS products of chunks with Triton kernels between them.
 
-A chunk's logits pass by as fp32 blocks; what stays of them is 2^(logit - maximum of its block) in the operands' type. Once the
-slopes are known these become the gradient in place. An entry other than the target's is rounded twice on its way (2.3e-3
-against 1.7e-3 relative L2 of the gradient in bf16); the target's own comes from its fp32 log-prob.
+A chunk's logits pass by as fp32 blocks; what stays of them is 2^(logit - maximum of its block) in the operands' type.
+Once the slopes are known these become the gradient in place. An entry other than the target's is rounded twice on its
+way (2.3e-3 against 1.7e-3 relative L2 of the gradient in bf16); the target's own comes from its fp32 log-prob.
 """
 
 from typing import no_type_check

@@ -49,30 +49,31 @@ def grpo_loss(
 ) -> GRPOLoss:
     """Mean over the completion tokens of ``-w min(r A, clip(r, 1 - clip_low, 1 + clip_high) A) + kl_coef KL``.
 
-    Log-probs and ``completion_mask`` are ``[B, T]``, or packed ``[N]`` with ``cu_seqlens [B + 1]``; advantages are ``[B]`` or
-    one per token. What lies outside ``completion_mask`` (boolean, or 0 and 1) is never read into the result. A token whose
-    old, rollout or reference log-prob is NaN or infinite weighs nothing and is counted in ``num_left_out``; the divisors still
-    count it. A NaN advantage or policy log-prob makes the loss NaN.
+    Log-probs and ``completion_mask`` are ``[B, T]``, or packed ``[N]`` with ``cu_seqlens [B + 1]``; advantages are
+    ``[B]`` or one per token. What lies outside ``completion_mask`` (boolean, or 0 and 1) is never read into the result.
+    A token whose old, rollout or reference log-prob is NaN or infinite weighs nothing and is counted in
+    ``num_left_out``; the divisors still count it. A NaN advantage or policy log-prob makes the loss NaN.
 
-    - r: exp(policy - old) per token (PPO, arXiv 1707.06347, eq. 7; GRPO, arXiv 2402.03300, eq. 3), or with ``ratio="sequence"``
-      exp of its mean over the completion (GSPO, arXiv 2507.18071, eq. 7). old is ``rollout_logprobs`` unless ``old_logprobs``
-      (the trainer's own at rollout time) is given; then w = min(exp(old - rollout), importance_cap), truncated importance
-      sampling (Yao et al. 2025, "Your efficient RL framework secretly brings you off-policy RL training"); else w = 1.
-    - ``clip_high`` above ``clip_low`` is DAPO's clip-higher (arXiv 2503.14476). ``dual_clip`` c bounds the objective by c A
-      for A < 0 (arXiv 1912.09729, eq. 5).
-    - ``surrogate``: "clip" as above; "cispo", - w clip(r) A log p with r without gradient (arXiv 2506.13585, eq. 4 and 5); or
-      a function of a user's own, given itself or as "package.module:name" (`urt_kernels.surrogates`).
-    - KL(policy || reference) per token with d = reference - policy: k1 = -d, k2 = d^2 / 2, k3 = exp(d) - d - 1 (Schulman 2020,
-      "Approximating KL divergence"). d is clamped to +-20 and the estimate to +-``kl_clamp`` (10, as in verl; None: not at all),
-      without gradient beyond.
-    - Aggregation, with L_i the completion length: ``grpo`` sum_i (1 / L_i) sum_t / num_sequences (arXiv 2402.03300); ``dapo``
-      sum / num_tokens (arXiv 2503.14476); ``dr_grpo`` sum / num_tokens where num_tokens is a constant budget, B times the
-      longest allowed completion (arXiv 2503.20783).
+    - r: exp(policy - old) per token (PPO, arXiv 1707.06347, eq. 7; GRPO, arXiv 2402.03300, eq. 3), or with
+      ``ratio="sequence"`` exp of its mean over the completion (GSPO, arXiv 2507.18071, eq. 7). old is
+      ``rollout_logprobs`` unless ``old_logprobs`` (the trainer's own at rollout time) is given; then w = min(exp(old -
+      rollout), importance_cap), truncated importance sampling (Yao et al. 2025, "Your efficient RL framework secretly
+      brings you off-policy RL training"); else w = 1.
+    - ``clip_high`` above ``clip_low`` is DAPO's clip-higher (arXiv 2503.14476). ``dual_clip`` c bounds the objective by
+      c A for A < 0 (arXiv 1912.09729, eq. 5).
+    - ``surrogate``: "clip" as above; "cispo", - w clip(r) A log p with r without gradient (arXiv 2506.13585, eq. 4 and
+      5); or a function of a user's own, given itself or as "package.module:name" (`urt_kernels.surrogates`).
+    - KL(policy || reference) per token with d = reference - policy: k1 = -d, k2 = d^2 / 2, k3 = exp(d) - d - 1
+      (Schulman 2020, "Approximating KL divergence"). d is clamped to +-20 and the estimate to +-``kl_clamp`` (10, as in
+      verl; None: not at all), without gradient beyond.
+    - Aggregation, with L_i the completion length: ``grpo`` sum_i (1 / L_i) sum_t / num_sequences (arXiv 2402.03300);
+      ``dapo`` sum / num_tokens (arXiv 2503.14476); ``dr_grpo`` sum / num_tokens where num_tokens is a constant budget,
+      B times the longest allowed completion (arXiv 2503.20783).
 
-    ``num_sequences`` and ``num_tokens`` are the divisors over all micro-batches and ranks, any number above 0 (0 only with an
-    empty mask); the losses then add up to that of the whole batch. Left out, they are those of this call: sequences that
-    have a completion token, completion tokens, and for ``dr_grpo`` B T. Under a strategy that averages gradients over ranks,
-    divide them by the number of ranks.
+    ``num_sequences`` and ``num_tokens`` are the divisors over all micro-batches and ranks, any number above 0 (0 only
+    with an empty mask); the losses then add up to that of the whole batch. Left out, they are those of this call:
+    sequences that have a completion token, completion tokens, and for ``dr_grpo`` B T. Under a strategy that averages
+    gradients over ranks, divide them by the number of ranks.
     """
     check_dtype("policy_logprobs", policy_logprobs, FLOATS)
     check_same_device(policy_logprobs=policy_logprobs, rollout_logprobs=rollout_logprobs)

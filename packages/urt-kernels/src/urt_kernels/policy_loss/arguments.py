@@ -145,7 +145,8 @@ def checked_normalizer(
 ) -> Tensor | None:
     """The divisor given from outside, as a 0-d tensor; refuses the one that the aggregation would not read.
 
-    A tensor on a GPU is not looked at, which would wait for the device: a divisor of 0 gives a loss of inf or NaN there.
+    A tensor on a GPU is not looked at, which would wait for the device: a divisor of 0 gives a loss of inf or NaN
+    there.
     """
     read, unread = ("num_sequences", "num_tokens") if aggregation == "grpo" else ("num_tokens", "num_sequences")
     given = {"num_tokens": num_tokens, "num_sequences": num_sequences}

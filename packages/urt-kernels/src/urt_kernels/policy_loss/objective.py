@@ -1,4 +1,5 @@
-"""Value and slopes of the objective on some tokens of the batch: what grpo_loss and the one-pass head have in common."""
+"""Value and slopes of the objective on some tokens of the batch: what grpo_loss and the one-pass head have in
+common."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""torch.ops.urt_kernels.grpo_loss: one op for every device and implementation; backward only scales the saved gradient."""
+"""torch.ops.urt_kernels.grpo_loss: one op for every device and implementation; backward only scales the saved
+gradient."""
 
 from importlib import import_module
 from types import ModuleType

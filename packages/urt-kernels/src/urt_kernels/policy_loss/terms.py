@@ -1,5 +1,6 @@
 # pyright: reportMissingImports=false, reportIndexIssue=false
-"""What a token contributes to the loss, for the Triton kernel: the formulas of urt_kernels.surrogates with their slopes."""
+"""What a token contributes to the loss, for the Triton kernel: the formulas of urt_kernels.surrogates with their
+slopes."""
 
 from typing import no_type_check
 

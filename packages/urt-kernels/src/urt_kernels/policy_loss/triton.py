@@ -1,8 +1,8 @@
 # pyright: reportMissingImports=false, reportIndexIssue=false
 """grpo_loss in Triton: loss, gradient and metrics from one launch.
 
-A program takes one block of one sequence and leaves its partial sums in a row of a small table; the program that finishes
-last adds up the table, always in the same order, so that the result does not depend on which one that is.
+A program takes one block of one sequence and leaves its partial sums in a row of a small table; the program that
+finishes last adds up the table, always in the same order, so that the result does not depend on which one that is.
 """
 
 from typing import no_type_check

@@ -1,5 +1,5 @@
-"""Heads whose weight is no single tensor of this process: spread over a vocabulary-parallel group, sharded by FSDP2, or a frozen
-weight with a low-rank adapter."""
+"""Heads whose weight is no single tensor of this process: spread over a vocabulary-parallel group, sharded by FSDP2, or
+a frozen weight with a low-rank adapter."""
 
 from __future__ import annotations
 
@@ -50,12 +50,13 @@ def vocabulary_parallel_token_logprobs(
     mask: Bool[Tensor, "*N"] | None = None,
     impl: Impl = "auto",
 ) -> ShardedLogprobs:
-    """`linear_token_logprobs` of a head that the ranks of ``group`` hold part by part, for the same rows on all of them.
+    """`linear_token_logprobs` of a head that the ranks of ``group`` hold part by part, for the same rows on all of
+    them.
 
-    Rank r of R has rows r c to (r + 1) c of the ``[V, H]`` weight, c = ceil(V / R) (torch.chunk, DTensor's Shard(0)). Three
-    numbers per row cross the group forward, and the hidden states' gradient is summed over it backward; that of the weight stays
-    where the part is. The merge is that of the online softmax (arXiv 1805.02867), in the order of the ranks: all ranks have the
-    same bits.
+    Rank r of R has rows r c to (r + 1) c of the ``[V, H]`` weight, c = ceil(V / R) (torch.chunk, DTensor's Shard(0)).
+    Three numbers per row cross the group forward, and the hidden states' gradient is summed over it backward; that of
+    the weight stays where the part is. The merge is that of the online softmax (arXiv 1805.02867), in the order of the
+    ranks: all ranks have the same bits.
     """
     check_head(hidden, weight, targets, None, mask)
     rank, ranks = dist.get_rank(group), dist.get_world_size(group)
@@ -93,9 +94,9 @@ def gathered_token_logprobs(
 ) -> ShardedLogprobs:
     """`linear_token_logprobs` of a DTensor weight with Shard(0), as FSDP2 holds it: each rank has rows of its own.
 
-    ``block`` vocabulary entries are whole at a time, forward and backward; the gradient of a block is summed over the ranks and
-    scattered to where its shard is (a sum, not FSDP's mean: the loss's divisor counts all ranks). All ranks must call it,
-    those without rows too.
+    ``block`` vocabulary entries are whole at a time, forward and backward; the gradient of a block is summed over the
+    ranks and scattered to where its shard is (a sum, not FSDP's mean: the loss's divisor counts all ranks). All ranks
+    must call it, those without rows too.
     """
     if not hasattr(weight, "placements"):
         raise ValueError(
@@ -129,8 +130,9 @@ def low_rank_token_logprobs(
     block: int = 8192,
     impl: Impl = "auto",
 ) -> ShardedLogprobs:
-    """`linear_token_logprobs` of a head with a low-rank adapter, W + scaling up down (LoRA, arXiv 2106.09685, section 4.1; peft's
-    ``lora_A`` is down, ``lora_B`` up): neither the sum nor its gradient is formed, only ``block`` rows of ``[W, up]`` at a time.
+    """`linear_token_logprobs` of a head with a low-rank adapter, W + scaling up down (LoRA, arXiv 2106.09685, section
+    4.1; peft's ``lora_A`` is down, ``lora_B`` up): neither the sum nor its gradient is formed, only ``block`` rows of
+    ``[W, up]`` at a time.
     """
     check_head(hidden, weight, targets, None, mask)
     check_shape("down", down, (down.shape[0], weight.shape[1]), meaning="[R, H] with the H of hidden")

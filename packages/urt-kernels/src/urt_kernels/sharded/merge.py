@@ -12,10 +12,11 @@ Merged = tuple[Tensor, Tensor | None, Tensor]
 
 
 def merged(logprobs: Tensor, entropies: Tensor | None, lse: Tensor, inside: Tensor) -> Merged:
-    """(log-probs, entropies, log-sum-exps) ``[n]`` from those of P parts, ``[P, n]`` each; ``inside`` says where the target is.
+    """(log-probs, entropies, log-sum-exps) ``[n]`` from those of P parts, ``[P, n]`` each; ``inside`` says where the
+    target is.
 
-    With s the share of a part in the sum of exponentials: ln p = ln p_part + ln s, and H = sum_parts s (H_part - ln s). Both
-    stay small where the log-sum-exps are large.
+    With s the share of a part in the sum of exponentials: ln p = ln p_part + ln s, and H = sum_parts s (H_part - ln s).
+    Both stay small where the log-sum-exps are large.
     """
     whole = lse.logsumexp(0)
     log_shares = lse - whole

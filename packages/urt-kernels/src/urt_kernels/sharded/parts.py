@@ -36,7 +36,8 @@ class Parts(Protocol):
 def by_parts(
     hidden: Tensor, targets: Tensor, parts: Parts, temperature: float, entropy: bool, impl: str, *tensors: Tensor
 ) -> Merged:
-    """(log-probs, entropies, log-sum-exps) of ``hidden [n, H]``; ``tensors`` are those that the parts' gradients go to."""
+    """(log-probs, entropies, log-sum-exps) of ``hidden [n, H]``; ``tensors`` are those that the parts' gradients go
+    to."""
     logprobs, entropies, lse = _ByParts.apply(hidden, targets, parts, temperature, entropy, impl, *tensors)  # pyright: ignore[reportGeneralTypeIssues]
     return logprobs, entropies if entropy else None, lse
 

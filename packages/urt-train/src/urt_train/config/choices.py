@@ -25,7 +25,8 @@ class Batching(StrEnum):
 
 
 class RolloutEngine(StrEnum):
-    """Who samples: transformers over the live weights, or vLLM (in the same process, or as servers), which is handed them before each rollout."""
+    """Who samples: transformers over the live weights, or vLLM (in the same process, or as servers), which is handed
+    them before each rollout."""
 
     transformers = auto()
     vllm = auto()
@@ -33,7 +34,8 @@ class RolloutEngine(StrEnum):
 
 
 class WeightTransfer(StrEnum):
-    """How servers get the weights: a folder that they reload (any device, one file system), or vLLM's NCCL broadcast (CUDA)."""
+    """How servers get the weights: a folder that they reload (any device, one file system), or vLLM's NCCL broadcast
+    (CUDA)."""
 
     folder = auto()
     nccl = auto()

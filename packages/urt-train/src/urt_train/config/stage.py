@@ -33,7 +33,8 @@ class RoundPlan:
 class Decoding:
     """What a device decodes together while a stage samples.
 
-    Decoding(prompts=16, group=4, setting="grpo.generation_batch_size", per_setting=2.0, top_p=1.0, engine="transformers")
+    Decoding(prompts=16, group=4, setting="grpo.generation_batch_size", per_setting=2.0, top_p=1.0,
+    engine="transformers")
     """
 
     prompts: int
@@ -53,7 +54,8 @@ class Decoding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Holds:
-    """What a device holds for a stage beside the policy and its optimizer: Holds(group=4, is_packed=True, has_reference=True)"""
+    """What a device holds for a stage beside the policy and its optimizer: Holds(group=4, is_packed=True,
+    has_reference=True)"""
 
     group: int = 1
     """Sequences of one prompt in a micro-batch, at most."""
@@ -70,7 +72,8 @@ class StageConfig(ABC):
 
     path: ClassVar[str] = "stage"
     initial: str | None = None
-    """Model folder to start from; null takes the judge of the stage that comes before (the base model for the cold start)."""
+    """Model folder to start from; null takes the judge of the stage that comes before (the base model for the cold
+    start)."""
     tasks: list[str] = field(default_factory=lambda: list(ALL_TASKS))
     """Tasks to train on."""
     learning_rate: float = 2.5e-6
@@ -117,7 +120,8 @@ class StageConfig(ABC):
 
     @abstractmethod
     def plan(self, *, num_ranks: int) -> RoundPlan:
-        """The division that these settings mean on `num_ranks` devices, or the ConfigError that says which of them don't fit."""
+        """The division that these settings mean on `num_ranks` devices, or the ConfigError that says which of them
+        don't fit."""
 
     def holds(self, *, num_ranks: int) -> Holds:
         """What a dry run counts beside the policy."""

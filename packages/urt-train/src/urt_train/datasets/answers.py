@@ -20,8 +20,8 @@ ANSWERS = (FinishReason.STOP, FinishReason.LENGTH, FinishReason.REFUSED)
 class AnswerJournal:
     """Answers by question, one JSON line each; without a path it remembers nothing.
 
-    A question is the teacher's name, the sampling, the key and everything the prompt shows, pictures included: a changed
-    wording or a changed image is a new question.
+    A question is the teacher's name, the sampling, the key and everything the prompt shows, pictures included: a
+    changed wording or a changed image is a new question.
     """
 
     def __init__(self, path: Path | None) -> None:

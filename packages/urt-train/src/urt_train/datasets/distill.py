@@ -1,7 +1,8 @@
 """Labelled pairs and a teacher in, a shard of judgements to imitate out: the data of the cold start.
 
-A trace is kept only where its parsed verdict equals the label (arXiv 2505.03318, section 3: of 10K pairs about 5K stay).
-What was kept, and what was dropped for which reason, is counted per task and written into the manifest of the shard.
+A trace is kept only where its parsed verdict equals the label (arXiv 2505.03318, section 3: of 10K pairs about 5K
+stay). What was kept, and what was dropped for which reason, is counted per task and written into the manifest of the
+shard.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ DIALECT = "dialect"
 
 @dataclass(kw_only=True, slots=True)
 class TraceCounts:
-    """What became of one task's pairs: TraceCounts(asked=500, kept=471, dropped=Counter({"wrong verdict": 25, "truncated": 4}))"""
+    """What became of one task's pairs: TraceCounts(asked=500, kept=471, dropped=Counter({"wrong verdict": 25,
+    "truncated": 4}))"""
 
     asked: int = 0
     kept: int = 0
@@ -69,13 +71,14 @@ def distill(
     metadata: Mapping[str, Any] | None = None,
     console: Console | None = None,
 ) -> dict[Task, TraceCounts]:
-    """Ask `teacher` about each record, up to `attempts` times until its verdict is the label, and write the kept traces.
+    """Ask `teacher` about each record, up to `attempts` times until its verdict is the label, and write the kept
+    traces.
 
-    Of the kept pairs a share of `direct_share`, evenly spread, is written a second time with the bare verdict in the direct
-    dialect: a judge that has seen that form can be asked for it, whatever it has learned from the traces.
+    Of the kept pairs a share of `direct_share`, evenly spread, is written a second time with the bare verdict in the
+    direct dialect: a judge that has seen that form can be asked for it, whatever it has learned from the traces.
 
-    With `journal`, each answer is on disk before it is used: a run that is started again asks only what has no answer yet.
-    A failed request (timeout, HTTP error, spent budget) is no answer. `folder` appears complete or not at all.
+    With `journal`, each answer is on disk before it is used: a run that is started again asks only what has no answer
+    yet. A failed request (timeout, HTTP error, spent budget) is no answer. `folder` appears complete or not at all.
     """
     fates = _Fates(records, dialect)
     answers = AnswerJournal(journal)

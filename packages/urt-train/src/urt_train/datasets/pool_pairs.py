@@ -1,4 +1,5 @@
-"""Which pairs of a split are judged in rejection sampling: those that have a winner and that no trace has shown the judge."""
+"""Which pairs of a split are judged in rejection sampling: those that have a winner and that no trace has shown the
+judge."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ TRACED = "has a trace"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PoolPairs:
-    """PoolPairs(pairs=<SelectedRecords>, left_out={"image_generation": {"has a trace": 400, "label is a tie": 12, "no label": 3}})"""
+    """PoolPairs(pairs=<SelectedRecords>, left_out={"image_generation": {"has a trace": 400, "label is a tie": 12, "no
+    label": 3}})"""
 
     pairs: SelectedRecords
     left_out: Mapping[str, Mapping[str, int]]
@@ -37,7 +39,8 @@ def traces_of(source: ShardFolder, cold_start: Path) -> ShardFolder | None:
 def pool_pairs(
     source: ShardFolder, *, tasks: Iterable[str], per_task: int | None, traces: ShardFolder | None = None
 ) -> PoolPairs:
-    """The first `per_task` pairs of each of `tasks` that can be judged and of which the judge has seen no right judgement.
+    """The first `per_task` pairs of each of `tasks` that can be judged and of which the judge has seen no right
+    judgement.
 
     A trace has the key of its pair. Labels are read only in shards whose manifest counts ties or unlabelled pairs.
     """

@@ -1,8 +1,8 @@
-"""Judgements of a pool in, three shards out: right judgements to imitate, the pairs the judge got wrong to reinforce, and pairs judged
-both ways, with a judgement of each kind to tell apart.
+"""Judgements of a pool in, three shards out: right judgements to imitate, the pairs the judge got wrong to reinforce,
+and pairs judged both ways, with a judgement of each kind to tell apart.
 
-A pair is judged `total` times and was right `right` times; both counts go into its metadata, whichever shard it enters. It may
-enter both: right once and wrong once gives a judgement to imitate and a pair to practise on.
+A pair is judged `total` times and was right `right` times; both counts go into its metadata, whichever shard it enters.
+It may enter both: right once and wrong once gives a judgement to imitate and a pair to practise on.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ REJECTED = "rejected"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgedRecord:
-    """JudgedRecord(key="train-000017", task=Task.IMAGE_GENERATION, texts=("<think>...", "..."), right=(True, False), readable=(True, True))"""
+    """JudgedRecord(key="train-000017", task=Task.IMAGE_GENERATION, texts=("<think>...", "..."), right=(True, False),
+    readable=(True, True))"""
 
     key: str
     task: Task
@@ -81,7 +82,8 @@ def accepted_texts(judged: JudgedRecord, *, at_most: int) -> list[str]:
 
 
 def contrast(judged: JudgedRecord) -> tuple[str, str] | None:
-    """The first right judgement and the first readable wrong one (an unreadable one is told apart by its shape, not its reasoning)."""
+    """The first right judgement and the first readable wrong one (an unreadable one is told apart by its shape, not its
+    reasoning)."""
     told = list(zip(judged.texts, judged.right, judged.readable, strict=True))
     right = [text for text, is_right, _ in told if is_right]
     wrong = [text for text, is_right, is_readable in told if is_readable and not is_right]
@@ -138,7 +140,8 @@ def write_shards(
 def count_by_task(
     judged: Sequence[JudgedRecord], *, accept_per_pair: int, hard_below: float
 ) -> dict[str, dict[str, int]]:
-    """{"image_generation": {"pairs": 500, "judgements": 1000, "right": 731, "unreadable": 4, "accepted": 402, "hard": 231, "contrasts": 187, "bad_media": 0}, ...}"""
+    """{"image_generation": {"pairs": 500, "judgements": 1000, "right": 731, "unreadable": 4, "accepted": 402, "hard":
+    231, "contrasts": 187, "bad_media": 0}, ...}"""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for pair in judged:
         counts[str(pair.task)].update(

@@ -1,4 +1,5 @@
-"""Who does a step of an experiment. What it needs is imported when its turn comes, so that naming the steps stays light."""
+"""Who does a step of an experiment. What it needs is imported when its turn comes, so that naming the steps stays
+light."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""Prompts with their completions as tensors: what the policy computes log-probs of, and how a batch is cut into micro-batches.
+"""Prompts with their completions as tensors: what the policy computes log-probs of, and how a batch is cut into
+micro-batches.
 
-A batch holds each prompt once and its completions beside it; how both are laid out in a forward pass (padded, shared prefix)
-is the policy's business. Shape letters: `P` prompts, `G` completions of each, `C` completion tokens, `T` prompt tokens.
+A batch holds each prompt once and its completions beside it; how both are laid out in a forward pass (padded, shared
+prefix) is the policy's business. Shape letters: `P` prompts, `G` completions of each, `C` completion tokens, `T` prompt
+tokens.
 """
 
 from __future__ import annotations
@@ -19,12 +21,14 @@ from urt_core.engines.image_slots import family_of
 
 Batch = TypeVar("Batch", bound="TokenBatch")
 PROMPT_ROWS = ("input_ids", "attention_mask", "mm_token_type_ids")
-"""Tensors of `encode_prompts` with one row of tokens per prompt; the others are those of the images, which the model's family knows."""
+"""Tensors of `encode_prompts` with one row of tokens per prompt; the others are those of the images, which the model's
+family knows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenBatch:
-    """Two prompts with four completions each: TokenBatch(prompts={"input_ids": [2, T], ...}, completion_ids=[2, 4, C], ...)"""
+    """Two prompts with four completions each: TokenBatch(prompts={"input_ids": [2, T], ...}, completion_ids=[2, 4, C],
+    ...)"""
 
     prompts: Mapping[str, Tensor]
     """What `encode_prompts` returns, left-padded."""
@@ -73,7 +77,8 @@ class TokenBatch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SFTBatch(TokenBatch):
-    """Prompts with the one completion to imitate: SFTBatch(prompts=..., completion_ids=[P, 1, C], completion_mask=[P, 1, C])"""
+    """Prompts with the one completion to imitate: SFTBatch(prompts=..., completion_ids=[P, 1, C], completion_mask=[P,
+    1, C])"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,7 +157,8 @@ def prompts_within(prompts: Mapping[str, Tensor], max_tokens: int, *, together: 
 
 
 def shortest_prompts(prompts: Mapping[str, Tensor], *, together: int = 1) -> list[int]:
-    """The shortest `together` neighbours: where none fits, a rank computes these outside of the loss, in step with the others."""
+    """The shortest `together` neighbours: where none fits, a rank computes these outside of the loss, in step with the
+    others."""
     lengths = prompts["attention_mask"].sum(-1).unflatten(0, (-1, together)).amax(-1)
     first = int(lengths.argmin()) * together
     return list(range(first, first + together))
@@ -161,7 +167,8 @@ def shortest_prompts(prompts: Mapping[str, Tensor], *, together: int = 1) -> lis
 def sft_batches(
     prompts: Mapping[str, Tensor], completion_rows: Sequence[Sequence[int]], *, num_batches: int, size: int
 ) -> list[SFTBatch]:
-    """`num_batches` micro-batches of `size` sequences, similar lengths together; where there are too few, the last are empty."""
+    """`num_batches` micro-batches of `size` sequences, similar lengths together; where there are too few, the last are
+    empty."""
     ids, mask = pack_completions([[row] for row in completion_rows])
     whole = SFTBatch(prompts=prompts, completion_ids=ids, completion_mask=mask)
     lengths = prompts["attention_mask"].sum(-1) + mask.sum((1, 2))

@@ -17,11 +17,12 @@ from urt_train.runtime.ranks import wait_for_all, world
 def export_judge(policy: Policy, folder: Path, *, dtype: str | None = None) -> Path:
     """A Hugging Face folder (weights, tokenizer, chat template, image processor, generation config) with judge.json.
 
-    `dtype` is the type that the judge will be served in ("bfloat16"); None leaves the weights as they are. Every rank takes part,
-    since weights may be sharded; the first one writes.
+    `dtype` is the type that the judge will be served in ("bfloat16"); None leaves the weights as they are. Every rank
+    takes part, since weights may be sharded; the first one writes.
     """
     is_first = world()[0] == 0
-    # A tied weight is stored once; cast or gathered, it no longer shares its memory with the other, by which it could be told.
+    # A tied weight is stored once; cast or gathered, it no longer shares its memory with the other, by which it could
+    # be told.
     tied = policy.model.all_tied_weights_keys
     weights = {
         name: _of_dtype(tensor, dtype).cpu() for name, tensor in policy.whole_weights() if is_first and name not in tied

@@ -1,9 +1,11 @@
-"""A model whose weights are read when it is known where they go: no process ever holds more than its part and one tensor.
+"""A model whose weights are read when it is known where they go: no process ever holds more than its part and one
+tensor.
 
-`empty_model` has the shape of a folder and no memory. The trainer shards it; `fill` then gives every parameter its place and reads it:
-a sharded one by each process for itself, piece by piece out of the safetensors; one that all processes hold alike by the first,
-which sends it to the others. A folder whose names are not those of the model (older ones, which transformers renames as it reads them)
-is opened by transformers on the first process, which sends tensor by tensor.
+`empty_model` has the shape of a folder and no memory. The trainer shards it; `fill` then gives every parameter its
+place and reads it: a sharded one by each process for itself, piece by piece out of the safetensors; one that all
+processes hold alike by the first, which sends it to the others. A folder whose names are not those of the model (older
+ones, which transformers renames as it reads them) is opened by transformers on the first process, which sends tensor by
+tensor.
 """
 
 from __future__ import annotations
@@ -77,7 +79,8 @@ def is_empty(module: nn.Module) -> bool:
 
 
 def fill(root: nn.Module, model: nn.Module, *, folder: str | Path, device: torch.device, open_whole: Opener) -> None:
-    """Give the parameters of `model` that lie on the meta device memory on `device`, and their weights. Every rank takes part.
+    """Give the parameters of `model` that lie on the meta device memory on `device`, and their weights. Every rank
+    takes part.
 
     `root` is the outermost module that was sharded, with `model` somewhere in it.
     """

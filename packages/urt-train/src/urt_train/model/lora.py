@@ -50,8 +50,9 @@ def adapters(model: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:
 
 
 def initial_adapter(name: str, shape: Sequence[int]) -> Tensor:
-    """A uniform with variance 1 / (3 inputs), B zero (https://github.com/microsoft/LoRA, loralib/layers.py), so that the update begins as 0;
-    a function of the run's seed and the adapter's name, so the same on every process, however it is sharded."""
+    """A uniform with variance 1 / (3 inputs), B zero (https://github.com/microsoft/LoRA, loralib/layers.py), so that
+    the update begins as 0; a function of the run's seed and the adapter's name, so the same on every process, however
+    it is sharded."""
     tensor = torch.zeros(tuple(shape))
     if ".lora_A." in name:
         generator = torch.Generator().manual_seed(derived_seed(torch.initial_seed(), name))
@@ -62,7 +63,8 @@ def initial_adapter(name: str, shape: Sequence[int]) -> Tensor:
 def folded(
     state: Mapping[str, Tensor], *, scale: float, whole: Callable[[Tensor], Tensor] = lambda tensor: tensor
 ) -> Iterator[tuple[str, Tensor]]:
-    """Weights under their own names, W + scale * B A in float32, without a trace of adapters; `whole` gathers what is sharded."""
+    """Weights under their own names, W + scale * B A in float32, without a trace of adapters; `whole` gathers what is
+    sharded."""
     for name, tensor in state.items():
         if ".lora_" in name:
             continue
@@ -87,8 +89,8 @@ def is_adapted_alone(model: torch.nn.Module) -> bool:
 
 @contextmanager
 def without_adapters(model: torch.nn.Module) -> Iterator[None]:
-    """Adapters count for nothing meanwhile. By their scale: peft's own switch also takes away `requires_grad`, which FSDP2 reads
-    when it first gathers a parameter."""
+    """Adapters count for nothing meanwhile. By their scale: peft's own switch also takes away `requires_grad`, which
+    FSDP2 reads when it first gathers a parameter."""
     from peft.tuners.lora import LoraLayer
 
     layers = [module for module in model.modules() if isinstance(module, LoraLayer)]

@@ -2,9 +2,9 @@
 
     [prompt 1 | c 1.1 | ... | c 1.G | prompt 2 | c 2.1 | ... ]
 
-Embedding, norms, projections and MLP then work on real tokens alone. A token keeps the position it has in a row of its own (a
-completion's go on where its prompt ends), and images stand in the order of their prompts. What mixes tokens keeps the groups apart:
-attention (`shared_prefix`) and recurrent layers (`recurrent`), by the layout of the row.
+Embedding, norms, projections and MLP then work on real tokens alone. A token keeps the position it has in a row of its
+own (a completion's go on where its prompt ends), and images stand in the order of their prompts. What mixes tokens
+keeps the groups apart: attention (`shared_prefix`) and recurrent layers (`recurrent`), by the layout of the row.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class Group(NamedTuple):
 
 
 class PackedRow(NamedTuple):
-    """PackedRow(input_ids=[1, N], mm_token_type_ids=[1, N], position_ids=[3, 1, N], groups=(Group(...), ...), sources=[S])"""
+    """PackedRow(input_ids=[1, N], mm_token_type_ids=[1, N], position_ids=[3, 1, N], groups=(Group(...), ...),
+    sources=[S])"""
 
     input_ids: Int[Tensor, "1 N"]
     mm_token_type_ids: Int[Tensor, "1 N"]
@@ -73,7 +74,8 @@ def pack_row(
 
 
 class GroupLayout(NamedTuple):
-    """Where a group stands in the row: GroupLayout(num_prompt=300, num_own=352, cells=[G, C], own=[352], mask=[C, 300 + C])"""
+    """Where a group stands in the row: GroupLayout(num_prompt=300, num_own=352, cells=[G, C], own=[352], mask=[C, 300 +
+    C])"""
 
     num_prompt: int
     num_own: int
@@ -102,7 +104,8 @@ class RowLayout(NamedTuple):
     """What each token of the row attends to, for FlexAttention; without it, attention goes by the groups."""
 
     def parts(self, *tokens: Tensor) -> Iterator[tuple[GroupLayout, tuple[Tensor, ...], tuple[Tensor, ...]]]:
-        """Tensors [N, ...] of the row -> for each group those of its prompt and those of its completions, end to end."""
+        """Tensors [N, ...] of the row -> for each group those of its prompt and those of its completions, end to
+        end."""
         sizes = [size for group in self.groups for size in (group.num_prompt, group.num_own)]
         split = zip(*(tensor.split(sizes) for tensor in tokens), strict=True)
         return zip(self.groups, split, split, strict=True)

@@ -1,5 +1,5 @@
-"""The policy: a vision-language model with its tokenizer and image processor, the log-probs it gives to completions, and an
-engine over its live weights."""
+"""The policy: a vision-language model with its tokenizer and image processor, the log-probs it gives to completions,
+and an engine over its live weights."""
 
 from __future__ import annotations
 
@@ -75,7 +75,8 @@ class Policy(nn.Module):
         batching: Batching = Batching.padded,
         is_deferred: bool = False,
     ) -> Policy:
-        """`is_deferred`: the weights are read by `load`, when it is known how the model is sharded; until then it holds none."""
+        """`is_deferred`: the weights are read by `load`, when it is known how the model is sharded; until then it holds
+        none."""
         settings: dict[str, Any] = {
             "dtype": dtype,
             "attention": "sdpa" if attention == "flex" else attention,
@@ -131,7 +132,8 @@ class Policy(nn.Module):
         )
 
     def reference(self) -> Policy:
-        """The policy as it is now, for `reference_logprobs`: itself where adapters are all that learns, else a frozen copy."""
+        """The policy as it is now, for `reference_logprobs`: itself where adapters are all that learns, else a frozen
+        copy."""
         if is_adapted_alone(self.model):
             return self
         twin = Policy(
@@ -159,11 +161,13 @@ class Policy(nn.Module):
             norm.requires_grad_(False)  # LLaVA's features are those before it; DDP would wait for its gradient
 
     def whole_weights(self) -> Iterator[tuple[str, Tensor]]:
-        """The model's weights under their Hugging Face names, adapters folded in, one at a time. Every rank takes part."""
+        """The model's weights under their Hugging Face names, adapters folded in, one at a time. Every rank takes
+        part."""
         return whole_weights(self.model)
 
     def whole_state(self, *, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
-        """All of these on the first rank, in main memory and of one type if given; nothing on the others. Every rank takes part."""
+        """All of these on the first rank, in main memory and of one type if given; nothing on the others. Every rank
+        takes part."""
         is_first = world()[0] == 0
         return {
             name: tensor.to("cpu", dtype if tensor.is_floating_point() else None)
@@ -172,11 +176,13 @@ class Policy(nn.Module):
         }
 
     def with_whole_weights(self, run: Callable[[], Result]) -> Result:
-        """Run something that calls parts of the model as it likes, such as an engine; `strategies.shard` makes it work sharded."""
+        """Run something that calls parts of the model as it likes, such as an engine; `strategies.shard` makes it work
+        sharded."""
         return run()
 
     def token_logprobs(self, batch: TokenBatch, *, temperature: float = 1.0, entropy: bool = False) -> TokenLogprobs:
-        """Log-probs [P, G, C] of the completion tokens under softmax(logits / temperature); 0 outside the completion mask."""
+        """Log-probs [P, G, C] of the completion tokens under softmax(logits / temperature); 0 outside the completion
+        mask."""
         hidden, mask = self.completion_hidden(batch), batch.completion_mask
         result = linear_token_logprobs(
             hidden,
@@ -206,8 +212,8 @@ class Policy(nn.Module):
     ) -> LinearLoss:
         """An objective of the completion tokens, its gradient formed in the pass that gives their log-probs.
 
-        Log-probs are [P, G, C], what comes back of each token too, 0 outside the completion mask; a completion is a sequence.
-        `objective` is what `urt_kernels.linear_loss` takes: surrogate, advantages [P * G], clips, divisors.
+        Log-probs are [P, G, C], what comes back of each token too, 0 outside the completion mask; a completion is a
+        sequence. `objective` is what `urt_kernels.linear_loss` takes: surrogate, advantages [P * G], clips, divisors.
         """
         hidden, mask = self.completion_hidden(batch), batch.completion_mask
         ends = mask.flatten(0, 1).sum(-1).cumsum(0)
@@ -239,7 +245,8 @@ class Policy(nn.Module):
             return self.token_logprobs(batch, temperature=temperature).logprobs
 
     def completion_hidden(self, batch: TokenBatch) -> Tensor:
-        """The hidden state [S, H] that each token of the completion mask is predicted from: that of the token before it."""
+        """The hidden state [S, H] that each token of the completion mask is predicted from: that of the token before
+        it."""
         if self.batching is Batching.shared_prefix:
             return self._hidden_of_packed_row(batch)
         return self._hidden_of_padded_rows(batch)[batch.completion_mask]
@@ -272,7 +279,8 @@ class Policy(nn.Module):
         hidden = self.model.model(
             **_images(batch.prompts),
             input_ids=row.input_ids,
-            # Without it, positions that begin again would be told apart in a mask of all pairs of tokens, which nobody looks at.
+            # Without it, positions that begin again would be told apart in a mask of all pairs of tokens, which nobody
+            # looks at.
             attention_mask=torch.ones_like(row.input_ids),
             mm_token_type_ids=row.mm_token_type_ids,
             position_ids=row.position_ids,
@@ -298,5 +306,6 @@ def _images(prompts: Any) -> dict[str, Tensor]:
 
 
 def _append_positions(prompt: Tensor, own: Tensor) -> Tensor:
-    """Positions of a whole row: those of the prompt ([B, T], or [3, B, T] with M-RoPE), then the completions' [B, C]."""
+    """Positions of a whole row: those of the prompt ([B, T], or [3, B, T] with M-RoPE), then the completions' [B,
+    C]."""
     return torch.cat([prompt, own if prompt.dim() == 2 else own.expand(prompt.shape[0], -1, -1)], dim=-1)

@@ -1,13 +1,14 @@
-"""Recurrent layers over a packed row: each prompt runs once, and its completions go on from the state that it leaves behind.
+"""Recurrent layers over a packed row: each prompt runs once, and its completions go on from the state that it leaves
+behind.
 
-Where attention looks up the keys of a prompt, a recurrent layer (Qwen3.5's gated delta net, arXiv 2412.06464) carries what it has
-seen along the row: the last inputs of its convolution and, for each head, a matrix. So it takes a group in two calls, as attention
-does: the prompt from the empty state, then the completions side by side, each from a copy of the prompt's state, through which
-gradients flow back into the prompt.
+Where attention looks up the keys of a prompt, a recurrent layer (Qwen3.5's gated delta net, arXiv 2412.06464) carries
+what it has seen along the row: the last inputs of its convolution and, for each head, a matrix. So it takes a group in
+two calls, as attention does: the prompt from the empty state, then the completions side by side, each from a copy of
+the prompt's state, through which gradients flow back into the prompt.
 
-Both are calls of the layer's own forward pass with a cache, as transformers makes them for decoding. How it computes (its torch
-functions, or the fused kernels of `fla` and `causal-conv1d` where they are installed), and what adapters have been put into it,
-stays its own affair.
+Both are calls of the layer's own forward pass with a cache, as transformers makes them for decoding. How it computes
+(its torch functions, or the fused kernels of `fla` and `causal-conv1d` where they are installed), and what adapters
+have been put into it, stays its own affair.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ SHORTEST = 2
 class PromptState(LinearAttentionLayer):
     """What a prompt leaves behind in one layer: the last inputs of its convolution, and the recurrent state.
 
-    transformers writes a new state over the old one; here it takes its place, because the old one is needed in the backward pass.
+    transformers writes a new state over the old one; here it takes its place, because the old one is needed in the
+    backward pass.
     """
 
     def update_recurrent_state(self, recurrent_states: Tensor, state_idx: int = 0, **kwargs: Any) -> Tensor:
@@ -66,7 +68,8 @@ def over_packed_row(layer: Any, hidden_states: Tensor, layout: RowLayout, **kwar
 
 
 def continue_from_prompts(decoder: nn.Module) -> None:
-    """Let the recurrent layers of `decoder` take a packed row by the layout they are given, and as before where they get none."""
+    """Let the recurrent layers of `decoder` take a packed row by the layout they are given, and as before where they
+    get none."""
     for layer in decoder.modules():
         if isinstance(layer, tuple(RECURRENT_LAYERS.values())):
             # A method, so that a copy of the model has its own.

@@ -15,8 +15,9 @@ from urt_train.model.policy import Policy, Result
 def shard(policy: Policy, mesh: DeviceMesh, *, compute_dtype: torch.dtype | None) -> None:
     """Shard every block of the text and vision transformer, and the rest (embedding, head, norms) as one.
 
-    The policy itself is the root, `token_logprobs` and `token_loss` are forward methods of it: so the head's weight is whole inside,
-    tied to the embedding or not. `compute_dtype` is what weights are cast to for computing; gradients are summed in float32.
+    The policy itself is the root, `token_logprobs` and `token_loss` are forward methods of it: so the head's weight is
+    whole inside, tied to the embedding or not. `compute_dtype` is what weights are cast to for computing; gradients are
+    summed in float32.
     """
     precision = MixedPrecisionPolicy(
         param_dtype=compute_dtype, reduce_dtype=torch.float32 if compute_dtype is not None else None
@@ -39,7 +40,8 @@ def blocks(policy: Policy) -> list[Any]:
 
 def _gathered(policy: Policy) -> Callable[[Callable[[], Result]], Result]:
     def run_with_whole_weights(run: Callable[[], Result]) -> Result:
-        """All weights stay whole while `run` lasts, so ranks that decode for different times never wait for each other."""
+        """All weights stay whole while `run` lasts, so ranks that decode for different times never wait for each
+        other."""
         sharded = [module for module in policy.modules() if isinstance(module, FSDPModule)]
         for module in sharded:
             module.unshard()

@@ -1,7 +1,7 @@
 """Attention over a packed row: a prompt attends over itself, each completion over its prompt and itself, causally.
 
-So every token has the keys and positions it has in a row of its own, and log-probs and gradients are those of the padded layout
-up to the order of floating-point sums. Two forms:
+So every token has the keys and positions it has in a row of its own, and log-probs and gradients are those of the
+padded layout up to the order of floating-point sums. Two forms:
 
 - two SDPA calls for each group: its prompt, then its completions with the keys of the prompt put in front (the idea of
   PrefixGrouper, arXiv 2506.05433, here for images, M-RoPE and several groups of any length in one row);
@@ -39,7 +39,8 @@ PROMPT = 0
 
 
 def block_mask_layout(groups: Sequence[Group], *, device: torch.device) -> RowLayout:
-    """The layout with FlexAttention: a token sees what precedes it in its group, of its prompt and its own completion."""
+    """The layout with FlexAttention: a token sees what precedes it in its group, of its prompt and its own
+    completion."""
     if device.type == "cpu" and torch.is_grad_enabled():
         raise ConfigError(NO_BACKWARD_ON_CPU)
     lengths = [[group.prompt, *group.completions] for group in groups]
@@ -97,7 +98,8 @@ def _over_itself(query: Tensor, key: Tensor, value: Tensor, **options: Any) -> T
 def _behind_prompt(
     prompt_key: Tensor, prompt_value: Tensor, query: Tensor, key: Tensor, value: Tensor, *, group: GroupLayout, **options: Any
 ) -> Tensor:  # fmt: skip
-    """[R, heads, width] of a group's completions -> the same: side by side [G, C], each with the prompt's keys in front."""
+    """[R, heads, width] of a group's completions -> the same: side by side [G, C], each with the prompt's keys in
+    front."""
 
     def with_prompt(prompt: Tensor, own: Tensor) -> Tensor:
         shared = prompt.expand(len(group.cells), -1, -1, -1)
@@ -131,7 +133,8 @@ def refuse_unsupported(config: Any, *, attention: str) -> None:
 def share_prefixes(model: Any) -> None:
     """Let the text decoder of `model` mix tokens by the layout it is given, and as before where it is given none.
 
-    It stays so: gradient checkpointing computes a layer again in the backward pass, long after the forward pass has returned.
+    It stays so: gradient checkpointing computes a layer again in the backward pass, long after the forward pass has
+    returned.
     """
     decoder = model.get_decoder()
     continue_from_prompts(decoder)

@@ -15,8 +15,8 @@ from urt_train.model.lora import folded, has_adapters
 
 
 def whole_weights(model: Any) -> Iterator[tuple[str, Tensor]]:
-    """("model.language_model.norm.weight", [H]) and so on; adapters are folded in. Gathering is collective: every rank of a sharded
-    model takes all of them, in step. Weights that are whole already are the live ones, not copies."""
+    """("model.language_model.norm.weight", [H]) and so on; adapters are folded in. Gathering is collective: every rank
+    of a sharded model takes all of them, in step. Weights that are whole already are the live ones, not copies."""
     state = model.state_dict(keep_vars=True)
     if has_adapters(model):
         yield from folded(state, scale=model.urt_lora_scale, whole=gathered)

@@ -1,7 +1,9 @@
-"""vLLM in the trainer's own process: it sleeps while the policy learns, and gets the policy's weights before each rollout.
+"""vLLM in the trainer's own process: it sleeps while the policy learns, and gets the policy's weights before each
+rollout.
 
-With several training devices each process has an engine of its own on its device, with a whole copy of the weights. vLLM joins the
-trainer's process group (its "external launcher"), so it starts at the first rollout, when that group is there.
+With several training devices each process has an engine of its own on its device, with a whole copy of the weights.
+vLLM joins the trainer's process group (its "external launcher"), so it starts at the first rollout, when that group is
+there.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ class ColocatedVLLM:
         parity_limit: float,
         dtype: str = "float32",
     ) -> ColocatedVLLM:
-        """vLLM on the folder that the policy was opened from, for sequences of `max_tokens`; only CUDA can free memory by sleeping."""
+        """vLLM on the folder that the policy was opened from, for sequences of `max_tokens`; only CUDA can free memory
+        by sleeping."""
         can_sleep = torch.cuda.is_available()
 
         def start() -> Engine:
@@ -63,7 +66,8 @@ class ColocatedVLLM:
                 max_model_len=max_tokens,
                 max_num_seqs=max_sequences,
                 kv_cache_memory_bytes=int(cache_gib * 2**30),
-                # The cache has its size from the line above; this share only has to be free, and the policy has most of the device.
+                # The cache has its size from the line above; this share only has to be free, and the policy has most of
+                # the device.
                 gpu_memory_utilization=0.01,
                 enable_sleep_mode=can_sleep,
                 seed=0,
@@ -73,13 +77,15 @@ class ColocatedVLLM:
         return cls(start, model=f"vLLM on {folder}", can_sleep=can_sleep, parity_limit=parity_limit)
 
     def wake(self, policy: Policy) -> None:
-        """Take the policy's weights and forget all that was computed with older ones. Every rank of the policy takes part."""
+        """Take the policy's weights and forget all that was computed with older ones. Every rank of the policy takes
+        part."""
         if self.engine is None:
             self.engine = self.start()
         elif self.can_sleep:
             self.engine.llm.wake_up()
         llm = self.engine.llm
-        # A model's own `load_weights` fails where vLLM has packed the weights for the CPU; this undoes and redoes the packing.
+        # A model's own `load_weights` fails where vLLM has packed the weights for the CPU; this undoes and redoes the
+        # packing.
         llm.collective_rpc("reload_weights", kwargs={"weights_iterator": policy.whole_weights()})
         llm.llm_engine.reset_encoder_cache()
         llm.reset_prefix_cache()
@@ -90,7 +96,8 @@ class ColocatedVLLM:
         return self.engine.generate(prompts, sampling)
 
     def sleep(self) -> None:
-        """Level 1: the weights wait in main memory. Level 2 drops them, and what is not handed over again stays lost."""
+        """Level 1: the weights wait in main memory. Level 2 drops them, and what is not handed over again stays
+        lost."""
         if self.can_sleep:
             self.engine.llm.sleep(level=1)
 

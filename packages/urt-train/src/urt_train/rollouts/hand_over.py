@@ -1,4 +1,5 @@
-"""What every engine over a copy of the policy's weights does: it takes them before a rollout, and a canary says whether they arrived."""
+"""What every engine over a copy of the policy's weights does: it takes them before a rollout, and a canary says whether
+they arrived."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ class EngineCopy(Engine, Protocol):
     """An engine whose weights are not the policy's own."""
 
     def wake(self, policy: Policy) -> None:
-        """Take the policy's weights and forget all that was computed with older ones. Every rank of the policy takes part."""
+        """Take the policy's weights and forget all that was computed with older ones. Every rank of the policy takes
+        part."""
         ...
 
     def sleep(self) -> None:
@@ -34,8 +36,8 @@ class EngineCopy(Engine, Protocol):
 
 
 def check_canary(policy: Policy, answers: Mapping[str, Completion], *, limit: float) -> None:
-    """Short greedy answers, by who gave them, must have the log-probs that the policy gives them: weights that got lost or stale
-    show here at once."""
+    """Short greedy answers, by who gave them, must have the log-probs that the policy gives them: weights that got lost
+    or stale show here at once."""
     ids, mask = pack_completions([[answer.token_ids] for answer in answers.values()])
     batch = TokenBatch(prompts=policy.encode([CANARY] * len(answers)), completion_ids=ids, completion_mask=mask)
     with torch.no_grad(), evaluation_mode(policy):

@@ -1,8 +1,9 @@
-"""Records in, micro-batches out, in rounds: a round is a batch of records and the fixed number of micro-batches made of it.
+"""Records in, micro-batches out, in rounds: a round is a batch of records and the fixed number of micro-batches made of
+it.
 
-For fine-tuning a round is one optimizer step; for GRPO it is one rollout, made with the weights as they are when the loader gets
-there. Lightning takes micro-batches one by one and never ahead of time, because the loader has a length. The state counts
-rounds, so it is exact between two rounds, which is where checkpoints are saved.
+For fine-tuning a round is one optimizer step; for GRPO it is one rollout, made with the weights as they are when the
+loader gets there. Lightning takes micro-batches one by one and never ahead of time, because the loader has a length.
+The state counts rounds, so it is exact between two rounds, which is where checkpoints are saved.
 """
 
 from __future__ import annotations

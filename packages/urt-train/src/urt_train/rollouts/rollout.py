@@ -22,7 +22,8 @@ from urt_train.runtime.ranks import derived_seed
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rewards:
-    """Rewards of P groups: Rewards(parts=("format", "accuracy"), weights=(1.0, 1.0), values=[P, G, 2], unsaid=[P, G])"""
+    """Rewards of P groups: Rewards(parts=("format", "accuracy"), weights=(1.0, 1.0), values=[P, G, 2], unsaid=[P,
+    G])"""
 
     parts: tuple[str, ...]
     weights: tuple[float, ...]
@@ -65,7 +66,8 @@ class Sampled:
         return (total.amax(-1) == total.amin(-1)).nonzero()[:, 0].tolist()
 
     def lines(self, rows: Sequence[int]) -> list[dict[str, Any]]:
-        """What was sampled for some prompts, for a reader: {"key": "train-000017", "text": "<think>...", "reward": 2.0, "format": 1.0, ...}"""
+        """What was sampled for some prompts, for a reader: {"key": "train-000017", "text": "<think>...", "reward": 2.0,
+        "format": 1.0, ...}"""
         total = self.rewards.total
         return [
             {
@@ -122,8 +124,8 @@ def score(
 ) -> Rewards:
     """Parse and reward every completion of every group (steps 6 and 7 of the path).
 
-    Where a reward could not say (NaN), its part is the mean of those of its group that it could say, so that it moves nobody's
-    baseline, and the completion is `unsaid`: it takes no part in the loss.
+    Where a reward could not say (NaN), its part is the mean of those of its group that it could say, so that it moves
+    nobody's baseline, and the completion is `unsaid`: it takes no part in the loss.
     """
     samples = [
         RewardInput.read(completion, record, dialect)
@@ -144,7 +146,8 @@ def score(
 
 
 def overlong_penalty(lengths: Tensor, *, limit: int, share: float) -> Tensor:
-    """0 up to (1 - share) * limit tokens, then on a line down to -1 at the limit (DAPO, arXiv 2503.14476, equation 13)."""
+    """0 up to (1 - share) * limit tokens, then on a line down to -1 at the limit (DAPO, arXiv 2503.14476, equation
+    13)."""
     buffer = share * limit
     return ((limit - buffer - lengths) / buffer).clamp(-1.0, 0.0)
 
@@ -181,8 +184,8 @@ def experience(sampled: Sampled, advantages: Float[Tensor, "P G"], *, mask_trunc
 def micro_batches(rollout: ExperienceBatch, *, plan: RoundPlan) -> list[ExperienceBatch]:
     """Cut a rollout into the plan's micro-batches: whole groups, or equal parts of one group.
 
-    Where the rollout is short (the end of an epoch, prompts left out), each optimizer step gets its share of what there is and ends
-    with batches of an empty mask.
+    Where the rollout is short (the end of an epoch, prompts left out), each optimizer step gets its share of what there
+    is and ends with batches of an empty mask.
     """
     size = plan.batch_size
     num_prompts, group_size, _ = rollout.completion_ids.shape

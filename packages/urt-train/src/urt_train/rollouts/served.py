@@ -35,9 +35,8 @@ NOT_SAMPLED = -9999.0
 class ServedVLLM:
     """An engine over copies of the policy's weights in vLLM servers; one request for a whole group (n = G).
 
-    engine = ServedVLLM.open(policy, ["http://gpu-1:8000"], max_tokens=10240, ..., folder=Path("outputs/tiny/grpo/served_weights"))
-    engine.wake(policy)
-    groups = engine.generate(prompts, sampling)
+    engine = ServedVLLM.open(policy, ["http://gpu-1:8000"], max_tokens=10240, ...,
+    folder=Path("outputs/tiny/grpo/served_weights")) engine.wake(policy) groups = engine.generate(prompts, sampling)
     """
 
     def __init__(self, policy: Policy, pool: ServerPool, channel: WeightChannel, *, parity_limit: float) -> None:
@@ -89,7 +88,8 @@ class ServedVLLM:
         return cls(policy, pool, channel, parity_limit=parity_limit)
 
     def wake(self, policy: Policy) -> None:
-        """Hand the policy's weights to every healthy server and let each answer a canary. Every rank of the policy takes part."""
+        """Hand the policy's weights to every healthy server and let each answer a canary. Every rank of the policy
+        takes part."""
         weights = policy.whole_state(dtype=self.channel.dtype)
         self.pool.in_flight = max(1, self.in_flight // world()[1])
         self.pool.revive()

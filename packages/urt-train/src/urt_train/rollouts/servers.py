@@ -26,7 +26,8 @@ REMEDY = 'docs/training.md, "vLLM servers", has the command that starts one'
 
 
 class VLLMServer:
-    """The one place that sends requests, and only to `address`: no redirect is followed, no proxy of the environment used.
+    """The one place that sends requests, and only to `address`: no redirect is followed, no proxy of the environment
+    used.
 
     server = VLLMServer("http://gpu-1:8000", api_key=os.environ.get("VLLM_API_KEY", ""), timeout_s=600)
     await server.call("GET", "/v1/models")
@@ -50,7 +51,8 @@ class VLLMServer:
         params: dict[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> dict[str, Any]:
-        """The JSON object of an answer with status 200 (empty where it has no body); everything else is a `ServerError`.
+        """The JSON object of an answer with status 200 (empty where it has no body); everything else is a
+        `ServerError`.
 
         `body` is JSON, as an object or written already.
         """
@@ -97,7 +99,8 @@ class VLLMServer:
         await self._check_logprobs(rare_token)
 
     async def _check_logprobs(self, rare_token: int) -> None:
-        """A token that is all but forced is likely under the distribution sampled from, and rare under the model's own."""
+        """A token that is all but forced is likely under the distribution sampled from, and rare under the model's
+        own."""
         body = {
             "model": self.model,
             "messages": [{"role": "user", "content": "?"}],
@@ -122,7 +125,8 @@ class VLLMServer:
         await self.call("POST", "/pause", params={"mode": "abort"})
 
     async def forget_and_resume(self) -> None:
-        """Drop all that was computed with older weights: key-value blocks, image features, and processed images with them."""
+        """Drop all that was computed with older weights: key-value blocks, image features, and processed images with
+        them."""
         await self.call("POST", "/reset_encoder_cache")
         await self.call("POST", "/reset_mm_cache")
         if (await self.call("POST", "/reset_prefix_cache")).get("success") is not True:
@@ -171,7 +175,8 @@ class ServerPool:
         raise self.none_left(failures)
 
     async def _free_server(self, tries: Counter[VLLMServer]) -> VLLMServer | None:
-        """The least busy of those that were tried least; waits while they are full. None where all have been tried enough."""
+        """The least busy of those that were tried least; waits while they are full. None where all have been tried
+        enough."""
         async with self._changed:
             while True:
                 left = [server for server in self.usable if tries[server] < self.tries_per_server]

@@ -1,9 +1,10 @@
 """How a policy's weights reach vLLM servers.
 
-vLLM 0.32 has a weight transfer interface of its own (`vllm.distributed.weight_transfer`; routes init_weight_transfer_engine,
-start_weight_update, update_weights, finish_weight_update). Each of its backends needs CUDA on both sides (NCCL, CUDA IPC, RDMA): on a
-CPU there is none. `NCCLChannel` uses it; it has not been run on a GPU here. `FolderChannel` works on any device and is what the tests
-run: the weights are written once, and each server reloads them in place (vLLM's `reload_weights`), which needs one file system.
+vLLM 0.32 has a weight transfer interface of its own (`vllm.distributed.weight_transfer`; routes
+init_weight_transfer_engine, start_weight_update, update_weights, finish_weight_update). Each of its backends needs CUDA
+on both sides (NCCL, CUDA IPC, RDMA): on a CPU there is none. `NCCLChannel` uses it; it has not been run on a GPU here.
+`FolderChannel` works on any device and is what the tests run: the weights are written once, and each server reloads
+them in place (vLLM's `reload_weights`), which needs one file system.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class WeightChannel(Protocol):
     """What the servers compute in."""
 
     def send(self, policy: Policy, weights: Mapping[str, Tensor], pool: ServerPool) -> None:
-        """Give weights of that type to the usable servers of the pool, which are paused. The first rank alone calls this."""
+        """Give weights of that type to the usable servers of the pool, which are paused. The first rank alone calls
+        this."""
         ...
 
 
@@ -61,8 +63,8 @@ class FolderChannel:
 class NCCLChannel:
     """One NCCL group of the first rank and the workers of all servers; tensors are packed into buckets by vLLM.
 
-    A server that is lost between two hand-overs leaves the group, which is then opened anew; one that dies in the middle of a broadcast
-    blocks it.
+    A server that is lost between two hand-overs leaves the group, which is then opened anew; one that dies in the
+    middle of a broadcast blocks it.
     """
 
     def __init__(self, *, dtype: torch.dtype) -> None:
@@ -108,7 +110,8 @@ class NCCLChannel:
 
 
 class TransferClient:
-    """vLLM's client protocol for one server, spoken to several at once; each gets the ranks behind those of the servers before it."""
+    """vLLM's client protocol for one server, spoken to several at once; each gets the ranks behind those of the servers
+    before it."""
 
     def __init__(self, num_workers: Mapping[VLLMServer, int]) -> None:
         self.num_workers = dict(num_workers)
@@ -147,7 +150,8 @@ class TransferClient:
 
 
 def weight_source() -> Any:
-    """vLLM's `WeightSource` over whole tensors, moved to the device one after the other. Made here, where vLLM is installed."""
+    """vLLM's `WeightSource` over whole tensors, moved to the device one after the other. Made here, where vLLM is
+    installed."""
     from vllm.distributed.weight_transfer import ParamMeta, WeightSource
 
     class WholeWeights(WeightSource):

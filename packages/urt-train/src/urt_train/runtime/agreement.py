@@ -20,7 +20,8 @@ SECONDS_UNTIL_SEEN = 20.0
 
 
 def agree(folder: Path, identity: Mapping[str, Any], *, patience_s: float = SECONDS_UNTIL_SEEN) -> None:
-    """Every rank takes part; a difference is an error on all of them. `identity` is what each rank can say without reading weights."""
+    """Every rank takes part; a difference is an error on all of them. `identity` is what each rank can say without
+    reading weights."""
     if world()[1] == 1:
         return
     _see_one_folder(folder, patience_s=patience_s)

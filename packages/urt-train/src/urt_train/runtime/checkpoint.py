@@ -1,8 +1,9 @@
 """Folders that are complete or absent: checkpoints, and whatever else is written beside its place.
 
-A folder is written beside its place, every file synced to disk, and renamed into its place as the last act. What carries the
-final name is whole; what does not is never read. A checkpoint holds safetensors and JSON alone: nothing in it is unpickled, and
-`complete.json`, which is written when the part of every process is there, has size and SHA-256 of every file.
+A folder is written beside its place, every file synced to disk, and renamed into its place as the last act. What
+carries the final name is whole; what does not is never read. A checkpoint holds safetensors and JSON alone: nothing in
+it is unpickled, and `complete.json`, which is written when the part of every process is there, has size and SHA-256 of
+every file.
 """
 
 from __future__ import annotations
@@ -101,7 +102,8 @@ def checkpoints(root: Path) -> list[Path]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seal:
-    """What `complete.json` says: Seal(step=12, num_processes=2, files={"rank_00000.safetensors": (1048, "9f86d0..."), ...})"""
+    """What `complete.json` says: Seal(step=12, num_processes=2, files={"rank_00000.safetensors": (1048, "9f86d0..."),
+    ...})"""
 
     step: int
     num_processes: int
@@ -114,7 +116,8 @@ class Seal:
 
 
 def read_seal(folder: Path) -> Seal:
-    """The seal of a checkpoint, every file of which is there in its size; CheckpointError that says what is wrong with it."""
+    """The seal of a checkpoint, every file of which is there in its size; CheckpointError that says what is wrong with
+    it."""
     if not (folder / COMPLETE).exists():
         raise CheckpointError(f"{folder} is no complete checkpoint: it has no {COMPLETE}; {GO_ON}")
     content = read_json(folder / COMPLETE)
@@ -179,7 +182,8 @@ def is_complete(folder: Path) -> bool:
 
 
 def newest_checkpoint(root: Path) -> Path | None:
-    """The checkpoint with the most steps, None where there is none; CheckpointError where it is not whole by names and sizes."""
+    """The checkpoint with the most steps, None where there is none; CheckpointError where it is not whole by names and
+    sizes."""
     found = checkpoints(root)
     if not found:
         return None

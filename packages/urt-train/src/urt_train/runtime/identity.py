@@ -1,7 +1,9 @@
-"""What a run is: every value that can change its numbers, by name; and how a run with one identity goes on with another.
+"""What a run is: every value that can change its numbers, by name; and how a run with one identity goes on with
+another.
 
-{"grpo.kl_coef": 0.04, "model.attention": "sdpa", "trainer.precision": "32-true", "strategy._target_": "...", "initial/chat_template.jinja":
-"9f86d0...", "data": "60303a...", "processes": 8, "accelerator": "cpu", "torch": "2.13", ...}
+{"grpo.kl_coef": 0.04, "model.attention": "sdpa", "trainer.precision": "32-true", "strategy._target_": "...",
+"initial/chat_template.jinja": "9f86d0...", "data": "60303a...", "processes": 8, "accelerator": "cpu", "torch": "2.13",
+...}
 """
 
 from __future__ import annotations
@@ -71,8 +73,8 @@ FREE = (
     "*.generation_batch_size",
     "*.judge_batch_size",
     "*.vllm_cache_gib",
-    # The same sums at another price in memory, equal up to rounding (lora.dropout draws other masks): layouts, cuts of a step,
-    # activations kept or computed again.
+    # The same sums at another price in memory, equal up to rounding (lora.dropout draws other masks): layouts, cuts of
+    # a step, activations kept or computed again.
     "*.batching",
     "*.micro_batch_size",
     "*.gradient_checkpointing",
@@ -100,11 +102,12 @@ def flat(settings: Mapping[str, Any], *, prefix: str = "") -> Iterator[tuple[str
 def run_identity(
     settings: Mapping[str, Any], *, stage: str, other_stages: Iterable[str], facts: Mapping[str, Any]
 ) -> Identity:
-    """`settings` is the whole config as plain values, of which the sections of `other_stages` do not count; `facts` what is known besides:
-    {"processes": 8, "accelerator": "cuda", "data": "60303a..."}."""
+    """`settings` is the whole config as plain values, of which the sections of `other_stages` do not count; `facts`
+    what is known besides: {"processes": 8, "accelerator": "cuda", "data": "60303a..."}."""
     free = (*FREE, *(pattern for other in other_stages for pattern in (other, f"{other}.*")))
     if settings[stage].get("steps_per_rollout", 1) > 1:
-        # Of a rollout that came short, each step gets a share of the micro-batches: cut otherwise, of other completions.
+        # Of a rollout that came short, each step gets a share of the micro-batches: cut otherwise, of other
+        # completions.
         free = tuple(pattern for pattern in free if pattern != "*.micro_batch_size")
     kept = {name: value for name, value in flat(settings) if not any(fnmatch.fnmatchcase(name, p) for p in free)}
     versions = {name: short for name in PACKAGES if (short := short_version(name))}
@@ -154,7 +157,8 @@ def _shown(value: Any) -> str:
 
 
 def model_files(folder: str | Path) -> dict[str, str]:
-    """SHA-256 of every file of a local model folder that shapes weights, tokens or pixels; the id itself for a model of a hub.
+    """SHA-256 of every file of a local model folder that shapes weights, tokens or pixels; the id itself for a model of
+    a hub.
 
     {"initial/model.safetensors": "9f86d0...", "initial/chat_template.jinja": ..., "initial/tokenizer.json": ...}
     """

@@ -21,13 +21,15 @@ def num_processes_here() -> int:
 
 
 def settle_threads(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Say how many threads one process computes with, and how they wait, unless the user has. OpenMP reads it when torch is loaded."""
+    """Say how many threads one process computes with, and how they wait, unless the user has. OpenMP reads it when
+    torch is loaded."""
     environment.setdefault("OMP_NUM_THREADS", str(num_threads()))
     settle_waiting(environment)
 
 
 def num_threads() -> int:
-    """This process's share of the cores that it may use: those of its affinity, within the limit of its control group."""
+    """This process's share of the cores that it may use: those of its affinity, within the limit of its control
+    group."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limit = cgroup_cores()
     return max(1, int(min(cores, limit or cores)) // num_processes_here())

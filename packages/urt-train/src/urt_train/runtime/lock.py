@@ -1,8 +1,8 @@
 """One owner of a run's folder: a lock that names its host and process, and that the death of its owner opens.
 
-The kernel's record lock decides among processes that it can see, which on NFS are those of all hosts. Where a file system has no such
-locks, or keeps them to one host, the owner's heartbeat decides: a number that grows in the file. It is watched, not compared with a
-clock, so clocks that differ or jump decide nothing.
+The kernel's record lock decides among processes that it can see, which on NFS are those of all hosts. Where a file
+system has no such locks, or keeps them to one host, the owner's heartbeat decides: a number that grows in the file. It
+is watched, not compared with a clock, so clocks that differ or jump decide nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from urt_train.errors import TrainError
 LOCK = "run.lock"
 SECONDS_BETWEEN_BEATS = 5.0
 SECONDS_WATCHED = 30.0
-"""How long another host's lock is watched before it counts as left behind; longer than NFS keeps what it knows of a file."""
+"""How long another host's lock is watched before it counts as left behind; longer than NFS keeps what it knows of a
+file."""
 UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
@@ -35,7 +36,8 @@ class OwnedError(TrainError):
 
 @contextmanager
 def owned(folder: Path, *, say: Callable[[str], object] = print) -> Iterator[None]:
-    """The folder is this process's while the context lasts; OwnedError where it is another's, DataError where it can't be written."""
+    """The folder is this process's while the context lasts; OwnedError where it is another's, DataError where it can't
+    be written."""
     path = folder / LOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)

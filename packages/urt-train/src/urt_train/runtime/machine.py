@@ -40,8 +40,8 @@ def make_trainer(
 ) -> Trainer:
     """One Lightning epoch is the whole run: the loader knows how many rounds there are, and resumes in the middle.
 
-    `strategy` is Lightning's by `_target_` and arguments; empty is Lightning's own choice. `max_grad_norm` is for DeepSpeed, which
-    clips inside of its engine; everywhere else the stage does.
+    `strategy` is Lightning's by `_target_` and arguments; empty is Lightning's own choice. `max_grad_norm` is for
+    DeepSpeed, which clips inside of its engine; everywhere else the stage does.
     """
     quiet()
     if machine.num_threads is not None:
@@ -129,7 +129,8 @@ def _machine(machine: TrainerConfig) -> tuple[int | str, int]:
 
 
 def sized(strategy: Mapping[str, Any], machine: TrainerConfig) -> Mapping[str, Any]:
-    """The strategy's settings; `data_parallel_size: auto` shards over all devices (Lightning's own auto: over nodes only)."""
+    """The strategy's settings; `data_parallel_size: auto` shards over all devices (Lightning's own auto: over nodes
+    only)."""
     if strategy.get("data_parallel_size") != "auto":
         return strategy
     per_node = int(machine.devices) if machine.devices.isdigit() else max(1, torch.cuda.device_count())
@@ -138,7 +139,8 @@ def sized(strategy: Mapping[str, Any], machine: TrainerConfig) -> Mapping[str, A
 
 
 def make_loggers(loggers: Mapping[str, Mapping[str, Any]], *, folder: Path, name: str, run_id: str) -> list[Any]:
-    """All write into the folder of the run; where several runs stand side by side it has this name, and goes on under its id."""
+    """All write into the folder of the run; where several runs stand side by side it has this name, and goes on under
+    its id."""
     places = {
         "TensorBoardLogger": {"name": "", "version": "tensorboard"},
         "WandbLogger": {"name": name, "id": run_id, "resume": "allow"},

@@ -47,7 +47,8 @@ def wait_for_all() -> None:
 def all_answering(timeout_s: float) -> Iterator[None]:
     """Turns the failure of a collective call, whichever of them it is, into an error that says what it means.
 
-    gloo raises plain RuntimeErrors, which their texts tell apart. NCCL's watchdog ends the process by itself after the same time.
+    gloo raises plain RuntimeErrors, which their texts tell apart. NCCL's watchdog ends the process by itself after the
+    same time.
     """
     try:
         yield

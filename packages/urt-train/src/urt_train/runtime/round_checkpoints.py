@@ -1,4 +1,5 @@
-"""Checkpoints between rounds: every so many steps, at the end, and when a signal asked to stop; and going on from one."""
+"""Checkpoints between rounds: every so many steps, at the end, and when a signal asked to stop; and going on from
+one."""
 
 from __future__ import annotations
 
@@ -34,8 +35,8 @@ MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 class RoundCheckpoints(Callback):
     """RoundCheckpoints(folder / "checkpoints", every=50, keep=1, start="auto", batches_per_round=4)
 
-    `start`: auto (the newest checkpoint, if any), a checkpoint's folder, or None (anew). All ranks agree on it and share out the
-    reading of its hashes.
+    `start`: auto (the newest checkpoint, if any), a checkpoint's folder, or None (anew). All ranks agree on it and
+    share out the reading of its hashes.
     """
 
     def __init__(
@@ -97,7 +98,8 @@ class RoundCheckpoints(Callback):
             raise CheckpointError(f"{folder} is not as it is written ({error!r}); {GO_ON}") from error
 
     def _go_to(self, trainer: Trainer, content: Any, *, num_steps: int) -> None:
-        """Lightning's position counts micro-batches; the steps that are done are so many of today's, which may be cut otherwise."""
+        """Lightning's position counts micro-batches; the steps that are done are so many of today's, which may be cut
+        otherwise."""
         step, loops = int(content["step"]), content["loops"]
         done = step * trainer.accumulate_grad_batches
         progress = loops["epoch_loop.batch_progress"]
@@ -170,7 +172,8 @@ class RoundCheckpoints(Callback):
         self.last_saved = step
 
     def _finish(self) -> None:
-        """Wait for the checkpoint that is being written; every rank takes part. What failed on one rank is raised on all."""
+        """Wait for the checkpoint that is being written; every rank takes part. What failed on one rank is raised on
+        all."""
         saving, self.saving = self.saving, None
         if saving is None:
             return

@@ -1,4 +1,5 @@
-"""The folder of a run: what it was made with, whether it is finished, and whether it may go on under the settings of today."""
+"""The folder of a run: what it was made with, whether it is finished, and whether it may go on under the settings of
+today."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ from urt_train.runtime.identity import Identity, changes, digest, model_files, r
 
 IDENTITY = "identity.json"
 SEGMENTS = "segments.jsonl"
-"""A line for each time that the run went on with other settings: {"from_step": 13, "changes": {"grpo.max_steps": [12, 20]}}"""
+"""A line for each time that the run went on with other settings: {"from_step": 13, "changes": {"grpo.max_steps": [12,
+20]}}"""
 FINISHED = "finished.json"
 RUN_ID = "run_id"
 
@@ -60,8 +62,9 @@ def open_folder(
 ) -> Run:
     """The folder with `config.yaml` (the text of `config`), `environment.json` and `identity.json` of today.
 
-    ConfigError where it holds a run of another identity, unless the settings that differ are `accepted`: then it goes on as a new
-    segment, which `segments.jsonl` has with its first step and what changed. `is_anew` clears what another run left.
+    ConfigError where it holds a run of another identity, unless the settings that differ are `accepted`: then it goes
+    on as a new segment, which `segments.jsonl` has with its first step and what changed. `is_anew` clears what another
+    run left.
     """
     path = folder / IDENTITY
     if is_anew:
@@ -122,7 +125,8 @@ def environment() -> dict[str, str]:
 
 
 def commit() -> str:
-    """The commit of the working tree this file lies in, marked where tracked files were changed; "unknown" outside of git."""
+    """The commit of the working tree this file lies in, marked where tracked files were changed; "unknown" outside of
+    git."""
     here = Path(__file__).parent
     try:
         head = subprocess.run(
@@ -135,6 +139,7 @@ def commit() -> str:
 
 
 def folder_hash(folder: str | Path) -> str:
-    """SHA-256 over what shapes weights, tokens and pixels in a local model folder; the id itself for a model of a hub."""
+    """SHA-256 over what shapes weights, tokens and pixels in a local model folder; the id itself for a model of a
+    hub."""
     files = model_files(folder)
     return digest(files) if set(files) != {"initial"} else str(folder)

@@ -1,8 +1,8 @@
 """A checkpoint that is written while the run goes on.
 
-The state is copied to main memory at the end of a round; a thread writes and hashes it. Each process writes its own part; the
-first one gives the folder its name when the part of every process is there. A failure is raised on every process, at the end of
-the round in which it is seen.
+The state is copied to main memory at the end of a round; a thread writes and hashes it. Each process writes its own
+part; the first one gives the folder its name when the part of every process is there. A failure is raised on every
+process, at the end of the round in which it is seen.
 """
 
 from __future__ import annotations
@@ -38,9 +38,11 @@ SECONDS_BETWEEN_LOOKS = 0.05
 
 
 class Save:
-    """Save(folder, step=12, keep=1, trainer={...}, tensors={name: (CPU tensor, piece)}, plain={"random": ...}); every rank makes one.
+    """Save(folder, step=12, keep=1, trainer={...}, tensors={name: (CPU tensor, piece)}, plain={"random": ...}); every
+    rank makes one.
 
-    The tensors are this save's own from now on. `finish` waits for it; `failure` is what went wrong so far on this rank.
+    The tensors are this save's own from now on. `finish` waits for it; `failure` is what went wrong so far on this
+    rank.
     """
 
     def __init__(

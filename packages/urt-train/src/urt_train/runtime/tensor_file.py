@@ -1,4 +1,5 @@
-"""One safetensors file, written and hashed in one pass, and tensors read from pieces that any number of processes wrote."""
+"""One safetensors file, written and hashed in one pass, and tensors read from pieces that any number of processes
+wrote."""
 
 from __future__ import annotations
 
@@ -36,9 +37,10 @@ CHUNK = 16 << 20
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> tuple[int, str]:
     """Write CPU tensors as a safetensors file, synced to disk; (its size in bytes, its SHA-256).
 
-    The library's own writer needs a second copy of all bytes and the file read again for its hash. The format: length of the header
-    (8 bytes, little endian), header (JSON, padded with blanks), bytes in the header's order
-    (https://github.com/huggingface/safetensors#format). Wide types come first, so that each tensor is aligned to its items.
+    The library's own writer needs a second copy of all bytes and the file read again for its hash. The format: length
+    of the header (8 bytes, little endian), header (JSON, padded with blanks), bytes in the header's order
+    (https://github.com/huggingface/safetensors#format). Wide types come first, so that each tensor is aligned to its
+    items.
     """
     names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
     header: dict[str, Any] = {}
@@ -109,7 +111,8 @@ class PieceReader:
         return set(self._pieces)
 
     def read(self, name: str, piece: Piece) -> Tensor:
-        """That box of the tensor, put together from the pieces that overlap it. CheckpointError where a part is nowhere."""
+        """That box of the tensor, put together from the pieces that overlap it. CheckpointError where a part is
+        nowhere."""
         wanted = piece
         found: Tensor | None = None
         covered = 0

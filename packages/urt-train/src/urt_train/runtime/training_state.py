@@ -1,8 +1,9 @@
-"""All that a run needs to go on exactly: what learns, the optimizer's moments, the position in the data, every random state.
+"""All that a run needs to go on exactly: what learns, the optimizer's moments, the position in the data, every random
+state.
 
-Weights that do not learn are those of the model that the run started from, which its identity proves. A process writes the pieces
-that it holds, or its share of what all of them hold alike; it reads the pieces that it needs, whoever wrote them, so that a
-checkpoint serves any number of processes and any way of sharding.
+Weights that do not learn are those of the model that the run started from, which its identity proves. A process writes
+the pieces that it holds, or its share of what all of them hold alike; it reads the pieces that it needs, whoever wrote
+them, so that a checkpoint serves any number of processes and any way of sharding.
 """
 
 from __future__ import annotations
@@ -153,7 +154,8 @@ def set_random_state(plain: Mapping[str, Any], tensors: Mapping[str, Tensor]) ->
 
 
 def restore_random_state(folder: Path, seal: Seal) -> None:
-    """That of this rank. A rank that there was none of keeps the state that it began with, which follows from the run's seed."""
+    """That of this rank. A rank that there was none of keeps the state that it began with, which follows from the run's
+    seed."""
     rank = world()[0]
     if rank >= seal.num_processes:
         return

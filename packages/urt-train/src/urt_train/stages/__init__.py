@@ -1,7 +1,7 @@
 """The stages of training. Each is a folder: its spec, its settings, its module.
 
-A stage of a user's own is named by the import path of its spec (`stage=my_package.stages:SPEC`) or installed as an entry point of the
-group `urt.stages`; what is said here about ours then holds for it.
+A stage of a user's own is named by the import path of its spec (`stage=my_package.stages:SPEC`) or installed as an
+entry point of the group `urt.stages`; what is said here about ours then holds for it.
 """
 
 from urt_train.stages.registry import find_stage, known_stages, spoken, train_config

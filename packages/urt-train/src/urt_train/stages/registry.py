@@ -48,7 +48,8 @@ def spoken(name: str) -> str:
 
 
 def train_config() -> type[Any]:
-    """The schema of a whole config: a TrainConfig with a section for each known stage, which no type checker can know."""
+    """The schema of a whole config: a TrainConfig with a section for each known stage, which no type checker can
+    know."""
     return _schema(known_stages())
 
 

@@ -21,7 +21,8 @@ class Tick:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """A polyline with its own colour number: Line(path="M40,10 L52,14", faint="M40,12 L41,9", label="policy", color=1)."""
+    """A polyline with its own colour number: Line(path="M40,10 L52,14", faint="M40,12 L41,9", label="policy",
+    color=1)."""
 
     path: str
     """The smoothed curve, or the curve itself where it has few points."""
@@ -51,7 +52,8 @@ class LineChart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Whisker:
-    """A measured share with its interval: Whisker(x=60, y=31.2, low=40.1, high=25.0, label="93 %", title="GRPO: 93.0 % (86–97)")."""
+    """A measured share with its interval: Whisker(x=60, y=31.2, low=40.1, high=25.0, label="93 %", title="GRPO: 93.0 %
+    (86–97)")."""
 
     x: float
     y: float
@@ -142,7 +144,8 @@ def stage_chart(
     width: int = 340,
     height: int = 210,
 ) -> StageChart:
-    """Shares (value, low, high) after each stage, 0 to 100 %, one series per way of answering; None where not measured."""
+    """Shares (value, low, high) after each stage, 0 to 100 %, one series per way of answering; None where not
+    measured."""
     left, right, top, bottom = 40.0, width - 8.0, 16.0, height - 30.0
     step = (right - left) / max(1, len(stages))
 

@@ -26,7 +26,8 @@ CHARTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Tokens per second", ("tokens_per_second",)),
     ("Seconds per step", ("time/*",)),
 )
-"""Title and columns of each chart, in this order; `*` stands for any rest of a name. Columns named nowhere come last."""
+"""Title and columns of each chart, in this order; `*` stands for any rest of a name. Columns named nowhere come
+last."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +53,8 @@ def stage_curves(title: str, path: Path) -> StageCurves:
 
 
 def read_metrics(path: Path) -> dict[str, Curve]:
-    """Column -> (step, value). Cells that are empty or no finite number are left out: not every step measures everything."""
+    """Column -> (step, value). Cells that are empty or no finite number are left out: not every step measures
+    everything."""
     curves: dict[str, Curve] = {}
     with path.open(encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines):

@@ -27,7 +27,8 @@ JUDGE_TAG = re.compile(r"(</?(?:think|answer)>)")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Strip:
-    """One image, or the frames of one video, ready for `<img>`: Strip(name="Image 1", sources=("data:image/png;base64,...",), small=True)"""
+    """One image, or the frames of one video, ready for `<img>`: Strip(name="Image 1",
+    sources=("data:image/png;base64,...",), small=True)"""
 
     name: str
     sources: tuple[str, ...]
@@ -73,7 +74,8 @@ class Card:
     """1 or 2: the labelled candidate; None for a tie."""
     outcome: str
     learned: bool
-    """Right now, and not right after an earlier stage (the base, which was never taught to judge, counts only if alone)."""
+    """Right now, and not right after an earlier stage (the base, which was never taught to judge, counts only if
+    alone)."""
     scores: tuple[Score, ...]
     totals: tuple[float, float] | None
     sums: str
@@ -83,7 +85,8 @@ class Card:
 
 
 def choose_pairs(judged: Sequence[JudgedPair], *, per_task: int, wrong_share: float = 0.5) -> list[JudgedPair]:
-    """Up to `per_task` pairs of each task, about half of them wrong or unreadable, every cause in turn; always the same ones."""
+    """Up to `per_task` pairs of each task, about half of them wrong or unreadable, every cause in turn; always the same
+    ones."""
     chosen: list[JudgedPair] = []
     for task in Task:
         pairs = [

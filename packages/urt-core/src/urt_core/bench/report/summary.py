@@ -33,7 +33,8 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CostRow:
-    """One phase as a bar: CostRow(title="Stage 3: GRPO", time="3 min 32 s", memory="1.73 GB", start=41.0, width=30.2, share="30 %")"""
+    """One phase as a bar: CostRow(title="Stage 3: GRPO", time="3 min 32 s", memory="1.73 GB", start=41.0, width=30.2,
+    share="30 %")"""
 
     title: str
     time: str

@@ -36,7 +36,8 @@ class Count:
 
     @property
     def variance(self) -> float:
-        """Of the share, between clusters: sum over clusters of (right - share * n)^2 / N^2 (linearised ratio estimator)."""
+        """Of the share, between clusters: sum over clusters of (right - share * n)^2 / N^2 (linearised ratio
+        estimator)."""
         if not self.n:
             return math.nan
         share = self.share
@@ -44,7 +45,8 @@ class Count:
 
     @property
     def num_units(self) -> int:
-        """How many independent units there can be: all right or all wrong, the members of a cluster tell nothing apart."""
+        """How many independent units there can be: all right or all wrong, the members of a cluster tell nothing
+        apart."""
         return len(self.clusters) if self.right in (0, self.n) else self.n
 
 
@@ -143,9 +145,9 @@ def macro(groups: Iterable[Count]) -> Value:
 def count_positions(pairs: Sequence[PairVerdicts]) -> dict[str, Value]:
     """How a judge behaves, whatever the rule: what could not be read, first picks, agreement of the two orders.
 
-    `mean_of_orders` is over pairs with a better candidate and counts ties and unreadable as wrong: a judge that always names the
-    first has exactly 50 there. `position_consistency` is the share of all pairs on which both orders decide for the same
-    candidate, `consistent_of_decided` of those that both orders decide; ties have names of their own.
+    `mean_of_orders` is over pairs with a better candidate and counts ties and unreadable as wrong: a judge that always
+    names the first has exactly 50 there. `position_consistency` is the share of all pairs on which both orders decide
+    for the same candidate, `consistent_of_decided` of those that both orders decide; ties have names of their own.
     """
     counts: dict[str, Count] = defaultdict(Count)
     for pair in pairs:

@@ -1,4 +1,5 @@
-"""How benchmarks split their items into groups. Where evaluators split the same set in different ways, each way has a name."""
+"""How benchmarks split their items into groups. Where evaluators split the same set in different ways, each way has a
+name."""
 
 import math
 import re
@@ -26,7 +27,8 @@ def vl_rewardbench_unifiedreward(item: str, recorded: str, num_pairs: int) -> st
 
 
 def vl_rewardbench_r1_reward(item: str, recorded: str, num_pairs: int) -> str:
-    """484 / 448 / 318: lower-case "rlhf" and "rlaif" are looked for, so that "RLHF-..." and "RLAIF-..." (301) count as general."""
+    """484 / 448 / 318: lower-case "rlhf" and "rlaif" are looked for, so that "RLHF-..." and "RLAIF-..." (301) count as
+    general."""
     return "general" if item.startswith(("RLHF", "RLAIF")) else vl_rewardbench(item, recorded, num_pairs)
 
 

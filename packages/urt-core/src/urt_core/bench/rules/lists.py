@@ -49,8 +49,8 @@ class Margins(NamedTuple):
 
 
 def count_lists(lists: Sequence[ScoredList], rule: Rule) -> Counted:
-    """Best of N: right where the right candidate has the highest score, 1/k where k candidates share it. The `Ties` group has the
-    formula of `ties_score`. The headline is the mean over groups, as on the board of the benchmark."""
+    """Best of N: right where the right candidate has the highest score, 1/k where k candidates share it. The `Ties`
+    group has the formula of `ties_score`. The headline is the mean over groups, as on the board of the benchmark."""
     best, others = [entry for entry in lists if entry.group != TIES_GROUP], defaultdict(list)
     groups: dict[str, Count] = defaultdict(Count)
     whole = Count()
@@ -86,13 +86,14 @@ def best_of(entry: ScoredList) -> float:
 
 
 def ties_score(prompts: Sequence[Sequence[ScoredList]]) -> float:
-    """RewardBench 2 (arXiv 2506.01937; `process_single_model` in allenai/reward-bench `rewardbench/utils.py`), from 0 to about 1:
+    """RewardBench 2 (arXiv 2506.01937; `process_single_model` in allenai/reward-bench `rewardbench/utils.py`), from 0
+    to about 1:
 
         0.30 tied + 0.30 ref + 0.20 mean[m_tied > d] + 0.20 mean[min(m_ref, m_tied) > d] + 0.01 mean tanh(min(m_ref, m_tied) / d - 1)
 
-    tied and ref are the shares of prompts of that kind whose right answers all score above the wrong ones, m is the worst right
-    score less the best wrong one, d the spread of the right scores of the tied form. A prompt that could not be scored is wrong,
-    and its margins are too small.
+    tied and ref are the shares of prompts of that kind whose right answers all score above the wrong ones, m is the
+    worst right score less the best wrong one, d the spread of the right scores of the tied form. A prompt that could
+    not be scored is wrong, and its margins are too small.
     """
     kinds: dict[str, list[Margins | None]] = {"ref": [], "tied": []}
     both: list[tuple[Margins | None, Margins | None]] = []

@@ -73,11 +73,11 @@ class PairVerdicts:
 
 
 def gather(readings: Iterable[tuple[str, Reading]]) -> list[PairVerdicts]:
-    """Readings, each with the place it was read at, joined by pair. Nothing of a line is kept but its outcome, so that memory does
-    not grow with the texts.
+    """Readings, each with the place it was read at, joined by pair. Nothing of a line is kept but its outcome, so that
+    memory does not grow with the texts.
 
-    One line may hold all of a pair or one judgement of it; the same judgement twice has been found earlier, by the reader of
-    the lines, and two different labels are found here.
+    One line may hold all of a pair or one judgement of it; the same judgement twice has been found earlier, by the
+    reader of the lines, and two different labels are found here.
     """
     pairs: dict[str, PairVerdicts] = {}
     shared: dict[tuple, tuple] = {}

@@ -25,16 +25,17 @@ class Rule:
     ties: Literal["one", "four"] = "one"
     """Whether the two kinds of tie are one. In `four`, a plain tie is right for both."""
     orders: Literal["each", "both", "sum", "pooled"] = "each"
-    """`each`: every order counts by itself, which gives the mean of both; `both`: right only where right in both; `sum`: +1 for a
-    right order, -1 for the opposite one, right above 0; `pooled`: the majority of all votes, whatever their order."""
+    """`each`: every order counts by itself, which gives the mean of both; `both`: right only where right in both;
+    `sum`: +1 for a right order, -1 for the opposite one, right above 0; `pooled`: the majority of all votes, whatever
+    their order."""
     only_given: bool = False
     """Judgements of the swapped order are not looked at."""
     predicted_ties: Literal["wrong", "left_out"] = "wrong"
     """What a tie is on a pair with a better candidate."""
     unreadable: Literal["wrong", "left_out"] = "wrong"
     threshold: float | Literal["best", "compat"] | None = None
-    """Verdicts are made from margins: a tie where |margin| is at most this; `best` takes the threshold that gives the highest number,
-    `compat` the sweep that stops within equal margins."""
+    """Verdicts are made from margins: a tie where |margin| is at most this; `best` takes the threshold that gives the
+    highest number, `compat` the sweep that stops within equal margins."""
     item_right: Literal["any", "all"] = "any"
     """`all`: an item counts once, and is right where all of its pairs are."""
     all_of_item: str = ""
@@ -53,7 +54,8 @@ class Rule:
 class Benchmark:
     """A public set of pairs, and every rule under which numbers of it are published.
 
-    Benchmark(name="genai_bench", title="GenAI-Bench", sizes={"image generation": 1735}, rules=(Rule(...), ...), official="four_way")
+    Benchmark(name="genai_bench", title="GenAI-Bench", sizes={"image generation": 1735}, rules=(Rule(...), ...),
+    official="four_way")
     """
 
     name: str

@@ -23,7 +23,8 @@ class Unit(Enum):
 
 
 def majority(verdicts: Verdicts) -> Outcome | None:
-    """The side with more votes; a tie where they are even, of the kind that most ties have. None where nothing could be read."""
+    """The side with more votes; a tie where they are even, of the kind that most ties have. None where nothing could be
+    read."""
     readable = [verdict for verdict in verdicts if verdict is not None]
     if len(readable) == 1:
         return readable[0]

@@ -1,4 +1,5 @@
-"""Whether a judge's confidence means what it says: reliability by votes, margin and log-probability, and what abstaining buys."""
+"""Whether a judge's confidence means what it says: reliability by votes, margin and log-probability, and what
+abstaining buys."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 class Confidence:
     """One way to read a probability, against the labels.
 
-    Confidence(method="margin", n=96, ece=0.081, brier=0.09, bins=(CalibrationBin(...),), abstention=((1.0, 0.93), (0.9, 0.95), ...))
+    Confidence(method="margin", n=96, ece=0.081, brier=0.09, bins=(CalibrationBin(...),), abstention=((1.0, 0.93), (0.9,
+    0.95), ...))
     """
 
     method: str

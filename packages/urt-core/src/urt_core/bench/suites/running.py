@@ -1,7 +1,7 @@
 """A judge and some pairs in, what moves it out.
 
-Each pair is shown in one order, drawn by its key. The candidate that did not win there is favoured by something that says nothing
-about its quality; how often it wins then is the inflation. A steady judge has 0 %.
+Each pair is shown in one order, drawn by its key. The candidate that did not win there is favoured by something that
+says nothing about its quality; how often it wins then is the inflation. A steady judge has 0 %.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ VOTES, VOTE_TEMPERATURE = 3, 0.7
 class Finding:
     """One row of the suites' table.
 
-    Finding(suite="style", variant="brightness", asks="the loser, brighter, wins", rate=Rate(successes=3, n=40), unreadable=Rate(successes=0, n=41),
+    Finding(suite="style", variant="brightness", asks="the loser, brighter, wins", rate=Rate(successes=3, n=40),
+    unreadable=Rate(successes=0, n=41),
             examples=(Example(...),))
     """
 
@@ -57,7 +58,8 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
-    """A pair on which a variant moved the verdict: Example(key="test-17", order="given", before="first", after="second", text="...")"""
+    """A pair on which a variant moved the verdict: Example(key="test-17", order="given", before="first",
+    after="second", text="...")"""
 
     key: str
     order: str

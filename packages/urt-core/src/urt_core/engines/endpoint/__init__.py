@@ -1,1 +1,2 @@
-"""What an OpenAI-compatible address needs: its profile, connections, pictures in the wire format, and answers read as data."""
+"""What an OpenAI-compatible address needs: its profile, connections, pictures in the wire format, and answers read as
+data."""

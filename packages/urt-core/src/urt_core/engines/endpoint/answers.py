@@ -1,7 +1,7 @@
 """Answers of an endpoint, read as data: every field is checked before it is used, and each answer ends in one way.
 
-An answer is completions, or an `UnreadableAnswer`. Whichever it is, the tokens it says it cost are told: it was paid for. Nothing is
-guessed about fields that nobody asked for, whatever they hold.
+An answer is completions, or an `UnreadableAnswer`. Whichever it is, the tokens it says it cost are told: it was paid
+for. Nothing is guessed about fields that nobody asked for, whatever they hold.
 """
 
 import json
@@ -129,7 +129,8 @@ def text_of(value: Any, name: str) -> str:
 
 
 def read_logprobs(value: Any) -> tuple[Tokens, tuple[Tokens, ...]]:
-    """Finite numbers of at most 0, one a token, and the likeliest tokens of each place; nothing where the endpoint gave none."""
+    """Finite numbers of at most 0, one a token, and the likeliest tokens of each place; nothing where the endpoint gave
+    none."""
     tokens = token_list(value, "content") if value is not None else []
     tops = tuple(tuple(map(read_token, token_list(token, "top_logprobs"))) for token in tokens)
     return tuple(map(read_token, tokens)), tops if any(tops) else ()
@@ -179,7 +180,8 @@ def check_model(answered: Any, *, asked: str, accepted: Sequence[str], usage: Us
 
 
 def is_same_model(answered: Any, asked: str) -> bool:
-    """Dated snapshots (`name-2026-01-01`), tags (`name:latest`) and names without their organisation are the same model."""
+    """Dated snapshots (`name-2026-01-01`), tags (`name:latest`) and names without their organisation are the same
+    model."""
     if not isinstance(answered, str):
         return False
     answered, asked = (name.lower().rstrip("/").split("/")[-1] for name in (answered, asked))

@@ -24,10 +24,11 @@ class Entry:
 
 
 class Pictures:
-    """Of one event loop and one engine. The first who asks for a medium starts its task, everybody else awaits the same one.
+    """Of one event loop and one engine. The first who asks for a medium starts its task, everybody else awaits the same
+    one.
 
-    What was used last is kept, at most `max_bytes` of encoded pictures; what somebody waits for is never let go. A medium that carries
-    its bytes is known by the identity of these, one on disk by name, size and time of its files.
+    What was used last is kept, at most `max_bytes` of encoded pictures; what somebody waits for is never let go. A
+    medium that carries its bytes is known by the identity of these, one on disk by name, size and time of its files.
 
         parts = await Pictures(policy=policy, image_format="png").parts(media)
     """

@@ -1,7 +1,8 @@
 """Endpoint profiles: what a gateway wants to be sent and how it answers, one YAML file each in `profiles/`.
 
-A profile is data. Chosen by name everywhere (`--profile`, `URT_PROFILE`, `profile:` in YAML, `OpenAIEngine(profile=...)`); each of its
-fields can be overridden by itself; a path to a YAML file of one's own works wherever a name does.
+A profile is data. Chosen by name everywhere (`--profile`, `URT_PROFILE`, `profile:` in YAML,
+`OpenAIEngine(profile=...)`); each of its fields can be overridden by itself; a path to a YAML file of one's own works
+wherever a name does.
 """
 
 from collections.abc import Mapping
@@ -34,15 +35,16 @@ class Profile:
     leave_out: tuple[str, ...] = ()
     """Fields that are never sent, because the endpoint refuses them; it then uses its own value."""
     max_n: int | None = None
-    """Completions a request may ask for; more are asked for in several requests, with seeds apart. None: as many as wanted."""
+    """Completions a request may ask for; more are asked for in several requests, with seeds apart. None: as many as
+    wanted."""
     accepted_models: tuple[str, ...] = ()
     """Names that the endpoint may answer under besides the one it was asked for; "*" is any."""
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     """Fields that are always sent."""
     key_header: Literal["Authorization", "api-key"] = "Authorization"
     recognised_by: Mapping[str, str] = field(default_factory=dict)
-    """Of `urt doctor`: what in an address (`host`), a list of models (`owned_by`), an answer's headers (`header`) or behaviour
-    (`behaviour`) tells this endpoint."""
+    """Of `urt doctor`: what in an address (`host`), a list of models (`owned_by`), an answer's headers (`header`) or
+    behaviour (`behaviour`) tells this endpoint."""
 
     def __post_init__(self) -> None:
         for name in ("leave_out", "accepted_models"):

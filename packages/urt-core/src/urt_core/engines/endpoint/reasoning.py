@@ -4,7 +4,8 @@ OPENING, CLOSING = "<think>", "</think>"
 
 
 def join_reasoning(reasoning: str, content: str, *, field: str) -> tuple[str, str]:
-    """The whole text as the model wrote it, and a hint where it can't be one. `field` is where the server put the reasoning.
+    """The whole text as the model wrote it, and a hint where it can't be one. `field` is where the server put the
+    reasoning.
 
     >>> join_reasoning("Both are fine.", "<answer>Image 1 is better</answer>", field="reasoning")
     ('<think>\\nBoth are fine.\\n</think>\\n<answer>Image 1 is better</answer>', '')
@@ -18,7 +19,8 @@ def join_reasoning(reasoning: str, content: str, *, field: str) -> tuple[str, st
             '(extra_body {"chat_template_kwargs": {"enable_thinking": false}}, profile vllm-reasoning), or start it without the parser'
         )
         return (reasoning if "<answer>" in reasoning or CLOSING in reasoning else wrapped(reasoning)), hint
-    # Told twice; or an answer without tags, which is read by itself, in front of which the model thought in its own way.
+    # Told twice; or an answer without tags, which is read by itself, in front of which the model thought in its own
+    # way.
     if OPENING in content or "<answer>" not in content:
         return content, ""
     return f"{wrapped(reasoning)}\n{content}", ""

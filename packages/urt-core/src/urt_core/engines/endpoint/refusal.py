@@ -39,7 +39,8 @@ def read_refusal(reply: Reply, *, sent: SamplingParams, profile: Profile, base_u
 
 
 def refused_field(reply: Reply, text: str, profile: Profile) -> str | None:
-    """Which of the fields that were sent is refused: the one the error calls `param`, or the first one its text names."""
+    """Which of the fields that were sent is refused: the one the error calls `param`, or the first one its text
+    names."""
     if reply.status not in (400, 422):
         return None
     names = (profile.max_tokens_name, *OPTIONAL_FIELDS)

@@ -1,4 +1,5 @@
-"""Server-sent events, from endpoints that stream though nobody asked: put together into the answer they are the pieces of."""
+"""Server-sent events, from endpoints that stream though nobody asked: put together into the answer they are the pieces
+of."""
 
 import json
 from typing import Any
@@ -41,7 +42,8 @@ def add_piece(choice: dict[str, Any], piece: dict[str, Any]) -> None:
 
 
 def events(content: bytes) -> list[dict[str, Any]]:
-    """The JSON objects behind `data:`; anything else a stream may hold (comments, names, [DONE]) is no part of the answer."""
+    """The JSON objects behind `data:`; anything else a stream may hold (comments, names, [DONE]) is no part of the
+    answer."""
     found = []
     for line in content.decode("utf-8", "replace").splitlines():
         if line.startswith("data:"):

@@ -1,7 +1,8 @@
 """One address over HTTP: where it is, how to get there, and requests to it. No request goes anywhere else.
 
-Redirects are answers like any other and not followed, so that prompts, pictures and keys stay with the host they are for. Proxies of
-the environment are used, except towards this machine. Nothing is read beyond `MAX_ANSWER_BYTES`, counted after decompression.
+Redirects are answers like any other and not followed, so that prompts, pictures and keys stay with the host they are
+for. Proxies of the environment are used, except towards this machine. Nothing is read beyond `MAX_ANSWER_BYTES`,
+counted after decompression.
 """
 
 import asyncio
@@ -58,7 +59,8 @@ def checked_key(key: str | None, *, name: str) -> str:
 
 
 def checked_url(base_url: str) -> str:
-    """Where chat completions of this `base_url` are; a query such as Azure's `?api-version=...` stays behind the path."""
+    """Where chat completions of this `base_url` are; a query such as Azure's `?api-version=...` stays behind the
+    path."""
     base_url = base_url.strip() if isinstance(base_url, str) else ""
     parts = urlsplit(base_url)
     try:
@@ -85,7 +87,8 @@ def is_loopback(host: str) -> bool:
 
 
 def proxy_for(url: str) -> str | None:
-    """The proxy that the environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY) names for an address; none to this machine."""
+    """The proxy that the environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY) names for an address; none to this
+    machine."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if is_loopback(host) or urllib.request.proxy_bypass(parts.netloc):
@@ -163,7 +166,8 @@ class HTTPConnections:
 
 
 class Body(aiohttp.Payload):
-    """Bytes sent as they are. aiohttp's own warns of more than a megabyte; pictures are that, and a socket takes them in pieces."""
+    """Bytes sent as they are. aiohttp's own warns of more than a megabyte; pictures are that, and a socket takes them
+    in pieces."""
 
     def __init__(self, value: bytes) -> None:
         super().__init__(value, content_type="application/json")
@@ -180,7 +184,8 @@ class Body(aiohttp.Payload):
 
 
 class ClientConnections:
-    """Through a client of the caller's own, for what only that can do: sign in with Microsoft Entra or AWS, SOCKS, HTTP/2."""
+    """Through a client of the caller's own, for what only that can do: sign in with Microsoft Entra or AWS, SOCKS,
+    HTTP/2."""
 
     def __init__(self, client: Any) -> None:
         import openai

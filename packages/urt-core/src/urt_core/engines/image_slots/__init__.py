@@ -1,6 +1,7 @@
 """How the prompts of each model family hold images: one file for each family, looked up by the model's type.
 
-What differs between families is told here and nowhere else; encoding, decoding, batching and the policy ask an `ImageSlots`.
+What differs between families is told here and nowhere else; encoding, decoding, batching and the policy ask an
+`ImageSlots`.
 """
 
 from collections.abc import Mapping

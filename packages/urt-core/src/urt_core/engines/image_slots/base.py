@@ -20,8 +20,8 @@ class EncodedImages(NamedTuple):
 
 
 class ImageSlots(ABC):
-    """How a model family's prompts hold images: the chat template writes one `token` for each, which then becomes as many as the
-    image has features.
+    """How a model family's prompts hold images: the chat template writes one `token` for each, which then becomes as
+    many as the image has features.
 
         slots = image_slots(module.config)
         tensors, num_tokens = slots.encode(image_processor, [[left, right]], policy=policy)
@@ -43,7 +43,8 @@ class ImageSlots(ABC):
 
     @property
     def processor_settings(self) -> Mapping[str, Any]:
-        """What transformers' composed processor wants to know beyond tokenizer and image processor (`processor_config.json`)."""
+        """What transformers' composed processor wants to know beyond tokenizer and image processor
+        (`processor_config.json`)."""
         return {}
 
     @staticmethod

@@ -19,15 +19,16 @@ IN_COMPANY = 1
 class LlavaOnevisionSlots(ImageSlots):
     """Tiles of 384 x 384 (SigLIP), each of 27 x 27 features.
 
-    The only image of a prompt is shown whole in one tile and again cut into the tiles of the grid pinpoint that fits it best, of which
-    only features of the image itself are kept, a newline behind each row, thinned to about nine tiles (`anyres_max_9`): 3,699 tokens
-    for 512 x 512. Where a prompt has several images, or the frames of a video, each is padded to a square and takes one tile and one
-    newline: 730 tokens. So transformers' processor does it with the images of each prompt in a list of their own, and the model with
-    `batch_num_images`; so we do. UnifiedReward-Think's code pads pairs like this in fine-tuning (`llava_think/train/train.py`), pools
-    the frames of a video there to 196 features, and cuts every image into tiles in GRPO and inference (CodeGoat24/UnifiedReward).
+    The only image of a prompt is shown whole in one tile and again cut into the tiles of the grid pinpoint that fits it
+    best, of which only features of the image itself are kept, a newline behind each row, thinned to about nine tiles
+    (`anyres_max_9`): 3,699 tokens for 512 x 512. Where a prompt has several images, or the frames of a video, each is
+    padded to a square and takes one tile and one newline: 730 tokens. So transformers' processor does it with the
+    images of each prompt in a list of their own, and the model with `batch_num_images`; so we do. UnifiedReward-Think's
+    code pads pairs like this in fine-tuning (`llava_think/train/train.py`), pools the frames of a video there to 196
+    features, and cuts every image into tiles in GRPO and inference (CodeGoat24/UnifiedReward).
 
-    The processor knows no limits on pixels. Those of the media policy are met before it: frames come scaled, at their aspect ratio
-    (the original resizes them to 512 x 512, at whatever ratio).
+    The processor knows no limits on pixels. Those of the media policy are met before it: frames come scaled, at their
+    aspect ratio (the original resizes them to 512 x 512, at whatever ratio).
     """
 
     token = "<image>"
@@ -55,7 +56,8 @@ class LlavaOnevisionSlots(ImageSlots):
         )
 
     def _num_features(self, size: Sequence[int], is_alone: bool) -> int:
-        """What the model's own packing makes of an image of this height and width, tried with features one number wide."""
+        """What the model's own packing makes of an image of this height and width, tried with features one number
+        wide."""
         from transformers.models.llava_onevision.modeling_llava_onevision import (
             LlavaOnevisionModel,
             image_size_to_num_patches,

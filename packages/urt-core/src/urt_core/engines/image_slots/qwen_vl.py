@@ -1,4 +1,5 @@
-"""Images in Qwen2-VL, Qwen2.5-VL, Qwen3-VL and Qwen3.5: patches of all images end to end, and the grid of each image."""
+"""Images in Qwen2-VL, Qwen2.5-VL, Qwen3-VL and Qwen3.5: patches of all images end to end, and the grid of each
+image."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,8 +13,8 @@ from urt_core.media import MediaPolicy
 
 
 class QwenVLSlots(ImageSlots):
-    """An image of `t` x `h` x `w` patches takes t * h * w / merge_size^2 tokens. The image processor rounds sizes to whole tokens
-    within the policy's limits."""
+    """An image of `t` x `h` x `w` patches takes t * h * w / merge_size^2 tokens. The image processor rounds sizes to
+    whole tokens within the policy's limits."""
 
     token = "<|image_pad|>"
     marker = "image_grid_thw"

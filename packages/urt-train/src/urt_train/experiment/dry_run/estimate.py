@@ -26,7 +26,8 @@ class Host(NamedTuple):
     """Bytes in main memory of a node: Host(loading=281e9, pixels=0.8e9, states=0)"""
 
     loading: float
-    """Every process reads the whole model, and copies it where a reference is needed, before any of it goes to a device."""
+    """Every process reads the whole model, and copies it where a reference is needed, before any of it goes to a
+    device."""
     pixels: float
     """Images of a rollout or micro-batch of all its processes."""
     states: float
@@ -35,7 +36,8 @@ class Host(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageEstimate:
-    """StageEstimate(name="grpo", label="GRPO", learning=Learning(...), sampling=Sampling(...), moments=(Moment(...), ...), room=83.7e9)"""
+    """StageEstimate(name="grpo", label="GRPO", learning=Learning(...), sampling=Sampling(...), moments=(Moment(...),
+    ...), room=83.7e9)"""
 
     name: str
     """A stage, or evaluation."""

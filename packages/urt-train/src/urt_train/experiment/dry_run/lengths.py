@@ -1,4 +1,5 @@
-"""How long prompts are: image tokens at the judge's pixel limit, and text as the templates have it with captions of an assumed length."""
+"""How long prompts are: image tokens at the judge's pixel limit, and text as the templates have it with captions of an
+assumed length."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ from urt_train.experiment.steps import TRACES
 from urt_train.stages import find_stage
 
 CHARACTERS_PER_TOKEN = 3.4
-"""Of a template's text. The templates of this project have 3.45 (v1) to 3.9 (v2) with the tokenizer of Qwen2; fewer would be shorter
-prompts than there are. LLaVA-OneVision has that tokenizer too, Qwen3.5 a larger one."""
+"""Of a template's text. The templates of this project have 3.45 (v1) to 3.9 (v2) with the tokenizer of Qwen2; fewer
+would be shorter prompts than there are. LLaVA-OneVision has that tokenizer too, Qwen3.5 a larger one."""
 AROUND_TEXT = 24
 """Tokens of the chat template around a prompt; the longest, Qwen2.5-VL's, has a system message."""
 AROUND_PICTURE = 2
@@ -30,7 +31,8 @@ AROUND_PICTURE = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pictures:
-    """The images of one prompt as the model takes them: Pictures(number=2, tokens=512, tensors={"pixel_values": [2048, 1536], ...})"""
+    """The images of one prompt as the model takes them: Pictures(number=2, tokens=512, tensors={"pixel_values": [2048,
+    1536], ...})"""
 
     number: int
     tokens: int
@@ -55,7 +57,8 @@ class PromptLength:
 
 
 def prompt_lengths(config: TrainConfig, shape: Shape) -> dict[Task, PromptLength]:
-    """The longest prompt of each task: every picture as large as the judge lets it be, every video with all its frames."""
+    """The longest prompt of each task: every picture as large as the judge lets it be, every video with all its
+    frames."""
     numbers = {task: _num_pictures(task, config.judge.num_frames) for task in Task}
     pictures = {number: encode_pictures(config, shape, number) for number in set(numbers.values())}
     return {

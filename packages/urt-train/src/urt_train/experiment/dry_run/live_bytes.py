@@ -13,7 +13,8 @@ from torch.utils._pytree import tree_leaves
 
 
 class LiveBytes(TorchDispatchMode):
-    """Counts each storage from the operation that makes it until nobody holds it any longer. Works on real and on fake tensors.
+    """Counts each storage from the operation that makes it until nobody holds it any longer. Works on real and on fake
+    tensors.
 
     with LiveBytes(ignoring=model.parameters()) as live:
         hidden = model(inputs)

@@ -1,12 +1,13 @@
 """How much memory the computation itself takes: the recipe's own model and attention, run on fake tensors.
 
-A fake tensor (torch's FakeTensorMode) has a size and a type and no values, so a micro-batch of an 8 B model costs a second and no
-memory, and autograd saves for its backward pass what it would save of real ones; `LiveBytes` counts. Nothing of a transformer layer is
-left to a formula (such as Korthikanti et al., arXiv 2205.05198, equations 2 to 4), of which every attention, norm and adapter would
-need its own.
+A fake tensor (torch's FakeTensorMode) has a size and a type and no values, so a micro-batch of an 8 B model costs a
+second and no memory, and autograd saves for its backward pass what it would save of real ones; `LiveBytes` counts.
+Nothing of a transformer layer is left to a formula (such as Korthikanti et al., arXiv 2205.05198, equations 2 to 4), of
+which every attention, norm and adapter would need its own.
 
-Two things make it cheap (tests compare them with the whole): layers repeat, so few of them and one block more say what any number
-takes, exactly; and what is needed grows with the number of rows, so one row says what many take, within a per cent above.
+Two things make it cheap (tests compare them with the whole): layers repeat, so few of them and one block more say what
+any number takes, exactly; and what is needed grows with the number of rows, so one row says what many take, within a
+per cent above.
 
 A GPU differs in its kernels' workspaces and in what autocast leaves in float32.
 """
@@ -38,7 +39,8 @@ from urt_train.model.policy import Policy
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measurements:
-    """Measurements(config=config, shape=shape).update("grpo", 2, prompt=4557, completions=(2048,) * 4, arithmetic=...)"""
+    """Measurements(config=config, shape=shape).update("grpo", 2, prompt=4557, completions=(2048,) * 4,
+    arithmetic=...)"""
 
     config: TrainConfig
     shape: Shape
@@ -55,7 +57,8 @@ class Measurements:
         is_padded: bool,
         arithmetic: Arithmetic,
     ) -> Needed:
-        """Forward and backward pass of the decoder over `number` groups, packed in a row, or over as many rows of one completion each."""
+        """Forward and backward pass of the decoder over `number` groups, packed in a row, or over as many rows of one
+        completion each."""
 
         def measure(policy: Policy, number: int) -> Needed:
             if policy.batching is Batching.shared_prefix:
@@ -71,7 +74,8 @@ class Measurements:
     def generation(
         self, stage: str, number: int, *, prompt: int, group_size: int, length: int, arithmetic: Arithmetic
     ) -> Generated:
-        """Prefill of `number` prompts, and the last step of decoding `group_size` completions of `length` tokens for each."""
+        """Prefill of `number` prompts, and the last step of decoding `group_size` completions of `length` tokens for
+        each."""
 
         def measure(policy: Policy, number: int) -> Generated:
             return generate(policy, number, prompt, group_size, length, arithmetic=arithmetic)
@@ -81,7 +85,8 @@ class Measurements:
     def pictures(
         self, stage: str, number: int, *, per_prompt: int, is_training: bool, arithmetic: Arithmetic
     ) -> Needed:
-        """The vision tower over `number` images that stand in prompts of `per_prompt`. Qwen-VL shows an image the same way alone."""
+        """The vision tower over `number` images that stand in prompts of `per_prompt`. Qwen-VL shows an image the same
+        way alone."""
         is_training = is_training and self._vision_has_gradients(stage)
         few = 1 if per_prompt == 1 or hasattr(self.shape.config().vision_config, "spatial_merge_size") else 2
         key = ("pictures", few, is_training, arithmetic)
@@ -90,7 +95,8 @@ class Measurements:
         return Needed(*(value * number / few for value in self.known[key]))
 
     def _vision_has_gradients(self, stage: str) -> bool:
-        """Where it learns, or where transformers' gradient checkpointing lets its embedded patches require gradients."""
+        """Where it learns, or where transformers' gradient checkpointing lets its embedded patches require
+        gradients."""
         if "vision" not in self.known:
             base: Any = meta_policy(self.config, self.shape, stage, num_layers=1).model.model
             tower: Any = getattr(base, "visual", None) or base.vision_tower

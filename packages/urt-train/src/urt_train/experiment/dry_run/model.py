@@ -15,8 +15,8 @@ from urt_train.model.policy import Policy
 
 
 def meta_policy(config: TrainConfig, shape: Shape, stage: str, *, num_layers: int | None = None) -> Policy:
-    """As `run.open_policy` makes it (a test compares both), but on the meta device: every parameter has a size and a type, and no
-    values. `num_layers`: with only that many layers in the language model."""
+    """As `run.open_policy` makes it (a test compares both), but on the meta device: every parameter has a size and a
+    type, and no values. `num_layers`: with only that many layers in the language model."""
     with torch.device("meta"):
         return _recipe_policy(config, shape, stage, num_layers)
 

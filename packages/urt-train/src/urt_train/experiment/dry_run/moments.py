@@ -21,12 +21,14 @@ from urt_train.experiment.dry_run.workload import Learning, Sampling
 from urt_train.model.policy import Policy
 
 LOGITS_COPIES = 6
-"""Arrays of [rows, vocabulary] in float32 that `urt_core.engines.decoding.sample` has at once; two more where it sorts for `top_p`."""
+"""Arrays of [rows, vocabulary] in float32 that `urt_core.engines.decoding.sample` has at once; two more where it sorts
+for `top_p`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Moment:
-    """Moment(phase="update", name="backward pass of the layers", holds={"weights": 4_400_000_000, "activations": 16_500_000_000})"""
+    """Moment(phase="update", name="backward pass of the layers", holds={"weights": 4_400_000_000, "activations":
+    16_500_000_000})"""
 
     phase: str
     """sampling, update or step."""
@@ -40,7 +42,8 @@ class Moment:
 
 
 class Stagewise:
-    """Memory of one stage under the recipe's strategy: Stagewise(config, shape, "grpo", measurements).update(learning)"""
+    """Memory of one stage under the recipe's strategy: Stagewise(config, shape, "grpo",
+    measurements).update(learning)"""
 
     def __init__(self, config: TrainConfig, shape: Shape, stage: str, measurements: Measurements) -> None:
         self.config, self.shape, self.stage, self.measurements = config, shape, stage, measurements
@@ -133,8 +136,8 @@ class Stagewise:
         )
 
     def head_bytes(self, num_tokens: int) -> float:
-        """Hidden states and their gradient, the cast of the weight, its gradient in float32 and in its own type, one block of logits
-        (`urt_kernels.linear_logprobs`)."""
+        """Hidden states and their gradient, the cast of the weight, its gradient in float32 and in its own type, one
+        block of logits (`urt_kernels.linear_logprobs`)."""
         weight: Any = self.policy.model.get_output_embeddings().weight
         vocabulary, size = weight.shape
         computing = (torch.bfloat16 if self.arithmetic.is_autocast else self.arithmetic.weights) or weight.dtype

@@ -1,4 +1,5 @@
-"""What one pass of a model holds: forward and backward, sampling, or the vision tower, on real tensors or on fake ones."""
+"""What one pass of a model holds: forward and backward, sampling, or the vision tower, on real tensors or on fake
+ones."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ class Needed(NamedTuple):
 
 
 class Generated(NamedTuple):
-    """Bytes of sampling: Generated(prompt_cache=670_000_000, prefill_peak=1_200_000_000, cache=1_900_000_000, decoding_peak=1_950_000_000)"""
+    """Bytes of sampling: Generated(prompt_cache=670_000_000, prefill_peak=1_200_000_000, cache=1_900_000_000,
+    decoding_peak=1_950_000_000)"""
 
     prompt_cache: float
     """Keys and values of the prompts."""
@@ -161,7 +163,8 @@ def _drop_gradient(parameter: Tensor) -> None:
 
 
 def _embedded(decoder: Any, rows: tuple[int, int]) -> dict[str, Tensor]:
-    """What the embedding gives; gradient checkpointing in transformers lets it require gradients though it may not learn."""
+    """What the embedding gives; gradient checkpointing in transformers lets it require gradients though it may not
+    learn."""
     embedding = decoder.get_input_embeddings()
     learns = torch.is_grad_enabled() and (embedding.weight.requires_grad or bool(embedding._forward_hooks))
     positions = torch.zeros(rows, dtype=torch.long)

@@ -1,6 +1,8 @@
-"""The gated delta rule of Qwen3.5's recurrent layers, as far as memory goes, in the way that flash-linear-attention computes it.
+"""The gated delta rule of Qwen3.5's recurrent layers, as far as memory goes, in the way that flash-linear-attention
+computes it.
 
-Without that library transformers takes its own torch functions, a loop over chunks of 64 tokens: far slower, and with more in memory.
+Without that library transformers takes its own torch functions, a loop over chunks of 64 tokens: far slower, and with
+more in memory.
 """
 
 from __future__ import annotations
@@ -49,8 +51,8 @@ def _delta_rule(
 class FusedDeltaRule(torch.autograd.Function):
     """Tensors of the sizes in fla 0.6 (fla/ops/gated_delta_rule/chunk.py), and no values.
 
-    Kept for the backward pass: normalised queries and keys with their norms, values, summed gates, beta, and for each chunk the
-    inverse of its triangular matrix. Needed while it runs: the state of each chunk and new values.
+    Kept for the backward pass: normalised queries and keys with their norms, values, summed gates, beta, and for each
+    chunk the inverse of its triangular matrix. Needed while it runs: the state of each chunk and new values.
     """
 
     @staticmethod

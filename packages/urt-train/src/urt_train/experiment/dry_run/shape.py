@@ -1,7 +1,7 @@
 """Shapes of the bases: what their config.json says, without their weights and without a hub.
 
-A base that is a folder is read from there. For the bases of the recipes the facts of their published config.json lie in `shapes/`,
-each file with its source and the number of parameters that the model is published with.
+A base that is a folder is read from there. For the bases of the recipes the facts of their published config.json lie in
+`shapes/`, each file with its source and the number of parameters that the model is published with.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class Shape:
     """Where the base itself lies, with its tokenizer and image processor."""
 
     def config(self, *, num_layers: int | None = None) -> Any:
-        """The config of transformers; with `num_layers`, that of a model with only the first layers of the language model."""
+        """The config of transformers; with `num_layers`, that of a model with only the first layers of the language
+        model."""
         from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
         config: Any = CONFIG_MAPPING[self.settings["model_type"]].from_dict(self.settings)
@@ -72,6 +73,7 @@ def shape_of(base: str) -> Shape:
 
 
 def published_shapes() -> Iterator[dict[str, Any]]:
-    """The files of `shapes/`: {"names": ["Qwen/Qwen3-VL-8B-Instruct"], "source": "...", "parameters": 8767123696, "config": {...}}"""
+    """The files of `shapes/`: {"names": ["Qwen/Qwen3-VL-8B-Instruct"], "source": "...", "parameters": 8767123696,
+    "config": {...}}"""
     for path in sorted(FOLDER.glob("*.json")):
         yield json.loads(path.read_text(encoding="utf-8"))

@@ -1,8 +1,9 @@
-"""What lies on each device all the time: weights, gradients, optimizer state, a reference copy; and what each strategy adds.
+"""What lies on each device all the time: weights, gradients, optimizer state, a reference copy; and what each strategy
+adds.
 
-Sizes are counted parameter by parameter. AdamW keeps two moments of a parameter's own type. What the strategies do is read from their
-code: torch's FSDP2 (torch/distributed/fsdp/_fully_shard), DDP (torch/nn/parallel/distributed.py) and DeepSpeed 0.19
-(deepspeed/runtime/zero: bf16 weights, float32 master weights and moments, sharded).
+Sizes are counted parameter by parameter. AdamW keeps two moments of a parameter's own type. What the strategies do is
+read from their code: torch's FSDP2 (torch/distributed/fsdp/_fully_shard), DDP (torch/nn/parallel/distributed.py) and
+DeepSpeed 0.19 (deepspeed/runtime/zero: bf16 weights, float32 master weights and moments, sharded).
 """
 
 from __future__ import annotations
@@ -126,14 +127,15 @@ def extra_of(policy: Policy, strategy: Strategy, *, devices: int, arithmetic: Ar
         master = 0 if strategy is Strategy.ZERO3_OFFLOAD else 4 * sum(p.numel() for p in learning) / devices
         return Extra(0, gathered + buckets, gathered + buckets, master, 0)
     stored = sum(map(tensor_bytes, learning))
-    # AdamW over all parameters at once (foreach) takes the roots of all second moments; gradients are copied into DDP's buckets.
+    # AdamW over all parameters at once (foreach) takes the roots of all second moments; gradients are copied into DDP's
+    # buckets.
     return Extra(0, 0, 0, stored, stored if strategy is Strategy.DDP else 0)
 
 
 def _extra_of_fsdp2(policy: Policy, *, devices: int, dtype: torch.dtype | None, has_reference: bool) -> Extra:
-    """Blocks are gathered and given back one by one. The rest (embedding, head, norms) is one group, whole from the first forward pass to
-    the end of the backward pass; its gradients are reduced last, in float32. A reference has such a rest, too, and never a backward
-    pass: it stays whole."""
+    """Blocks are gathered and given back one by one. The rest (embedding, head, norms) is one group, whole from the
+    first forward pass to the end of the backward pass; its gradients are reduced last, in float32. A reference has such
+    a rest, too, and never a backward pass: it stays whole."""
 
     def computing(parameter: nn.Parameter) -> int:
         return tensor_bytes(parameter, dtype)

@@ -15,7 +15,8 @@ from urt_train.experiment.dry_run.lengths import PromptLength, tasks_of
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Learning:
-    """Learning(prompt=PromptLength(...), left_out=(), completion=2048, group=4, groups=2, is_packed=True, plan=RoundPlan(...))"""
+    """Learning(prompt=PromptLength(...), left_out=(), completion=2048, group=4, groups=2, is_packed=True,
+    plan=RoundPlan(...))"""
 
     prompt: PromptLength
     """The longest that is let in."""

@@ -13,13 +13,15 @@ from urt_train.config.stage import FineTuningConfig, Holds, RoundPlan
 
 @dataclass(kw_only=True, slots=True)
 class DPOConfig(FineTuningConfig):
-    """Stage 3 in another way: direct preference optimisation (arXiv 2305.18290) between the right and the wrong judgements of a pair."""
+    """Stage 3 in another way: direct preference optimisation (arXiv 2305.18290) between the right and the wrong
+    judgements of a pair."""
 
     path: ClassVar[str] = "dpo"
     learning_rate: float = 5e-7
     """Peak learning rate; the lowest that arXiv 2305.18290 (1e-6) and its followers use."""
     beta: float = 0.1
-    """Weight of the distance to the reference policy; 0.1 as in arXiv 2305.18290, appendix B, and in UnifiedReward-Flex."""
+    """Weight of the distance to the reference policy; 0.1 as in arXiv 2305.18290, appendix B, and in
+    UnifiedReward-Flex."""
     batching: Batching = Batching.shared_prefix
     """shared_prefix (the prompt once for both judgements) or padded (the reference path)."""
 

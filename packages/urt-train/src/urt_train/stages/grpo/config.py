@@ -36,32 +36,38 @@ class GRPOConfig(StageConfig):
     generation_batch_size: int = 32
     """Prompts of one generation call on one device; with `engine: vllm_server`, groups in flight on one server."""
     engine: RolloutEngine = RolloutEngine.transformers
-    """transformers (the live weights), vllm (in each process, on its device) or vllm_server (over HTTP); the last two are handed the
-    weights before each rollout."""
+    """transformers (the live weights), vllm (in each process, on its device) or vllm_server (over HTTP); the last two
+    are handed the weights before each rollout."""
     vllm_cache_gib: float = 4.0
     """With `engine: vllm`, memory of its key-value cache in GiB."""
     vllm_servers: list[str] = field(default_factory=list)
-    """With `engine: vllm_server`, their addresses, such as http://gpu-1:8000; an API key comes from the environment (VLLM_API_KEY)."""
+    """With `engine: vllm_server`, their addresses, such as http://gpu-1:8000; an API key comes from the environment
+    (VLLM_API_KEY)."""
     vllm_timeout_s: float = 600.0
-    """With `engine: vllm_server`, the longest wait for one answer (a group of completions, or new weights) before a server counts as lost."""
+    """With `engine: vllm_server`, the longest wait for one answer (a group of completions, or new weights) before a
+    server counts as lost."""
     weight_transfer: WeightTransfer = WeightTransfer.folder
-    """With `engine: vllm_server`, how the weights travel: folder (written once, reloaded by each server under the same path) or nccl (CUDA)."""
+    """With `engine: vllm_server`, how the weights travel: folder (written once, reloaded by each server under the same
+    path) or nccl (CUDA)."""
     rewards: dict[str, float] = field(default_factory=lambda: {"format": 1.0, "accuracy": 1.0})
-    """Rewards and their weights, by built-in name (format, accuracy, consistency) or import path (my_package.rewards:length); the paper
-    adds format and accuracy."""
+    """Rewards and their weights, by built-in name (format, accuracy, consistency) or import path
+    (my_package.rewards:length); the paper adds format and accuracy."""
     advantages: str = "grpo"
-    """Baseline and scale within a group: grpo (mean, standard deviation), dr_grpo (mean) or rloo (mean of the others)."""
+    """Baseline and scale within a group: grpo (mean, standard deviation), dr_grpo (mean) or rloo (mean of the
+    others)."""
     normalize_parts: bool = False
-    """Normalise each reward part within its group before weighting (GDPO, arXiv 2601.05242), so that an easy part does not drown a hard one."""
+    """Normalise each reward part within its group before weighting (GDPO, arXiv 2601.05242), so that an easy part does
+    not drown a hard one."""
     advantage_eps: float = 1e-4
     """Added to the group's standard deviation."""
     aggregation: str = "grpo"
-    """How token losses become one: grpo (mean of sequence means), dapo (token mean) or dr_grpo (sum over a constant length)."""
+    """How token losses become one: grpo (mean of sequence means), dapo (token mean) or dr_grpo (sum over a constant
+    length)."""
     ratio: Ratio = Ratio.token
     """token, or sequence (GSPO)."""
     surrogate: str = "clip"
-    """clip (PPO), cispo, or a function of `urt_kernels.SurrogateInputs` by its import path `package.module:name` or entry point
-    (group `urt.surrogates`)."""
+    """clip (PPO), cispo, or a function of `urt_kernels.SurrogateInputs` by its import path `package.module:name` or
+    entry point (group `urt.surrogates`)."""
     clip_low: float = 0.2
     """The ratio is clipped below 1 - clip_low; the paper gives no value, 0.2 is PPO's."""
     clip_high: float = 0.2
@@ -73,7 +79,8 @@ class GRPOConfig(StageConfig):
     mask_truncated: bool = False
     """Leave completions that hit the length limit out of the loss (DAPO's overlong filtering)."""
     overlong_share: float = 0.0
-    """Last share of the length limit over which a penalty grows to `overlong_penalty` (DAPO's soft punishment); 0 is off."""
+    """Last share of the length limit over which a penalty grows to `overlong_penalty` (DAPO's soft punishment); 0 is
+    off."""
     overlong_penalty: float = 1.0
     """Reward taken from a completion at the length limit, where `overlong_share` is set."""
     resample_rounds: int = 0
@@ -83,15 +90,19 @@ class GRPOConfig(StageConfig):
     pair_consistency: float = 0.0
     """With `orders: both`, extra reward for a right verdict whose partner in the other order is right too."""
     candidates_per_prompt: int = 1
-    """Hard pairs drawn for each prompt of a rollout; of more than one, those are likelier taken whose group will have reward variance."""
+    """Hard pairs drawn for each prompt of a rollout; of more than one, those are likelier taken whose group will have
+    reward variance."""
     importance_cap: float | None = None
-    """Truncate engine-to-trainer importance weights here (2.0 is usual) and recompute the rollout's log-probs; null trusts the engine's."""
+    """Truncate engine-to-trainer importance weights here (2.0 is usual) and recompute the rollout's log-probs; null
+    trusts the engine's."""
     batching: Batching = Batching.shared_prefix
     """shared_prefix (the prompt once per group) or padded (the reference path)."""
     parity_every: int = 50
-    """Rollouts between checks that engine and trainer agree on the log-probs of fixed prompts; the first is always checked, 0 never."""
+    """Rollouts between checks that engine and trainer agree on the log-probs of fixed prompts; the first is always
+    checked, 0 never."""
     parity_limit: float = 1.02
-    """Largest mean of exp(|difference|) that counts as agreement: 1.02 in float32, 1.05 is usual for images in bfloat16 (NeMo-RL)."""
+    """Largest mean of exp(|difference|) that counts as agreement: 1.02 in float32, 1.05 is usual for images in bfloat16
+    (NeMo-RL)."""
 
     def __post_init__(self) -> None:
         StageConfig.__post_init__(self)

@@ -1,7 +1,8 @@
-"""Stage 3: reinforce what earns more reward than its group. `sample`, `make_round` and `training_step` are steps 3 to 9 of the path.
+"""Stage 3: reinforce what earns more reward than its group. `sample`, `make_round` and `training_step` are steps 3 to 9
+of the path.
 
-records --render--> prompts --engine--> G completions each --parse, reward--> rewards --group--> advantages --> micro-batches
---policy--> log-probs --clipped surrogate + KL--> loss; Lightning accumulates, clips and steps.
+records --render--> prompts --engine--> G completions each --parse, reward--> rewards --group--> advantages -->
+micro-batches --policy--> log-probs --clipped surrogate + KL--> loss; Lightning accumulates, clips and steps.
 """
 
 from __future__ import annotations
@@ -112,7 +113,8 @@ class GRPO(StageModule):
         return self.policy.with_whole_weights(lambda: self.engine.generate(prompts, sampling))
 
     def sample_useful(self, draw: Draw, number: int) -> Sampled:
-        """The samples of a rollout; groups without reward variance give way to others, `resample_rounds` times at most."""
+        """The samples of a rollout; groups without reward variance give way to others, `resample_rounds` times at
+        most."""
         sampled = self.sample(self.drawn(draw, number), seed=self.rollout_seed(number))
         for attempt in range(1, self.config.resample_rounds + 1):
             if not any_rank(bool(sampled.without_variance(self.config.group_size)), device=self.policy.device):
@@ -208,7 +210,8 @@ class GRPO(StageModule):
 
     @torch.no_grad()
     def with_frozen_logprobs(self, batch: ExperienceBatch) -> ExperienceBatch:
-        """Log-probs that no later step changes: the reference policy's, and the trainer's own where the engine's do not do."""
+        """Log-probs that no later step changes: the reference policy's, and the trainer's own where the engine's do not
+        do."""
         temperature = self.config.temperature
         on_device = batch.to(self.policy.device)
         if self.references:
@@ -230,7 +233,8 @@ class GRPO(StageModule):
             trainer = self.policy.token_logprobs(on_device, temperature=self.config.temperature).logprobs.cpu()
         mask = batch.completion_mask
         errors = (trainer - batch.rollout_logprobs)[mask].abs().exp()
-        # Over all ranks, so that all go on or none does. Where nothing was left in the loss, there is nothing to compare.
+        # Over all ranks, so that all go on or none does. Where nothing was left in the loss, there is nothing to
+        # compare.
         total, num_tokens = all_sum([float(errors.sum()), float(mask.sum())], device=self.policy.device)
         parity = total / num_tokens if num_tokens else 1.0
         self.add(parity=parity)

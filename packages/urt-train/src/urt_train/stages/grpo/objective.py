@@ -1,5 +1,5 @@
-"""The objective of GRPO: this micro-batch's share of the loss of the whole optimizer step. The divisors in the batch count all
-micro-batches and ranks, so the shares add up however the step is cut."""
+"""The objective of GRPO: this micro-batch's share of the loss of the whole optimizer step. The divisors in the batch
+count all micro-batches and ranks, so the shares add up however the step is cut."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from urt_train.stages.grpo.config import GRPOConfig
 
 
 def grpo_objective(policy_logprobs: Float[Tensor, "P G C"], batch: ExperienceBatch, config: GRPOConfig) -> GRPOLoss:
-    """The surrogate that `config` names, with its KL term, on log-probs that are there; `urt_kernels.grpo_loss` has the formulas."""
+    """The surrogate that `config` names, with its KL term, on log-probs that are there; `urt_kernels.grpo_loss` has the
+    formulas."""
     return grpo_loss(
         policy_logprobs.flatten(0, 1),
         batch.rollout_logprobs.flatten(0, 1),

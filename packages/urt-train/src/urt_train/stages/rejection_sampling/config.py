@@ -10,7 +10,8 @@ from urt_train.config.choices import Orders
 from urt_train.config.stage import Decoding, FineTuningConfig, Holds
 
 POOL = "pool|train"
-"""Split that is judged where none is named: without a pool of its own, a run judges the pairs that the teacher's are taken from."""
+"""Split that is judged where none is named: without a pool of its own, a run judges the pairs that the teacher's are
+taken from."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -33,12 +34,13 @@ class RejectionSamplingConfig(FineTuningConfig):
     judge_batch_size: int = 32
     """Pairs judged in one engine call."""
     only_consistent: bool = False
-    """Count a judgement as right only where its sums are right and its verdict follows its totals; without (the paper), half of all
-    guesses count. Of a dialect with scores."""
+    """Count a judgement as right only where its sums are right and its verdict follows its totals; without (the paper),
+    half of all guesses count. Of a dialect with scores."""
     accept_per_pair: int = 1
     """Right judgements of one pair that enter fine-tuning, at most; different texts only."""
     hard_below: float = 1.0
-    """A pair with a share of right judgements below this is hard; at 1, one wrong judgement is enough (with k = 1 the paper's rule)."""
+    """A pair with a share of right judgements below this is hard; at 1, one wrong judgement is enough (with k = 1 the
+    paper's rule)."""
     replay: float = 0.0
     """Cold-start traces mixed into fine-tuning, as a share of the accepted judgements."""
 

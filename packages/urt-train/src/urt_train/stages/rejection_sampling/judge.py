@@ -1,4 +1,5 @@
-"""The pool judged by the policy: what Lightning predicts with, so that it runs on the devices and under the strategy of the run."""
+"""The pool judged by the policy: what Lightning predicts with, so that it runs on the devices and under the strategy of
+the run."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ class PoolJudge(PolicyModule):
         self.num_judged = self.num_right = 0
 
     def predict_step(self, batch: Iterable[Sequence[PreferenceRecord]], batch_idx: int) -> int:
-        """Judge this rank's share of the pool, however many batches it has: all ranks gather sharded weights in one call."""
+        """Judge this rank's share of the pool, however many batches it has: all ranks gather sharded weights in one
+        call."""
         return self.policy.with_whole_weights(lambda: sum(map(self.judge, batch)))
 
     def judge(self, batch: Sequence[PreferenceRecord]) -> int:
@@ -61,7 +63,8 @@ class PoolJudge(PolicyModule):
 
 
 def drop_half_line(path: Path) -> None:
-    """A half line at the end was being written when a run was killed; only the rank that writes the journal may mend it."""
+    """A half line at the end was being written when a run was killed; only the rank that writes the journal may mend
+    it."""
     if path.exists() and len(whole := "".join(whole_lines(path)).encode()) < path.stat().st_size:
         write_whole(path, whole.decode())
 
