@@ -2,17 +2,23 @@
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from urt_core.errors import ConfigError, UrtError
-from urt_data.shards import ShardFolder
+from urt_data.shards import ShardCache, ShardFolder
+from urt_data.shards.addresses import is_address, upload_to
 
 MAX_PRINTED = 50
+CACHE_BYTES = 20 * 2**30
+"""Of shards that are read from an address."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,16 +67,17 @@ def run_convert(options: argparse.Namespace, console: Console) -> int:
 def run_export(options: argparse.Namespace, console: Console) -> int:
     from urt_data import export, pipelines
 
-    records = ShardFolder(options.folder)
+    records = _shards(options.folder)
     if options.uniform and options.format != "webdataset":
         raise ConfigError(f"--uniform goes with --format webdataset, not {options.format}")
-    if options.format == "webdataset":
-        number = pipelines.write_webdataset(records, options.output, uniform=options.uniform)
-    elif options.format == "parquet":
-        number = export.write_parquet(records, options.output)
-    else:
-        write = export.write_official_grpo if options.format == "official_grpo" else export.write_official_sft
-        number = write(records, options.output)
+    with _written(options.output) as path:
+        if options.format == "webdataset":
+            number = pipelines.write_webdataset(records, path, uniform=options.uniform)
+        elif options.format == "parquet":
+            number = export.write_parquet(records, path)
+        else:
+            write = export.write_official_grpo if options.format == "official_grpo" else export.write_official_sft
+            number = write(records, path)
     console.print(f"wrote {number:,} records to {options.output} as {options.format}", markup=False)
     return 0
 
@@ -99,15 +106,16 @@ def run_index(options: argparse.Namespace, console: Console) -> int:
 def run_inspect(options: argparse.Namespace, console: Console) -> int:
     from urt_data.inspection import inspect
 
-    page = inspect(ShardFolder(options.folder), options.output, num_records=options.records, seed=options.seed)
-    console.print(f"wrote {page}", markup=False)
+    with _written(options.output) as path:
+        inspect(_shards(options.folder), path, num_records=options.records, seed=options.seed)
+    console.print(f"wrote {options.output}", markup=False)
     return 0
 
 
 def run_stats(options: argparse.Namespace, console: Console) -> int:
     from urt_data.statistics import statistics
 
-    numbers = statistics(ShardFolder(options.folder), num_read=options.records)
+    numbers = statistics(_shards(options.folder), num_read=options.records)
     if options.json:
         print(json.dumps(asdict(numbers), ensure_ascii=False))
         return 0
@@ -132,13 +140,13 @@ def run_stats(options: argparse.Namespace, console: Console) -> int:
 def run_decontaminate(options: argparse.Namespace, console: Console) -> int:
     from urt_data.contamination import EvaluationIndex, remove_matches
 
-    train = ShardFolder(options.folder)
+    train = _shards(options.folder)
     index = EvaluationIndex(
-        map(ShardFolder, options.against), max_distance=options.max_distance, texts=not options.images_only
+        map(_shards, options.against), max_distance=options.max_distance, texts=not options.images_only
     )
     report = index.check(train)
     if options.report:
-        with open(options.report, "w", encoding="utf-8") as file:
+        with _written(options.report) as path, path.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(asdict(match), ensure_ascii=False) + "\n" for match in report.matches)
     for match in report.matches[:MAX_PRINTED]:
         console.print(f"{match.key} repeats {match.evaluation_key} in {match.evaluation}: {match.equal}", markup=False)
@@ -152,6 +160,25 @@ def run_decontaminate(options: argparse.Namespace, console: Console) -> int:
         console.print(f"wrote the others to {options.output}", markup=False)
         return 0
     return 1 if report.matches else 0
+
+
+def _shards(folder: str) -> ShardFolder:
+    """A folder of shards; those of an address are read through a cache that all runs of this user share."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "urt-data", "shards")
+    return ShardFolder(
+        folder, cache=ShardCache(folder=str(cache), max_bytes=CACHE_BYTES) if is_address(folder) else None
+    )
+
+
+@contextmanager
+def _written(output: str) -> Iterator[Path]:
+    """A file or folder to write, which is uploaded where `output` is an address."""
+    if not is_address(output):
+        yield Path(output)
+        return
+    parent, _, name = output.rstrip("/").rpartition("/")
+    with upload_to(parent) as folder:
+        yield folder / name
 
 
 def _parser() -> argparse.ArgumentParser:

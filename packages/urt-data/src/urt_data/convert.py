@@ -79,12 +79,12 @@ def convert(
     written, so that hours of work are not lost, and the commands end with exit code 1.
     """
     report = ConversionReport(max_rejected=max_rejected)
-    rejected = Path(output, REJECTED_NAME)
     # A source that surveys its rows may refuse them here, before anything in `output` is touched.
     rows = iter(results)
     with ShardWriter(
         output, samples_per_shard=samples_per_shard, metadata=metadata, overwrite=overwrite, num_threads=num_threads
     ) as shards:
+        rejected = shards.folder / REJECTED_NAME
         with temporary_path(rejected).open("w", encoding="utf-8", errors="backslashreplace") as lines:
             for result in rows:
                 if isinstance(result, RowError):
@@ -104,7 +104,7 @@ def convert(
         if isinstance(results, Conversion):
             report.left_out = results.left_out
         if not report.num_records:
-            raise DataError(_nothing(report, split, rejected))
+            raise DataError(_nothing(report, split, Path(output, REJECTED_NAME)))
     return report
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from urt_core.atomic import write_atomically
 from urt_data.errors import SampleError, ShardError
 from urt_data.repeats import SeenRecords
+from urt_data.shards.addresses import finish_upload, is_address, local_copy
 from urt_data.shards.index import MANIFEST_NAME, Manifest, ShardEntry
 from urt_data.shards.open_shard import index_path
 from urt_data.shards.sample import from_members
@@ -17,10 +18,19 @@ from urt_data.shards.tar import scan_tar
 
 def index_folder(folder: str | Path, *, metadata: Mapping[str, Any] | None = None) -> Manifest:
     """Write `<shard>.idx.json` beside every tar of `folder`, then `manifest.json`. The tars are read strictly and left as they are."""
-    folder = Path(folder)
-    paths = sorted(folder.glob("*.tar"))
-    if not paths:
-        raise ShardError(f"{folder} holds no .tar file; give the folder of the shards")
+    with local_copy(folder) as local:
+        paths = sorted(local.glob("*.tar"))
+        if not paths:
+            raise ShardError(f"{folder} holds no .tar file; give the folder of the shards")
+        manifest = _index(local, paths, metadata)
+        if is_address(folder):
+            for path in paths:
+                path.unlink()  # they lie there already
+            finish_upload(local, str(folder))
+        return manifest
+
+
+def _index(folder: Path, paths: list[Path], metadata: Mapping[str, Any] | None) -> Manifest:
     seen = SeenRecords()
     entries = [_index_shard(path, seen) for path in paths]
     for (shard, key), (other, _) in seen.repeated_keys():

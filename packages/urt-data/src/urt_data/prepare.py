@@ -11,7 +11,8 @@ from typing import Any
 
 from urt_core.errors import ConfigError
 from urt_data.convert import MAX_REJECTED, ConversionReport, convert
-from urt_data.sources import get
+from urt_data.shards.addresses import local_copy
+from urt_data.sources import Conversion, Source, get
 
 REPORT_EVERY = 1000
 
@@ -21,9 +22,9 @@ class ConversionSettings:
     """ConversionSettings(input="downloads/HPDv3", output="data/hpdv3", split="train", decode=True)"""
 
     input: str
-    """The folder of the downloaded set, or one annotation file of it."""
+    """The folder of the downloaded set, or one annotation file of it; or its address, which is copied for the time of the conversion."""
     output: str
-    """The folder to write the shards to."""
+    """The folder to write the shards to, or an address such as s3://bucket/pairs."""
     media: str | None = None
     """The folder that file names start from, where it is not the input folder."""
     revision: str | None = None
@@ -52,9 +53,19 @@ def prepare(arguments: Sequence[str], *, progress: Callable[[str], None] | None 
     source = _source(name, {key: value for key, value in values.items() if key not in names})
     values.setdefault("output", f"outputs/data/{source.name}")
     settings = ConversionSettings(**{key: value for key, value in values.items() if key in names})
-    conversion = source.records(
-        settings.input, media=settings.media, revision=settings.revision, decode=settings.decode
-    )
+    with local_copy(settings.input) as path, local_copy(settings.media or ".") as media:
+        conversion = source.records(
+            path,
+            media=media if settings.media else None,
+            revision=settings.revision,
+            decode=settings.decode,
+        )
+        return _converted(source, settings, conversion, progress)
+
+
+def _converted(
+    source: Source, settings: ConversionSettings, conversion: Conversion, progress: Callable[[str], None] | None
+) -> ConversionReport:
 
     def tell(report: ConversionReport) -> None:
         if progress is not None and report.num_records % REPORT_EVERY == 0:

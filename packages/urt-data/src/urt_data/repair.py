@@ -7,7 +7,9 @@ from pathlib import Path
 from urt_core.records import PreferenceRecord
 from urt_data.errors import ShardError
 from urt_data.salvage import salvage_records
+from urt_data.shards.addresses import is_address, local_copy
 from urt_data.shards.index import MANIFEST_NAME, Manifest
+from urt_data.shards.storage import read_regular
 from urt_data.shards.writer import ShardWriter
 from urt_data.verify import Finding, FindingKind, contradictory_keys, verify_shard
 
@@ -28,9 +30,13 @@ def repair(folder: str | Path, output: str | Path, *, keep_unproven: bool = Fals
     Where index and shard (or the manifest) are damaged, nothing proves a sample; with `keep_unproven` those that read well are kept all
     the same. Media that differ in a bit may decode without complaint, so that is a choice and not the default.
     """
-    folder, output = Path(folder), Path(output)
-    if output.resolve() == folder.resolve():
+    if str(output) == str(folder) or (not is_address(output) and Path(output).resolve() == Path(folder).resolve()):
         raise ShardError(f"the output folder is the damaged folder {folder}; choose another one")
+    with local_copy(folder) as local:
+        return _repair(local, output, keep_unproven=keep_unproven, decode=decode)
+
+
+def _repair(folder: Path, output: str | Path, *, keep_unproven: bool, decode: bool) -> RepairReport:
     report = RepairReport()
     manifest = _manifest(folder, report)
     metadata = dict(manifest.metadata) if manifest else {}
@@ -44,7 +50,7 @@ def repair(folder: str | Path, output: str | Path, *, keep_unproven: bool = Fals
 
 def _manifest(folder: Path, report: RepairReport) -> Manifest | None:
     try:
-        return Manifest.from_bytes((folder / MANIFEST_NAME).read_bytes(), name=MANIFEST_NAME)
+        return Manifest.from_bytes(read_regular(folder / MANIFEST_NAME), name=MANIFEST_NAME)
     except (ShardError, OSError) as error:
         report.findings.append(Finding(kind=FindingKind.MANIFEST, shard=MANIFEST_NAME, key=None, detail=str(error)))
         return None

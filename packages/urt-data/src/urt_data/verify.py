@@ -13,9 +13,10 @@ from urt_core.records import Media, Preference, PreferenceRecord
 from urt_data.errors import ShardError
 from urt_data.fingerprints import content_digest, same_candidates, verdict
 from urt_data.repeats import SeenRecords
+from urt_data.shards.addresses import local_copy
 from urt_data.shards.index import INDEX_SUFFIX, MANIFEST_NAME, Manifest, ShardEntry, ShardIndex, sha256
 from urt_data.shards.sample import from_members
-from urt_data.shards.storage import open_regular
+from urt_data.shards.storage import open_regular, read_regular
 from urt_data.shards.summary import UNLABELLED
 from urt_data.shards.tar import scan_tar, split_sample
 
@@ -82,11 +83,15 @@ class VerifyReport:
 
 
 def verify(folder: str | Path, *, decode: bool = True) -> VerifyReport:
-    """Read everything below `folder` once. Damage is reported, never raised."""
-    folder = Path(folder)
+    """Read everything below `folder` (or a copy of an address) once. Damage is reported, never raised."""
+    with local_copy(folder) as local:
+        return _verify(local, decode=decode)
+
+
+def _verify(folder: Path, *, decode: bool) -> VerifyReport:
     report = VerifyReport()
     try:
-        manifest = Manifest.from_bytes((folder / MANIFEST_NAME).read_bytes(), name=MANIFEST_NAME)
+        manifest = Manifest.from_bytes(read_regular(folder / MANIFEST_NAME), name=MANIFEST_NAME)
     except (ShardError, OSError) as error:
         report.findings.append(Finding(kind=FindingKind.MANIFEST, shard=MANIFEST_NAME, key=None, detail=str(error)))
         return report
@@ -151,7 +156,7 @@ class ShardFindings:
 
 def _read_index(folder: Path, entry: ShardEntry) -> ShardIndex:
     name = entry.name + INDEX_SUFFIX
-    content = (folder / name).read_bytes()
+    content = read_regular(folder / name)
     if sha256(content) != entry.index_sha256:
         raise ShardError(f"{name} does not match the sha256 in the manifest")
     index = ShardIndex.from_bytes(content, name=name)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from urt_data.errors import ShardError
+from urt_data.shards.addresses import connect, reaching
 from urt_data.shards.index import ShardEntry
 from urt_data.shards.storage import ShardCache, open_regular, read_at_most
 
@@ -29,21 +30,23 @@ class RemoteStorage:
         self._cache = cache
         self._folder = Path(cache.folder)
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._filesystem, self._root = _connect(self._address)
+        self._filesystem, self._root = connect(self._address)
 
     @property
     def cache_bytes(self) -> int | None:
         return self._cache.max_bytes
 
     def read(self, name: str) -> bytes:
+        address = f"{self._address}/{name}"
         try:
-            return self._filesystem.cat_file(f"{self._root}/{name}")
-        except FileNotFoundError:
-            raise ShardError(
-                f"{self._address}/{name} does not exist: the folder holds no finished data set; upload it again"
-            ) from None
-        except OSError as error:
-            raise ShardError(f"{self._address}/{name} cannot be fetched: {error}") from error
+            with reaching(address):
+                return self._filesystem.cat_file(f"{self._root}/{name}")
+        except ShardError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise ShardError(
+                    f"{address} does not exist: the folder holds no finished data set; upload it again"
+                ) from None
+            raise
 
     def read_range(self, entry: ShardEntry, offset: int, size: int) -> bytes:
         # Opened for each sample: a descriptor that stays open would keep the bytes of an evicted shard on the disk.
@@ -84,7 +87,11 @@ class RemoteStorage:
         left = entry.num_bytes
         address = f"{self._address}/{entry.name}"
         try:
-            with self._filesystem.open(f"{self._root}/{entry.name}", "rb") as source, partial.open("r+b") as target:
+            with (
+                reaching(address),
+                self._filesystem.open(f"{self._root}/{entry.name}", "rb") as source,
+                partial.open("r+b") as target,
+            ):
                 while chunk := source.read(CHUNK_BYTES):
                     left -= len(chunk)
                     if left < 0:
@@ -93,10 +100,10 @@ class RemoteStorage:
                         )
                     digest.update(chunk)
                     target.write(chunk)
-        except FileNotFoundError:
-            raise ShardError(f"{address} is missing, the manifest lists it; upload it again") from None
-        except OSError as error:
-            raise ShardError(f"{address} cannot be fetched: {error}") from error
+        except ShardError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise ShardError(f"{address} is missing, the manifest lists it; upload it again") from None
+            raise
         if digest.hexdigest() != entry.sha256:
             raise ShardError(
                 f"{address} does not match the sha256 in the manifest; upload it again, or verify it where it was made"
@@ -162,11 +169,3 @@ def _status(paths: Iterator[Path]) -> Iterator[tuple[Path, os.stat_result]]:
             yield path, path.stat()
         except FileNotFoundError:
             continue  # finished or removed by another process in this moment
-
-
-def _connect(address: str) -> tuple[Any, str]:
-    try:
-        import fsspec
-    except ImportError as error:
-        raise ImportError(f"{address} needs fsspec: pip install 'urt-data[remote]'") from error
-    return fsspec.core.url_to_fs(address)

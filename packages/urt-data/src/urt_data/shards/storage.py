@@ -47,7 +47,9 @@ class Storage(Protocol):
 
 
 def open_storage(folder: str | Path, *, cache: ShardCache | None = None) -> Storage:
-    if "://" not in str(folder):
+    from urt_data.shards.addresses import is_address
+
+    if not is_address(folder):
         return LocalStorage(Path(folder))
     from urt_data.shards.remote import RemoteStorage
 
@@ -68,8 +70,7 @@ class LocalStorage:
     def read(self, name: str) -> bytes:
         path = self._folder / name
         try:
-            with open(open_regular(path), "rb") as file:
-                return file.read()
+            return read_regular(path)
         except FileNotFoundError:
             raise ShardError(
                 f"{path} does not exist: the folder holds no finished data set. Write it again, or `urt-data index {self._folder}` "
@@ -119,6 +120,12 @@ def open_regular(path: Path) -> int:
         os.close(descriptor)
         raise ShardError(f"{path} is not a regular file; devices, pipes and folders are not read as shards")
     return descriptor
+
+
+def read_regular(path: Path) -> bytes:
+    """The whole of a regular file."""
+    with open(open_regular(path), "rb") as file:
+        return file.read()
 
 
 def read_at_most(descriptor: int, offset: int, size: int) -> bytes:

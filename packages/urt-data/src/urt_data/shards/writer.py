@@ -1,5 +1,6 @@
 """Records -> shards. A shard appears under its name only when it is complete, and the manifest only when all shards are."""
 
+import shutil
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -11,13 +12,14 @@ from urt_core.atomic import remove_temporaries, write_atomically
 from urt_core.records import PreferenceRecord
 from urt_data.errors import ShardError
 from urt_data.repeats import SeenRecords
+from urt_data.shards.addresses import finish_upload, is_address, start_upload
 from urt_data.shards.background import BackgroundShard
 from urt_data.shards.index import MANIFEST_NAME, Manifest, ShardEntry
 from urt_data.shards.open_shard import OpenShard, index_path
 
 
 class ShardWriter:
-    """Write records in order into `folder`; use it as a context manager, an error inside leaves no manifest behind.
+    """Write records in order into `folder`, or to an address of fsspec; use it as a context manager, an error inside leaves no manifest behind.
 
     Equal records give equal bytes. Media without bytes are read from the paths they name. With `num_threads`, shards are hashed and
     written beside the making of records; that pays for large media.
@@ -39,7 +41,9 @@ class ShardWriter:
             raise ShardError(
                 f"samples_per_shard is {samples_per_shard} and num_threads {num_threads}; need at least 1 and 0"
             )
-        self.folder = Path(folder)
+        self._address = str(folder) if is_address(folder) else None
+        self.folder = Path(folder) if self._address is None else start_upload(self._address, overwrite=overwrite)
+        """Where the files are written; of an address, a temporary folder that is uploaded at the end."""
         self._samples_per_shard = samples_per_shard
         self._metadata = dict(metadata or {})
         self._pool = ThreadPoolExecutor(num_threads) if num_threads else None
@@ -66,6 +70,8 @@ class ShardWriter:
         self._collect(leave=0)
         self._refuse_repeated_keys()
         finish_folder(self.folder, self._entries, self._metadata)
+        if self._address is not None:
+            finish_upload(self.folder, self._address, replace=True)
 
     def abort(self) -> None:
         """Drop the shard in progress; finished shards stay, without a manifest they are not read."""
@@ -74,6 +80,8 @@ class ShardWriter:
             self._shard = None
         if self._pool is not None:
             self._pool.shutdown()
+        if self._address is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _open_shard(self) -> OpenShard | BackgroundShard:
         path = self.folder / shard_name(self._num_shards)

@@ -25,6 +25,7 @@ from urt_core.media import MediaLimits, MediaPolicy, load_frames
 from urt_core.media.images import IMAGE_FORMATS
 from urt_core.media.limits import check_size, decoder_wall
 from urt_core.records import Media, MediaKind
+from urt_data.shards.addresses import is_address
 from urt_data.shards.tar import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from urt_data.sources.archives import Archives
 from urt_data.sources.rows import FieldError
@@ -75,6 +76,11 @@ class InputFolder:
     """
 
     def __init__(self, path: str | Path, *, media: str | Path | None = None, decode: bool = False) -> None:
+        for place in (path, media):
+            if place is not None and is_address(place):
+                raise ConfigError(
+                    f"{place} is an address; `urt-data convert` copies it, as `shards.addresses.local_copy` does"
+                )
         path = Path(path)
         if not path.exists():
             raise ConfigError(
