@@ -4,9 +4,12 @@ never a number."""
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from urt_core.adapters.served import ServedJudge
+from urt_core.adapters.served import MalformedAnswer, ServedJudge, read_rewards
+from urt_core.engines import Status
 from urt_core.engines.scripted_endpoint import Reply, ScriptedEndpoint
 from urt_core.errors import ConfigError
 
@@ -90,3 +93,32 @@ def test_a_token_is_stripped_or_refused_without_being_told():
     with pytest.raises(ConfigError) as refused:
         ServedJudge("http://127.0.0.1:1", token="secr\u00e9t")
     assert "secr" not in str(refused.value).replace("ServedJudge", "")
+
+
+@settings(max_examples=1500, deadline=None)
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats()
+        | st.text(max_size=8)
+        | st.sampled_from(["ok", "alone", "timeout"]),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["rewards", "statuses", "error"]), inner, max_size=3)
+            | st.fixed_dictionaries({"rewards": st.lists(inner, max_size=3), "statuses": st.lists(inner, max_size=3)})
+        ),
+        max_leaves=10,
+    ),
+    st.integers(1, 2),
+)
+def test_no_answer_is_more_than_numbers_from_0_to_1_with_their_statuses(answer, number):
+    try:
+        values, statuses = read_rewards(json.dumps(answer).encode(), number)
+    except MalformedAnswer:
+        return
+    assert len(values) == len(statuses) == number
+    for value, status in zip(values, statuses, strict=True):
+        assert (value is not None) == (status is Status.OK)
+        assert value is None or (isinstance(value, float) and 0 <= value <= 1)
