@@ -20,7 +20,8 @@ from typing import Any
 class MachineCode:
     """What the SASS of one kernel says.
 
-    >>> MachineCode(registers=64, spills=0, wide_loads=8, tensor_core_products=0, bulk_loads=0, shared_bytes=64)
+    >>> MachineCode(registers=64, spills=0, wide_loads=8, tensor_core_products=0, bulk_loads=0, shared_bytes=64,
+    ...             step_instructions=256, step_barriers=1, threads=256)
     """
 
     registers: int
@@ -34,6 +35,19 @@ class MachineCode:
     bulk_loads: int
     """Tensor loads by the TMA unit."""
     shared_bytes: int
+    step_instructions: int
+    """Of the longest loop; of the whole kernel where it has none."""
+    step_barriers: int
+    """Barriers across the program in it."""
+    threads: int
+    """Per program."""
+
+    @property
+    def programs_per_sm(self) -> int:
+        """That an SM of 65,536 registers, 2,048 threads and 227 KiB of shared memory holds at once."""
+        by_registers = 65536 // (-(-self.registers // 8) * 8 * self.threads)
+        by_memory = 227 * 1024 // max(1, self.shared_bytes + 1024)
+        return min(by_registers, 2048 // self.threads, by_memory, 32)
 
 
 def cross_compile(
@@ -50,6 +64,21 @@ def cross_compile(
     ``types`` gives Triton's name of each run-time argument's type, with ``:16`` behind it where pointer or number is
     divisible by 16: ``{"logits": "*bf16:16", "vocabulary": "i32:16", "scale": "fp32"}``. ``constants`` has the rest.
     """
+    options = {"num_warps": num_warps, "num_stages": num_stages}
+    compiled = compiled_for(kernel, types, constants, backend="cuda", architecture=capability, **options)
+    return read_machine_code(compiled.asm["cubin"], shared_bytes=compiled.metadata.shared, threads=32 * num_warps)
+
+
+def compiled_for(
+    kernel: Any,
+    types: Mapping[str, str],
+    constants: Mapping[str, Any],
+    *,
+    backend: str,
+    architecture: int | str,
+    **options: int,
+) -> Any:
+    """What Triton's compiler makes of ``kernel`` for ``("cuda", 90)`` or ``("hip", "gfx942")``."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -61,12 +90,12 @@ def cross_compile(
         if types.get(name, "").endswith(":16")
     }
     source = ASTSource(kernel, signature, constexprs=dict(constants), attrs=divisible)
-    options = {"num_warps": num_warps, "num_stages": num_stages}
-    compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
-    return read_machine_code(compiled.asm["cubin"], shared_bytes=compiled.metadata.shared)
+    return triton.compile(
+        source, target=GPUTarget(backend, architecture, 64 if backend == "hip" else 32), options=options
+    )
 
 
-def read_machine_code(cubin: bytes, *, shared_bytes: int) -> MachineCode:
+def read_machine_code(cubin: bytes, *, shared_bytes: int, threads: int) -> MachineCode:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "kernel.cubin"
         file.write_bytes(cubin)
@@ -82,7 +111,21 @@ def read_machine_code(cubin: bytes, *, shared_bytes: int) -> MachineCode:
         tensor_core_products=count(r"\bHGMMA\b"),
         bulk_loads=count(r"\bUTMALDG\b"),
         shared_bytes=shared_bytes,
+        step_instructions=len(step := longest_loop(sass)),
+        step_barriers=sum("BAR.SYNC" in line for line in step),
+        threads=threads,
     )
+
+
+def longest_loop(sass: str) -> list[str]:
+    """The instructions between a branch backwards and where it goes to; all of them where there is no such branch."""
+    instructions = [(int(at, 16), text) for at, text in re.findall(r"/\*([0-9a-f]{4,6})\*/\s+([^;]+);", sass)]
+    loops = []
+    for at, text in instructions:
+        target = re.search(r"\bBRA(?:\.\w+)* (?:\w+, )?0x([0-9a-f]+)", text)
+        if target and int(target[1], 16) < at:
+            loops.append([body for where, body in instructions if int(target[1], 16) <= where <= at])
+    return max(loops, key=len, default=[text for _, text in instructions])
 
 
 def _disassemble(option: str, file: Path) -> str:

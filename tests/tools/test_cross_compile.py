@@ -68,8 +68,10 @@ def test_token_logprobs_forward(entropy):
         num_warps=blocks.num_warps,
     )
     assert code.spills == 0
-    # Two programs of 256 threads fit on an SM: one loads while the other computes.
-    assert code.registers <= 128
+    # Four programs on an SM: some load while others compute.
+    assert code.programs_per_sm >= 4
+    assert code.step_instructions <= (13 if entropy else 9) * blocks.block / code.threads
+    assert code.step_barriers <= 3
     assert code.wide_loads >= blocks.block // (8 * 32 * blocks.num_warps)
 
 
@@ -98,7 +100,10 @@ def test_token_logprobs_backward():
         num_warps=blocks.num_warps,
     )
     assert code.spills == 0
-    assert code.registers <= 64
+    # 8 programs of 256 threads fill an SM; 16 instructions an element keep it at the memory's pace.
+    assert code.programs_per_sm >= 8
+    assert code.step_instructions <= 16.5 * blocks.block / code.threads
+    assert code.step_barriers == 0
     assert code.wide_loads > 0
 
 
@@ -128,7 +133,9 @@ def test_linear_statistics(keep):
         num_warps=blocks.num_warps,
     )
     assert code.spills == 0
-    assert code.registers <= 128
+    assert code.programs_per_sm >= 6
+    assert code.step_instructions <= 16 * blocks.block / code.threads
+    assert code.step_barriers <= 3
     assert code.wide_loads > 0
 
 
@@ -164,7 +171,7 @@ def test_one_pass_gradient(entropy):
             **pointers("maxima slope_policy slope_entropy logprobs entropies lse"),
             **pointers("targets", "i64"),
             **dict.fromkeys(("rows_per_maxima", "stride", "columns_per_maximum"), "i32:16"),
-            **dict.fromkeys(("num_rows", "vocabulary", "num_tiles"), "i32"),
+            **dict.fromkeys(("num_rows", "num_tiles"), "i32"),
             **dict.fromkeys(("scale", "logit_scale", "softcap"), "fp32"),
         },
         {
@@ -177,7 +184,10 @@ def test_one_pass_gradient(entropy):
         num_warps=blocks.num_warps,
     )
     assert code.spills == 0
-    assert code.registers <= 64
+    # The entropy's slope needs a logarithm of each entry, for which the hardware's own is not exact enough near 0.
+    assert code.programs_per_sm >= (7 if entropy else 12)
+    assert code.step_instructions <= (56 if entropy else 18) * blocks.block / code.threads
+    assert code.step_barriers == 0
     assert code.wide_loads > 0
 
 
@@ -268,3 +278,35 @@ def test_group_advantages(num_components):
         num_warps=2,
     )
     assert code.spills == 0
+
+
+TARGETS = [("cuda", 80), ("cuda", 100), ("cuda", 120), ("hip", "gfx942")]
+
+
+@pytest.mark.parametrize(("backend", "architecture"), TARGETS)
+def test_the_row_kernels_compile_for_other_gpus(backend, architecture):
+    """Machine code for an A100, Blackwell of the data centre and of the desk, and an MI300: none of them was at hand."""
+    from cross_compile import compiled_for
+
+    blocks = forward_blocks(QWEN3_VL_8B)
+    types = {
+        **pointers("logits", "bf16"),
+        **pointers("targets", "i64"),
+        **pointers("logprobs entropies lse"),
+        **pointers("top1", "i1"),
+        "vocabulary": "i32:16",
+        **ROWS,
+        "scale": "fp32",
+    }
+    constants = {
+        "temperatures": None,
+        "stride_column": 1,
+        "WITH_ENTROPY": True,
+        "WITH_TEMPERATURES": False,
+        "BLOCK": blocks.block,
+    }
+    kernel = import_module("urt_kernels.logprobs.triton").forward_kernel
+    code = compiled_for(
+        kernel, types, constants, backend=backend, architecture=architecture, num_warps=blocks.num_warps
+    )
+    assert len(code.asm["hsaco" if backend == "hip" else "cubin"]) > 1000

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 class RowBlocks:
     """How one row of the vocabulary is walked.
 
-    >>> RowBlocks(block=8192, num_warps=8)
+    >>> RowBlocks(block=4096, num_warps=4)
     """
 
     block: int
@@ -25,9 +25,8 @@ class RowBlocks:
 
 
 def forward_blocks(vocabulary: int) -> RowBlocks:
-    """The walk of the statistics kernels: one program per row."""
-    block = min(_power_of_two(vocabulary), 8192)
-    return RowBlocks(block=block, num_warps=8 if block >= 4096 else 4)
+    """The walk of the statistics kernels: one program per row, four of them on an SM."""
+    return RowBlocks(block=min(_power_of_two(vocabulary), 4096), num_warps=4)
 
 
 def statistics_blocks(columns: int) -> RowBlocks:
@@ -37,7 +36,7 @@ def statistics_blocks(columns: int) -> RowBlocks:
 
 
 def backward_blocks(vocabulary: int) -> RowBlocks:
-    """The tiles of the gradient kernels: one program per row and step, nothing is carried from step to step."""
+    """The steps of the gradient kernels: nothing is carried from one to the next."""
     block = min(_power_of_two(vocabulary), 4096)
     return RowBlocks(block=block, num_warps=8 if block >= 4096 else 4)
 

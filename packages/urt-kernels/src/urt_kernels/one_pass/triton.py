@@ -110,7 +110,6 @@ def _gradient(
         statistics.lse[rows],
         rows.stop - rows.start,
         num_rows,
-        vocabulary,
         exponentials.stride(0),
         columns_per_maximum,
         num_tiles,
@@ -139,7 +138,6 @@ def exponentials_gradient_kernel(
     lse,
     num_rows,
     rows_per_maxima,
-    vocabulary,
     stride,
     columns_per_maximum,
     num_tiles,
@@ -151,7 +149,7 @@ def exponentials_gradient_kernel(
     WITH_SOFTCAP: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Turn 2^(logit - maximum) into the gradient; rows from num_rows on and columns behind the vocabulary get zeros."""
+    """Turn 2^(logit - maximum) into the gradient; rows from num_rows on are padding and get zeros."""
     row = tl.program_id(0) // num_tiles
     first = (tl.program_id(0) % num_tiles) * BLOCK
     columns = first + tl.arange(0, BLOCK)
@@ -170,24 +168,25 @@ def exponentials_gradient_kernel(
         row_lse = tl.load(lse + row)
         exponent = maximum - row_lse * INVERSE_LN_2
         kept = tl.load(pointers, mask=columns < stride, other=0.0).to(tl.float32)
-        p = kept * tl.exp2(exponent)
         logprob = tl.load(logprobs + row)
         # The target's own entry from its fp32 log-prob: 1 - p of a rounded p near 1 would be all rounding.
-        factor = -grad_logprob
         own = grad_logprob * minus_expm1(logprob)
         log_p = (tl.log2(kept) + exponent) * LN_2
         if WITH_ENTROPY:
             entropy = tl.load(entropies + row)
-            factor = factor - grad_entropy * (tl.maximum(log_p, LOWEST) + entropy)
+            factor = -grad_logprob - grad_entropy * (tl.maximum(log_p, LOWEST) + entropy)
             own -= grad_entropy * tl.exp2(logprob * INVERSE_LN_2) * (logprob + entropy)
+            others = kept * (tl.exp2(exponent) * scale) * factor
+        else:
+            others = kept * (tl.exp2(exponent) * scale * -grad_logprob)
         is_target = columns == tl.load(targets + row)
-        gradient = tl.where(is_target, own, p * factor) * scale
+        gradient = tl.where(is_target, own * scale, others)
         if WITH_SOFTCAP:
             # z / softcap from ln p; an entry whose exponential is 0 has no gradient whatever its slope.
             capped = (tl.where(is_target, logprob, log_p) + row_lse) / (scale * softcap)
             slope = logit_scale * (1.0 - capped * capped)
             gradient = tl.where((kept > 0) | is_target, gradient * slope, 0.0)
-        gradient = tl.where(columns < vocabulary, gradient, 0.0)
+        # Behind the vocabulary, what no product reads: the columns up to the stride.
         tl.store(pointers, gradient.to(exponentials.dtype.element_ty), mask=columns < stride)
     else:
         tl.store(pointers, tl.zeros([BLOCK], exponentials.dtype.element_ty), mask=columns < stride)
