@@ -181,6 +181,11 @@ class EvaluationConfig:
     path: ClassVar[str] = "evaluation"
     splits: list[str] = field(default_factory=lambda: ["test"])
     """Splits to judge."""
+    splits_at_the_end: list[str] = field(default_factory=list)
+    """Splits that a pipeline judges beside them after its last stage."""
+    suites: int = 0
+    """Pairs of the first split on which a pipeline tries, after its last stage, what moves the judge that should not; 0 leaves
+    the suites out."""
     tasks: list[str] = field(default_factory=lambda: list(ALL_TASKS))
     """Tasks to judge."""
     pairs_per_task: int | None = None
@@ -199,7 +204,7 @@ class EvaluationConfig:
     def __post_init__(self) -> None:
         known_tasks(self)
         at_least(self, 1, "pairs_per_task", "batch_size", "max_completion_tokens")
-        at_least(self, 0, "temperature")
+        at_least(self, 0, "temperature", "suites")
         for dialect in self.dialects:
             if dialect != "judge":
                 known_contract("evaluation.dialects", dialect)

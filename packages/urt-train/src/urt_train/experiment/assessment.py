@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -12,9 +15,14 @@ from rich.console import Console
 from urt_core import Dialect, Engine, JudgeSpec, SamplingParams, Task
 from urt_core.atomic import write_whole
 from urt_core.bench.evaluation import EvaluationResult, evaluate, settings_of
+from urt_core.bench.suites import SuiteReport, run_suites
+from urt_core.bench.suites.running import NUM_ROUNDS
 from urt_core.bench.tables import evaluation_tables, markdown_page
 from urt_core.errors import CheckpointError, DataError
 from urt_core.judge import FILE_NAME as JUDGE_FILE
+from urt_core.judging.journal import Journal
+from urt_core.judging.judge import Asked
+from urt_core.progress import progress_bar
 from urt_data import ShardFolder
 from urt_data.record_selection import select_tasks
 from urt_train.config import Orders, TrainConfig
@@ -23,17 +31,21 @@ from urt_train.model.policy import Policy
 from urt_train.runtime.run_folder import folder_hash
 from urt_train.stages import known_stages
 
+SUITES = "suites.json"
 Results = dict[str, EvaluationResult]
 """Split -> what was found on it."""
 
 
-def assess(config: TrainConfig, checkpoint: str, *, console: Console | None = None) -> Results:
-    """Judge every split and save what was found to <output>/evaluation/<name of the checkpoint>/<split>/."""
+def assess(
+    config: TrainConfig, checkpoint: str, *, splits: Sequence[str] | None = None, console: Console | None = None
+) -> Results:
+    """Judge every split (of `evaluation.splits`, where none is named) and save what was found to
+    <output>/evaluation/<name of the checkpoint>/<split>/."""
     spec = spec_of(config, checkpoint)
     plan = Plan(config, checkpoint, spec)
     engine = open_engine(config, checkpoint, spec)
     results = {}
-    for split in config.evaluation.splits:
+    for split in splits or config.evaluation.splits:
         source = held_out(config, split)
         records = select_tasks(source, tasks=config.evaluation.tasks, per_task=config.evaluation.pairs_per_task)
         result = evaluate(
@@ -58,11 +70,44 @@ def assess(config: TrainConfig, checkpoint: str, *, console: Console | None = No
     return results
 
 
-def saved_assessment(config: TrainConfig, checkpoint: str) -> Results | None:
+def assess_suites(config: TrainConfig, checkpoint: str, *, console: Console | None = None) -> SuiteReport:
+    """What moves the judge that should not, on pairs of the first split; saved as <output>/evaluation/<name>/suites.json. Found again
+    where it was made with these weights and settings."""
+    spec = spec_of(config, checkpoint)
+    plan, split = Plan(config, checkpoint, spec), config.evaluation.splits[0]
+    source, folder = held_out(config, split), evaluation_folder(config, checkpoint, split).parent
+    about = {**plan.data(source, split), "suites": config.evaluation.suites, **plan.settings}
+    records = select_tasks(source, tasks=config.evaluation.tasks, per_task=None).grouped_by_task()
+    engine = open_engine(config, checkpoint, spec)
+    asked = Asked(dialect=spec.dialect, sampling=plan.sampling)
+    number = min(config.evaluation.suites, len(records))
+    with (
+        Journal(folder / "suites" / journal_name(about), about=about) as journal,
+        progress_bar(console) as progress,
+    ):
+        bar = progress.add_task("suites", total=NUM_ROUNDS * number, note="")
+        report = run_suites(
+            engine,
+            records,
+            asked=asked,
+            num_pairs=number,
+            seed=config.seed,
+            journal=journal,
+            seen=lambda pair: progress.update(bar, advance=1, note=pair.group),
+        )
+    report.save(folder / SUITES)
+    return report
+
+
+def journal_name(about: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def saved_assessment(config: TrainConfig, checkpoint: str, *, splits: Sequence[str] | None = None) -> Results | None:
     """What `assess` found earlier for these very weights, pairs and settings; None where anything differs or is missing."""
     plan = Plan(config, checkpoint, spec_of(config, checkpoint))
     results = {}
-    for split in config.evaluation.splits:
+    for split in splits or config.evaluation.splits:
         folder = evaluation_folder(config, checkpoint, split)
         if not (folder / "result.json").exists():
             return None

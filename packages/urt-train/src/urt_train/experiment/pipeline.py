@@ -8,11 +8,12 @@ from rich.console import Console
 from rich.rule import Rule
 
 from urt_core.bench.phases import PhaseLog
+from urt_core.bench.suites.tables import suite_tables
 from urt_core.bench.tables import brief_table, print_tables
 from urt_core.errors import ConfigError
 from urt_data import ShardFolder
 from urt_train.config import TrainConfig
-from urt_train.experiment.assessment import assess, saved_assessment
+from urt_train.experiment.assessment import assess, assess_suites, saved_assessment
 from urt_train.experiment.results import write_results
 from urt_train.experiment.steps import BASE, Step, initial_model, model_folder, steps
 from urt_train.experiment.work import run_step
@@ -63,14 +64,20 @@ def refuse_other_pairs(config: TrainConfig) -> None:
 def measure_judge(
     config: TrainConfig, name: str, label: str, checkpoint: str, costs: PhaseLog, console: Console
 ) -> None:
-    title = f"Measure: {label}"
+    """On every split; after the last stage also on those of the end, and by the suites."""
+    title, is_last = f"Measure: {label}", name == config.stages[-1]
+    splits = [*config.evaluation.splits, *(config.evaluation.splits_at_the_end if is_last else ())]
     console.print(Rule(title, align="left"))
-    results = saved_assessment(config, checkpoint)
+    results = saved_assessment(config, checkpoint, splits=splits)
     if results is None:
         with costs.measure(f"evaluate_{name}", title=title):
-            results = assess(config, checkpoint, console=console)
+            results = assess(config, checkpoint, splits=splits, console=console)
     for split, result in results.items():
         print_tables([brief_table(f"Right on {split}", result)], console=console)
+    if is_last and config.evaluation.suites:
+        with costs.measure(f"suites_{name}", title=f"Suites: {label}"):
+            report = assess_suites(config, checkpoint, console=console)
+        print_tables(suite_tables(report), console=console)
 
 
 def conclude(config: TrainConfig, console: Console) -> Path:

@@ -24,6 +24,8 @@ from urt_core.bench.report.charts import StageChart, stage_chart
 from urt_core.bench.report.curves import StageCurves, stage_curves
 from urt_core.bench.report.gallery import Card, cards, choose_pairs
 from urt_core.bench.report.summary import JudgedData, cost_rows, facts, figures, headline, lead
+from urt_core.bench.suites import SuiteReport
+from urt_core.bench.suites.tables import suite_tables
 from urt_core.bench.tables import dialect_label, evaluation_tables, stage_tables, task_title
 from urt_core.errors import DataError
 from urt_core.judging.pairs import JudgedPair
@@ -107,6 +109,7 @@ def render_report(
             *_other_splits(folder, stages, split),
             *({"title": f"{label}, in full", "tables": evaluation_tables(evaluations[label])} for label in evaluations),
         ],
+        suites=_suites(folder, stages),
         curves=_curves(folder, stages),
         costs=cost_rows(costs),
         cards=shown,
@@ -167,6 +170,17 @@ def _other_splits(folder: Path, stages: Mapping[str, str], split: str) -> list[d
         }
         for other in others
     ]
+
+
+def _suites(folder: Path, stages: Mapping[str, str]) -> dict[str, Any] | None:
+    """Of the last judge that has been tried by them."""
+    for stage, label in reversed(stages.items()):
+        path = folder / "evaluation" / stage / "suites.json"
+        if path.is_file():
+            report = SuiteReport.load(path)
+            shown = [(finding, example) for finding in report.findings for example in finding.examples[:1]]
+            return {"label": label, "tables": suite_tables(report), "examples": shown}
+    return None
 
 
 def _curves(folder: Path, stages: Mapping[str, str]) -> list[StageCurves]:
