@@ -9,7 +9,9 @@ import signal
 import threading
 import time
 from collections import Counter
+from typing import Any
 
+import openai
 import pytest
 
 from urt_core import SamplingParams
@@ -52,6 +54,30 @@ def test_urt_serves_urt(start):
         with OpenAIEngine(base_url=f"{server.url}/v1", model="judge") as engine:
             groups = engine.generate([Prompt(parts=(f"{index}",)) for index in range(20)], SamplingParams())
         assert [group[0].text for group in groups] == [f"{VERDICT} {index}" for index in range(20)]
+
+
+def test_the_official_client_asks_streams_and_shows_the_reason(start):
+    def script(request):
+        return chat_reply(f"{VERDICT} {len(request.json['messages'])}")
+
+    with ScriptedEndpoint(script=script) as endpoint:
+        server = start(endpoint.base_url)
+        assert any("/compute returns win rates" in line for line in server.log)
+        messages: Any = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Which?"}]
+        with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as judge:
+            assert [model.id for model in judge.models.list()] == ["judge"]
+            whole = judge.chat.completions.create(model="gpt-4", messages=messages, seed=3, stop=["</answer>"])
+            assert whole.choices[0].message.content == f"{VERDICT} 2"
+            options: Any = {"include_usage": True}
+            parts = list(
+                judge.chat.completions.create(model="m", messages=messages, stream=True, stream_options=options)
+            )
+            assert "".join(part.choices[0].delta.content or "" for part in parts[:-1]) == f"{VERDICT} 2"
+            assert parts[-1].usage == whole.usage
+            tools: Any = [{"type": "function", "function": {"name": "verdict", "parameters": {}}}]
+            with pytest.raises(openai.BadRequestError, match="tools is not supported") as refused:
+                judge.chat.completions.create(model="m", messages=messages, tools=tools)
+            assert refused.value.param == "tools"
 
 
 async def client(port, body, outcomes, *, keeps):

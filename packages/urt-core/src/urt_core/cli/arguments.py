@@ -203,6 +203,9 @@ def add_server(command: argparse.ArgumentParser) -> None:
     group.add_argument("--port", type=int, default=8090)
     group.add_argument("--token-env", default="URT_TOKEN", metavar="NAME", help="the variable with the bearer token")
     group.add_argument("--max-body-mb", type=float, default=64.0)
+    group.add_argument(
+        "--max-bodies-mb", type=float, default=1024.0, help="of all requests together, waiting groups included"
+    )
     group.add_argument("--max-requests", type=int, default=64, help="requests judged at a time")
     group.add_argument("--max-queue", type=int, default=256, help="requests that may wait")
     group.add_argument("--max-candidates", type=int, default=64, help="in one ranking, /compute request or group")

@@ -14,6 +14,7 @@ def run_serve(options: argparse.Namespace) -> int:
         port=options.port,
         token=os.environ.get(options.token_env) or None,
         max_body_bytes=int(options.max_body_mb * 2**20),
+        max_bodies_bytes=int(options.max_bodies_mb * 2**20),
         max_requests=options.max_requests,
         max_queue=options.max_queue,
         max_candidates=options.max_candidates,

@@ -32,6 +32,11 @@ SPARE_FILES = 256
 """Descriptors that are left for everything but clients, one round of accepting included."""
 LINGER_S = 1.0
 """How long an idle connection may still bring a request after SIGTERM: its client has not heard of it."""
+REWARDS = {
+    "win_rate": "win rates among the samples of a prompt, for trainers whose calls hold whole groups or name them (groups, group_size); a "
+    "sample alone needs --references",
+    "score": "a score for each sample, for trainers that ask for one at a time (Flow-Factory's pointwise model, UniRL, OpenRLHF)",
+}
 ABANDON_S = 3.0
 """From a second signal to the end, whatever runs."""
 
@@ -86,6 +91,7 @@ class DrainingServer(uvicorn.Server):
         for listener in sockets or []:
             listener.listen(KERNEL_QUEUE)
             host, port = listener.getsockname()[:2]
+            logger.info("/compute returns %s", REWARDS[self.settings.reward])
             logger.info("urt is running on http://%s:%d (CTRL+C ends it)", f"[{host}]" if ":" in host else host, port)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -21,7 +21,7 @@ class ServerSettings:
     token: str | None = None
     """Clients send it as `Authorization: Bearer <token>`. Needed wherever others can reach the port."""
     max_body_bytes: int = 64 * 2**20
-    max_bodies_bytes: int = 256 * 2**20
+    max_bodies_bytes: int = 2**30
     """Of all requests together; the first 64 KiB of each do not count."""
     head_timeout_s: float = 20.0
     """For receiving a request's line and headers, from the opening of its connection."""
