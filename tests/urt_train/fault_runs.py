@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from tests.urt_train.kill_runs import import_all, outcome, tiny
+from tests.urt_train.kill_runs import DDP, import_all, outcome, tiny
 from urt_train.cli import exit_on_error
 from urt_train.config import TrainConfig
 from urt_train.experiment import run
@@ -30,7 +30,6 @@ from urt_train.stages.module import StageModule
 
 SECONDS = 4.0
 """How long a rank waits for the other one."""
-DDP = {"_target_": "lightning.pytorch.strategies.DDPStrategy", "process_group_backend": "gloo"}
 
 
 FSDP2 = {

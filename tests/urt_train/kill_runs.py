@@ -2,8 +2,9 @@
 
 python tests/urt_train/kill_runs.py <model folder> <shards> <empty folder> [--runs 50] [--seed 0]
 
-One process imports everything once; each run is a fork of it. Half of the runs are cold starts, half GRPO; of each, half are killed
-after a random time and half at a random one of the calls that make a save durable (fsync, rename).
+One process imports everything once; each run is one or two forks of it. Half of the runs are cold starts, half GRPO, and a third goes on
+with another number of processes (then it has to be whole, not the same); of each, half are killed after a random time and half at a random
+one of the calls that make a save durable (fsync, rename).
 """
 
 import argparse
@@ -11,9 +12,11 @@ import os
 import random
 import shutil
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,18 @@ from urt_train.stages.grpo.config import GRPOConfig
 DURABLE = ("fsync", "replace")
 
 
+DDP = {"_target_": "lightning.pytorch.strategies.DDPStrategy", "process_group_backend": "gloo"}
+FORMS = (
+    ("cold_start", 1, 1),
+    ("grpo", 1, 1),
+    ("cold_start", 2, 2),
+    ("grpo", 2, 2),
+    ("cold_start", 1, 2),
+    ("grpo", 2, 1),
+)
+"""(stage, processes until the kill, processes behind it)"""
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("model", "shards", "output"):
@@ -45,34 +60,51 @@ def main() -> int:
     torch.set_num_threads(1)  # a fork has no other threads
     import_all(tiny(arguments, "cold_start", "imports"))
     straight, seconds, calls = {}, {}, {}
-    for stage in ("cold_start", "grpo"):
-        config = tiny(arguments, stage, "straight")
+    for stage, ranks in sorted({form[:2] for form in FORMS[: arguments.runs]}):
+        config = on_ranks(tiny(arguments, stage, f"straight_{ranks}"), ranks)
         started = time.monotonic()
-        counter = config.output_dir.parent / f"calls_{stage}"
-        assert wait(fork(lambda config=config, counter=counter: count_calls(config, counter))) == 0
-        seconds[stage], calls[stage] = time.monotonic() - started, int(counter.read_text())
-        straight[stage] = outcome(config)
-    same = 0
+        counter = config.output_dir.parent / f"calls_{stage}_{ranks}"
+        code = together(lambda config=config, counter=counter: count_calls(config, counter), ranks)
+        assert code == 0, f"the straight run of {stage} with {ranks} processes"
+        seconds[stage, ranks], calls[stage, ranks] = time.monotonic() - started, int(counter.read_text())
+        straight[stage, ranks] = outcome(config)
+    good = same = 0
     for number in range(arguments.runs):
-        stage = ("cold_start", "grpo")[number % 2]
+        stage, ranks, then = FORMS[number % len(FORMS)]
         rng = random.Random(f"{arguments.seed}:{number}")
-        config = tiny(arguments, stage, f"run_{number:03d}")
-        if number // 2 % 2:
-            where = kill_inside_a_save(config, rng, num_calls=calls[stage])
+        config = on_ranks(tiny(arguments, stage, f"run_{number:03d}"), ranks)
+        if number // len(FORMS) % 2:
+            where = kill_inside_a_save(config, rng, ranks, num_calls=calls[stage, ranks])
         else:
-            where = kill_after_a_while(config, rng, seconds=seconds[stage])
+            where = kill_after_a_while(config, rng, ranks, seconds=seconds[stage, ranks])
         saved = sorted(path for path in (config.stage_dir() / "checkpoints").glob("step_*") if path.name[5:].isdigit())
         halves = [path.name for path in saved if not is_complete(path)]
-        code = wait(fork(lambda config=config: run_stage(config)))
-        good = code == 0 and not halves and outcome(config) == straight[stage]
-        same += good
+        config = on_ranks(config, then)
+        code = together(lambda config=config: run_stage(config), then)
+        is_whole = code == 0 and not halves and steps(config) == [row["step"] for row in straight[stage, ranks][0]]
+        is_same = is_whole and (ranks != then or outcome(config) == straight[stage, ranks])
+        good, same = good + is_whole, same + is_same
         newest = saved[-1].name if saved else "no checkpoint"
-        print(
-            f"{number:3d} {stage}: killed {where}, resumed from {newest}: {'same' if good else 'DIFFERENT'}",
-            flush=True,
-        )
-    print(f"{same} of {arguments.runs} resumed runs equal the straight run, bit for bit")
+        said = ("whole" if ranks != then else "same") if is_same else f"WRONG (exit {code}, half {halves})"
+        print(f"{number:3d} {stage}, {ranks} processes: killed {where}, {then} from {newest}: {said}", flush=True)
+        if is_same:
+            shutil.rmtree(config.output_dir)
+    print(f"{good} of {arguments.runs} resumed runs are whole")
+    print(
+        f"{same} of {arguments.runs} resumed runs equal the straight run, bit for bit where the processes are as many as before"
+    )
     return int(same != arguments.runs)
+
+
+def on_ranks(config: TrainConfig, ranks: int) -> TrainConfig:
+    """The same run with so many processes; that it may have had another number of them is said."""
+    changes = ["processes", "strategy", *(f"strategy.{name}" for name in DDP)]
+    trainer = replace(config.trainer, devices=str(ranks), timeout_s=120.0)
+    return replace(config, strategy=DDP if ranks > 1 else {}, trainer=trainer, go_on_with=changes)
+
+
+def steps(config: TrainConfig) -> list[float]:
+    return [row["step"] for row in read_rows(config.stage_dir() / "metrics.csv")]
 
 
 def tiny(arguments: argparse.Namespace, stage: str, name: str) -> TrainConfig:
@@ -141,33 +173,72 @@ def wait(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def kill_after_a_while(config: TrainConfig, rng: random.Random, *, seconds: float) -> str:
+def start(work: Callable[[], object], ranks: int) -> list[int]:
+    """So many processes, as torchrun starts them."""
+    if ranks == 1:
+        return [fork(work)]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test", "GROUP_RANK": "0"}
+    sizes = {"WORLD_SIZE": str(ranks), "LOCAL_WORLD_SIZE": str(ranks)}
+    children = []
+    for rank in range(ranks):
+        own = {**shared, **sizes, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+
+        def of_rank(own: dict[str, str] = own) -> None:
+            os.environ |= own
+            work()
+
+        children.append(fork(of_rank))
+    return children
+
+
+def together(work: Callable[[], object], ranks: int) -> int:
+    """The exit status of all of them: that of the first that fails, behind which a launcher ends the others."""
+    children = start(work, ranks)
+    status = 0
+    while children:
+        child, found = os.waitpid(-1, 0)
+        children.remove(child)
+        code = os.waitstatus_to_exitcode(found)
+        if code and not status:
+            status = code
+            for other in children:
+                os.kill(other, signal.SIGKILL)
+    return status
+
+
+def kill_after_a_while(config: TrainConfig, rng: random.Random, ranks: int, *, seconds: float) -> str:
     """Draws again where the run was done before it could be killed."""
     while True:
         delay = rng.uniform(0, seconds)
-        child = fork(lambda: run_stage(config))
+        children = start(lambda: run_stage(config), ranks)
         time.sleep(delay)
-        os.kill(child, signal.SIGKILL)
-        if wait(child) == -signal.SIGKILL:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+        if {wait(child) for child in children} == {-signal.SIGKILL}:
             return f"after {delay:.2f} s"
         shutil.rmtree(config.output_dir)
 
 
-def kill_inside_a_save(config: TrainConfig, rng: random.Random, *, num_calls: int) -> str:
+def kill_inside_a_save(config: TrainConfig, rng: random.Random, ranks: int, *, num_calls: int) -> str:
+    """Rank 0 dies in front of one of its calls, and the launcher ends the others."""
     fatal = rng.randint(1, num_calls)
 
     def before(call: str, number: int) -> None:
-        if number == fatal:
+        if number == fatal and os.environ.get("RANK", "0") == "0":
             os.kill(os.getpid(), signal.SIGKILL)
 
-    assert wait(fork(lambda: watched(config, before))) == -signal.SIGKILL
+    assert together(lambda: watched(config, before), ranks) == -signal.SIGKILL
     return f"before call {fatal} of {num_calls} to {' or '.join(DURABLE)}"
 
 
 def count_calls(config: TrainConfig, counter: Path) -> None:
     numbers: list[int] = []
     watched(config, lambda call, number: numbers.append(number))
-    counter.write_text(str(len(numbers)))
+    if os.environ.get("RANK", "0") == "0":
+        counter.write_text(str(len(numbers)))
 
 
 def watched(config: TrainConfig, before: Callable[[str, int], None]) -> None:

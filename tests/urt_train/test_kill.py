@@ -13,11 +13,11 @@ from urt_data import ShardWriter
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_and_resumed_is_straight(tmp_path, tiny_folder, records):
-    """URT_KILLS=50 for the long form."""
+    """URT_KILLS=100 for the long form."""
     with ShardWriter(tmp_path / "shards") as shards:
         for record in records:
             shards.write(record)
-    kills = os.environ.get("URT_KILLS", "4")
+    kills = os.environ.get("URT_KILLS", "6")
     program = str(Path(__file__).with_name("kill_runs.py"))
     run = subprocess.run(
         [sys.executable, "-W", "ignore", program, tiny_folder, tmp_path / "shards", tmp_path / "out", "--runs", kills],
