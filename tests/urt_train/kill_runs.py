@@ -121,7 +121,7 @@ def tiny(arguments: argparse.Namespace, stage: str, name: str) -> TrainConfig:
             max_completion_tokens=160, micro_batch_size=3, batch_size=6, learning_rate=1e-3, save_every=2, epochs=3.0
         ),
         grpo=GRPOConfig(
-            prompts_per_rollout=2, group_size=4, steps_per_rollout=2, micro_batch_size=2, max_completion_tokens=8,
+            prompts_per_rollout=4, group_size=2, steps_per_rollout=2, micro_batch_size=2, max_completion_tokens=8,
             max_steps=8, learning_rate=1e-3, save_every=2, initial=str(arguments.model),
         ),
     )  # fmt: skip
