@@ -66,6 +66,17 @@ def build_parser() -> argparse.ArgumentParser:
     for command in (compare, score, rank, serve):
         add_judge(command, is_needed=command is not compare)
 
+    doctor = add_command(
+        commands, "doctor", "ask an endpoint three questions: which profile fits, what works, what it costs"
+    )
+    doctor.add_argument("--model", required=True, help="its name at the endpoint")
+    add_endpoint(doctor)
+    doctor.add_argument("--dialect", default="v1", help="of the judgement that is asked for")
+    doctor.add_argument("--max-tokens", type=int, default=2048, help="of each answer (default %(default)s)")
+    doctor.add_argument("--prompt-price", type=float, default=0.0, help="per million tokens")
+    doctor.add_argument("--completion-price", type=float, default=0.0, help="per million tokens")
+    doctor.add_argument("--json", action="store_true", help="print JSON")
+
     parse = add_command(commands, "parse", "read judgements that a model has written")
     parse.add_argument("files", nargs="*", metavar="FILE", help="texts; standard input where none is named")
     parse.add_argument("--task", choices=[*map(str, Task)], required=True)

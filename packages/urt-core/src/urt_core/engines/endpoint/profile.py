@@ -18,7 +18,8 @@ from urt_core.errors import ConfigError
 FOLDER = Path(__file__).parent / "profiles"
 ANY_MODEL = "*"
 # What a profile may leave out; messages, model and the token limit are always sent.
-OPTIONAL_FIELDS = ("temperature", "top_p", "n", "seed", "stream", "logprobs")
+# Of temperature and top_p, which some take only one of, the second can be missed.
+OPTIONAL_FIELDS = ("top_p", "temperature", "n", "seed", "stream", "logprobs")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
