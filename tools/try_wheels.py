@@ -42,7 +42,7 @@ TRIALS = {
     "urt-train": Trial(
         needs=("urt-core", "urt-data", "urt-kernels"),
         commands=(
-            "urt-train dry_run recipe=qwen3_vl_2b_lora_24gb",
+            "urt-train dry_run recipe=qwen3_vl_8b dry_run.devices=8",
             "urt-train stage=cold_start cold_start.max_steps=8",
         ),
     ),

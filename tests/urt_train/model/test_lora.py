@@ -32,7 +32,9 @@ def test_folding_adds_the_scaled_product():
 
 def test_without_peft_the_error_names_the_remedy(policy, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "peft", None)
-    with pytest.raises(ConfigError, match=r"model\.lora\.rank is above 0, which needs peft: pip install peft"):
+    with pytest.raises(
+        ConfigError, match=r"model\.lora\.rank is above 0, which needs peft: pip install \"urt-train\[lora\]\""
+    ):
         add_adapters(policy.model, LoraConfig(rank=2))
 
 

@@ -23,7 +23,7 @@ def add_adapters(model: Any, config: LoraConfig) -> None:
         import peft
     except ImportError as error:
         raise ConfigError(
-            "model.lora.rank is above 0, which needs peft: pip install peft; or set model.lora.rank=0"
+            'model.lora.rank is above 0, which needs peft: pip install "urt-train[lora]"; or set model.lora.rank=0'
         ) from error
     decoder = model.get_decoder()
     decoder.requires_grad_(False)
