@@ -16,7 +16,7 @@ from urt_core.engines.endpoint.profile import ANY_MODEL
 from urt_core.engines.endpoint.reasoning import join_reasoning
 from urt_core.engines.endpoint.stream import is_stream, read_stream
 from urt_core.errors import EngineError
-from urt_core.redaction import redacted
+from urt_core.redaction import redacted, without_kept_secrets
 
 STOP, LENGTH, REFUSED = FinishReason.STOP, FinishReason.LENGTH, FinishReason.REFUSED
 # In lower case. Names of OpenAI, vLLM, Anthropic, Gemini, Mistral and text-generation-inference.
@@ -198,7 +198,8 @@ def untagged(name: str) -> str:
 
 
 def safe_text(text: str) -> str:
-    """Without lone surrogates, which no file and no other program takes."""
+    """Without lone surrogates, which no file and no other program takes, and without the keys of this process."""
+    text = without_kept_secrets(text)
     return text if text.isascii() else _SURROGATE.sub("�", text)
 
 
