@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from urt_core import render
+from urt_core.judging.journal import parts_of, placed
 from urt_data import ShardWriter
 from urt_train.model.batching import pack_completions
 from urt_train.runtime.ranks import all_sum, any_rank, derived_seed, world
-from urt_train.stages.rejection_sampling.judge import read_journal
 
 SCRIPT = Path(__file__).parents[1] / "two_ranks.py"
 
@@ -85,7 +85,7 @@ def test_ranks_with_different_shares_of_the_pool_wait_for_nobody(tmp_path, tiny_
         for record in records[:9]:
             shards.write(record)
     launch(SCRIPT.with_name("two_ranks_judge.py"), tiny_folder, tmp_path, tmp_path / "pool", tmp_path, num_ranks=2)
-    judged = [read_journal(tmp_path / f"rank_{rank}.jsonl") for rank in range(2)]
+    judged = [[line["key"] for _, line in placed(part)] for part in parts_of(tmp_path)]
     assert sorted(map(len, judged)) in ([4, 5], [3, 6])
     assert {key for share in judged for key in share} == {record.key for record in records[:9]}
 

@@ -14,7 +14,6 @@ from urt_train.config import JudgeConfig, ModelConfig, TrainConfig, TrainerConfi
 from urt_train.runtime.machine import make_trainer
 from urt_train.stages import Preparation, train_config
 from urt_train.stages.rejection_sampling.config import RejectionSamplingConfig
-from urt_train.stages.rejection_sampling.judge import drop_half_line, read_journal
 from urt_train.stages.rejection_sampling.pool import judge_pool, judging_table
 
 
@@ -158,18 +157,6 @@ def test_killed_judging_goes_on(config, policy, records, tmp_path):
     judge(config, policy, engine)
     assert len(engine.prompts) == 7
     assert len(ShardFolder(config.data_dir("accepted"))) == 12
-
-
-def test_half_a_line_is_dropped(config, policy, records, tmp_path):
-    judge(config, policy, scripted(records))
-    (journal,) = (config.output_dir / "rejection_sampling" / "judged").glob("*/rank_0.jsonl")
-    text = journal.read_text()
-    journal.write_text(text[:-20])
-    assert len(read_journal(journal)) == 11
-    assert not journal.read_text().endswith("\n"), "another rank may be writing it"
-    drop_half_line(journal)
-    assert len(read_journal(journal)) == 11
-    assert journal.read_text().endswith("\n")
 
 
 def test_tasks_and_size_of_the_pool(config, policy, records):

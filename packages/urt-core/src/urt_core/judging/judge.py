@@ -40,7 +40,9 @@ class Asked:
     """Judgements in each order."""
     sampling: SamplingParams = field(default_factory=SamplingParams)
     seed: int = 0
-    """Of the orders and, above temperature 0, of the judgements."""
+    """Of the orders and, above temperature 0, of the judgements, in place of that of `sampling`."""
+    purpose: str = "judging"
+    """Judging the same pairs for something else draws other numbers."""
     templates: str | PathLike[str] | None = None
     """A folder with wording of the caller's own."""
 
@@ -69,7 +71,7 @@ class Asked:
         sampling = replace(self.sampling, num_completions=self.votes)
         if sampling.temperature == 0:
             return sampling
-        return replace(sampling, seed=derived_seed(self.seed, sampling.seed, "judging", *keys))
+        return replace(sampling, seed=derived_seed(self.seed, self.purpose, *keys))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

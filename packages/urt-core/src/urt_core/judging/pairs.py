@@ -14,7 +14,7 @@ from typing import Any
 
 from urt_core.atomic import write_whole
 from urt_core.comparison import Order, Vote, read_vote, vote_margin
-from urt_core.engines import Completion, Status
+from urt_core.engines import Completion, FinishReason, Status, Usage
 from urt_core.errors import DataError
 from urt_core.judgement import Judgement, ParseFailure
 from urt_core.prompts import Dialect
@@ -78,6 +78,18 @@ class JudgedPair:
     @property
     def place(self) -> dict[str, object]:
         return {"key": self.key, "dialect": str(self.dialect), "order": str(self.order), "vote_index": self.vote_index}
+
+    @property
+    def completion(self) -> Completion:
+        """What the judge answered, as far as a line keeps it."""
+        ended = {
+            Status.OK: FinishReason.STOP,
+            Status.PARSE_ERROR: FinishReason.STOP,
+            Status.TRUNCATED: FinishReason.LENGTH,
+        }
+        reason = ended.get(self.status) or FinishReason(str(self.status))
+        usage = Usage(prompt_tokens=self.prompt_tokens, completion_tokens=self.num_tokens)
+        return Completion(text=self.text, finish_reason=reason, usage=usage, detail=self.detail)
 
     def to_json(self) -> dict[str, object]:
         return (

@@ -7,10 +7,9 @@ It may enter both: right once and wrong once gives a judgement to imitate and a 
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +42,6 @@ class JudgedRecord:
     @property
     def pass_rate(self) -> float:
         return sum(self.right) / len(self.right)
-
-    def to_line(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False) + "\n"
-
-    @classmethod
-    def from_line(cls, line: str) -> JudgedRecord:
-        fields = json.loads(line)
-        lists = {name: tuple(fields[name]) for name in ("texts", "right", "readable")}
-        return cls(
-            key=fields["key"], task=Task(fields["task"]), has_bad_media=fields.get("has_bad_media", False), **lists
-        )
 
 
 def judged_record(

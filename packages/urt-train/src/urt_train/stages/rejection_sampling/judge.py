@@ -3,21 +3,22 @@ the run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
-from urt_core import PreferenceRecord, SamplingParams, render
-from urt_core.atomic import append, whole_lines, write_whole
+from urt_core import PreferenceRecord, SamplingParams
 from urt_core.engines import Engine
-from urt_train.datasets.rejection import JudgedRecord, judged_record
+from urt_core.judging.journal import Journal
+from urt_core.judging.judge import Asked, judge
+from urt_core.judging.share import Share
+from urt_train.config import Orders
 from urt_train.model.policy import Policy
-from urt_train.runtime.ranks import derived_seed
 from urt_train.stages.module import PolicyModule
 from urt_train.stages.rejection_sampling.config import RejectionSamplingConfig
 
 
 class PoolJudge(PolicyModule):
-    """PoolJudge(policy, settings, engine=policy.engine(), journal=Path("judged.jsonl"), seed=0)"""
+    """PoolJudge(policy, settings, engine=policy.engine(), journal=journal, share=Share(rank=0, num=2), seed=0)"""
 
     def __init__(
         self,
@@ -25,50 +26,47 @@ class PoolJudge(PolicyModule):
         settings: RejectionSamplingConfig,
         *,
         engine: Engine,
-        journal: Path,
-        after_batch: Callable[[str], None] = lambda note: None,
+        journal: Journal,
+        share: Share,
+        after_judgement: Callable[[str], None] = lambda note: None,
         seed: int = 0,
     ) -> None:
         super().__init__(policy)
         self.settings = settings
-        self.engine, self.journal, self.after_batch, self.seed = engine, journal, after_batch, seed
-        self.num_judged = self.num_right = 0
+        self.engine, self.journal, self.share = engine, journal, share
+        self.after_judgement, self.seed = after_judgement, seed
 
-    def predict_step(self, batch: Iterable[Sequence[PreferenceRecord]], batch_idx: int) -> int:
-        """Judge this rank's share of the pool, however many batches it has: all ranks gather sharded weights in one
-        call."""
+    def predict_step(self, batch: Iterator[Sequence[PreferenceRecord]], batch_idx: int) -> int:
+        """Judge this rank's share of the pool, however large it is: all ranks gather sharded weights in one call."""
         return self.policy.with_whole_weights(lambda: sum(map(self.judge, batch)))
 
-    def judge(self, batch: Sequence[PreferenceRecord]) -> int:
-        """Judge some pairs; their lines are in the journal before the next batch begins. Returns how many they are."""
-        dialect = self.policy.spec.dialect
-        sampling = SamplingParams(
-            temperature=self.settings.temperature,
-            top_p=self.settings.top_p,
-            max_tokens=self.settings.max_completion_tokens,
-            num_completions=self.settings.num_samples,
-            # A function of the pairs: a run that goes on after a kill judges the rest as a straight one does.
-            seed=derived_seed(self.seed, "pool", *(record.key for record in batch)),
-        )
-        groups = self.engine.generate([render(record, dialect) for record in batch], sampling)
-        judged = [
-            judged_record(record, group, dialect=dialect, only_consistent=self.settings.only_consistent)
-            for record, group in zip(batch, groups, strict=True)
-        ]
-        append(self.journal, "".join(pair.to_line() for pair in judged))
-        self.num_judged += sum(len(pair.right) for pair in judged)
-        self.num_right += sum(sum(pair.right) for pair in judged)
-        self.after_batch(f"right {self.num_right / max(1, self.num_judged):.1%}")
-        return len(judged)
+    def judge(self, pool: Sequence[PreferenceRecord]) -> int:
+        """Judge what of this rank's share is not judged yet; every line is in the journal before the next pairs are asked
+        about. Returns the number of judgements."""
+        num_judged = num_right = 0
+        for pair in judge(
+            pool,
+            engine=self.engine,
+            asked=asked(self.settings, dialect=self.policy.spec.dialect, seed=self.seed),
+            journal=self.journal,
+            share=self.share,
+            block=self.settings.judge_batch_size,
+        ):
+            num_judged += 1
+            num_right += bool(pair.correct)
+            self.after_judgement(f"right {num_right / num_judged:.1%}")
+        return num_judged
 
 
-def drop_half_line(path: Path) -> None:
-    """A half line at the end was being written when a run was killed; only the rank that writes the journal may mend
-    it."""
-    if path.exists() and len(whole := "".join(whole_lines(path)).encode()) < path.stat().st_size:
-        write_whole(path, whole.decode())
-
-
-def read_journal(path: Path) -> dict[str, JudgedRecord]:
-    """What is judged so far, by key."""
-    return {pair.key: pair for pair in map(JudgedRecord.from_line, whole_lines(path))} if path.exists() else {}
+def asked(settings: RejectionSamplingConfig, *, dialect: Any, seed: int) -> Asked:
+    sampling = SamplingParams(
+        temperature=settings.temperature, top_p=settings.top_p, max_tokens=settings.max_completion_tokens
+    )
+    return Asked(
+        dialect=dialect,
+        orders="random" if settings.orders is Orders.random else "given",
+        votes=settings.num_samples,
+        sampling=sampling,
+        seed=seed,
+        purpose="pool",
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,19 @@ from rich.console import Console
 from urt_core import PreferenceRecord, Task
 from urt_core.bench.table import Table
 from urt_core.bench.tables import task_title
+from urt_core.comparison import Order
 from urt_core.engines import Engine
 from urt_core.errors import ConfigError
+from urt_core.judging.journal import Journal
+from urt_core.judging.pairs import JudgedPair
+from urt_core.judging.share import Share
 from urt_core.progress import progress_bar
 from urt_data import ShardFolder
 from urt_data.record_selection import SelectedRecords
-from urt_train.config import Orders
 from urt_train.datasets.pool_pairs import pool_pairs, traces_of
-from urt_train.datasets.rejection import JudgedRecord, write_shards
-from urt_train.runtime.ranks import derived_seed
+from urt_train.datasets.rejection import judged_record, write_shards
 from urt_train.stages.rejection_sampling.config import POOL, RejectionSamplingConfig
-from urt_train.stages.rejection_sampling.judge import PoolJudge, drop_half_line, read_journal
+from urt_train.stages.rejection_sampling.judge import PoolJudge
 from urt_train.stages.spec import Preparation
 
 JUDGING = (
@@ -65,32 +67,47 @@ def judge_pool(preparation: Preparation, *, engine: Engine | None = None) -> Non
     trainer = preparation.make_trainer()
     policy = preparation.open_policy()
     chosen = pool_pairs(source, tasks=settings.tasks, per_task=settings.pool_per_task, traces=traces)
-    pool = PoolBatches(
-        chosen.pairs,
-        size=settings.judge_batch_size,
-        swap_seed=seed if settings.orders is Orders.random else None,
-    )
-    journals = preparation.folder / "judged" / identity[:16]
-    journals.mkdir(parents=True, exist_ok=True)
-    own = journals / f"rank_{trainer.global_rank}.jsonl"
-    drop_half_line(own)
-    share = pool.unjudged(_known(journals).keys(), rank=trainer.global_rank, num_ranks=trainer.world_size)
-    with judging_bar(console if preparation.has_progress_bar and trainer.is_global_zero else None, share) as advance:
+    share = Share(rank=trainer.global_rank, num=trainer.world_size)
+    about_judging = {"judged": identity}
+    with (
+        Journal(preparation.folder / "judged" / identity[:16], about=about_judging, rank=share.rank) as journal,
+        judging_bar(
+            console if preparation.has_progress_bar and trainer.is_global_zero else None,
+            total=-(-len(chosen.pairs) * settings.num_samples // share.num),
+        ) as advance,
+    ):
         module = PoolJudge(
             policy,
             settings,
             engine=engine or policy.engine(batch_size=settings.judge_batch_size * settings.num_samples),
-            journal=own,
-            after_batch=advance,
+            journal=journal,
+            share=share,
+            after_judgement=advance,
             seed=seed,
         )
-        trainer.predict(module, dataloaders=share, return_predictions=False)
+        trainer.predict(module, dataloaders=OneBatch(chosen.pairs), return_predictions=False)
     trainer.strategy.barrier()
     if trainer.is_global_zero:
-        known = _known(journals)
+        place_of = {record_key(chosen.pairs, place): place for place in range(len(chosen.pairs))}
+        judged_pairs: dict[str, list[JudgedPair]] = {key: [] for key in place_of}
+        for pair in journal.judged():
+            judged_pairs[pair.key].append(pair)
+
+        def as_shown(key: str) -> PreferenceRecord:
+            record = chosen.pairs[place_of[key]]
+            return record.swap() if judged_pairs[key][0].order is Order.SWAPPED else record
+
         counts = write_shards(
-            [known[key] for key in pool.keys],
-            pool.record,
+            [
+                judged_record(
+                    as_shown(key),
+                    [pair.completion for pair in judged],
+                    dialect=policy.spec.dialect,
+                    only_consistent=settings.only_consistent,
+                )
+                for key, judged in judged_pairs.items()
+            ],
+            as_shown,
             **written,
             accept_per_pair=settings.accept_per_pair,
             hard_below=settings.hard_below,
@@ -100,55 +117,33 @@ def judge_pool(preparation: Preparation, *, engine: Engine | None = None) -> Non
     trainer.strategy.barrier()
 
 
-class PoolBatches:
-    """The pool in batches whose borders do not depend on what is judged already: PoolBatches(pool, size=64, swap_seed=None)"""
-
-    def __init__(self, pool: SelectedRecords, *, size: int, swap_seed: int | None) -> None:
-        self.pool, self.size, self.swap_seed = pool, size, swap_seed
-        self.keys = [pool.source.index(shard).keys[row] for shard, row in pool.places]
-        self.place_of = {key: place for place, key in enumerate(self.keys)}
-
-    def record(self, key: str) -> PreferenceRecord:
-        """The pair as it was shown."""
-        record = self.pool[self.place_of[key]]
-        swaps = self.swap_seed is not None and derived_seed(self.swap_seed, "order", key) % 2
-        return record.swap() if swaps else record
-
-    def unjudged(self, judged: Collection[str], *, rank: int, num_ranks: int) -> Share:
-        """The batches of one rank that hold a pair not yet judged."""
-        borders = range(0, len(self.keys), self.size)
-        batches = [self.keys[start : start + self.size] for start in borders]
-        left = [batch for batch in batches[rank::num_ranks] if not set(batch) <= set(judged)]
-        return Share(left, self.record)
+def record_key(pairs: SelectedRecords, place: int) -> str:
+    shard, row = pairs.places[place]
+    return pairs.source.index(shard).keys[row]
 
 
-class Share:
-    """What one rank judges, as a data loader with one item: its batches of records, read when they are asked for."""
+class OneBatch:
+    """The pool as a data loader with one item, which Lightning leaves as it is."""
 
-    def __init__(self, batches: Sequence[Sequence[str]], record: Callable[[str], PreferenceRecord]) -> None:
-        self.batches, self.record = batches, record
+    def __init__(self, pool: Sequence[PreferenceRecord]) -> None:
+        self.pool = pool
 
     def __len__(self) -> int:
         return 1
 
-    def __iter__(self) -> Iterator[Iterator[list[PreferenceRecord]]]:
-        yield ([self.record(key) for key in batch] for batch in self.batches)
+    def __iter__(self) -> Iterator[Iterator[Sequence[PreferenceRecord]]]:
+        yield iter([self.pool])
 
 
 @contextmanager
-def judging_bar(console: Console | None, share: Share) -> Iterator[Callable[[str], None]]:
-    """A bar over the batches of a share; what it gives is to be called with a note after each of them."""
+def judging_bar(console: Console | None, *, total: int) -> Iterator[Callable[[str], None]]:
+    """A bar over the judgements of a share; what it gives is to be called with a note after each of them."""
     if console is None:
         yield lambda note: None
         return
     with progress_bar(console) as bar:
-        task = bar.add_task("rejection sampling: judging", total=len(share.batches), note="")
+        task = bar.add_task("rejection sampling: judging", total=total, note="")
         yield lambda note: bar.update(task, advance=1, note=note)
-
-
-def _known(journals: Path) -> dict[str, JudgedRecord]:
-    """What any rank has judged, in this run or an earlier one."""
-    return {key: pair for path in sorted(journals.glob("*.jsonl")) for key, pair in read_journal(path).items()}
 
 
 def judging_table(counts: Mapping[str, Mapping[str, int]], left_out: Mapping[str, Mapping[str, int]]) -> Table:
