@@ -41,7 +41,7 @@ def signed(document: dict[str, Any]) -> bytes:
 
 
 def forged(
-    whole: Path, folder: Path, *, manifest: Callable[[Any], None] = id, index: Callable[[Any], None] = id
+    whole: Path, folder: Path, *, manifest: Callable[[Any], object] = id, index: Callable[[Any], object] = id
 ) -> Path:
     """A copy of the folder whose documents say something else, with hashes that fit."""
     folder.mkdir(exist_ok=True)

@@ -62,9 +62,15 @@ class Mixture:
             raise MixtureError("a mixture needs at least one item")
         folders = [item.folder for item in items]
         check_licences(folders, allow_noncommercial=allow_noncommercial, allow_evaluation=allow_evaluation)
-        parts = [part for item in items for part in _parts(item, seed, balance_tasks, label_smoothing)]
-        if not parts:
-            raise MixtureError("the mixture is empty: its items take no record")
+        parts: list[_Part] = []
+        for item in items:
+            mine = list(_parts(item, seed, balance_tasks, label_smoothing))
+            if not mine:
+                raise MixtureError(
+                    f"{item.folder.folder} gives no record to the mixture: take={item.take!r} of its {len(item.folder):,}; take more, "
+                    "or leave it out"
+                )
+            parts += mine
         self.components: tuple[Component, ...] = tuple(part.component for part in parts)
         self.draws: tuple[int, ...] = _draws(parts, length=length, balance_tasks=balance_tasks)
         """Records of each component per epoch."""

@@ -109,7 +109,7 @@ def write_webdataset(
     readers that make a table of the tars, such as Hugging Face's `datasets` and the viewer of its hub, ask for that.
     """
     try:
-        import webdataset as wds
+        from webdataset.writer import ShardWriter
     except ImportError as error:
         raise ConfigError("plain webdataset tars need webdataset: pip install 'urt-data[webdataset]'") from error
     if uniform not in (None, *UNIFORM):
@@ -119,7 +119,7 @@ def write_webdataset(
     if any(folder.glob("*.tar")):
         raise DataError(f"{folder} holds tar files already; choose another folder")
     number = 0
-    with wds.ShardWriter(str(folder / "%06d.tar"), maxcount=samples_per_shard, verbose=0, encoder=False) as sink:
+    with ShardWriter(str(folder / "%06d.tar"), maxcount=samples_per_shard, verbose=0, encoder=False) as sink:
         for record in records:
             record = record if uniform is None else made_uniform(record, uniform)
             sink.write({"__key__": record.key, **dict(to_members(record))})

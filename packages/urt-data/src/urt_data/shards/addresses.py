@@ -6,6 +6,7 @@
 Whatever a client of a remote raises (no credentials, no such bucket, a connection that breaks) is one `ShardError` with address and remedy.
 """
 
+import errno
 import re
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from urt_core.errors import ConfigError, UrtError
 from urt_data.errors import ShardError
 from urt_data.shards.index import MANIFEST_NAME
 
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 CRIPPLED = re.compile(r"[a-z][a-z0-9+.-]+:/")
 PACKAGES = {"s3": "s3", "hf": "hf"}
 """Protocol -> the extra of urt-data that installs its client; others name theirs themselves."""
@@ -62,6 +64,11 @@ def reaching(address: str) -> Iterator[None]:
         raise ShardError(f"{address} does not exist ({error}); check the address, or upload it again") from error
     except Exception as error:  # botocore, aiohttp and the hub's client each have a tree of their own
         reason = " ".join(str(error).split())[:200]
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            raise ShardError(
+                f"{address}: the disk of this machine does not take it ({reason}); make room in the cache folder or in {tempfile.gettempdir()}, "
+                "or set TMPDIR"
+            ) from error
         raise ShardError(
             f"{address} cannot be reached ({type(error).__name__}: {reason}); check address, credentials and network, "
             "and run the command again"

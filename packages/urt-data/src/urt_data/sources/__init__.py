@@ -40,6 +40,7 @@ from urt_data.sources import (
     videogen_rewardbench,
     vl_rewardbench,
 )
+from urt_data.sources.folders import folders
 from urt_data.sources.generic import generic
 from urt_data.sources.pair import LabelOrigin
 from urt_data.sources.rows import RowError
@@ -76,6 +77,7 @@ SOURCES: dict[str, Callable[..., Source]] = {
     "mm_rlhf_rewardbench": mm_rlhf_rewardbench.SOURCE.configured,
     "generic": generic,
     "webdataset": webdataset,
+    "folders": folders,
 }
 """Name -> a function from the source's options to the source."""
 

@@ -31,7 +31,7 @@ from urt_data.sources.folder import Content, InputFolder, looks_like_media
 from urt_data.sources.label_column import LabelColumn, LabelSettings, Meaning, is_name, spelled
 from urt_data.sources.pair import LabelOrigin, Pair, Votes, compare
 from urt_data.sources.rows import FieldError, Row, as_real
-from urt_data.sources.shapes import has_shape, shaped_pairs
+from urt_data.sources.shapes import has_shape, missing_half, shaped_pairs
 from urt_data.sources.source import Source
 
 PARTS = (
@@ -132,9 +132,12 @@ def _survey(rows: Iterable[Row], *, names: Names, labels: LabelSettings) -> Mapp
 def _pairs(
     row: Row, folder: InputFolder, *, task: Task, names: Names, ignore: frozenset[str], meaning: Meaning | None
 ) -> Iterator[Pair]:
-    if names["first"] not in row and names["second"] not in row and has_shape(row):
-        yield from shaped_pairs(row, folder, task=task)
-        return
+    if names["first"] not in row and names["second"] not in row:
+        if has_shape(row):
+            yield from shaped_pairs(row, folder, task=task)
+            return
+        if (missing := missing_half(row)) is not None:
+            raise FieldError(missing, "is missing; the row has only the other half of the pair")
     _refuse_other_media(row, names, ignore)
     read = folder.video if task.is_video else folder.image
 

@@ -89,7 +89,7 @@ class Meaning:
     def read(self, value: Any, *, named: Preference | None = None) -> Preference:
         """The preference of one row; `named` is the side whose name the value is."""
         spelling, number = spelled(value)
-        if spelling in self.said:
+        if spelling is not None and spelling in self.said:
             return self.said[spelling]
         if self.larger is not None and number is not None:
             side = compare(number, self.middle)
@@ -208,9 +208,8 @@ class LabelColumn:
             return [(f"larger=first{setting}", sides), (f"larger=second{setting}", swapped)]
         sides_of = {1: [(FIRST,), (SECOND,)], 2: [(FIRST, SECOND), (SECOND, FIRST)]}
         three = [(FIRST, TIE, SECOND), (SECOND, TIE, FIRST)]
-        three += {(0.0, 1.0, 2.0): [(TIE, FIRST, SECOND)], (1.0, 2.0, 3.0): [(FIRST, SECOND, TIE)]}.get(
-            tuple(values), []
-        )
+        more = {(0.0, 1.0, 2.0): [(TIE, FIRST, SECOND)], (1.0, 2.0, 3.0): [(FIRST, SECOND, TIE)]}
+        three += next((sides for known, sides in more.items() if list(known) == values), [])
         return [
             _reading(
                 {_number(value): side for value, side in zip(values, sides, strict=True)},

@@ -133,7 +133,7 @@ def decoding(name: str, what: str) -> Iterator[None]:
         ) from error
 
 
-def _unpacked(file: io.BufferedReader, packing: str, name: str) -> Any:
+def _unpacked(file: Any, packing: str, name: str) -> Any:
     if packing == "zst":
         try:
             import pyarrow

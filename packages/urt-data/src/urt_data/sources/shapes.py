@@ -20,7 +20,7 @@ from urt_data.sources.pair import Pair, compare
 from urt_data.sources.rows import FieldError, Row, as_real
 
 QUESTIONS = ("prompt", "conversations", "messages", "question", "query", "instruction", "text", "caption")
-BETTER = (("chosen", "rejected"), ("winner", "loser"), ("preferred", "dispreferred"))
+BETTER = (("chosen", "rejected"), ("better", "worse"), ("winner", "loser"), ("preferred", "dispreferred"))
 CANDIDATES = ("generations", "completions", "responses", "answers", "candidates", "images", "videos")
 RANKS = ("ranking", "ranks", "rank")
 MARKS = ("ratings", "scores")
@@ -31,6 +31,14 @@ TAG = re.compile(r"\s*<(?:image|video)>\s*")
 def has_shape(row: Row) -> bool:
     """Whether a row has one of the shapes."""
     return _better(row) is not None or _candidates(row) is not None
+
+
+def missing_half(row: Row) -> str | None:
+    """The part that is missing where a row has only one of a better and a worse candidate."""
+    for one, other in BETTER:
+        if (one in row) != (other in row):
+            return other if one in row else one
+    return None
 
 
 def shaped_pairs(row: Row, folder: InputFolder, *, task: Task) -> Iterator[Pair]:

@@ -65,6 +65,8 @@ class Source:
     """Rank lists: `all` pairs of a prompt, or its best against its worst (`extremes`)."""
     read: Callable[[InputFolder, str, Path], Iterator[Row | BadRow]] | None = None
     """How an annotation file becomes rows, where its suffix does not say it."""
+    read_folder: Callable[[InputFolder], Iterator[Row | BadRow]] | None = None
+    """How the input as a whole becomes rows, where it has no annotation file."""
     survey: Callable[[Iterable[Row]], Mapping[str, Any]] | None = None
     """Looks at all rows before the first one is converted; what it finds are further arguments of `pairs`."""
     survey_fields: tuple[str, ...] | None = None
@@ -199,17 +201,19 @@ class Conversion:
             yield from ((row, one) for one in ([member] if isinstance(member, Member) else member))
 
     def _rows(self, columns: tuple[str, ...] | None = None) -> Iterator[Row | RowError]:
-        columns = columns or self.source.fields
+        for row in self._read(columns or self.source.fields):
+            self.counts["rows"] += 1
+            yield row if isinstance(row, Row) else self._error(row.file, row.number, row.error)
+
+    def _read(self, columns: tuple[str, ...] | None) -> Iterator[Row | BadRow]:
+        if self.source.read_folder is not None:
+            yield from self.source.read_folder(self.folder)
+            return
         for name, path in self.folder.files(self.source.files):
-            read = self.source.read
-            rows = (
-                read(self.folder, name, path)
-                if read
-                else read_rows(path, name=name, columns=columns, within=self.source.within)
-            )
-            for row in rows:
-                self.counts["rows"] += 1
-                yield row if isinstance(row, Row) else self._error(row.file, row.number, row.error)
+            if self.source.read is not None:
+                yield from self.source.read(self.folder, name, path)
+            else:
+                yield from read_rows(path, name=name, columns=columns, within=self.source.within)
 
     def record(self, pair: Pair | PreferenceRecord, row: Row, number: int) -> PreferenceRecord:
         """The record of the pair with this number among those of its row."""
