@@ -67,8 +67,8 @@ class Mixture:
             mine = list(_parts(item, seed, balance_tasks, label_smoothing))
             if not mine:
                 raise MixtureError(
-                    f"{item.folder.folder} gives no record to the mixture: take={item.take!r} of its {len(item.folder):,}; take more, "
-                    "or leave it out"
+                    f"{item.folder.folder}: its part of the mixture is empty (take={item.take!r} of {len(item.folder):,} records); "
+                    "take more, or leave it out"
                 )
             parts += mine
         self.components: tuple[Component, ...] = tuple(part.component for part in parts)
