@@ -129,6 +129,8 @@ def test_all_media_in_the_order_they_are_shown() -> None:
         ({"first": "an answer"}, ["first", "str", "image"]),
         ({"second": VIDEO}, ["second", "video", "image"]),
         ({"media": IMAGE}, ["media", "None"]),
+        ({"source": VIDEO}, ["source", "video", "image"]),
+        ({"source": "a.png"}, ["source", "str", "image"]),
         ({"metadata": {"x": float("nan")}}, ["metadata", "JSON"]),
         ({"metadata": {"x": b"bytes"}}, ["metadata", "JSON"]),
     ],
@@ -145,6 +147,7 @@ def test_impossible_pairs_are_refused(changes: dict[str, object], words: list[st
         ({"media": None}, ["media", "NoneType", "image"]),
         ({"media": VIDEO}, ["media", "video"]),
         ({"first": IMAGE}, ["first", "string"]),
+        ({"source": IMAGE}, ["source", "None"]),
     ],
 )
 def test_impossible_questions_are_refused(changes: dict[str, object], words: list[str]) -> None:
@@ -192,3 +195,14 @@ def test_json_with_other_fields_is_refused(change, words: list[str]) -> None:
 def test_json_may_leave_out_what_has_a_default() -> None:
     value = {name: content for name, content in pair().to_json().items() if content}
     assert PreferenceRecord.from_json(value) == pair()
+
+
+def test_edits_of_one_source() -> None:
+    source = Media(kind=MediaKind.IMAGE, files=("source.png",))
+    edit = pair(source=source)
+    assert edit.is_edit
+    assert not pair().is_edit
+    assert list(edit.all_media) == ["source", "first", "second"]
+    assert edit.swap().source is source
+    assert PreferenceRecord.from_json(edit.to_json()) == edit
+    assert "source" not in pair().to_json()

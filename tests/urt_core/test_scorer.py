@@ -337,3 +337,16 @@ def test_a_ranking_reads_each_medium_once_and_off_the_loop():
     unreadable = ask(task="image_understanding", candidates=["a", "b", "c"], media="https://example.org/gone")
     assert (len(fetched), unreadable.num_failed) == (1, 3)
     assert threading.get_ident() not in threads
+
+
+def test_edits_are_judged_beside_their_source():
+    """A judge that prefers the edit that is closer to the source, whichever place it has."""
+
+    def closer(prompt, index):
+        source, first, second = map(shade_of, prompt.media)
+        return judgement(1 if abs(first - source) < abs(second - source) else 2)
+
+    scorer = Scorer(engine=ScriptedEngine(script=closer))
+    edit = {"task": "image_generation", "text": "brighter", "media": picture(90)}
+    assert scorer.compare(**edit, first=picture(100), second=picture(200)).preference is Preference.FIRST
+    assert scorer.compare(**edit, first=picture(200), second=picture(100)).preference is Preference.SECOND

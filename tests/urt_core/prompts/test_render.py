@@ -197,3 +197,41 @@ def test_placeholders_must_equal_the_media() -> None:
     require_placeholders(chat, placeholder="<|image_pad|>", num_media=2)
     with pytest.raises(PromptError, match=r"2 times '<\|image_pad\|>' for 1 media"):
         require_placeholders(chat, placeholder="<|image_pad|>", num_media=1)
+
+
+EDIT = PreferenceRecord(
+    key="e-1",
+    task=Task.IMAGE_GENERATION,
+    text="make the car red",
+    first=Media(kind=MediaKind.IMAGE, files=("one",)),
+    second=Media(kind=MediaKind.IMAGE, files=("two",)),
+    source=Media(kind=MediaKind.IMAGE, files=("source",)),
+)
+
+
+@pytest.mark.parametrize("name", [*map(str, Dialect), "general", "edit_pair"])
+def test_edits_are_shown_behind_their_source(name: str) -> None:
+    prompt = render(EDIT, Dialect(name))
+    assert [media.files[0] for media in prompt.media] == ["source", "one", "two"]
+    assert prompt.parts[0] in ("Source:", "Picture:")
+    assert "Instruction: " in prompt.text
+    assert prompt.text.rstrip("」").endswith("make the car red")
+    assert "caption" not in prompt.text.lower()
+    swapped = render(EDIT.swap(), Dialect(name))
+    assert [media.files[0] for media in swapped.media] == ["source", "two", "one"]
+
+
+def test_a_contract_without_a_prompt_for_edits_says_so() -> None:
+    with pytest.raises(PromptError, match="contract flex has no prompt for edits of a source"):
+        render(EDIT, Dialect("flex"))
+    with pytest.raises(
+        PromptError, match="edit_pair compares edits of a picture; give the picture as the record's source"
+    ):
+        render(record(Task.IMAGE_GENERATION), Dialect("edit_pair"))
+
+
+def test_own_wording_for_edits_has_a_file_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "v1").mkdir()
+    (tmp_path / "v1" / "image_generation_edit.txt").write_text("{caption}: of {source} rather {first} or {second}?")
+    prompt = render(EDIT, Dialect.V1, templates=tmp_path)
+    assert prompt.text == "make the car red: of  rather  or ?"

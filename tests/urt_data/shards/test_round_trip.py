@@ -39,6 +39,17 @@ def test_records_come_back_with_their_bytes(tmp_path):
     assert folder.metadata == {"source": "test"}
 
 
+def test_an_edit_comes_back_with_its_source(tmp_path):
+    plain = image_record(0)
+    edit = replace(plain, key="edit-1", source=Media(kind=MediaKind.IMAGE, files=("original.png",), data=(b"source",)))
+    folder = write(tmp_path / "edits", [plain, edit])
+    read = list(folder)
+    assert as_media(read[1].source).data == (b"source",)
+    assert as_media(read[1].source).files == ("source.png",)
+    assert read[1].is_edit
+    assert read[0].source is None
+
+
 @given(
     text=st.text(),
     metadata=st.dictionaries(

@@ -179,3 +179,12 @@ def test_an_editing_set_in_the_shape_of_hpdv3_is_refused(tmp_path: Path) -> None
     (error,) = sources.get("hpdv3").records(tmp_path)
     assert isinstance(error, RowError)
     assert (error.field, "source image of an edit" in error.reason) == ("path_src", True)
+
+
+def test_the_source_of_an_edit_is_read_where_its_column_is_named(tmp_path: Path) -> None:
+    row = {"text": "make it red", "first": "a.png", "second": "b.png", "preference": "second", "path_src": "c.png"}
+    (record,) = converted(tmp_path, row, columns={"source_image": "path_src"})
+    assert isinstance(record, PreferenceRecord)
+    assert record.is_edit
+    assert [media.files[0] for media in record.all_media.values()] == ["source.png", "first.png", "second.png"]
+    assert record.preference == "second"

@@ -116,6 +116,10 @@ class PreferenceRecord:
         key="vqa-3", task=Task.IMAGE_UNDERSTANDING, text="How many cars are there?", first="Two.", second="Three.",
         media=Media(kind=MediaKind.IMAGE, files=("media.png",)), preference=Preference.FIRST,
     )
+    PreferenceRecord(
+        key="edit-9", task=Task.IMAGE_GENERATION, text="make the car red", source=Media(kind=MediaKind.IMAGE, files=("source.png",)),
+        first=Media(kind=MediaKind.IMAGE, files=("first.png",)), second=Media(kind=MediaKind.IMAGE, files=("second.png",)),
+    )
     """
 
     key: str
@@ -128,6 +132,8 @@ class PreferenceRecord:
     second: Candidate
     media: Media | None = None
     """What the question is about; understanding only."""
+    source: Media | None = None
+    """What both candidates are edits of, and `text` the instruction; generation only."""
     preference: Preference | None = None
     """The label; None where it is not known."""
     completion: str | None = None
@@ -167,8 +173,15 @@ class PreferenceRecord:
                 self._check_text(name, candidate)
         if not self.task.is_generation:
             self._check_media("media", self.media)
+            if self.source is not None:
+                raise RecordError(f"record {self.key}: {self.task} has no source that is edited; leave source as None")
         elif self.media is not None:
-            raise RecordError(f"record {self.key}: {self.task} has no media beside its candidates; leave media as None")
+            raise RecordError(
+                f"record {self.key}: {self.task} has no media beside its candidates; leave media as None "
+                "(what they are edits of is their source)"
+            )
+        elif self.source is not None:
+            self._check_media("source", self.source)
 
     def _check_media(self, name: str, value: object) -> None:
         kind = self.task.media_kind
@@ -177,9 +190,14 @@ class PreferenceRecord:
             raise RecordError(f"record {self.key}: {name} is a {found}; {self.task} needs Media of kind {kind}")
 
     @property
+    def is_edit(self) -> bool:
+        """Whether the candidates are edits of one source."""
+        return self.source is not None
+
+    @property
     def all_media(self) -> dict[str, Media]:
-        """Everything there is to look at, by the name of its field, in the order it is shown."""
-        fields = (("first", self.first), ("second", self.second), ("media", self.media))
+        """Everything there is to look at, by the name of its field, in the order it is shown: a source before its edits."""
+        fields = (("source", self.source), ("first", self.first), ("second", self.second), ("media", self.media))
         return {name: value for name, value in fields if isinstance(value, Media)}
 
     def swap(self) -> "PreferenceRecord":
@@ -206,6 +224,7 @@ class PreferenceRecord:
             "first": _candidate_to_json(self.first),
             "second": _candidate_to_json(self.second),
             "media": self.media.to_json() if self.media else None,
+            **({"source": self.source.to_json()} if self.source else {}),
             "preference": str(self.preference) if self.preference else None,
             "completion": self.completion,
             "metadata": dict(self.metadata),
@@ -216,11 +235,11 @@ class PreferenceRecord:
         required = ("key", "task", "text", "first", "second")
         _check_names(
             value,
-            allowed=(*required, "media", "preference", "completion", "metadata"),
+            allowed=(*required, "media", "source", "preference", "completion", "metadata"),
             required=required,
             what="PreferenceRecord",
         )
-        media = value.get("media")
+        media, source = value.get("media"), value.get("source")
         return cls(
             key=value["key"],
             task=value["task"],
@@ -228,6 +247,7 @@ class PreferenceRecord:
             first=_candidate_from_json(value["first"]),
             second=_candidate_from_json(value["second"]),
             media=Media.from_json(media) if media is not None else None,
+            source=Media.from_json(source) if source is not None else None,
             preference=value.get("preference"),
             completion=value.get("completion"),
             metadata=value.get("metadata") or {},

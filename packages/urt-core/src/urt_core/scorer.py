@@ -185,11 +185,11 @@ class Scorer:
             check_text(text=text, first=first, second=second)
             if task.is_generation:
                 first, second = self._media(first, task, "first"), self._media(second, task, "second")
-            else:
-                media = self._media(media, task, "media")
+            source = self._media(media, task, "source") if task.is_generation and media is not None else None
+            media = None if task.is_generation else self._media(media, task, "media")
         except (MediaError, SurrogateError) as error:
             return self.failed_pair(error, key=key, task=task)
-        return PreferenceRecord(key=key, task=task, text=text, first=first, second=second, media=media)
+        return PreferenceRecord(key=key, task=task, text=text, first=first, second=second, media=media, source=source)
 
     def failed_pair(self, error: Exception, *, key: str, task: Task | None = None) -> Comparison:
         """The comparison of a pair that can't be asked: its own fault, said by `error`, and nobody else's."""

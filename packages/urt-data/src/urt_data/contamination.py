@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from urt_core.errors import MediaError
-from urt_core.records import Media, PreferenceRecord
+from urt_core.records import PreferenceRecord
 from urt_data.copies import MAX_DISTANCE, Likeness, PictureIndex
 from urt_data.errors import ConfigError
 from urt_data.fingerprints import HASH_BITS, normalised_text, representative_frames
@@ -179,11 +179,9 @@ def _text_digest(record: PreferenceRecord) -> int | None:
 
 def _pictures_of(record: PreferenceRecord) -> Iterator[tuple[str, Image.Image]]:
     """Every picture, or the representative frames of every video, with its role."""
-    for role in ("first", "second", "media"):
-        media = getattr(record, role)
-        if isinstance(media, Media):
-            for picture in representative_frames(media):
-                yield role, picture
+    for role, media in record.all_media.items():
+        for picture in representative_frames(media):
+            yield role, picture
 
 
 def _in_words(likeness: Likeness, role: str, other: str) -> str:

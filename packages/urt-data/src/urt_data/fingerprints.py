@@ -19,7 +19,8 @@ WORD = re.compile(r"\w+")
 def content_digest(record: PreferenceRecord) -> int:
     """Eight bytes over text, media and candidates; the same for a record and its swap."""
     sides = sorted(_digest_of(candidate) for candidate in (record.first, record.second))
-    about = media_digest(record.media) if record.media else ""
+    shown = record.media or record.source
+    about = media_digest(shown) if shown else ""
     text = "\0".join((str(record.task), record.text, about, *sides))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 

@@ -65,7 +65,7 @@ def statistics(folder: ShardFolder, *, num_read: int = 1000, seed: int = 0) -> F
 
 
 def media_of(record: PreferenceRecord) -> Iterable[Media]:
-    return (value for value in (record.first, record.second, record.media) if isinstance(value, Media))
+    return (value for value in (record.first, record.second, record.media, record.source) if isinstance(value, Media))
 
 
 def _quantiles(name: str, values: np.ndarray) -> Quantiles:

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from urt_core.errors import MediaError
 from urt_core.media import MediaPolicy, load_frames
-from urt_core.records import Media, Preference, PreferenceRecord
+from urt_core.records import Preference, PreferenceRecord
 from urt_data.errors import ShardError
 from urt_data.fingerprints import content_digest, same_candidates, verdict
 from urt_data.repeats import SeenRecords
@@ -212,9 +212,8 @@ def _checked(samples: Samples, findings: ShardFindings, *, decode: bool) -> Iter
 
 def check_media(record: PreferenceRecord) -> None:
     """Decode every medium once; a `MediaError` names what cannot be shown to a judge."""
-    for media in (record.first, record.second, record.media):
-        if isinstance(media, Media):
-            load_frames(media, DECODE_POLICY)
+    for media in record.all_media.values():
+        load_frames(media, DECODE_POLICY)
 
 
 def contradictory_keys(folder: Path, manifest: Manifest) -> set[str]:

@@ -95,7 +95,7 @@ def _templates(contract: Contract, name: str) -> None:
     for task in contract.scales:
         if contract.asks == "pair":
             texts = ("caption",) if task.is_generation else ("question", "answer_1", "answer_2")
-            media = ("first", "second", *(("media",) if contract.edits else ())) if task.is_generation else ("media",)
+            media = ("first", "second", *(("source",) if contract.edits else ())) if task.is_generation else ("media",)
         else:
             texts, media = (("caption",) if task.is_generation else ("question", "answer")), ("media",)
         if isinstance(contract.templates, dict) or hasattr(contract.templates, "keys"):

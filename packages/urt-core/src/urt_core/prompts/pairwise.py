@@ -17,12 +17,19 @@ def render(record: PreferenceRecord, dialect: Dialect, *, templates: str | PathL
     `templates` is a folder of `<dialect>/<task>.txt` files that replace the built-in wording, for example to serve the
     released UnifiedReward weights with the wording they were trained on. A template holds `{caption}` (generation) or
     `{question}`, `{answer_1}` and `{answer_2}` (understanding). It may place the media with `{first}` and `{second}`, or
-    `{media}`; without them the media come before the text, unlabelled.
+    `{media}`; without them the media come before the text, unlabelled. Edits of a source have templates of their own,
+    `<dialect>/<task>_edit.txt`, with `{source}` beside `{first}` and `{second}`.
     """
     dialect = Dialect(dialect)
     media, texts = record.all_media, _texts(record)
     template = contract_template(
-        dialect, str(dialect), record.task, folder=templates, required=tuple(texts), optional=tuple(media)
+        dialect,
+        str(dialect),
+        record.task,
+        folder=templates,
+        required=tuple(texts),
+        optional=tuple(media),
+        is_edit=record.is_edit,
     )
     return Prompt(parts=fill(template, media=media, texts=texts), task=record.task, dialect=dialect, key=record.key)
 
@@ -35,14 +42,30 @@ def contract_template(
     folder: str | PathLike[str] | None,
     required: tuple[str, ...],
     optional: tuple[str, ...],
+    is_edit: bool = False,
 ) -> Template:
     """The template of a contract for `task`: `<folder>/<path>/<task>.txt` where the caller brings his own wording."""
     contract = contract_of(name)
     contract.scale(task, str(name))
-    if folder is None and not isinstance(contract.templates, Path):
+    if contract.edits and not is_edit:
+        raise PromptError(f"contract {name} compares edits of a picture; give the picture as the record's source")
+    file_name = f"{task}_edit" if is_edit and not contract.edits else str(task)
+    if folder is not None:
+        return load_template(
+            f"{path}/{file_name}", file=Path(folder) / path / f"{file_name}.txt", required=required, optional=optional
+        )
+    if not isinstance(contract.templates, Path):
+        if is_edit and not contract.edits:
+            raise PromptError(
+                f"contract {name} has no prompt for edits of a source; use another, such as v1 or edit_pair"
+            )
         return template_of(contract.templates[task], f"{name}/{task}", required, optional)
-    file = (Path(folder) / path if folder is not None else contract.templates) / f"{task}.txt"  # type: ignore[operator]
-    return load_template(f"{path}/{task}", file=file, required=required, optional=optional)
+    file = contract.templates / f"{file_name}.txt"
+    if is_edit and not file.exists():
+        raise PromptError(
+            f"contract {name} has no prompt for edits of a source in {task}; use v1, v2, direct, general or edit_pair on images"
+        )
+    return load_template(f"{path}/{file_name}", file=file, required=required, optional=optional)
 
 
 def _texts(record: PreferenceRecord) -> dict[str, str]:

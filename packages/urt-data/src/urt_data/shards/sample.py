@@ -25,7 +25,7 @@ MAX_DEPTH = 100
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 BRACKETS = re.compile(rb"[\[\]{}]")
 STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.S)
-ROLES = ("first", "second", "media")
+ROLES = ("first", "second", "media", "source")
 
 
 def _refuse_constant(name: str) -> float:
@@ -37,7 +37,7 @@ DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def to_members(record: PreferenceRecord) -> list[Member]:
-    """The members of one sample: the record's JSON, then its media in the order first, second, media, frame by frame."""
+    """The members of one sample: the record's JSON, then its media in the order first, second, media, source, frame by frame."""
     stored: dict[str, Media] = {}
     files: list[Member] = []
     for role in ROLES:

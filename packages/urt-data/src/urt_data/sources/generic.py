@@ -8,6 +8,7 @@ A column is named like the part of the record it fills unless `columns` says oth
     text                 the caption or the question
     first, second        files, bytes, or frames (generation); answers (understanding)
     media                what the question is about (understanding)
+    source_image         what both candidates are edits of; the text is the instruction (generation)
     preference           who is better; label_column.py says what is understood at once and what is asked about
     votes_first, votes_second, votes_tie       decide where there is no preference column
     score_first, score_second                  the same; the higher one is better
@@ -35,7 +36,7 @@ from urt_data.sources.shapes import has_shape, missing_half, shaped_pairs
 from urt_data.sources.source import Source
 
 PARTS = (
-    *("text", "first", "second", "media", "preference", "votes_first", "votes_second", "votes_tie"),
+    *("text", "first", "second", "media", "source_image", "preference", "votes_first", "votes_second", "votes_tie"),
     *("score_first", "score_second", "rank_first", "rank_second", "first_model", "second_model", "completion", "split"),
 )
 Names = Mapping[str, str]
@@ -151,6 +152,9 @@ def _pairs(
         first=candidate("first"),
         second=candidate("second"),
         media=None if task.is_generation else read(row.require(names["media"]), names["media"]),
+        source=read(row.require(names["source_image"]), names["source_image"])
+        if names["source_image"] in row
+        else None,
         preference=Preference.FIRST if meaning is None else _preference(row, names, meaning),
         completion=row.text(names["completion"]) if names["completion"] in row else None,
         votes=_votes(row, names),
@@ -173,7 +177,7 @@ def _refuse_other_media(row: Row, names: Names, ignore: frozenset[str]) -> None:
             raise FieldError(
                 name,
                 "holds media for which a record of this task has no place (the source of an edit, a second picture of a question); a pair without them would "
-                f"mean something else. Give ignore={name} if it may be left out",
+                f"mean something else. Give columns={{source_image: {name}}} if it is what both are edits of, or ignore={name} if it may be left out",
             )
 
 

@@ -59,6 +59,8 @@ class Pair:
     second: Content | str
     preference: Preference | None
     media: Content | None = None
+    source: Content | None = None
+    """What both candidates are edits of."""
     completion: str | None = None
     votes: Votes | None = None
     scores: Mapping[str, tuple[float, float]] = field(default_factory=dict)

@@ -230,6 +230,7 @@ class Conversion:
             first=_placed(pair.first, "first"),
             second=_placed(pair.second, "second"),
             media=pair.media.as_media("media") if pair.media else None,
+            source=pair.source.as_media("source") if pair.source else None,
             preference=pair.preference,
             completion=pair.completion,
             metadata=self._metadata(pair, row),
