@@ -95,6 +95,8 @@ class Comparison:
     """Name of the rule that turned files into pixels."""
     detail: str = ""
     """What went wrong, for the reader of a log."""
+    wording: str = ""
+    """What there is to say about the prompt, where it is not the one that the judge was trained with."""
 
     @property
     def judgements(self) -> tuple[Judgement | ParseFailure, ...]:
@@ -124,6 +126,7 @@ class Comparison:
             "model": self.model,
             "preprocessing": self.preprocessing,
             "detail": self.detail,
+            **({"wording": self.wording} if self.wording else {}),
         }
 
 
@@ -156,6 +159,7 @@ def compare_votes(
     method: ProbabilityMethod = ProbabilityMethod.VOTES,
     model: str = "",
     preprocessing: str = "",
+    wording: str = "",
 ) -> Comparison:
     """Aggregate. Each asked order needs at least one readable vote; the majority of an order is its preference; two
     orders that differ make a tie with `position_consistent=False`."""
@@ -176,6 +180,7 @@ def compare_votes(
                 usage=usage,
                 model=model,
                 preprocessing=preprocessing,
+                wording=wording,
                 detail=next(failure_detail(vote) for vote in cast if vote.status is status),
             )
     preferences = [majority(cast) for cast in by_order.values()]
@@ -197,6 +202,7 @@ def compare_votes(
         usage=usage,
         model=model,
         preprocessing=preprocessing,
+        wording=wording,
     )
 
 

@@ -57,6 +57,8 @@ class PointScore:
     model: str = ""
     preprocessing: str = ""
     detail: str = ""
+    wording: str = ""
+    """What there is to say about the prompt, where it is not the one that the judge was trained with."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -74,6 +76,7 @@ class PointScore:
             "model": self.model,
             "preprocessing": self.preprocessing,
             "detail": self.detail,
+            **({"wording": self.wording} if self.wording else {}),
         }
 
 
@@ -84,6 +87,7 @@ def score_votes(
     contract: PointContract,
     model: str = "",
     preprocessing: str = "",
+    wording: str = "",
 ) -> PointScore:
     """Mean over the readable completions; without any, the most frequent reason of failure."""
     judgements: list[PointJudgement | ParseFailure] = []
@@ -120,6 +124,7 @@ def score_votes(
         usage=sum((completion.usage for completion in completions), Usage()),
         model=model,
         preprocessing=preprocessing,
+        wording=wording,
         detail="" if readable else details[statuses.index(status)],
     )
 

@@ -12,6 +12,7 @@ from urt_core.errors import CheckpointError, ConfigError
 from urt_core.judge import FILE_NAME, JudgeSpec
 from urt_core.media import MediaPolicy
 from urt_core.prompts import Dialect
+from urt_core.released import released
 
 
 def load_spec(
@@ -24,6 +25,8 @@ def load_spec(
         spec = JudgeSpec.load(path_or_id)
         shown = MediaPolicy(min_pixels=spec.min_pixels, max_pixels=spec.max_pixels, num_frames=spec.num_frames)
         return asked or spec.dialect, policy or shown, spec.max_completion_tokens
+    if known := released(path_or_id):
+        return asked or load_contract(known.dialect), policy or known.policy, known.max_completion_tokens
     if asked is None:
         raise CheckpointError(
             f"{path_or_id} is no folder with {FILE_NAME}, so how it was trained to be asked is not known; give its dialect (--dialect): "
@@ -47,6 +50,11 @@ def load_engine(
     `options` are those of `OpenAIEngine`, or of `vllm.LLM`; for transformers, `dtype`.
     """
     options = dict(options or {})
+    if known := released(path_or_id):
+        # At an endpoint a name is what its server calls the judge.
+        path_or_id = path_or_id if base_url else known.hub_id
+        suggested: dict[str, Any] = {"extra_body": known.extra_body} if base_url and known.extra_body else {}
+        options = {**(known.vllm_options if kind == "vllm" and not base_url else suggested), **options}
     if base_url:
         from urt_core.engines.openai import OpenAIEngine
 

@@ -22,6 +22,7 @@ from urt_core.points import PointRequest, PointScore, failed_score, score_votes
 from urt_core.prompts import Dialect, PointContract, render, render_point
 from urt_core.ranking import Pair, Ranking, RankMethod, rank_candidates, rounds
 from urt_core.records import PreferenceRecord, Task
+from urt_core.released import wording_of
 from urt_core.votes import default_sampling, with_votes
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class Scorer:
         if self.probability is ProbabilityMethod.LOGPROB:
             sampling = replace(sampling, logprobs=True)
         self.sampling = with_votes(sampling, votes)
+        self.wording = ""
+        """What every answer says about its prompts, where they aren't those that the judge was trained with."""
         self._asker = Asker(engine)
 
     @classmethod
@@ -99,7 +102,9 @@ class Scorer:
             options=engine_options,
         )
         settings.setdefault("sampling", default_sampling(settings.get("votes", 1), max_tokens=max_tokens))
-        return cls(engine=loaded, dialect=asked, **settings)
+        scorer = cls(engine=loaded, dialect=asked, **settings)
+        scorer.wording = wording_of(path_or_id, templates=scorer.templates)
+        return scorer
 
     def with_cache(self, cache: "CompletionCache | str | PathLike[str]") -> "Scorer":
         """The same scorer, which pays for no request twice."""
@@ -384,7 +389,8 @@ class Scorer:
 
     def _origin(self) -> dict[str, str]:
         policy = traits(self.engine).policy
-        return {"model": self.engine.model, "preprocessing": preprocessing_id(policy) if policy else ""}
+        shown = preprocessing_id(policy) if policy else ""
+        return {"model": self.engine.model, "preprocessing": shown, "wording": self.wording}
 
 
 def asked_orders(orders: Orders) -> tuple[Order, ...]:

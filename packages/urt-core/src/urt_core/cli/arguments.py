@@ -12,6 +12,7 @@ from urt_core.cli.lazily import lazily
 from urt_core.comparison import ProbabilityMethod
 from urt_core.prompts import PointContract
 from urt_core.records import Task
+from urt_core.released import need_released
 
 EXAMPLES = """examples:
   urt compare --example
@@ -77,6 +78,10 @@ def build_parser() -> argparse.ArgumentParser:
     doctor.add_argument("--completion-price", type=float, default=0.0, help="per million tokens")
     doctor.add_argument("--json", action="store_true", help="print JSON")
 
+    judges = add_command(commands, "judges", "list the released judges that are known by name")
+    judges.add_argument("names", nargs="*", metavar="NAME", help="all that is known about these")
+    judges.add_argument("--json", action="store_true", help="print JSON")
+
     parse = add_command(commands, "parse", "read judgements that a model has written")
     parse.add_argument("files", nargs="*", metavar="FILE", help="texts; standard input where none is named")
     parse.add_argument("--task", choices=[*map(str, Task)], required=True)
@@ -130,7 +135,15 @@ def add_pairwise(command: argparse.ArgumentParser) -> None:
 
 def add_judge(command: argparse.ArgumentParser, *, is_needed: bool) -> None:
     group = command.add_argument_group("the judge")
-    group.add_argument("--model", required=is_needed, help="a folder or hub id; with --base-url its name there")
+    which = group.add_mutually_exclusive_group(required=is_needed)
+    which.add_argument("--model", help="a folder or hub id; with --base-url its name there")
+    which.add_argument(
+        "--judge",
+        dest="model",
+        type=lambda name: need_released(name).name,
+        metavar="NAME",
+        help="a released judge, with its contract and limits (`urt judges` lists them)",
+    )
     group.add_argument("--engine", choices=("transformers", "vllm"), default="transformers", help="without --base-url")
     group.add_argument(
         "--engine-option",

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,6 +14,7 @@ from urt_core.engines.retrying import RetryPolicy
 from urt_core.errors import ConfigError
 from urt_core.media import MediaPolicy
 from urt_core.prompts import Dialect
+from urt_core.released import wording_of
 from urt_core.scorer import Scorer
 from urt_core.votes import default_sampling
 
@@ -39,7 +41,7 @@ def build_scorer(options: argparse.Namespace, *, engine: Engine | AsyncEngine | 
     if options.temperature is not None:
         sampling = replace(sampling, temperature=options.temperature)
     calibration = getattr(options, "calibration", None)
-    return Scorer(
+    scorer = Scorer(
         engine=engine or build_engine(options, policy),
         dialect=dialect,
         orders=getattr(options, "orders", "both"),
@@ -50,6 +52,10 @@ def build_scorer(options: argparse.Namespace, *, engine: Engine | AsyncEngine | 
         templates=options.templates,
         download=download,
     )
+    scorer.wording = wording_of(options.model, templates=options.templates)
+    if scorer.wording:
+        print(f"urt: {options.model} is {scorer.wording}", file=sys.stderr)
+    return scorer
 
 
 def how_to_ask(options: argparse.Namespace) -> tuple[Dialect, MediaPolicy, int | None]:
