@@ -18,7 +18,7 @@ from urt_core import Completion, Dialect, Preference, PreferenceRecord, Sampling
 from urt_core.comparison import Order
 from urt_core.engines import FinishReason
 from urt_core.engines.scripted import ScriptedEngine
-from urt_core.errors import ConfigError, DataError, EngineError
+from urt_core.errors import ConfigError, DataError, EngineError, PromptError
 from urt_core.judging.journal import Journal
 from urt_core.judging.judge import Asked, Limits, judge
 from urt_core.judging.pairs import JudgedPair
@@ -300,3 +300,16 @@ def test_killed_at_twenty_points_by_any_number_of_processes(tmp_path, num: int) 
     assert lines_of(folder) == straight
     asked = [key for path in folder.glob("asked-*") for key in path.read_text().splitlines()]
     assert len(asked) <= 800 + 2 * num * kills
+
+
+def test_one_prompt_that_the_engine_cannot_take_costs_its_own_pair(tmp_path) -> None:
+    def answer(prompt, index) -> str:
+        if prompt.key == "pair-0002":
+            raise PromptError("the prompt is longer than the context")
+        return "Answer 1 is better"
+
+    records = [record(number) for number in range(6)]
+    asked = Asked(dialect=Dialect.DIRECT, orders="given")
+    found = list(judge(records, engine=ScriptedEngine(script=answer), asked=asked, block=6))
+    assert [pair.verdict is None for pair in found] == [False, False, True, False, False, False]
+    assert "longer than the context" in found[2].detail

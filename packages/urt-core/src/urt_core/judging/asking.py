@@ -91,6 +91,15 @@ class Asker:
         yield from answer_batch(engine, batch, alike)
 
 
+def alone(engine: Engine, prompt: Prompt, sampling: SamplingParams) -> list[Completion]:
+    """One bad prompt of a question that asks about many pairs costs its own answer."""
+    try:
+        [group] = engine.generate([prompt], sampling)
+    except OWN_FAULTS as error:
+        [group] = unanswerable([prompt], error, sampling)
+    return group
+
+
 def answer_batch(engine: Engine, batch: Sequence[Question[R] | R], sampling: SamplingParams) -> Iterator[R]:
     """A question that the engine can't take is found by asking each alone, and answered with the reason."""
     prompts = [prompt for question in batch if isinstance(question, Question) for prompt in question.prompts]
@@ -101,7 +110,11 @@ def answer_batch(engine: Engine, batch: Sequence[Question[R] | R], sampling: Sam
             for question in batch:
                 yield from answer_batch(engine, [question], sampling)
             return
-        groups = iter(unanswerable(prompts, error, sampling))
+        groups = iter(
+            [alone(engine, prompt, sampling) for prompt in prompts]
+            if len(prompts) > 1
+            else unanswerable(prompts, error, sampling)
+        )
     for question in batch:
         if isinstance(question, Question):
             yield question.read([next(groups) for _ in question.prompts])

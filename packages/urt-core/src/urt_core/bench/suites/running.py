@@ -18,9 +18,8 @@ from urt_core.bench.rates import Rate
 from urt_core.bench.suites.confidence import Confidence, confidences
 from urt_core.bench.suites.variants import VARIANTS, Variant
 from urt_core.comparison import Order
-from urt_core.engines import AsyncEngine, Engine
+from urt_core.engines import AsyncEngine, Engine, traits
 from urt_core.errors import DataError
-from urt_core.judging.asking import Asker
 from urt_core.judging.journal import Journal
 from urt_core.judging.judge import Asked, derived_seed, judge
 from urt_core.judging.pairs import JudgedPair
@@ -120,7 +119,7 @@ def run_suites(
     chosen = [records[place * len(records) // num] for place in range(num)]
     if not chosen:
         raise DataError("the suites have no pair to judge; give records")
-    is_local = not Asker(engine).is_concurrent
+    is_local = not traits(engine).is_concurrent
     plain = replace(asked, orders="both", sampling=replace(asked.sampling, logprobs=is_local))
     known = list(_judged(engine, chosen, plain, journal, seen))
     findings = _behaviour(known)
