@@ -144,7 +144,7 @@ def test_own_pairs_are_asked_for_by_the_name_of_their_split(tmp_path, main):
     own = ["recipe=qwen3_vl_8b", f"output_root={tmp_path}", f"checkpoint={checkpoint}"]
     with pytest.raises(DataError, match=r"to evaluate on; give data\.test=<folder of shards>$"):
         main(compose(own))
-    with pytest.raises(DataError, match=r"to evaluate on; give \+data\.others\.bench=<folder of shards>$"):
+    with pytest.raises(DataError, match=r"to evaluate on; give data\.others\.bench=<folder of shards>$"):
         main(compose([*own, "evaluation.splits=[bench]"]))
     made = r"make them with `urt-train prepare_data recipe=tiny data=sprites output_root=.* judge\.dialect=v2`, or give"
     with pytest.raises(DataError, match=made):

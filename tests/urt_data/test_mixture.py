@@ -13,7 +13,6 @@ from tests.urt_data.conftest import answer_record, image_record, write
 from urt_core.records import Preference
 from urt_data import Mixture, MixtureItem, PreferenceStream
 from urt_data.errors import LicenceError, MixtureError
-from urt_data.labels import probability_first
 from urt_data.order import split_evenly
 from urt_data.selection import select
 
@@ -185,26 +184,28 @@ def test_components_share_every_stretch(draws):
             assert abs(count[component] - draw * position / sum(draws)) <= len(draws)
 
 
-@pytest.mark.parametrize(
-    ("metadata", "preference", "expected"),
-    [
-        ({"votes": {"first": 3, "second": 0, "tie": 0}}, Preference.FIRST, 0.875),
-        ({"votes": {"first": 30, "second": 0}}, Preference.FIRST, 30.5 / 31),
-        ({"votes": {"first": 2, "second": 1, "tie": 1}}, Preference.FIRST, 3 / 5),
-        ({"votes": {"first": 0.7, "second": 0.3, "tie": 0}}, Preference.FIRST, 0.7),
-        ({}, Preference.FIRST, 0.75),
-        ({}, Preference.TIE, 0.5),
-        ({}, None, None),
-    ],
-)
-def test_soft_labels(metadata, preference, expected):
-    record = replace(image_record(0), metadata=metadata, preference=preference)
-    assert probability_first(record) == (pytest.approx(expected) if expected is not None else None)
+def test_only_the_tasks_that_are_asked_for_are_drawn(two):
+    """A task that is not there is an error that says which are."""
+    tasks = sorted(two[0].manifest["tasks"])
+    mixture = Mixture([MixtureItem(folder=two[0], tasks=(tasks[0],))])
+    drawn = [record for batch in PreferenceStream(mixture, batch_size=7, seed=0) for record in batch]
+    assert {str(record.task) for record in drawn} == {tasks[0]}
+    assert len(drawn) == two[0].manifest["tasks"][tasks[0]]
+    with pytest.raises(MixtureError, match=rf"holds no record of cooking; it holds: {', '.join(tasks)}"):
+        Mixture([MixtureItem(folder=two[0], tasks=("cooking",))])
 
 
-def test_label_smoothing_travels_with_the_record(two):
-    stream = PreferenceStream(
-        Mixture([MixtureItem(folder=two[0])], label_smoothing=1.0), batch_size=40, seed=0, shuffle=False
-    )
-    batch = next(iter(stream))
-    assert [record.metadata.get("soft_label", {}).get("first") for record in batch[:4]] == [0.75, 0.25, 0.5, None]
+def test_records_without_a_winner_are_left_out_and_counted(two):
+    undecided = [record for record in two[0] if record.preference in (None, Preference.TIE)]
+    assert undecided
+    mixture = Mixture([MixtureItem(folder=two[0], decided=True)])
+    drawn = {record.key for batch in PreferenceStream(mixture, batch_size=7, seed=0) for record in batch}
+    assert drawn == {record.key for record in two[0]} - {record.key for record in undecided}
+    assert mixture.left_out.total() == len(undecided)
+    assert set(mixture.left_out) <= {"label is a tie", "no label"}
+
+
+def test_an_item_balances_its_own_tasks(two):
+    counts = two[0].manifest["tasks"]
+    mixture = Mixture([MixtureItem(folder=two[0], balance_tasks=True), MixtureItem(folder=two[1])])
+    assert sorted(mixture.draws) == sorted([*[min(counts.values())] * len(counts), len(two[1])])

@@ -76,6 +76,8 @@ class Media:
     """An image has one file; a video has one file per frame in order, or one video file."""
     data: tuple[bytes, ...] = field(default=(), repr=False)
     """The encoded bytes of `files`, in the same order; empty until they are read. Never part of the JSON."""
+    decoded: Any = field(default=None, repr=False, compare=False)
+    """What `urt_core.media.with_frames` made of them ahead of time; None until then. Never part of the JSON."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", _member(MediaKind, self.kind, "Media.kind"))

@@ -13,6 +13,8 @@ from urt_data.plan import EpochPlan
 from urt_data.quarantine import BadSample
 
 MAX_STAND_INS = 1000
+Prepare = Callable[[PreferenceRecord], PreferenceRecord]
+"""What a record goes through before it counts as read, such as decoding: a UrtError that it raises is that record's fault."""
 Transform = Callable[[list[PreferenceRecord]], Any]
 
 
@@ -38,12 +40,14 @@ class EpochBatches(Sequence[Any]):
         plan: EpochPlan,
         order: Order,
         components: tuple[Component, ...],
+        prepare: Prepare | None,
         transform: Transform | None,
         strict: bool,
     ) -> None:
         self.plan = plan
         self._order = order
         self._components = components
+        self._prepare = prepare
         self._transform = transform
         self._strict = strict
 
@@ -78,14 +82,24 @@ class EpochBatches(Sequence[Any]):
     def _try(
         self, position: int, place: Place, records: list[PreferenceRecord], outcomes: list[BadSample | None]
     ) -> None:
-        component = self._components[place.component]
         try:
-            records.append(component.read(place.shard, place.number))
+            records.append(self._read(self._components[place.component], place))
             outcomes.append(None)
         except SampleError as error:
             if self._strict:
                 raise
             outcomes.append(BadSample(position=position, shard=error.shard, key=error.key, reason=error.reason))
+
+    def _read(self, component: Component, place: Place) -> PreferenceRecord:
+        record = component.read(place.shard, place.number)
+        if self._prepare is None:
+            return record
+        try:
+            return self._prepare(record)
+        except UrtError as error:
+            folder = component.folder
+            shard = f"{folder.folder}/{folder.shards[place.shard].name}"
+            raise SampleError(shard=shard, key=record.key, reason=str(error)) from error
 
 
 class WorkerView(Sequence[Any]):

@@ -1,14 +1,18 @@
 """One part of a mixture: some of the records of one folder, and the order in which they come."""
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from urt_core.records import PreferenceRecord
-from urt_data.labels import with_soft_label
+from urt_core.records import Preference, PreferenceRecord
+from urt_data.errors import SampleError
 from urt_data.permutation import permutation
 from urt_data.shards import ShardFolder
+
+NO_WINNER = {Preference.TIE: "label is a tie", None: "no label"}
+"""Labels that no verdict can meet."""
 
 
 class Component:
@@ -23,11 +27,9 @@ class Component:
         *,
         task: str | None = None,
         kept: np.ndarray | None = None,
-        label_smoothing: float | None = None,
     ) -> None:
         self.folder = folder
         self.task = task
-        self._label_smoothing = label_smoothing
         self._kept = kept
         counts = [shard.num_samples if task is None else shard.tasks.get(task, 0) for shard in folder.shards]
         self._starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
@@ -47,8 +49,29 @@ class Component:
 
     def read(self, shard: int, number: int) -> PreferenceRecord:
         """The kept record `number` of `shard`."""
-        record = self.folder.read(shard, self.row(shard, number))
-        return record if self._label_smoothing is None else with_soft_label(record, pseudo_votes=self._label_smoothing)
+        return self.folder.read(shard, self.row(shard, number))
+
+    def with_a_winner(self) -> tuple[np.ndarray | None, Counter[str]]:
+        """Positions whose label names a winner, ascending (None: all of them), and how many others there are, by reason.
+
+        Labels are read only in shards whose manifest counts ties or unlabelled records; what can't be read is left to whoever reads it.
+        """
+        left_out: Counter[str] = Counter()
+        kept: list[int] = []
+        for shard, entry in enumerate(self.folder.shards):
+            start, count = int(self._bounds[shard]), int(self.shard_counts[shard])
+            undecided = any(entry.preferences.get(str(label or "unlabelled")) for label in NO_WINNER)
+            for number in range(count):
+                reason = NO_WINNER.get(self._label(shard, number), "") if undecided else ""
+                left_out.update([reason] if reason else [])
+                kept += [] if reason else [start + number]
+        return (np.array(kept, dtype=np.int64) if left_out else None), left_out
+
+    def _label(self, shard: int, number: int) -> Preference | None:
+        try:
+            return self.read(shard, number).preference
+        except SampleError:
+            return Preference.FIRST
 
     def _rows_of_task(self, shard: int) -> np.ndarray:
         index = self.folder.index(shard)

@@ -1,6 +1,7 @@
 """Several folders of shards as one data set: how much of each, in which shares, and under which licences."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,12 @@ class MixtureItem:
     """Passes over the taken records per epoch where the mixture has no weights; 0.5 takes turns over two epochs."""
     weight: float | None = None
     """Share of the epoch relative to the other items; all items have one, or none has."""
+    balance_tasks: bool = False
+    """Give every task of this item the same share of what the item gives."""
+    tasks: tuple[str, ...] | None = None
+    """Leave out records of other tasks."""
+    decided: bool = False
+    """Leave out records whose label is a tie or missing; `Mixture.left_out` counts them."""
 
     def __post_init__(self) -> None:
         if not self.repeat > 0 or (self.weight is not None and not self.weight > 0):
@@ -43,8 +50,7 @@ class Mixture:
 
     Without weights an epoch holds every item `repeat` times. With weights it has `length` records in these shares (default: as many as the
     scarcest item fills in `repeat` passes); what an epoch leaves over comes in the next ones, so that no record comes a second time before
-    all others of its item came once. `balance_tasks` gives every task the same share of an epoch. `label_smoothing` is the number of
-    pseudo-votes of `labels.probability_first`, kept in `metadata["soft_label"]`; None adds nothing.
+    all others of its item came once. `balance_tasks` gives every task the same share of an epoch.
     """
 
     def __init__(
@@ -53,7 +59,6 @@ class Mixture:
         *,
         length: int | None = None,
         balance_tasks: bool = False,
-        label_smoothing: float | None = None,
         allow_noncommercial: bool = False,
         allow_evaluation: bool = False,
         seed: int = 0,
@@ -62,13 +67,16 @@ class Mixture:
             raise MixtureError("a mixture needs at least one item")
         folders = [item.folder for item in items]
         check_licences(folders, allow_noncommercial=allow_noncommercial, allow_evaluation=allow_evaluation)
+        self.left_out: Counter[str] = Counter()
+        """Records that no verdict can be right about, by reason, where items ask for decided ones."""
         parts: list[_Part] = []
         for item in items:
-            mine = list(_parts(item, seed, balance_tasks, label_smoothing))
+            mine = list(_parts(item, seed, balance_tasks, self.left_out))
             if not mine:
+                reasons = "".join(f", {reason}: {count:,}" for reason, count in self.left_out.most_common())
                 raise MixtureError(
-                    f"{item.folder.folder}: its part of the mixture is empty (take={item.take!r} of {len(item.folder):,} records); "
-                    "take more, or leave it out"
+                    f"{item.folder.folder}: its part of the mixture is empty (take={item.take!r} of {len(item.folder):,} records"
+                    f"{reasons}); take more, or leave it out"
                 )
             parts += mine
         self.components: tuple[Component, ...] = tuple(part.component for part in parts)
@@ -76,7 +84,7 @@ class Mixture:
         """Records of each component per epoch."""
         self.provenance: list[dict[str, Any]] = provenance(folders)
         """Sources, licences and counts of the folders, before anything is taken from them."""
-        self.fingerprint: str = _fingerprint(items, self.draws, label_smoothing, seed)
+        self.fingerprint: str = _fingerprint(items, self.draws, seed)
         """Names the mixture: equal fingerprints read equal records in equal order."""
 
     def __len__(self) -> int:
@@ -99,9 +107,13 @@ class _Part:
     item: MixtureItem
     share_of_item: float
 
+    scarcest: int = 0
+    """Records of the item's task that has the fewest."""
+
     @property
     def capacity(self) -> float:
-        return len(self.component) * self.item.repeat
+        available = self.scarcest if self.item.balance_tasks else len(self.component)
+        return available * self.item.repeat
 
     @property
     def share(self) -> float:
@@ -109,17 +121,29 @@ class _Part:
         return self.capacity if self.item.weight is None else self.item.weight * self.share_of_item
 
 
-def _parts(item: MixtureItem, seed: int, split_tasks: bool, label_smoothing: float | None) -> Iterator[_Part]:
-    tasks = sorted(item.folder.manifest["tasks"]) if split_tasks else [None]
+def _parts(item: MixtureItem, seed: int, split_tasks: bool, left_out: Counter[str]) -> Iterator[_Part]:
+    present = sorted(item.folder.manifest["tasks"])
+    wanted = [task for task in present if item.tasks is None or task in item.tasks]
+    if present and not wanted:
+        raise MixtureError(
+            f"{item.folder.folder} holds no record of {', '.join(item.tasks or ())}; it holds: {', '.join(present)}"
+        )
+    is_split = split_tasks or item.balance_tasks or wanted != present
     components = []
-    for task in tasks:
+    for task in wanted if is_split else [None]:
         available = Component(item.folder, task=task)
-        kept = select(len(available), item.take, words=(seed, item.folder.manifest_sha256, task or ""))
-        components.append(Component(item.folder, task=task, kept=kept, label_smoothing=label_smoothing))
-    total = sum(len(component) for component in components)
-    for component in components:
-        if len(component):
-            yield _Part(component=component, item=item, share_of_item=len(component) / total)
+        usable, others = available.with_a_winner() if item.decided else (None, Counter())
+        left_out.update(others)
+        number = len(available) if usable is None else len(usable)
+        kept = select(number, item.take, words=(seed, item.folder.manifest_sha256, task or ""))
+        if usable is not None:
+            kept = usable if kept is None else usable[kept]
+        components.append(Component(item.folder, task=task, kept=kept))
+    filled = [component for component in components if len(component)]
+    total, scarcest = sum(map(len, filled)), min(map(len, filled), default=0)
+    for component in filled:
+        share = 1 / len(filled) if item.balance_tasks else len(component) / total
+        yield _Part(component=component, item=item, share_of_item=share, scarcest=scarcest)
 
 
 def _draws(parts: Sequence[_Part], *, length: int | None, balance_tasks: bool) -> tuple[int, ...]:
@@ -162,6 +186,9 @@ def _apportion(shares: np.ndarray, total: int) -> tuple[int, ...]:
     return tuple(int(count) for count in counts)
 
 
-def _fingerprint(items: Sequence[MixtureItem], draws: tuple[int, ...], label_smoothing: float | None, seed: int) -> str:
-    described = [(item.folder.manifest_sha256, item.take) for item in items]
-    return hashlib.sha256(repr((described, draws, label_smoothing, seed)).encode()).hexdigest()
+def _fingerprint(items: Sequence[MixtureItem], draws: tuple[int, ...], seed: int) -> str:
+    described = [
+        (item.folder.manifest_sha256, item.take, item.balance_tasks, item.tasks and sorted(item.tasks), item.decided)
+        for item in items
+    ]
+    return hashlib.sha256(repr((described, draws, seed)).encode()).hexdigest()

@@ -12,7 +12,7 @@ than there are ranks, they open the next epoch instead. So nothing is lost, repe
 from collections.abc import Iterator
 from typing import Any
 
-from urt_data.batches import EpochBatches, ReadBatch, Transform, read_with_workers
+from urt_data.batches import EpochBatches, Prepare, ReadBatch, Transform, read_with_workers
 from urt_data.errors import ConfigError, StreamStateError
 from urt_data.mixture import Mixture, as_mixture
 from urt_data.order import Order
@@ -30,8 +30,8 @@ class PreferenceStream:
         for batch in stream: ...                      # the next iteration is the next epoch
         state = stream.state_dict()                   # with any rank's state, any other world continues
 
-    The order is a pure function of (seed, data, position). `transform` (decoding, collating) runs in the workers. Without a
-    `quarantine` the first bad sample ends the run; with one, its batch is shorter by it.
+    The order is a pure function of (seed, data, position). `prepare` (decoding, of each record) and `transform` (collating, of each batch)
+    run in the workers. Without a `quarantine` the first bad sample ends the run; with one, its batch is shorter by it.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class PreferenceStream:
         shuffle: bool = True,
         shuffle_window: int = 16384,
         prefetch: int = 2,
+        prepare: Prepare | None = None,
         transform: Transform | None = None,
         quarantine: Quarantine | None = None,
     ) -> None:
@@ -55,7 +56,9 @@ class PreferenceStream:
         self._batch_size, self._rank, self._world_size = batch_size, rank, world_size
         self._num_workers, self._prefetch = num_workers, prefetch
         self._seed, self._shuffle, self._shuffle_window = seed, shuffle, shuffle_window
-        self._transform = transform
+        self._prepare = prepare
+        self.transform: Transform | None = transform
+        """What is made of the records of each batch, in the workers; may be set until the first iteration."""
         self._quarantine = quarantine
         self._order = Order(
             self._mixture.components, self._mixture.draws, seed=seed, shuffle=shuffle, window=shuffle_window
@@ -97,7 +100,8 @@ class PreferenceStream:
             plan=self._plan(),
             order=self._order,
             components=self._mixture.components,
-            transform=self._transform,
+            prepare=self._prepare,
+            transform=self.transform,
             strict=self._quarantine is None,
         )
 

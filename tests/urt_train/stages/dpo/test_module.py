@@ -55,7 +55,7 @@ def train(policy, records, config: DPOConfig, *, num_steps: int = 1) -> tuple[DP
                 if module.sums.get("num_pairs"):
                     steps.append(module.metrics(module.sums))
                     module.sums.clear()
-                yield from module.make_round(partial(list, records), number)
+                yield from module.make_round(partial(module.collate, records), number)
 
     trainer.fit(module, train_dataloaders=Loader())
     steps.append(module.metrics(module.sums))

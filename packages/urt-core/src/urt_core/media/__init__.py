@@ -6,7 +6,7 @@ Training, evaluation and serving all call `load_frames`, so a judge sees the sam
 format, its number of bytes and its number of pixels are known to be allowed; whatever goes wrong is a `MediaError`.
 """
 
-from urt_core.media.frames import PromptFrames, load_frames, media_digest, prompt_frames
+from urt_core.media.frames import PromptFrames, load_frames, media_digest, prompt_frames, with_frames
 from urt_core.media.images import decode_image
 from urt_core.media.limits import MediaLimits
 from urt_core.media.sampling import MediaPolicy, frame_indices, preprocessing_id
@@ -23,4 +23,5 @@ __all__ = [
     "media_digest",
     "preprocessing_id",
     "prompt_frames",
+    "with_frames",
 ]

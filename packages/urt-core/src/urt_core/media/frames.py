@@ -3,7 +3,9 @@
 import hashlib
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from PIL import Image
 
@@ -12,7 +14,7 @@ from urt_core.media.images import decode_image
 from urt_core.media.limits import MediaLimits
 from urt_core.media.sampling import MediaPolicy, fit_pixels, frame_indices
 from urt_core.prompts import Prompt
-from urt_core.records import Media, MediaKind
+from urt_core.records import Candidate, Media, MediaKind, PreferenceRecord
 
 PromptFrames = list[list[Image.Image]]
 """One list of RGB frames per medium of a prompt."""
@@ -21,6 +23,8 @@ VIDEO_SUFFIXES = (".mp4", ".webm", ".mov", ".mkv", ".avi", ".m4v", ".gif")
 
 def load_frames(media: Media, policy: MediaPolicy, *, limits: MediaLimits | None = None) -> list[Image.Image]:
     """The RGB frames of `media`, scaled by the policy: one for an image, at most `policy.num_frames` for a video."""
+    if media.decoded is not None and media.decoded.policy == policy:
+        return list(media.decoded.images)
     limits = limits or MediaLimits()
     if media.kind is MediaKind.VIDEO and is_video_file(media):
         from urt_core.media.isolation import decode_apart
@@ -37,6 +41,27 @@ def load_frames(media: Media, policy: MediaPolicy, *, limits: MediaLimits | None
         image = decode_image(data, name=name, limits=limits, shown_pixels=policy.max_pixels)
         images.append(fit_pixels(image, policy))
     return images
+
+
+class Decoded(NamedTuple):
+    """Frames that were decoded ahead of time: Decoded(policy=MediaPolicy(), images=(<RGB>,))"""
+
+    policy: MediaPolicy
+    images: tuple[Image.Image, ...]
+
+
+def with_frames(record: PreferenceRecord, policy: MediaPolicy) -> PreferenceRecord:
+    """The record with its media decoded and scaled, so that whoever shows it under the same policy decodes nothing.
+
+    A MediaError where one of them can't be.
+    """
+
+    def decoded(candidate: Candidate | None) -> Any:
+        if not isinstance(candidate, Media):
+            return candidate
+        return replace(candidate, decoded=Decoded(policy=policy, images=tuple(load_frames(candidate, policy))))
+
+    return replace(record, first=decoded(record.first), second=decoded(record.second), media=decoded(record.media))
 
 
 def prompt_frames(prompt: Prompt, *, policy: MediaPolicy, limits: MediaLimits | None = None) -> PromptFrames:

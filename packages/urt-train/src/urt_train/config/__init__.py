@@ -24,15 +24,18 @@ from urt_train.config.choices import (
     Teacher,
     WeightTransfer,
 )
+from urt_train.config.data import CacheConfig, DataConfig, DataPart, QuarantineConfig
 from urt_train.config.dry_run import DryRunConfig
 from urt_train.config.experiment import TrainConfig, TrainerConfig
-from urt_train.config.judge import DataConfig, DistillConfig, EvaluationConfig, JudgeConfig, LoraConfig, ModelConfig
+from urt_train.config.judge import DistillConfig, EvaluationConfig, JudgeConfig, LoraConfig, ModelConfig
 from urt_train.config.stage import FineTuningConfig, RoundPlan, StageConfig
 
 __all__ = [
     "ALL_TASKS",
     "Batching",
+    "CacheConfig",
     "DataConfig",
+    "DataPart",
     "DistillConfig",
     "DryRunConfig",
     "EvaluationConfig",
@@ -41,6 +44,7 @@ __all__ = [
     "LoraConfig",
     "ModelConfig",
     "Orders",
+    "QuarantineConfig",
     "Ratio",
     "RolloutEngine",
     "RoundPlan",

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urt_core.errors import ConfigError
 from urt_train.config.checks import at_least, one_of
 from urt_train.config.choices import Batching, Teacher
+from urt_train.config.data import DataConfig, is_address
 from urt_train.config.dry_run import DryRunConfig
-from urt_train.config.judge import DataConfig, DistillConfig, EvaluationConfig, JudgeConfig, ModelConfig
+from urt_train.config.judge import DistillConfig, EvaluationConfig, JudgeConfig, ModelConfig
 from urt_train.config.stage import StageConfig
 
 
@@ -138,10 +139,18 @@ class TrainConfig:
     def split(self, name: str) -> str:
         """Of several splits ("pool|train") the first that this recipe names or makes, else the last; one name means itself."""
         names = name.split("|")
-        return next((each for each in names[:-1] if self.data.folder(each) or each in self.data.counts), names[-1])
+        return next((each for each in names[:-1] if self.data.given(each) or each in self.data.counts), names[-1])
+
+    def data_place(self, split: str) -> str:
+        """Folder or address of a split: train, pool, validation, test, ..., and cold_start, accepted, hard, which the stages write."""
+        name = self.split(split)
+        return self.data.folder(name) or str(self.output_dir / "data" / name)
 
     def data_dir(self, split: str) -> Path:
-        """Shards of a split: train, pool, validation, test, ..., and cold_start, accepted, hard, which the stages write."""
-        name = self.split(split)
-        folder = self.data.folder(name)
-        return Path(folder) if folder else self.output_dir / "data" / name
+        """The folder of a split, of this machine's."""
+        place = self.data_place(split)
+        if is_address(place):
+            raise ConfigError(
+                f"{self.data.setting(self.split(split))} is {place}, and what is done here takes a folder of this machine; copy it, or name one"
+            )
+        return Path(place)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from urt_core.contracts import load_contract
 from urt_core.errors import ConfigError
@@ -82,54 +82,6 @@ class ModelConfig:
     def __post_init__(self) -> None:
         one_of(self, "dtype", ["float32", "bfloat16"])
         one_of(self, "attention", ["sdpa", "eager", "flash_attention_2", "flex"])
-
-
-@dataclass(kw_only=True, slots=True)
-class DataConfig:
-    """Where the pairs come from: one folder of shards per split. A split left null lies in outputs/<recipe>/data/<split>."""
-
-    path: ClassVar[str] = "data"
-    source: str = "sprites"
-    """Name of the source that `urt-train prepare_data` reads; shards: nothing to prepare, the folders are there."""
-    train: str | None = None
-    """Labelled pairs: the teacher's, and the judge's own too where there is no pool."""
-    pool: str | None = None
-    """Labelled pairs that the judge judges in rejection sampling; null takes train, as the paper does, less the pairs that have a trace."""
-    validation: str | None = None
-    """Held-out pairs to choose settings by."""
-    test: str | None = None
-    """Held-out pairs to report."""
-    cold_start: str | None = None
-    """Pairs with a teacher's trace; `urt-train distill` writes them."""
-    accepted: str | None = None
-    """Pairs with a right judgement of the judge's own; rejection sampling writes them."""
-    hard: str | None = None
-    """Pairs the judge got wrong; rejection sampling writes them."""
-    others: dict[str, str] = field(default_factory=dict)
-    """Folders of further splits by name, such as benchmarks."""
-    counts: dict[str, dict[str, int]] = field(default_factory=dict)
-    """Pairs to make per split and task, for generated sources: {train: {image_generation: 1000}}."""
-    options: dict[str, Any] = field(default_factory=dict)
-    """Settings of the source itself."""
-
-    def __post_init__(self) -> None:
-        for split, counts in self.counts.items():
-            for task, count in counts.items():
-                if task not in ALL_TASKS:
-                    raise ConfigError(f"data.counts.{split} names the task {task!r}; allowed: {', '.join(ALL_TASKS)}")
-                if count < 0:
-                    raise ConfigError(f"data.counts.{split}.{task} is {count}; allowed: 0 or more")
-
-    def folder(self, split: str) -> str | None:
-        """Where a split was said to lie, if it was."""
-        return getattr(self, split) if split in _SPLITS else self.others.get(split)
-
-    def setting(self, split: str) -> str:
-        """What says on the command line where a split lies: data.test, or +data.others.genai_bench."""
-        return f"data.{split}" if split in _SPLITS else f"+data.others.{split}"
-
-
-_SPLITS = ("train", "pool", "validation", "test", "cold_start", "accepted", "hard")
 
 
 @dataclass(kw_only=True, slots=True)

@@ -26,6 +26,8 @@ from urt_core.progress import progress_bar
 from urt_data import ShardFolder
 from urt_data.record_selection import select_tasks
 from urt_train.config import Orders, TrainConfig
+from urt_train.config.data import is_address
+from urt_train.datasets.splits import open_shards
 from urt_train.experiment.steps import BASE, initial_model, model_folder, steps
 from urt_train.model.policy import Policy
 from urt_train.runtime.run_folder import folder_hash
@@ -209,13 +211,13 @@ def dialects_to_ask(config: TrainConfig, checkpoint: str, spec: JudgeSpec) -> li
 
 
 def held_out(config: TrainConfig, split: str) -> ShardFolder:
-    folder = config.data_dir(split)
-    if not (folder / "manifest.json").exists():
+    folder = config.data_place(split)
+    if not is_address(folder) and not (Path(folder) / "manifest.json").exists():
         made = "" if config.data.source == "shards" else f"make them with `{steps(config)[0].command(config)}`, or "
         raise DataError(
             f"{folder} holds no finished shards to evaluate on; {made}give {config.data.setting(split)}=<folder of shards>"
         )
-    source = ShardFolder(folder)
+    source = open_shards(folder, config.data.cache)
     if not len(source):
         raise DataError(f"{folder} holds no record; give {config.data.setting(split)}=<folder of shards with records>")
     return source

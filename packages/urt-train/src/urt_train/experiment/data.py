@@ -5,11 +5,13 @@ from __future__ import annotations
 from rich.console import Console
 
 from urt_core import Dialect, SamplingParams
-from urt_data import ShardFolder, ShardWriter
+from urt_data import ShardWriter
+from urt_data.licences import check_licences
 from urt_data.record_selection import select_tasks
 from urt_data.sprites import build_split
 from urt_train.config import Teacher, TrainConfig
 from urt_train.datasets.distill import distill, distillation_table
+from urt_train.datasets.splits import open_shards
 from urt_train.datasets.teacher import open_teacher
 
 
@@ -25,7 +27,8 @@ def make_pairs(config: TrainConfig) -> None:
 
 def make_traces(config: TrainConfig, *, console: Console | None = None) -> None:
     wanted = config.distill
-    source = ShardFolder(config.data_dir(wanted.split))
+    source = open_shards(config.data_place(wanted.split), config.data.cache)
+    check_licences([source], allow_noncommercial=config.data.allow_noncommercial, allow_evaluation=False)
     records = select_tasks(source, tasks=wanted.tasks, per_task=wanted.pairs_per_task)
     folder = config.data_dir("cold_start")
     counts = distill(

@@ -11,9 +11,9 @@ from urt_core.bench.phases import read_costs
 from urt_core.bench.report import JudgedData, read_evaluations, write_report
 from urt_core.bench.table import Table
 from urt_core.bench.tables import cost_table, markdown_page, stage_tables
-from urt_data import ShardFolder
 from urt_data.record_selection import records_by_key
 from urt_train.config import TrainConfig
+from urt_train.datasets.splits import open_shards
 from urt_train.experiment.steps import BASE
 from urt_train.stages import find_stage
 
@@ -35,7 +35,7 @@ def write_results(config: TrainConfig) -> Results:
     introduction = f"Recipe {config.recipe}, judged on the split {split}. Right, with the 95 % interval in brackets."
     page = config.output_dir / "results.md"
     write_whole(page, markdown_page(f"Results of {config.recipe}", tables, introduction=introduction))
-    shards = ShardFolder(config.data_dir(split))
+    shards = open_shards(config.data_place(split), config.data.cache)
     data = JudgedData(metadata=shards.metadata, find=partial(records_by_key, shards))
     report = write_report(config.output_dir, recipe=config.recipe, stages=stages, split=split, data=data)
     return Results(tables, page, report)

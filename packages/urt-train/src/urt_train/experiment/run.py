@@ -16,8 +16,10 @@ from rich.console import Console
 from urt_core import Dialect, JudgeSpec, Task
 from urt_core.errors import CheckpointError, ConfigError
 from urt_core.judge import FILE_NAME as JUDGE_FILE
-from urt_data import Mixture, MixtureItem, PreferenceStream, ShardFolder
-from urt_train.config import Batching, StageConfig, TrainConfig
+from urt_core.media import with_frames
+from urt_data import Mixture, PreferenceStream
+from urt_train.config import Batching, DataPart, StageConfig, TrainConfig
+from urt_train.datasets.splits import learning_data, open_quarantine, open_shards
 from urt_train.experiment.steps import initial_model, model_folder
 from urt_train.model.export import export_judge
 from urt_train.model.lora import add_adapters
@@ -46,8 +48,10 @@ def run_stage(config: TrainConfig, *, console: Console | None = None) -> Path:
 def _run(config: TrainConfig, spec: StageSpec, initial: str, identity: Identity, *, console: Console) -> Path:
     _prepare(config, spec, initial=initial, console=console)
     data = training_data(config, spec)
-    data_hash = data.fingerprint if isinstance(data, Mixture) else data.manifest_sha256
-    identity = {**identity, "data": data_hash}
+    if data.left_out:
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in data.left_out.most_common())
+        console.print(f"left out of {spec.reads}: {reasons}", highlight=False, soft_wrap=True)
+    identity = {**identity, "data": data.fingerprint}
     are_alike(identity)
     run = from_first(
         lambda: open_folder(
@@ -62,7 +66,7 @@ def _run(config: TrainConfig, spec: StageSpec, initial: str, identity: Identity,
     if run.is_finished and (model / JUDGE_FILE).exists():
         console.print(f"{model} is there, made with these settings; ckpt_path=null trains it anew", soft_wrap=True)
         return model
-    policy = open_policy(config, initial, data_manifest=data_hash)
+    policy = open_policy(config, initial, data_manifest=data.fingerprint)
     fit(config, spec, policy, data, initial=initial, run=run, console=console)
     export_judge(policy, model, dtype=config.served_dtype)
     from_first(lambda: finish(run.folder, identity=identity))
@@ -130,7 +134,9 @@ def _prepare(config: TrainConfig, spec: StageSpec, *, initial: str, console: Con
             initial_hash=from_first(lambda: folder_hash(initial)),
             folder=config.stage_dir(spec.name),
             shards=config.data_dir,
-            is_given=lambda split: config.data.folder(split) is not None,
+            open_shards=lambda split: open_shards(config.data_place(split), config.data.cache),
+            allow_noncommercial=config.data.allow_noncommercial,
+            is_given=lambda split: config.data.given(split) is not None,
             open_policy=partial(open_policy, config, initial),
             make_trainer=partial(make_trainer, config.trainer, strategy=config.strategy),
             console=console,
@@ -139,17 +145,18 @@ def _prepare(config: TrainConfig, spec: StageSpec, *, initial: str, console: Con
     )
 
 
-def training_data(config: TrainConfig, spec: StageSpec) -> ShardFolder | Mixture:
-    """The shards that a stage learns from, others mixed in as its settings say."""
-    shards = ShardFolder(config.data_dir(spec.reads))
-    shares = spec.mixes_in(config.settings(spec.name))
-    if not shares:
-        return shards
-    others = [(ShardFolder(config.data_dir(split)), share) for split, share in shares.items()]
-    again = [MixtureItem(folder=other, repeat=share * len(shards) / len(other)) for other, share in others]
-    # What may be trained on was decided when these shards were made.
-    return Mixture(
-        [MixtureItem(folder=shards), *again], allow_noncommercial=True, allow_evaluation=True, seed=config.seed
+def training_data(config: TrainConfig, spec: StageSpec) -> Mixture:
+    """The pairs that a stage learns from, as the `data:` section and the stage's settings say."""
+    settings = config.settings(spec.name)
+    parts = config.data.parts(spec.reads) or (DataPart(path=config.data_place(spec.reads)),)
+    return learning_data(
+        parts,
+        cache=config.data.cache,
+        tasks=settings.tasks,
+        decided=spec.needs_a_winner,
+        mixed_in={config.data_place(split): share for split, share in spec.mixes_in(settings).items()},
+        allow_noncommercial=config.data.allow_noncommercial,
+        seed=config.seed,
     )
 
 
@@ -157,7 +164,7 @@ def fit(
     config: TrainConfig,
     spec: StageSpec,
     policy: Policy,
-    data: ShardFolder | Mixture,
+    data: Mixture,
     *,
     initial: str,
     run: Run,
@@ -189,12 +196,18 @@ def fit(
     plan = settings.plan(num_ranks=trainer.world_size)
     trainer.accumulate_grad_batches = plan.batches_per_step
     checkpoints.batches_per_round = plan.batches_per_round
+    quarantine = open_quarantine(config.data.quarantine, folder=str(folder), rank=trainer.global_rank)
+    metrics.counts["quarantined"] = lambda: quarantine.num_bad
     stream = PreferenceStream(
         data,
         batch_size=plan.records_per_rank,
         seed=config.seed,
         rank=trainer.global_rank,
         world_size=trainer.world_size,
+        num_workers=config.data.workers,
+        prefetch=config.data.prefetch,
+        prepare=partial(with_frames, policy=policy.media_policy),
+        quarantine=quarantine,
     )
     max_rounds = None if settings.max_steps is None else -(-settings.max_steps // plan.steps_per_round)
     num_rounds = rounds_of(stream, epochs=settings.epochs, max_rounds=max_rounds)
@@ -210,6 +223,7 @@ def fit(
             served_dtype=config.served_dtype,
         )
     )
+    stream.transform = module.collate
     loader = RoundLoader(stream, module.make_round, num_rounds=num_rounds, batches_per_round=plan.batches_per_round)
     trainer.fit(module, train_dataloaders=loader)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from urt_train.config import TrainConfig
+from urt_train.config import DataPart, TrainConfig
 from urt_train.errors import MissingStageError
 from urt_train.model.embedded import model_source
 from urt_train.runtime.launch import num_processes
@@ -73,7 +73,7 @@ def steps(config: TrainConfig) -> list[Step]:
             title="Ask the teacher",
             program="distill",
             arguments=(),
-            needs=(shards(config.distill.split),),
+            needs=_manifests(config, config.distill.split),
             writes=(shards(TRACES),),
         ),
         *(_step_of(config, find_stage(name), number) for number, name in enumerate(names, start=1)),
@@ -91,7 +91,7 @@ def _step_of(config: TrainConfig, spec: StageSpec, number: int) -> Step:
         program="train",
         arguments=(f"stage={spoken(spec.name)}",),
         needs=(
-            *(config.data_dir(split) / "manifest.json" for split in splits if split not in spec.writes),
+            *(path for split in splits if split not in spec.writes for path in _manifests(config, split)),
             *((model_folder(config, start) / "judge.json",) if start else ()),
         ),
         writes=(
@@ -99,6 +99,12 @@ def _step_of(config: TrainConfig, spec: StageSpec, number: int) -> Step:
             model_folder(config, spec.name) / "judge.json",
         ),
     )
+
+
+def _manifests(config: TrainConfig, split: str) -> tuple[Path, ...]:
+    """What says that a split is there, of each of its parts; what lies at an address shows when it is opened."""
+    parts = config.data.parts(config.split(split)) or (DataPart(path=config.data_place(split)),)
+    return tuple(Path(part.path) / "manifest.json" for part in parts if not part.is_remote)
 
 
 def own_splits(config: TrainConfig) -> list[str]:
@@ -138,9 +144,12 @@ def missing_steps(config: TrainConfig, name: str) -> list[Step]:
 def refuse_missing(config: TrainConfig, name: str, missing: Sequence[Step]) -> None:
     """Stop with the command to run, where `missing` can't or may not be run before the step called `name`."""
     if missing and missing[0].name == "prepare_data" and config.data.source == "shards":
-        split = next(split for split in own_splits(config) if not (config.data_dir(split) / "manifest.json").exists())
+        split = next(
+            split for split in own_splits(config) if not all(path.exists() for path in _manifests(config, split))
+        )
+        missing_from = next(path.parent for path in _manifests(config, split) if not path.exists())
         raise MissingStageError(
-            f"{name} needs labelled pairs and {config.data_dir(split)} has none; say where they are:"
+            f"{name} needs labelled pairs and {missing_from} has none; say where they are:"
             f" {config.data.setting(split)}=<folder of shards>"
         )
     if missing and (not config.run_missing or num_processes() > 1):  # not all of them at once

@@ -271,8 +271,8 @@ def make_base(config: TrainConfig, *, console: Console | None = None) -> Path:
             rank=trainer.global_rank,
             world_size=trainer.world_size,
         ),
-        lambda draw, _: module.micro_batches(
-            *zip(*((lesson.prompt, lesson.completion) for lesson in draw()), strict=True)
+        lambda draw, number: module.make_round(
+            lambda: module.encode(*zip(*((lesson.prompt, lesson.completion) for lesson in draw()), strict=True)), number
         ),
         num_rounds=stage.max_steps,
         batches_per_round=plan.batches_per_round,

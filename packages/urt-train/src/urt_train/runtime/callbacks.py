@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ class StepMetrics(Callback):
     ) -> None:
         self.path, self.title, self.every, self.segment = path, title, every, segment
         self.progress = progress_bar(console) if console is not None else None
+        self.counts: dict[str, Callable[[], float]] = {}
+        """Totals of this process that grow beside training, by name; summed over the ranks."""
         self.rows: list[dict[str, float]] = []
         self.columns: list[str] = []
         self.step_start = 0.0
@@ -66,6 +68,11 @@ class StepMetrics(Callback):
             **{name: value / world()[1] for name, value in totals.items() if name.startswith("time/")},
             **({} if module.grad_norm is None else {"grad_norm": module.grad_norm}),
             "learning_rate": module.config.learning_rate * module.learning_rate_share(trainer.global_step - 1),
+            **dict(
+                zip(
+                    self.counts, all_sum([count() for count in self.counts.values()], device=module.device), strict=True
+                )
+            ),
             "time/step": seconds,
             "tokens_per_second": (totals["num_tokens"] + totals.get("prompt_tokens", 0.0)) / seconds,
         }

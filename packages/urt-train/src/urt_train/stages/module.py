@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -17,6 +17,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
+from urt_core import PreferenceRecord
 from urt_core.errors import DataError
 from urt_train.config import Schedule
 from urt_train.config.stage import StageConfig
@@ -24,7 +25,7 @@ from urt_train.errors import NonFiniteError
 from urt_train.model.batching import TokenBatch
 from urt_train.model.policy import Policy
 from urt_train.model.sharding import shard
-from urt_train.rollouts.loader import Draw, Sealed
+from urt_train.rollouts.loader import Sealed
 from urt_train.runtime.ranks import any_rank
 
 
@@ -115,9 +116,13 @@ class StageModule(PolicyModule, ABC):
         yield
         self.add(**{f"time/{phase}": time.perf_counter() - start})
 
+    def collate(self, records: list[PreferenceRecord]) -> Any:
+        """What `draw()` gives: made of the records of a batch in the processes that read ahead, which have no device."""
+        return records
+
     @abstractmethod
-    def make_round(self, draw: Draw, number: int) -> Sequence[TokenBatch]:
-        """The micro-batches of round `number` on this rank, made from the records that `draw()` gives."""
+    def make_round(self, draw: Callable[[], Any], number: int) -> Sequence[TokenBatch]:
+        """The micro-batches of round `number` on this rank, made from what `draw()` gives: `collate` of the next records."""
 
     @abstractmethod
     def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:

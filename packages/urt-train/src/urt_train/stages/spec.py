@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lightning.pytorch import Trainer
     from rich.console import Console
 
+    from urt_data import ShardFolder
     from urt_train.model.policy import Policy
     from urt_train.stages.module import StageModule
 
@@ -39,7 +40,10 @@ class Preparation:
     folder: Path
     """Of the stage's run."""
     shards: Callable[[str], Path]
-    """Where the shards of a split lie."""
+    """The folder of a split, to write to."""
+    open_shards: Callable[[str], ShardFolder]
+    """The shards of a split, wherever they lie."""
+    allow_noncommercial: bool
     is_given: Callable[[str], bool]
     """Whether the user named the folder of a split."""
     open_policy: Callable[[], Policy]
@@ -94,6 +98,8 @@ class StageSpec:
     """Splits that its preparation reads, by its settings; what no stage writes is the user's. "pool|train" is the first that there is."""
     mixes_in: Callable[[Any], Mapping[str, float]] = field(default=lambda settings: {})
     """Further splits to learn from, by its settings: records of each for every record of `reads`."""
+    needs_a_winner: bool = False
+    """Whether pairs whose label is a tie or missing are left out of what it reads."""
     check: Callable[[Any], None] = field(default=lambda settings: None)
     """Looks at its settings once more before anything is loaded, where that costs more than reading them."""
     samples: bool = False

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from torch import Tensor
 
-from urt_core import Dialect, Prompt, render
+from urt_core import Dialect, PreferenceRecord, Prompt, render
 from urt_kernels import LinearLoss
 from urt_train.config.stage import FineTuningConfig, RoundPlan
 from urt_train.datasets.distill import DIALECT
@@ -20,9 +21,15 @@ from urt_train.model.batching import (
     shortest_prompts,
 )
 from urt_train.model.policy import Policy
-from urt_train.rollouts.loader import Draw
 from urt_train.runtime.ranks import all_sum
 from urt_train.stages.module import StageModule
+
+
+class Examples(NamedTuple):
+    """Examples(prompts={"input_ids": [P, T], "pixel_values": ..., ...}, completions=[[12, 7, 151645], ...])"""
+
+    prompts: Mapping[str, Tensor]
+    completions: list[list[int]]
 
 
 class ColdStart(StageModule):
@@ -37,27 +44,28 @@ class ColdStart(StageModule):
         super().__init__(policy, config, num_steps=num_steps)
         self.plan = plan
 
-    def make_round(self, draw: Draw, number: int) -> list[SFTBatch]:
-        """Micro-batches of one optimizer step."""
-        records = draw()
+    def collate(self, records: Sequence[PreferenceRecord]) -> Examples:
         own = self.policy.spec.dialect
         prompts = [render(record, Dialect(record.metadata.get(DIALECT, own))) for record in records]
-        return self.micro_batches(prompts, [record.completion or "" for record in records])
+        return self.encode(prompts, [record.completion or "" for record in records])
 
-    def micro_batches(self, prompts: Sequence[Prompt], targets: Sequence[str]) -> list[SFTBatch]:
-        """Prompts with the texts to imitate, as the micro-batches of one optimizer step."""
+    def encode(self, prompts: Sequence[Prompt], targets: Sequence[str]) -> Examples:
+        """Prompts with the texts to imitate, as tokens and pixels."""
+        return Examples(self.policy.encode(prompts), encode_completions(self.policy.tokenizer, targets))
+
+    def make_round(self, draw: Callable[[], Examples], number: int) -> list[SFTBatch]:
+        """Micro-batches of one optimizer step."""
         with self.timed("data"):
-            completions = encode_completions(self.policy.tokenizer, targets)
-            encoded = self.policy.encode(prompts)
+            prompts, completions = draw()
             fits = [
                 row
-                for row in prompts_within(encoded, self.config.max_prompt_tokens)
+                for row in prompts_within(prompts, self.config.max_prompt_tokens)
                 if 1 < len(completions[row]) <= self.config.max_completion_tokens
             ]
-            self.note_left_out(encoded["attention_mask"].sum(-1), num_kept=len(fits))
-            rows = fits or shortest_prompts(encoded)
+            self.note_left_out(prompts["attention_mask"].sum(-1), num_kept=len(fits))
+            rows = fits or shortest_prompts(prompts)
             batches = sft_batches(
-                select_prompts(encoded, rows),
+                select_prompts(prompts, rows),
                 [completions[row] if fits else [] for row in rows],
                 num_batches=self.plan.batches_per_round,
                 size=self.plan.batch_size,

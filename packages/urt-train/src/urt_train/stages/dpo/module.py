@@ -5,10 +5,10 @@ records --render--> prompts, each with [right, wrong] --reference policy--> its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -28,7 +28,6 @@ from urt_train.model.batching import (
     shortest_prompts,
 )
 from urt_train.model.policy import Policy
-from urt_train.rollouts.loader import Draw
 from urt_train.runtime.ranks import all_sum
 from urt_train.stages.dpo.config import DPOConfig, RoundPlan
 from urt_train.stages.module import StageModule
@@ -44,6 +43,13 @@ class ContrastBatch(TokenBatch):
     reference_logprobs: Float[Tensor, "P 2 C"] | None = None
 
 
+class Contrasts(NamedTuple):
+    """Contrasts(prompts={"input_ids": [P, T], ...}, completions=[([12, 7, 151645], [12, 9, 151645]), ...]), the right one first"""
+
+    prompts: Mapping[str, Tensor]
+    completions: list[tuple[list[int], list[int]]]
+
+
 class DPO(StageModule):
     """DPO(policy, config, plan=plan, num_steps=60); the reference is the policy as it is handed over."""
 
@@ -57,32 +63,36 @@ class DPO(StageModule):
         )  # in a tuple, because a module would be saved and wrapped with the policy
         self.frozen = () if self.references[0] is policy else self.references
 
-    def make_round(self, draw: Draw, number: int) -> list[ContrastBatch]:
+    def collate(self, records: Sequence[PreferenceRecord]) -> Contrasts:
+        texts = [judgements_of(record) for record in records]
+        right, wrong = (encode_completions(self.policy.tokenizer, column) for column in zip(*texts, strict=True))
+        dialect = self.policy.spec.dialect
+        prompts = self.policy.encode([render(record, dialect) for record in records])
+        return Contrasts(prompts, list(zip(right, wrong, strict=True)))
+
+    def make_round(self, draw: Callable[[], Contrasts], number: int) -> list[ContrastBatch]:
         """Micro-batches of one optimizer step, with the reference policy's log-probs."""
         with self.timed("data"):
             batches = self.micro_batches(draw())
         with self.computing(), self.timed("logprobs"), evaluation_mode(self.policy), torch.no_grad():
             return [self.with_reference(batch) for batch in batches]
 
-    def micro_batches(self, records: Sequence[PreferenceRecord]) -> list[ContrastBatch]:
-        dialect = self.policy.spec.dialect
-        texts = [judgements_of(record) for record in records]
-        right, wrong = (encode_completions(self.policy.tokenizer, column) for column in zip(*texts, strict=True))
-        encoded = self.policy.encode([render(record, dialect) for record in records])
-        longest = self.config.max_completion_tokens
+    def micro_batches(self, contrasts: Contrasts) -> list[ContrastBatch]:
+        prompts, completions = contrasts
         fits = [
             row
-            for row in prompts_within(encoded, self.config.max_prompt_tokens)
-            if max(len(right[row]), len(wrong[row])) <= longest
+            for row in prompts_within(prompts, self.config.max_prompt_tokens)
+            if max(map(len, completions[row])) <= self.config.max_completion_tokens
         ]
-        self.note_left_out(encoded["attention_mask"].sum(-1), num_kept=len(fits))
-        rows = fits or shortest_prompts(encoded)
-        ids, mask = pack_completions([[right[row], wrong[row]] if fits else [[], []] for row in rows])
+        lengths = prompts["attention_mask"].sum(-1)
+        self.note_left_out(lengths, num_kept=len(fits))
+        rows = fits or shortest_prompts(prompts)
+        ids, mask = pack_completions([completions[row] if fits else [[], []] for row in rows])
         (num_pairs,) = all_sum([len(fits)], device=self.policy.device)
         whole = ContrastBatch(
-            prompts=select_prompts(encoded, rows), completion_ids=ids, completion_mask=mask, num_sequences=num_pairs
+            prompts=select_prompts(prompts, rows), completion_ids=ids, completion_mask=mask, num_sequences=num_pairs
         )
-        order = (encoded["attention_mask"][rows].sum(-1) + mask.sum((1, 2))).argsort(stable=True).tolist()
+        order = (lengths[rows] + mask.sum((1, 2))).argsort(stable=True).tolist()
         size = self.plan.batch_size // 2
         parts = [whole.select(order[start : start + size]).trimmed() for start in range(0, len(order), size)]
         empty = replace(parts[-1], completion_mask=torch.zeros_like(parts[-1].completion_mask)).trimmed()

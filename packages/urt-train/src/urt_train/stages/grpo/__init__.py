@@ -42,6 +42,7 @@ SPEC = StageSpec(
     starts_from="rejection_sampling",
     reads="hard",
     samples=True,
+    needs_a_winner=True,
     check=check,
     build=build,
 )

@@ -22,6 +22,7 @@ from urt_core.judging.pairs import JudgedPair
 from urt_core.judging.share import Share
 from urt_core.progress import progress_bar
 from urt_data import ShardFolder
+from urt_data.licences import check_licences
 from urt_data.record_selection import SelectedRecords
 from urt_train.datasets.pool_pairs import pool_pairs, traces_of
 from urt_train.datasets.rejection import judged_record, write_shards
@@ -49,7 +50,8 @@ def judge_pool(preparation: Preparation, *, engine: Engine | None = None) -> Non
     seed, console = preparation.seed, preparation.console
     written = {split: preparation.shards(split) for split in ("accepted", "hard", "contrasts")}
     accepted = written["accepted"]
-    source = ShardFolder(preparation.shards(settings.split or POOL))
+    source = preparation.open_shards(settings.split or POOL)
+    check_licences([source], allow_noncommercial=preparation.allow_noncommercial, allow_evaluation=False)
     traces = traces_of(source, preparation.shards("cold_start"))
     made_from = [source.manifest_sha256, preparation.dialect, seed]
     judging = {name: getattr(settings, name) for name in JUDGING}
