@@ -65,6 +65,8 @@ def judge(config, policy, engine, *, model_hash="m1", console=None) -> None:
         initial_hash=model_hash,
         folder=config.stage_dir(),
         shards=config.data_dir,
+        open_shards=lambda split: ShardFolder(config.data_dir(split)),
+        allow_noncommercial=False,
         is_given=lambda split: False,
         open_policy=lambda: policy,
         make_trainer=partial(make_trainer, config.trainer, strategy=config.strategy),

@@ -36,6 +36,7 @@ FREE = (
     "data.cold_start",
     "data.accepted",
     "data.hard",
+    "data.contrasts",
     "data.others*",
     "data.source",
     "data.counts*",
@@ -66,6 +67,9 @@ FREE = (
     "data.workers",
     "data.prefetch",
     "data.cache*",
+    # When a run ends for damage, and what it may be made of: neither changes a number.
+    "data.quarantine*",
+    "data.allow_noncommercial",
     # Checks that stop a run or let it pass, and touch nothing.
     "*.parity_every",
     "*.parity_limit",

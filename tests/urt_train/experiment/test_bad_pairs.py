@@ -1,0 +1,144 @@
+"""Bad pairs cost themselves: each is named with shard and key and counted, the run goes on, and too many of them end it."""
+
+import io
+import json
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from urt_core import Media, MediaKind, Preference, Task
+from urt_core.errors import ConfigError
+from urt_data import ShardWriter
+from urt_data.errors import LicenceError, MixtureError, QuarantineError
+from urt_train.config import DataConfig, JudgeConfig, ModelConfig, QuarantineConfig, TrainerConfig
+from urt_train.experiment.run import run_stage, training_data
+from urt_train.runtime.callbacks import read_rows
+from urt_train.stages import find_stage, train_config
+from urt_train.stages.cold_start.config import ColdStartConfig
+from urt_train.stages.grpo.config import GRPOConfig
+
+
+def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format=kind)
+    return buffer.getvalue()
+
+
+WHOLE = encoded(Image.radial_gradient("L").convert("RGB"))
+BAD = {
+    "cut": WHOLE[: len(WHOLE) // 2],
+    "page": b"<!doctype html><title>not found</title>",
+    "empty": b" ",
+    "strip": encoded(Image.new("RGB", (1000, 4))),
+}
+
+
+def spoilt(record, content: bytes):
+    media = Media(kind=MediaKind.IMAGE, files=("first.png",), data=(content,))
+    return replace(record, task=Task.IMAGE_GENERATION, first=media, second=replace(media, data=(WHOLE,)), media=None)
+
+
+@pytest.fixture
+def config(tmp_path, tiny_folder, records):
+    with ShardWriter(tmp_path / "pairs") as shards:
+        for record in records[:8]:
+            shards.write(record)
+        for number, content in enumerate(BAD.values()):
+            shards.write(replace(spoilt(records[8 + number], content), key=f"bad-{number}"))
+    settings = {"max_completion_tokens": 160, "micro_batch_size": 2, "learning_rate": 1e-3, "epochs": 1.0}
+    return train_config()(
+        recipe="test",
+        output_root=str(tmp_path / "out"),
+        judge=JudgeConfig(min_pixels=32 * 32, max_pixels=48 * 48, num_frames=2),
+        model=ModelConfig(base=str(tiny_folder)),
+        data=DataConfig(
+            cold_start=str(tmp_path / "pairs"), hard=str(tmp_path / "pairs"), quarantine=QuarantineConfig(share=0.5)
+        ),
+        trainer=TrainerConfig(accelerator="cpu", progress_bar=False),
+        cold_start=ColdStartConfig(**settings, batch_size=4),
+        grpo=GRPOConfig(
+            prompts_per_rollout=4, group_size=2, micro_batch_size=2, max_completion_tokens=4, kl_coef=0.0, epochs=1.0,
+            initial=str(tiny_folder),
+        ),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("stage", "workers"), [("cold_start", 0), ("cold_start", 2), ("grpo", 1)])
+def test_the_run_goes_on_and_names_them(config, stage, workers):
+    config = replace(config, stage=stage, data=replace(config.data, workers=workers))
+    run_stage(config)
+    folder = config.stage_dir()
+    lines = [json.loads(line) for line in (folder / "quarantine.jsonl").read_text().splitlines()]
+    assert {line["key"] for line in lines} == {f"bad-{number}" for number in range(len(BAD))}
+    assert all(line["shard"].endswith("shard-000000.tar") and "first.png" in line["reason"] for line in lines)
+    assert [row["quarantined"] for row in read_rows(folder / "metrics.csv")][-1] == len(BAD)
+
+
+def test_a_photo_of_24_megapixels_is_scaled_while_it_is_read(config, tmp_path, records):
+    photo = encoded(Image.linear_gradient("L").convert("RGB").resize((6000, 4000)), "JPEG")
+    with ShardWriter(tmp_path / "photos") as shards:
+        for record in records[:4]:
+            shards.write(spoilt(record, photo))
+    run_stage(replace(config, data=replace(config.data, cold_start=str(tmp_path / "photos"))))
+    assert not (config.stage_dir() / "quarantine.jsonl").exists()
+
+
+def test_over_the_budget_the_run_ends_with_the_last_of_them(config):
+    with pytest.raises(QuarantineError, match=r"samples are bad .*; the last is bad-\d of .*first\.png"):
+        run_stage(replace(config, data=replace(config.data, quarantine=QuarantineConfig(share=0.01, grace=1))))
+
+
+def test_only_its_tasks_are_drawn(config):
+    settings = replace(config.cold_start, tasks=["video_generation"])
+    data = training_data(replace(config, cold_start=settings), find_stage("cold_start"))
+    assert {component.task for component in data.components} == {"video_generation"}
+
+
+def test_ties_are_left_out_of_grpo_and_nothing_left_is_an_error(config, tmp_path, records):
+    for name, labels in (("some", [Preference.TIE, Preference.FIRST]), ("none", [Preference.TIE, None])):
+        with ShardWriter(tmp_path / name) as shards:
+            for record, label in zip(records, labels, strict=False):
+                shards.write(replace(record, preference=label))
+    some = replace(config, data=replace(config.data, hard=str(tmp_path / "some")))
+    data = training_data(some, find_stage("grpo"))
+    assert (len(data), dict(data.left_out)) == (1, {"label is a tie": 1})
+    none = replace(config, data=replace(config.data, hard=str(tmp_path / "none")))
+    with pytest.raises(MixtureError, match=r"is empty: .*label is a tie: 1"):
+        training_data(none, find_stage("grpo"))
+
+
+def test_a_benchmark_trains_nobody(config, tmp_path, records):
+    with ShardWriter(tmp_path / "bench", metadata={"source": "VL-RewardBench"}) as shards:
+        shards.write(records[0])
+    for stage in ("cold_start", "grpo"):
+        split = find_stage(stage).reads
+        with pytest.raises(LicenceError, match="name of a benchmark; training on them makes the benchmark worthless"):
+            training_data(
+                replace(config, data=replace(config.data, **{split: str(tmp_path / "bench")})), find_stage(stage)
+            )
+
+
+def test_a_mixture_is_drawn_in_its_shares(config, tmp_path, records):
+    for name in ("a", "b"):
+        with ShardWriter(tmp_path / name) as shards:
+            for record in records[:6]:
+                shards.write(replace(record, key=f"{name}-{record.key}"))
+    parts = [{"path": str(tmp_path / "a"), "weight": 3}, {"path": str(tmp_path / "b"), "weight": 1, "take": "first:3"}]
+    data = training_data(replace(config, data=replace(config.data, cold_start=parts)), find_stage("cold_start"))
+    assert data.draws == (6, 2)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ([], r"data\.train has parts with the weights \[\]; allowed: one or more parts"),
+        ([{"path": "a", "weight": 1}, "b"], r"weights \[1, None\]; allowed"),
+        ([{"path": "a", "weight": 0}], r"data\.train has the part a with weight 0; allowed: a number above 0"),
+        ([{"folder": "a"}], r"data\.train has the part \{'folder': 'a'\}; allowed: a folder, an address, or \{path"),
+        ([{"path": "a", "times": 2}], r"data\.train has a part with times; allowed: path, weight, repeat"),
+    ],
+)
+def test_a_part_that_cannot_be_is_named(said, message):
+    with pytest.raises(ConfigError, match=message):
+        DataConfig(train=said)
