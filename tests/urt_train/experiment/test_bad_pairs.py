@@ -104,7 +104,7 @@ def test_ties_are_left_out_of_grpo_and_nothing_left_is_an_error(config, tmp_path
     data = training_data(some, find_stage("grpo"))
     assert (len(data), dict(data.left_out)) == (1, {"label is a tie": 1})
     none = replace(config, data=replace(config.data, hard=str(tmp_path / "none")))
-    with pytest.raises(MixtureError, match=r"is empty: .*label is a tie: 1"):
+    with pytest.raises(MixtureError, match=r"part of the mixture is empty .*label is a tie: 1"):
         training_data(none, find_stage("grpo"))
 
 
