@@ -1,6 +1,7 @@
 """Every YAML file composes to checked dataclasses; every mistake is one line that names the field and what is
 allowed."""
 
+from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 
@@ -45,6 +46,34 @@ def test_paper_recipe_carries_the_papers_values() -> None:
         False,
         False,
     )
+
+
+@pytest.mark.parametrize("recipe", ["paper_qwen2_5_vl_7b", "paper_llava_7b"])
+def test_the_papers_grpo_falls_to_zero_on_a_line(recipe: str) -> None:
+    """The released scripts set no schedule: transformers' default, step by step as its own scheduler gives it."""
+    import torch
+    from transformers import TrainingArguments, get_scheduler
+
+    from urt_train.stages.module import learning_rate_share
+
+    [default] = [field.default for field in fields(TrainingArguments) if field.name == "lr_scheduler_type"]
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1e-6)
+    scheduler = get_scheduler(default, optimizer, num_warmup_steps=0, num_training_steps=10)
+    expected = []
+    for _ in range(10):
+        expected.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    grpo = compose([f"recipe={recipe}"]).grpo
+    found = [
+        grpo.learning_rate
+        * learning_rate_share(
+            step, num_steps=10, warmup_ratio=grpo.warmup_ratio, schedule=grpo.schedule, final=grpo.final_learning_rate
+        )
+        for step in range(10)
+    ]
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert sum(found) / 10 == pytest.approx(0.55e-6)
 
 
 @pytest.mark.parametrize(

@@ -260,6 +260,12 @@ def test_a_run_goes_on_in_the_numbers_it_began_with(config, changed, said):
         run_stage(config)
 
 
+def test_a_run_in_which_nothing_learns_is_refused(config):
+    nothing = replace(config.model, train_language=False, train_vision=False, train_projector=False)
+    with pytest.raises(ConfigError, match=r"nothing learns: model\.train_language, .* set one of them"):
+        run_stage(replace(config, stage="cold_start", model=nothing))
+
+
 def test_another_chat_template_is_another_run(config, tmp_path, tiny_folder):
     initial = tmp_path / "initial"
     shutil.copytree(tiny_folder, initial)

@@ -30,7 +30,15 @@ from urt_train.runtime.callbacks import RolloutLog, StepMetrics
 from urt_train.runtime.identity import Identity, file_sizes, model_files, refuse, run_identity
 from urt_train.runtime.launch import num_processes
 from urt_train.runtime.lock import owned
-from urt_train.runtime.machine import check_attention, check_strategy, make_loggers, make_trainer, meet, quiet
+from urt_train.runtime.machine import (
+    check_attention,
+    check_strategy,
+    make_loggers,
+    make_strategy,
+    make_trainer,
+    meet,
+    quiet,
+)
 from urt_train.runtime.ranks import all_answering, from_first
 from urt_train.runtime.round_checkpoints import RoundCheckpoints
 from urt_train.runtime.run_folder import Run, changed, finish, folder_hash, open_folder
@@ -86,8 +94,8 @@ def opened_stage(config: TrainConfig, spec: StageSpec, *, console: Console) -> I
     seed_everything(config.seed, verbose=False)
     initial, folder = initial_model(config, spec.name), config.stage_dir(spec.name)
     with all_answering(config.trainer.timeout_s), ExitStack() as stack:
-        trainer = make_trainer(config.trainer, strategy=config.strategy)
-        meet(trainer)
+        make_strategy(config.strategy, config.trainer)  # refuses what it can't make
+        trainer = meet(config.trainer, strategy=config.strategy)
         from_first(lambda: stack.enter_context(owned(folder, say=partial(console.print, soft_wrap=True))))
         own = stage_identity(config, spec, processes=trainer.world_size, accelerator=trainer.strategy.root_device.type)
         agree(folder, {**own, **file_sizes(initial)}, patience_s=min(SECONDS_UNTIL_SEEN, config.trainer.timeout_s / 2))
@@ -258,6 +266,10 @@ def open_policy(config: TrainConfig, initial: str, *, data_manifest: str = "") -
     )
     if config.model.lora.rank:
         add_adapters(policy.model, config.model.lora)
+    if not any(parameter.requires_grad for parameter in policy.parameters()):
+        raise ConfigError(
+            "nothing learns: model.train_language, train_vision and train_projector are false and model.lora.rank is 0; set one of them"
+        )
     if config.model.gradient_checkpointing:
         policy.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return policy.train()

@@ -72,10 +72,14 @@ def make_trainer(
     return trainer
 
 
-def meet(trainer: Trainer) -> None:
-    """From here on this process can speak with the others of the run. A trainer that comes later finds them met."""
+def meet(machine: TrainerConfig, *, strategy: Mapping[str, Any]) -> Trainer:
+    """From here on this process can speak with the others of the run; the trainers that come later find them met. Under plain data
+    parallelism, because other strategies want to know the model first."""
+    chosen = {name: strategy[name] for name in ("process_group_backend",) if name in strategy}
+    trainer = make_trainer(machine, strategy={"_target_": STRATEGIES[0], **chosen} if strategy else {})
     if trainer.world_size > 1:
         trainer.strategy.setup_environment()
+    return trainer
 
 
 def check_strategy(strategy: Mapping[str, Any], *, stage: str, samples: bool) -> None:

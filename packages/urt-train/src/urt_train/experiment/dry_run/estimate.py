@@ -166,7 +166,8 @@ def _host(memory: Stagewise, name: str, learnt: Learning | None, sampled: Sampli
         # Weights in bf16; master weights, two moments and gradients in float32.
         states = (2 * everything + 16 * trained) * processes / settings.dry_run.devices
     read = memory.served_bytes if name == EVALUATION else memory.stored_bytes
-    return Host(loading=copies * read * processes, pixels=shown * processes, states=states)
+    # Read where it goes (model/loading.py): of several processes each its part, or the first one the whole; policy and reference in turn.
+    return Host(loading=read if processes > 1 else copies * read, pixels=shown * processes, states=states)
 
 
 def _optimizer_bytes(memory: Stagewise) -> float:
