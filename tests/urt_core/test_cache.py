@@ -185,19 +185,94 @@ def test_four_processes_pay_once_for_each(tmp_path):
     assert sorted(calls) == sorted(prompt.key for prompt in prompts(40))
 
 
-def test_the_claim_of_a_dead_process_expires_and_a_living_one_is_renewed(tmp_path):
-    living = CompletionCache(tmp_path / "c.sqlite", lease_s=0.3)
-    other = CompletionCache(tmp_path / "c.sqlite", lease_s=0.3)
+def test_a_claim_lasts_as_long_as_its_process(tmp_path):
+    living = CompletionCache(tmp_path / "c.sqlite")
+    other = CompletionCache(tmp_path / "c.sqlite")
     assert living.claim(["a"]) == ["a"]
-    assert other.claim(["a"]) == []
-    time.sleep(0.6)
-    assert other.claim(["a"]) == []
-    living.close()  # no renewal any more, as after a kill
-    time.sleep(0.5)
+    assert other.claim(["a"]) == living.claim(["a"]) == []
+    living.close()
     assert other.claim(["a"]) == ["a"]
     other.settle({"a": [Completion(text="done")]})
     assert other.get(["a"])["a"][0].text == "done"
     other.close()
+    assert [path.name for path in tmp_path.iterdir() if "owner" in path.name] == []
+
+
+KILLED = """
+import os, signal, sys
+from urt_core.cache import CompletionCache
+
+cache = CompletionCache(sys.argv[1])
+assert cache.claim(["a"]) == ["a"]
+print("claimed", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_claim_of_a_killed_process_is_free_at_once_whatever_the_clock_says(tmp_path, monkeypatch):
+    path = tmp_path / "c.sqlite"
+    child = subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout.readline() == b"claimed\n"
+    cache = CompletionCache(path)
+    monkeypatch.setattr(time, "time", lambda: 10.0**12)
+    assert cache.claim(["a"]) == []
+    child.kill()
+    child.communicate()
+    assert cache.claim(["a"]) == ["a"]
+    cache.close()
+    assert [found.name for found in tmp_path.iterdir() if "owner" in found.name] == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "{",
+        "[]",
+        "[{}]",
+        "[1]",
+        "5",
+        "null",
+        '{"text": 1}',
+        b"\xff\x00",
+        '[{"text": 5}]',
+        "[" * 5000,
+        '[{"usage": []}]',
+    ],
+)
+def test_a_damaged_answer_is_set_aside_and_asked_again(tmp_path, caplog, value):
+    engine = ScriptedEngine(script=answer)
+    cached = CachedEngine(engine, cache=CompletionCache(tmp_path / "c.sqlite"))
+    first = cached.generate(prompts(2), SAMPLING)
+    with sqlite3.connect(tmp_path / "c.sqlite") as connection:
+        connection.execute("UPDATE completions SET value = ? WHERE key = (SELECT min(key) FROM completions)", (value,))
+    connection.close()
+    assert cached.generate(prompts(2), SAMPLING) == first
+    assert len(engine.prompts) == 3
+    assert len([record for record in caplog.records if "damaged" in record.message]) == 1
+
+
+def test_a_surrogate_that_an_older_cache_holds_is_read(tmp_path):
+    cache = CompletionCache(tmp_path / "c.sqlite")
+    cache.settle({"a": [Completion(text="a \ud83d cat", token_texts=("\ud83d",), logprobs=(-1.0,))]})
+    [completion] = cache.get(["a"])["a"]
+    assert (completion.text, completion.token_texts) == ("a � cat", ("�",))
+
+
+def test_a_damaged_file_is_set_aside_with_one_line(tmp_path, caplog):
+    path = tmp_path / "c.sqlite"
+    cached = CachedEngine(ScriptedEngine(script=answer), cache=CompletionCache(path))
+    given = cached.generate(prompts(200), SAMPLING)
+    cached.cache.close()
+    data = bytearray(path.read_bytes())
+    data[100:] = bytes(255 - byte for byte in data[100:])
+    path.write_bytes(data)
+    engine = ScriptedEngine(script=answer)
+    again = CachedEngine(engine, cache=CompletionCache(path))
+    assert again.generate(prompts(200), SAMPLING) == given
+    assert len(engine.prompts) == 200
+    assert len([record for record in caplog.records if "is damaged" in record.message]) == 1
+    assert len(list(tmp_path.glob("c.sqlite.damaged-*"))) == 1
 
 
 def test_a_file_that_is_no_cache_is_refused(tmp_path):

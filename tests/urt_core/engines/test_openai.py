@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import json
+import time
 from collections import Counter, defaultdict
 from dataclasses import replace
 from itertools import count
@@ -16,7 +17,7 @@ from urt_core.cache import CompletionCache
 from urt_core.engines.budget import Budget
 from urt_core.engines.cached import CachedEngine
 from urt_core.engines.openai import OpenAIEngine
-from urt_core.engines.retrying import RetryPolicy, is_retried, retry_after_s
+from urt_core.engines.retrying import RetryPolicy
 from urt_core.engines.scripted_endpoint import Reply, ScriptedEndpoint, chat_reply
 from urt_core.errors import ConfigError
 from urt_core.media import MediaPolicy
@@ -335,35 +336,32 @@ def test_one_engine_serves_several_loops():
     assert texts == ["a"] * 4
 
 
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, None),
-        ({"retry-after": "7"}, 7.0),
-        ({"retry-after": "0.5"}, 0.5),
-        ({"retry-after": "-3"}, None),
-        ({"retry-after": "tomorrow"}, None),
-        ({"retry-after": "9" * 40}, None),
-        ({"retry-after-ms": "250", "retry-after": "7"}, 0.25),
-        # The clock of the server is years off: the difference to its own Date counts.
-        ({"retry-after": "Wed, 21 Oct 2015 07:28:30 GMT", "date": "Wed, 21 Oct 2015 07:28:00 GMT"}, 30.0),
-        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
-    ],
-)
-def test_retry_after(headers, seconds):
-    assert retry_after_s(headers) == seconds
+def test_who_is_cancelled_leaves_no_request_behind():
+    reply = Reply(body=chat_reply("a").body, delay_s=0.5)
+    with ScriptedEndpoint(script=lambda request: reply) as endpoint:
+
+        async def leave():
+            async with build(endpoint, concurrency=8) as engine:
+                asking = asyncio.ensure_future(
+                    engine.agenerate([Prompt(parts=(f"{index}",)) for index in range(40)], SamplingParams())
+                )
+                while endpoint.num_requests < 8:
+                    await asyncio.sleep(0.01)
+                asking.cancel()
+                await asyncio.wait([asking])
+                await asyncio.sleep(0.8)
+
+        asyncio.run(leave())
+        assert (endpoint.num_requests, endpoint.num_abandoned) == (8, 8)
 
 
-def test_backoff_grows_is_jittered_and_respects_the_server():
-    policy = RetryPolicy(first_delay_s=1.0, max_delay_s=8.0)
-    assert [policy.delay(n, retry_after_s=None, random_number=1.0) for n in (1, 2, 3, 4, 5)] == [1, 2, 4, 8, 8]
-    assert policy.delay(3, retry_after_s=None, random_number=0.25) == 1.0
-    assert policy.delay(1, retry_after_s=10.0, random_number=0.5) == 10.5
-    assert policy.delay(5, retry_after_s=10.0, random_number=1.0) == 11.0
-    assert [status for status in (400, 401, 404, 408, 409, 422, 429, 500, 503) if is_retried(status, "")] == [
-        408,
-        409,
-        429,
-        500,
-        503,
-    ]
+def test_who_stops_reading_results_stops_the_requests():
+    reply = Reply(body=chat_reply(GOOD).body, delay_s=0.2)
+    with ScriptedEndpoint(script=lambda request: reply) as endpoint, build(endpoint, concurrency=4) as engine:
+        results = Scorer(engine=engine, dialect=Dialect.V1, orders="given").compare_batch(fault_records({"a": 0}, 60))
+        next(results)
+        results.close()
+        time.sleep(0.1)
+        sent = endpoint.num_requests
+        time.sleep(0.5)
+        assert endpoint.num_requests == sent < 20

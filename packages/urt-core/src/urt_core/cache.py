@@ -2,27 +2,34 @@
 
 The key is a SHA-256 over the model's identity, the preprocessing, the prompt's text and media bytes in their order, and
 the sampling parameters. Values are JSON. Several processes may share the file: a missing key is claimed before its
-request is sent, everybody else waits for the result, and a claim whose process has died expires.
+request is sent, everybody else waits for the result, and what a process had claimed is free as soon as it ends.
 """
 
 import hashlib
 import json
+import logging
 import os
 import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from urt_core.engines import Completion, FinishReason, SamplingParams, Usage
+from urt_core.engines.endpoint.answers import safe_text
 from urt_core.errors import DataError
 from urt_core.media import media_digest
+from urt_core.ownership import Owner, is_alive
 from urt_core.prompts import Prompt
 from urt_core.records import Media
 
+R = TypeVar("R")
+LOG = logging.getLogger(__name__)
+SQLITE_MAGIC = b"SQLite format 3\0"
 SCHEMA_VERSION = 1
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS completions (key TEXT PRIMARY KEY, value TEXT NOT NULL, created REAL NOT NULL) WITHOUT ROWID;
@@ -54,121 +61,151 @@ class CompletionCache:
     """The store. Safe to use from several threads and processes of one machine (SQLite must not lie on a network
     drive).
 
-    cache = CompletionCache("judgements.sqlite")
-    scorer = Scorer(engine=CachedEngine(OpenAIEngine(...), cache=cache))
+    What is damaged is set aside with one line in the log and asked again: an answer by itself, a file that can't be read any more under
+    another name.
+
+        cache = CompletionCache("judgements.sqlite")
+        scorer = Scorer(engine=CachedEngine(OpenAIEngine(...), cache=cache))
     """
 
-    def __init__(self, path: str | PathLike[str], *, lease_s: float = 60.0) -> None:
+    def __init__(self, path: str | PathLike[str]) -> None:
         self.path = Path(path).absolute()  # each thread opens it, whatever the working directory is by then
-        self.lease_s = lease_s
-        """A claim of a process that died is free again after this time; a living one renews its claims."""
         self._local = threading.local()
-        self._owned: set[str] = set()
-        self._owned_lock = threading.Lock()
-        self._renewing: threading.Thread | None = None
-        self._closed = threading.Event()
-        self._owner, self._owner_pid = "", 0
+        self._lock = threading.Lock()
+        self._owner: Owner | None = None
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._connect()
-
-    def _connect(self) -> sqlite3.Connection:
-        """One connection per thread and process, one owner per process: none of them survives a fork."""
-        with self._owned_lock:
-            if self._owner_pid != os.getpid():
-                self._owner, self._owner_pid = f"{os.getpid()}-{uuid.uuid4().hex}", os.getpid()
-                self._owned, self._renewing = set(), None
-        if getattr(self._local, "pid", None) != os.getpid():
-            try:
-                connection = sqlite3.connect(self.path, timeout=30.0, isolation_level=None)
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = NORMAL")
-                [version] = connection.execute("PRAGMA user_version").fetchone()
-                if version not in (0, SCHEMA_VERSION):
-                    raise DataError(
-                        f"{self.path} is a cache of version {version}, this is {SCHEMA_VERSION}; use a new file"
-                    )
-                if version == 0:
-                    connection.executescript(_SCHEMA)
-            except sqlite3.DatabaseError as error:
-                raise DataError(f"{self.path} cannot be used as a cache ({error}); use a new file") from error
-            self._local.connection, self._local.pid = connection, os.getpid()
-        return self._local.connection
+        self._do(lambda connection: None)
 
     def get(self, keys: Iterable[str]) -> dict[str, list[Completion]]:
         """The stored ones among `keys`."""
-        connection = self._connect()
-        found = {}
-        for key in keys:
-            row = connection.execute("SELECT value FROM completions WHERE key = ?", (key,)).fetchone()
-            if row is not None:
-                found[key] = [completion_from_json(value) for value in json.loads(row[0])]
-        return found
+
+        def read(connection: sqlite3.Connection) -> dict[str, list[Completion]]:
+            found = {}
+            for key in keys:
+                row = connection.execute("SELECT value FROM completions WHERE key = ?", (key,)).fetchone()
+                if row is not None:
+                    try:
+                        found[key] = completions_from_json(row[0])
+                    except DataError as error:
+                        connection.execute("DELETE FROM completions WHERE key = ?", (key,))
+                        LOG.warning("%s: the answer %s is damaged (%s) and is asked again", self.path, key[:12], error)
+            return found
+
+        keys = list(keys)
+        return self._do(read)
 
     def claim(self, keys: Sequence[str]) -> list[str]:
-        """Reserve those of `keys` that are neither stored nor claimed by somebody else; the caller now has to settle
+        """Reserve those of `keys` that are neither stored nor claimed by a living process; the caller now has to settle
         them."""
-        connection, now = self._connect(), time.time()
-        claimed = []
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            for key in keys:
-                if connection.execute("SELECT 1 FROM completions WHERE key = ?", (key,)).fetchone():
-                    continue
-                taken = connection.execute(
-                    "INSERT INTO claims VALUES (?1, ?2, ?3) ON CONFLICT (key) DO UPDATE "
-                    "SET owner = ?2, expires = ?3 WHERE expires < ?4",
-                    (key, self._owner, now + self.lease_s, now),
-                )
-                if taken.rowcount:
-                    claimed.append(key)
-        finally:
-            connection.execute("COMMIT")
-        with self._owned_lock:
-            self._owned.update(claimed)
-            if claimed and self._renewing is None:
-                self._renewing = threading.Thread(target=self._renew, name="urt-cache-lease", daemon=True)
-                self._renewing.start()
-        return claimed
+
+        def take(connection: sqlite3.Connection) -> list[str]:
+            own, alive, claimed = self._own_name(), {}, []
+            with transaction(connection):
+                for key in keys:
+                    if connection.execute("SELECT 1 FROM completions WHERE key = ?", (key,)).fetchone():
+                        continue
+                    row = connection.execute("SELECT owner FROM claims WHERE key = ?", (key,)).fetchone()
+                    if row is not None and row[0] not in alive:
+                        alive[row[0]] = row[0] == own or is_alive(self.path, str(row[0]))
+                    if row is None or not alive[row[0]]:
+                        connection.execute("INSERT OR REPLACE INTO claims VALUES (?, ?, 0)", (key, own))
+                        claimed.append(key)
+            return claimed
+
+        return self._do(take)
 
     def settle(self, results: dict[str, list[Completion] | None]) -> None:
         """Store what was computed and give the claims back; None, or an answer not worth keeping, only gives back."""
-        connection = self._connect()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            for key, completions in results.items():
-                if completions is not None and all(completion.finish_reason in KEPT for completion in completions):
-                    value = json.dumps([completion_to_json(completion) for completion in completions])
-                    connection.execute("INSERT OR REPLACE INTO completions VALUES (?, ?, ?)", (key, value, time.time()))
-                connection.execute("DELETE FROM claims WHERE key = ? AND owner = ?", (key, self._owner))
-        finally:
-            connection.execute("COMMIT")
-        with self._owned_lock:
-            self._owned.difference_update(results)
 
-    def is_claimed(self, key: str) -> bool:
-        query = "SELECT 1 FROM claims WHERE key = ? AND expires >= ?"
-        return self._connect().execute(query, (key, time.time())).fetchone() is not None
+        def store(connection: sqlite3.Connection) -> None:
+            with transaction(connection):
+                for key, completions in results.items():
+                    if completions is not None and all(each.finish_reason in KEPT for each in completions):
+                        value = json.dumps([completion_to_json(completion) for completion in completions])
+                        connection.execute(
+                            "INSERT OR REPLACE INTO completions VALUES (?, ?, ?)", (key, value, time.time())
+                        )
+                    connection.execute("DELETE FROM claims WHERE key = ? AND owner = ?", (key, self._own_name()))
+
+        self._do(store)
 
     def __len__(self) -> int:
-        return self._connect().execute("SELECT COUNT(*) FROM completions").fetchone()[0]
+        return self._do(lambda connection: connection.execute("SELECT COUNT(*) FROM completions").fetchone()[0])
 
     def close(self) -> None:
-        self._closed.set()
+        """Nothing is claimed any more, and the connection of this thread is closed."""
+        with self._lock:
+            if self._owner is not None and self._owner.pid == os.getpid():
+                self._owner.release()
+            self._owner = None
+        self._disconnect()
+
+    def _own_name(self) -> str:
+        """One owner a process: none survives a fork."""
+        with self._lock:
+            if self._owner is None or self._owner.pid != os.getpid():
+                self._owner = Owner(self.path)
+            return self._owner.name
+
+    def _do(self, action: Callable[[sqlite3.Connection], R]) -> R:
+        """`action` on a connection of this thread and process; on a new file where the old one turns out to be damaged."""
+        try:
+            try:
+                return action(self._connect())
+            except sqlite3.OperationalError:
+                raise  # the disk, not the file
+            except sqlite3.DatabaseError as error:
+                self._set_aside(error)
+                return action(self._connect())
+        except (sqlite3.Error, OSError) as error:
+            raise DataError(
+                f"{self.path} cannot be used as a cache ({error}); make room and rights, or use a new file"
+            ) from error
+
+    def _connect(self) -> sqlite3.Connection:
+        if getattr(self._local, "pid", None) != os.getpid():
+            connection = sqlite3.connect(self.path, timeout=30.0, isolation_level=None)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            [version] = connection.execute("PRAGMA user_version").fetchone()
+            if version not in (0, SCHEMA_VERSION):
+                connection.close()
+                raise DataError(
+                    f"{self.path} is a cache of version {version}, this is {SCHEMA_VERSION}; use a new file"
+                )
+            if version == 0:
+                connection.executescript(_SCHEMA)
+            self._local.connection, self._local.pid = connection, os.getpid()
+        return self._local.connection
+
+    def _disconnect(self) -> None:
         if getattr(self._local, "pid", None) == os.getpid():
             self._local.connection.close()
             del self._local.pid
 
-    def _renew(self) -> None:
-        while not self._closed.wait(self.lease_s / 3):
-            with self._owned_lock:
-                owned = list(self._owned)
-            connection = self._connect()
-            for key in owned:
-                connection.execute(
-                    "UPDATE claims SET expires = ? WHERE key = ? AND owner = ?",
-                    (time.time() + self.lease_s, key, self._owner),
-                )
-        self._connect().close()
+    def _set_aside(self, error: sqlite3.DatabaseError) -> None:
+        """Under another name, if it ever was a database; somebody's other file stays where it is."""
+        self._disconnect()
+        with self.path.open("rb") as file:
+            if file.read(len(SQLITE_MAGIC)) != SQLITE_MAGIC:
+                raise error
+        aside = self.path.with_name(f"{self.path.name}.damaged-{uuid.uuid4().hex[:8]}")
+        self.path.rename(aside)
+        for beside in ("-wal", "-shm"):
+            Path(f"{self.path}{beside}").unlink(missing_ok=True)
+        LOG.warning("%s is damaged (%s); it is now %s, and a new cache is begun", self.path, error, aside.name)
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
 
 
 def completion_to_json(completion: Completion) -> dict[str, Any]:
@@ -184,14 +221,28 @@ def completion_to_json(completion: Completion) -> dict[str, Any]:
     }
 
 
+def completions_from_json(text: object) -> list[Completion]:
+    """`DataError` where it is not what `completion_to_json` wrote."""
+    try:
+        values = json.loads(text) if isinstance(text, str) else None
+        completions = [completion_from_json(value) for value in values or ()]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"{type(error).__name__}") from error
+    if not completions:
+        raise DataError("no completions")
+    return completions
+
+
 def completion_from_json(value: dict[str, Any]) -> Completion:
-    prompt_tokens, completion_tokens = value["usage"]
+    prompt_tokens, completion_tokens = map(int, value["usage"])
+    if not all(isinstance(value[name], str) for name in ("text", "detail")):
+        raise TypeError("text and detail are strings")
     return Completion(
-        text=value["text"],
+        text=safe_text(value["text"]),
         finish_reason=FinishReason(value["finish_reason"]),
         token_ids=tuple(value["token_ids"]),
-        logprobs=tuple(value["logprobs"]),
-        token_texts=tuple(value["token_texts"]),
+        logprobs=tuple(map(float, value["logprobs"])),
+        token_texts=tuple(map(safe_text, value["token_texts"])),
         top_logprobs=tuple(tuple((text, number) for text, number in at) for at in value.get("top_logprobs", ())),
         usage=Usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens),
         detail=value["detail"],

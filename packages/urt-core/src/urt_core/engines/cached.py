@@ -1,6 +1,7 @@
 """Any engine behind a `CompletionCache`: each distinct request reaches the engine once, in however many processes."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 
@@ -10,7 +11,9 @@ from urt_core.errors import EngineError, MediaError
 from urt_core.media import preprocessing_id
 from urt_core.prompts import Prompt
 
+LOG = logging.getLogger(__name__)
 POLL_S = 0.02
+TOLD_AFTER_S = 30.0
 
 
 class CachedEngine:
@@ -34,9 +37,12 @@ class CachedEngine:
         if not isinstance(self.engine, Engine):
             raise EngineError(f"{type(self.engine).__name__} has no generate; use agenerate")
         keys, answers = self._keys(prompts, sampling)
+        told = False
+        began = time.monotonic()
         while missing := self._missing(keys, answers):
             claimed = self.cache.claim(missing)
             if not claimed:
+                told = told or tell(len(missing), began)
                 time.sleep(POLL_S)
                 continue
             results: dict[str, list[Completion] | None] = dict.fromkeys(claimed)
@@ -52,9 +58,12 @@ class CachedEngine:
         if not isinstance(self.engine, AsyncEngine):
             return await asyncio.to_thread(self.generate, prompts, sampling)
         keys, answers = self._keys(prompts, sampling)
+        told = False
+        began = time.monotonic()
         while missing := self._missing(keys, answers):
             claimed = self.cache.claim(missing)
             if not claimed:
+                told = told or tell(len(missing), began)
                 await asyncio.sleep(POLL_S)
                 continue
             results: dict[str, list[Completion] | None] = dict.fromkeys(claimed)
@@ -96,3 +105,11 @@ class CachedEngine:
     @staticmethod
     def _in_order(keys: Sequence[str], answers: dict[str, list[Completion]]) -> list[list[Completion]]:
         return [answers[key] for key in keys]
+
+
+def tell(num_missing: int, began: float) -> bool:
+    """Once, where it takes long: other callers or processes ask for the same, and are waited for."""
+    if time.monotonic() - began < TOLD_AFTER_S:
+        return False
+    LOG.warning("waiting for %d answers that somebody else is asking for", num_missing)
+    return True
