@@ -65,8 +65,13 @@ def logits_case(shape: Shape, dtype: torch.dtype, device: torch.device, *, peake
     rows = _checked_rows(shape, device)
     optional = [
         ("torch.compile", lambda: partial(_apply, peers.compiled(_eager_values)), tuple(Mode)),
-        ("TRL selective_log_softmax", lambda: partial(_plain_logprobs, peers.trl_selective_log_softmax()), tuple(Mode)),
-        ("Liger selective log-softmax", lambda: partial(_liger_logprobs, peers.liger_logprobs()), FORWARD_ONLY),
+        (
+            "TRL selective_log_softmax",
+            lambda: partial(_scaled_logprobs, peers.trl_selective_log_softmax()),
+            tuple(Mode),
+        ),
+        ("TRL log-prob + entropy", lambda: partial(_apply, _trl_values(peers.trl_logprobs_and_entropy())), tuple(Mode)),
+        ("Liger selective log-softmax", lambda: partial(_scaled_logprobs, peers.liger_logprobs()), FORWARD_ONLY),
     ]
     return Case(
         operation="token_logprobs",
@@ -111,6 +116,8 @@ def head_case(shape: Shape, dtype: torch.dtype, device: torch.device, *, peaked:
     }
     candidates = [
         ("torch.compile", lambda: partial(_apply, peers.compiled(_eager_head_values)), kept),
+        ("TRL chunked head", lambda: partial(_scaled_head, peers.trl_chunked_head()), None),
+        ("Liger fused linear scaled CE", lambda: partial(_scaled_head, peers.liger_scaled_linear()), None),
         ("Liger fused linear CE", lambda: partial(_plain_head, peers.liger_linear()), None),
         ("cut-cross-entropy", lambda: partial(_plain_head, peers.cut_cross_entropy_linear()), None),
         ("torch linear_cross_entropy", lambda: partial(_plain_head, peers.torch_linear_cross_entropy()), None),
@@ -230,7 +237,11 @@ def _plain_logprobs(function: Callable[..., Tensor], inputs: Inputs) -> Sequence
     return (function(inputs["logits"] / TEMPERATURE, inputs["targets"]),)
 
 
-def _liger_logprobs(function: Callable[..., Tensor], inputs: Inputs) -> Sequence[Tensor]:
+def _trl_values(function: Callable[..., tuple[Tensor, Tensor]]) -> Callable[[Inputs], Sequence[Tensor]]:
+    return lambda inputs: function(inputs["logits"], inputs["targets"], True, TEMPERATURE)
+
+
+def _scaled_logprobs(function: Callable[..., Tensor], inputs: Inputs) -> Sequence[Tensor]:
     return (function(inputs["logits"], inputs["targets"], TEMPERATURE),)
 
 
@@ -260,6 +271,10 @@ def _eager_head_values(inputs: Inputs) -> Sequence[Tensor]:
 def _plain_head(function: Callable[..., Tensor], inputs: Inputs) -> Sequence[Tensor]:
     # None of these divides by a temperature: the hidden states do it.
     return (function(inputs["hidden"] / TEMPERATURE, inputs["weight"], inputs["targets"]),)
+
+
+def _scaled_head(function: Callable[..., Tensor], inputs: Inputs) -> Sequence[Tensor]:
+    return (function(inputs["hidden"], inputs["weight"], inputs["targets"], TEMPERATURE),)
 
 
 def _step_inputs(shape: Shape, dtype: torch.dtype, device: torch.device) -> Inputs:

@@ -38,8 +38,20 @@ def rowwise_logprobs(logits: Tensor, targets: Tensor) -> Tensor:
     return torch.stack([row.log_softmax(-1).gather(-1, target[..., None])[..., 0] for row, target in rows])
 
 
-def trl_selective_log_softmax() -> Callable[[Tensor, Tensor], Tensor]:
+def trl_selective_log_softmax() -> Callable[[Tensor, Tensor, float], Tensor]:
+    """Takes the temperature itself: a division beforehand would be a pass of its own over the logits."""
     return peer("trl.trainer.utils", "selective_log_softmax")
+
+
+def trl_logprobs_and_entropy() -> Callable[[Tensor, Tensor, bool, float], tuple[Tensor, Tensor]]:
+    return peer("trl.trainer.utils", "selective_log_softmax_and_entropy")
+
+
+def trl_chunked_head() -> Callable[[Tensor, Tensor, Tensor, float], Tensor]:
+    function = peer("trl.kernels.chunked_logprob", "ChunkedLogProbFunction")
+    return lambda hidden, weight, targets, temperature: function.apply(
+        hidden, weight, None, targets, temperature, 32768, None, 1.0, ()
+    )[0]
 
 
 def liger_logprobs() -> Callable[[Tensor, Tensor, float], Tensor]:
@@ -62,6 +74,20 @@ def liger_linear() -> Callable[[Tensor, Tensor, Tensor], Tensor]:
 
     def run(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
         result = function.apply(hidden, weight, targets, None, None, -100, 0.0, 0.0, "none")
+        return -(result[0] if isinstance(result, tuple) else result)
+
+    return run
+
+
+def liger_scaled_linear() -> Callable[[Tensor, Tensor, Tensor, float], Tensor]:
+    """Liger's native head for sm_90 and above."""
+    if not torch.cuda.is_available():
+        raise Missing("liger_kernel fused_linear_scaled_cross_entropy: needs a GPU of sm_90 or above")
+    name = "LigerFusedLinearScaledCrossEntropyFunction"
+    function = peer("liger_kernel.ops.fused_linear_scaled_cross_entropy", name)
+
+    def run(hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float) -> Tensor:
+        result = function.apply(hidden, weight, targets, temperature)
         return -(result[0] if isinstance(result, tuple) else result)
 
     return run

@@ -8,7 +8,10 @@ cross-compilation tests); `apps/bench_kernels.py` times them on a GPU.
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,9 +27,20 @@ class RowBlocks:
     """Warps per program."""
 
 
+def _table() -> dict[str, dict[str, int]]:
+    path = os.environ.get("URT_KERNELS_TUNING")
+    return json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+
+
+TABLE = _table()
+"""Sizes measured on this machine in place of those chosen here, by the name of the function that gives them:
+{"one_pass": {"rows": 4096, "columns": 2048}}. Read from the file that URT_KERNELS_TUNING names, which
+`apps/bench_kernels.py --sweep` writes."""
+
+
 def forward_blocks(vocabulary: int) -> RowBlocks:
     """The walk of the statistics kernels: one program per row, four of them on an SM."""
-    return RowBlocks(block=min(_power_of_two(vocabulary), 4096), num_warps=4)
+    return _row_blocks("forward_blocks", vocabulary, block=4096, num_warps=4)
 
 
 def statistics_blocks(columns: int) -> RowBlocks:
@@ -37,8 +51,14 @@ def statistics_blocks(columns: int) -> RowBlocks:
 
 def backward_blocks(vocabulary: int) -> RowBlocks:
     """The steps of the gradient kernels: nothing is carried from one to the next."""
-    block = min(_power_of_two(vocabulary), 4096)
-    return RowBlocks(block=block, num_warps=8 if block >= 4096 else 4)
+    return _row_blocks("backward_blocks", vocabulary, block=4096, num_warps=8)
+
+
+def _row_blocks(name: str, vocabulary: int, *, block: int, num_warps: int) -> RowBlocks:
+    """No more columns than there are, and four warps where these are few."""
+    chosen = TABLE.get(name, {"block": block, "num_warps": num_warps})
+    fits = min(_power_of_two(vocabulary), chosen["block"])
+    return RowBlocks(block=fits, num_warps=chosen["num_warps"] if fits == chosen["block"] else 4)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,14 +88,16 @@ that many bytes let 4096 rows of 151,936 bf16 exponentials through at once, half
 
 def chunked_forward(vocabulary: int) -> ChunkedHead:
     """4096 x 2048 fp32 logits are 32 MiB; with the block of the weight they stay in the 50 MB of an H100's L2 cache."""
-    return ChunkedHead(rows=4096, columns=min(vocabulary, 2048))
+    chosen = TABLE.get("chunked_forward", {"rows": 4096, "columns": 2048})
+    return ChunkedHead(rows=chosen["rows"], columns=min(vocabulary, chosen["columns"]))
 
 
 def one_pass(vocabulary: int, itemsize: int, *, trains_weight: bool) -> ChunkedHead:
     """As many rows as the workspace holds exponentials of, at most 4096."""
     workspace = TRAINED_WORKSPACE if trains_weight else FROZEN_WORKSPACE
     rows = workspace // (vocabulary * itemsize) // HEIGHT_STEP * HEIGHT_STEP
-    return ChunkedHead(rows=max(HEIGHT_STEP, min(4096, rows)), columns=min(vocabulary, 2048))
+    chosen = TABLE.get("one_pass", {"rows": 4096, "columns": 2048})
+    return ChunkedHead(rows=max(HEIGHT_STEP, min(chosen["rows"], rows)), columns=min(vocabulary, chosen["columns"]))
 
 
 def chunked_backward(vocabulary: int) -> ChunkedHead:
