@@ -1,7 +1,9 @@
 """Every command that reads or writes, at an address: in memory, and at a real S3 server on loopback."""
 
+import errno
 import hashlib
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -173,22 +175,65 @@ def test_what_is_not_there_is_named(bucket: str, tmp_path: Path, capsys: pytest.
         records_at(f"{bucket}/none", tmp_path)
 
 
-def test_a_server_that_is_gone_is_one_line_before_the_work(
-    s3_server: str, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+@pytest.mark.parametrize("stalled", [False, True])
+def test_a_server_that_is_gone_or_silent_is_one_line_before_the_work(
+    s3_server: str,
+    stalled: bool,
+    table: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ) -> None:
-    settings = {
-        "key": "k",
-        "secret": "s",
-        "client_kwargs": {"endpoint_url": "http://127.0.0.1:9", "region_name": "us-west-2"},
-        "config_kwargs": {"retries": {"max_attempts": 0}, "connect_timeout": 1},
-    }
-    monkeypatch.setitem(fsspec.config.conf, "s3", settings)
-    assert main(["convert", "data=generic", f"input={table}", "output=s3://bucket/pairs"]) == 2
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
+        port = silent.getsockname()[1] if stalled else 9
+        settings = {
+            "key": "k",
+            "secret": "s",
+            "client_kwargs": {"endpoint_url": f"http://127.0.0.1:{port}", "region_name": "us-west-2"},
+            "config_kwargs": {"retries": {"max_attempts": 0}, "connect_timeout": 1, "read_timeout": 1},
+        }
+        monkeypatch.setitem(fsspec.config.conf, "s3", settings)
+        monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)
+        assert main(["convert", "data=generic", f"input={table}", "output=s3://bucket/pairs"]) == 2
     error = capsys.readouterr().err
     assert "s3://bucket/pairs cannot be reached (" in error
     assert "check address, credentials and network" in error
     assert error.count("\n") == 1
     assert not list(tmp_path.glob("*:*"))
+
+
+@pytest.mark.parametrize("fails", ["download", "upload"])
+def test_a_remote_that_fails_half_way_is_named(
+    bucket: str, fails: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ShardWriter(f"{bucket}/pairs") as shards:
+        shards.write(image_record(0))
+
+    def broken(*arguments: Any, **settings: Any) -> None:
+        raise TimeoutError("the line is dead")
+
+    filesystem, _ = connect(bucket)
+    monkeypatch.setattr(filesystem, "open" if fails == "download" else "put_file", broken)
+    calls = {
+        "download": lambda: records_at(f"{bucket}/pairs", tmp_path),
+        "upload": lambda: convert([image_record(1)], f"{bucket}/pairs", metadata={}, overwrite=True),
+    }
+    with pytest.raises(ShardError, match=r"/pairs\S* cannot be reached \(TimeoutError: the line is dead\)"):
+        calls[fails]()
+    assert not list((tmp_path / "cache").glob("*.partial"))
+
+
+def test_a_full_disk_is_told_from_a_dead_line(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ShardWriter(f"{bucket}/pairs") as shards:
+        shards.write(image_record(0))
+
+    def full(*arguments: Any, **settings: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    filesystem, _ = connect(bucket)
+    monkeypatch.setattr(filesystem, "open", full)
+    with pytest.raises(ShardError, match=r"the disk of this machine does not take it .*make room in the cache folder"):
+        records_at(f"{bucket}/pairs", tmp_path)
 
 
 def test_addresses_are_no_folder_names(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ FIRST, SECOND, TIE = Preference.FIRST, Preference.SECOND, Preference.TIE
 WORDS: dict[str, Preference] = {
     **dict.fromkeys(("first", "a", "left", "1st", "one", "a>b", "b<a"), FIRST),
     **dict.fromkeys(("second", "b", "right", "2nd", "two", "b>a", "a<b"), SECOND),
-    **dict.fromkeys(("tie", "same", "equal", "both", "draw", "a=b", "b=a"), TIE),
+    **dict.fromkeys(("tie", "same", "equal", "both", "draw", "neither", "a=b", "b=a", "bothbad", "both bad"), TIE),
+    **dict.fromkeys(("tie (bothbad", "equally good", "both good", "no preference"), TIE),
 }
 """Words with one meaning, in lower case."""
 COUNTED: dict[str, Preference] = {"1": FIRST, "2": SECOND}
@@ -36,7 +37,10 @@ NO = frozenset(("false", "no", "f", "n", "lose", "lost", "loss", "worse", "rejec
 """Words about one of the candidates that do not say which."""
 LOSER_NAME = re.compile(r"worse|worst|los(?:er|es|ing)|rejected|dispreferred|bad", re.IGNORECASE)
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d{1,3})?", re.IGNORECASE)
-NUMBERED = re.compile(r"(?:image|video|answer|response|candidate|option|model|output)[ _-]?(\d)")
+NOUN = r"(?:image|video|answer|response|candidate|option|model|output|assistant|picture|clip)"
+PLACED = re.compile(rf"(?:the )?(?:{NOUN}[ _-]?(\w+)|(\w+)[ _-]{NOUN})")
+VERDICT = re.compile(r"(.+?) (?:is better|is preferred|wins|better)(?: than .+)?")
+"""`image 1`, `model_a`, `the left image`, `Image 2 is better`: what is left is the place."""
 MIN_ONE_SIDED = 8
 """A fair coin shows one side eight times with probability 1/128; fewer rows prove nothing."""
 MAX_WORDS = 1000
@@ -285,9 +289,9 @@ def spelled(value: Any) -> tuple[str | None, float | None]:
         word = value.strip().strip("[](){}\"'.").strip().casefold() or value.strip()
         if not word:
             return None, None
-        numbered = NUMBERED.fullmatch(word)
-        if numbered or NUMBER.fullmatch(word):
-            number = float(numbered[1] if numbered else word)
+        word = _place(word)
+        if NUMBER.fullmatch(word):
+            number = float(word)
             return (_number(number), number) if math.isfinite(number) else (None, None)
         return word, None
     items = list(value.values()) if isinstance(value, Mapping) else value
@@ -298,6 +302,15 @@ def spelled(value: Any) -> tuple[str | None, float | None]:
             return repr(value)[:80].casefold(), None
         return _number(first - second), first - second
     return (None, None) if value is None else (repr(value)[:80].casefold(), None)
+
+
+def _place(word: str) -> str:
+    """What a label says of a place, without the noun and the verb around it."""
+    verdict = VERDICT.fullmatch(word)
+    word = verdict[1] if verdict else word
+    placed = PLACED.fullmatch(word)
+    inner = (placed[1] or placed[2]) if placed else ""
+    return inner if inner in WORDS or NUMBER.fullmatch(inner) else word
 
 
 def _number(value: float) -> str:
