@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from urt_core.atomic import write_whole
 from urt_core.errors import ConfigError
+from urt_train.runtime import run_folder
 from urt_train.runtime.run_folder import environment, finish, folder_hash, open_folder
 
 IDENTITY = {"grpo.kl_coef": 0.04, "grpo.max_steps": 4, "seed": 0, "data": "d1", "initial/model.safetensors": "m1"}
@@ -55,6 +57,33 @@ def test_a_said_change_is_a_new_segment_once(tmp_path):
     assert opened(tmp_path, grpo__max_steps=8).is_finished
     with pytest.raises(ConfigError, match=r"max_steps was 8, is 4"):
         opened(tmp_path)
+
+
+@pytest.mark.parametrize("number", range(1, 5))
+def test_killed_anywhere_while_it_is_opened_it_opens_again(tmp_path, monkeypatch, number):
+    """Before the n-th file that is written down, of a new run and of one that goes on with a change."""
+
+    class Killed(BaseException):
+        pass
+
+    def dies_at(number: int):
+        written = []
+
+        def write(path, text):
+            written.append(path)
+            if len(written) == number:
+                raise Killed
+            write_whole(path, text)
+
+        return write
+
+    for changed, accepted, segment in (({}, [], 1), ({"grpo__max_steps": 8}, ["grpo.max_steps"], 2)):
+        if not (changed and number == 4):  # one that goes on has its id
+            with monkeypatch.context() as patch:
+                patch.setattr(run_folder, "write_whole", dies_at(number))
+                with pytest.raises(Killed):
+                    opened(tmp_path, accepted=accepted, **changed)
+        assert opened(tmp_path, accepted=accepted, **changed).segment == segment
 
 
 def test_starting_anew_clears_the_folder(tmp_path):

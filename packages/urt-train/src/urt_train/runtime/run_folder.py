@@ -74,12 +74,14 @@ def open_folder(
     if found:
         newest = newest_checkpoint(folder / "checkpoints")
         step = 0 if newest is None else read_seal(newest).step
-        append(folder / SEGMENTS, json.dumps({"from_step": step + 1, "changes": found}) + "\n")
+        line = json.dumps({"from_step": step + 1, "changes": found}) + "\n"
+        if whole_lines(folder / SEGMENTS)[-1:] != [line]:  # else killed here before
+            append(folder / SEGMENTS, line)
+    write_whole(path, json.dumps(identity, indent=1) + "\n")  # the first: what lacks it is of an older version
     if not (folder / RUN_ID).exists():
         write_whole(folder / RUN_ID, secrets.token_hex(4) + "\n")
     write_whole(folder / "config.yaml", config)
     write_whole(folder / "environment.json", json.dumps(environment(), indent=1) + "\n")
-    write_whole(path, json.dumps(identity, indent=1) + "\n")
     finished = folder / FINISHED
     return Run(
         folder=folder,
@@ -109,7 +111,7 @@ def finish(folder: Path, *, identity: Identity) -> None:
 def _clear(folder: Path) -> None:
     for leftover in ("checkpoints", "model", "tensorboard"):
         shutil.rmtree(folder / leftover, ignore_errors=True)
-    for name in ("metrics.csv", "rollouts.jsonl", "config.yaml", IDENTITY, SEGMENTS, FINISHED, RUN_ID):
+    for name in ("metrics.csv", "rollouts.jsonl", "config.yaml", SEGMENTS, FINISHED, RUN_ID, IDENTITY):
         (folder / name).unlink(missing_ok=True)
 
 
