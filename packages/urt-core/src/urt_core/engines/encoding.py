@@ -6,6 +6,7 @@ its frames, each frame one image, as in the original project. What differs betwe
 `image_slots`.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -22,6 +23,9 @@ from urt_core.records import Media
 
 IMAGE_TOKEN = QwenVLSlots.token
 IMAGE_TOKENS = frozenset(family.token for family in FAMILIES.values())
+
+
+_OPENED_THINKING = re.compile(r"<think>\s*\Z")
 
 
 def encode_prompts(
@@ -77,12 +81,15 @@ def chat_text(tokenizer: Any, prompt: Prompt, *, num_frames: Sequence[int], blan
         messages.append({"role": turn.role, "content": content})
     try:
         # Qwen3.5 templates open a thinking block of their own unless told not to; the others ignore the variable.
-        return tokenizer.apply_chat_template(
+        text = tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
         )
     except TemplateError as error:
         roles = [turn.role for turn in prompt.turns]
         raise PromptError(f"the judge's chat template refuses the turns {roles}: {error}") from error
+    # Templates of thinking models open the block themselves, whatever they are told. A judgement is whole, with both its
+    # tags: so the judge writes the opening one too, in training as in serving, and no text has to be mended afterwards.
+    return _OPENED_THINKING.sub("", text)
 
 
 def num_text_tokens(tokenizer: Any, prompt: Prompt) -> int:
