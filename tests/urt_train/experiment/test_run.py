@@ -12,9 +12,17 @@ import torch
 from safetensors.torch import load_file
 
 from urt_core import JudgeSpec
-from urt_core.errors import CheckpointError, ConfigError
+from urt_core.errors import CheckpointError, ConfigError, DataError
 from urt_data import PreferenceStream, ShardWriter
-from urt_train.config import DataConfig, JudgeConfig, LoraConfig, ModelConfig, TrainConfig, TrainerConfig
+from urt_train.config import (
+    DataConfig,
+    EvaluationConfig,
+    JudgeConfig,
+    LoraConfig,
+    ModelConfig,
+    TrainConfig,
+    TrainerConfig,
+)
 from urt_train.errors import StoppedError
 from urt_train.experiment.run import run_stage, training_data
 from urt_train.runtime.callbacks import StepMetrics, read_rows
@@ -327,3 +335,32 @@ def test_a_broken_checkpoint_is_refused(config, tmp_path):
     broken.mkdir()
     with pytest.raises(CheckpointError, match=r"is no complete checkpoint: it has no complete\.json; .*ckpt_path=null"):
         run_stage(replace(config, stage="cold_start", ckpt_path=str(broken)))
+
+
+def watched(config: TrainConfig, tmp_path: Path, records, **settings) -> TrainConfig:
+    with ShardWriter(tmp_path / "data" / "validation", overwrite=True) as shards:
+        for record in records[:6]:
+            shards.write(record)
+    data = replace(config.data, validation=str(tmp_path / "data" / "validation"))
+    evaluation = EvaluationConfig(every=2, watched_pairs=4, max_completion_tokens=12, **settings)
+    return replace(config, data=data, evaluation=evaluation)
+
+
+def test_the_judge_is_measured_while_it_trains_and_the_best_is_kept(config, tmp_path, records):
+    """Measuring changes nothing of the training; a random judge is unreadable, so that the first measurement stays the best."""
+    plain = run_stage(config)
+    model = run_stage(elsewhere(watched(config, tmp_path, records), tmp_path))
+    rows = [json.loads(line) for line in (model.parent / "validation.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [2, 4, 6]
+    assert all(row["num_judgements"] == 8 and 0 <= row["accuracy"] <= row["readable"] <= 1 for row in rows)
+    assert_same_weights(plain, model)
+    best = json.loads((model.parent / "best" / "best.json").read_text())
+    assert best == {"step": 2, "metric": "accuracy", "value": max(row["accuracy"] for row in rows)}
+    assert JudgeSpec.load(model.parent / "best" / "model").stage == "cold_start"
+    first, last = weights(model.parent / "best" / "model"), weights(model)
+    assert any(not torch.equal(first[name], last[name]) for name in last), "it is the judge of step 2"
+
+
+def test_a_run_to_be_measured_without_validation_pairs_says_so(config):
+    with pytest.raises(DataError, match=r"evaluation\.every is 3.*data.validation=<folder of shards>"):
+        run_stage(replace(config, evaluation=EvaluationConfig(every=3)))

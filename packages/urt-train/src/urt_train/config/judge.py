@@ -138,6 +138,13 @@ class EvaluationConfig:
     suites: int = 0
     """Pairs of the first split on which a pipeline tries, after its last stage, what moves the judge that should not; 0 leaves
     the suites out."""
+    every: int = 0
+    """Optimizer steps between two measurements on data.validation while a stage trains; 0 leaves them out. The judge that
+    was best is kept in <stage>/best/model."""
+    watched_pairs: int = 64
+    """Pairs of data.validation that such a measurement takes, evenly spread."""
+    best_by: str = "accuracy"
+    """What the best judge is best in: accuracy (the mean of both orders, unreadable is wrong), position_consistency, readable."""
     tasks: list[str] = field(default_factory=lambda: list(ALL_TASKS))
     """Tasks to judge."""
     pairs_per_task: int | None = None
@@ -156,7 +163,9 @@ class EvaluationConfig:
     def __post_init__(self) -> None:
         known_tasks(self)
         at_least(self, 1, "pairs_per_task", "batch_size", "max_completion_tokens")
-        at_least(self, 0, "temperature", "suites")
+        at_least(self, 0, "temperature", "suites", "every")
+        at_least(self, 1, "watched_pairs")
+        one_of(self, "best_by", ["accuracy", "position_consistency", "readable"])
         for dialect in self.dialects:
             if dialect != "judge":
                 known_contract("evaluation.dialects", dialect)

@@ -13,9 +13,10 @@ from lightning.pytorch import seed_everything
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from urt_core import Dialect, JudgeSpec, Task
-from urt_core.errors import CheckpointError, ConfigError
+from urt_core import Dialect, JudgeSpec, SamplingParams, Task
+from urt_core.errors import CheckpointError, ConfigError, DataError
 from urt_core.judge import FILE_NAME as JUDGE_FILE
+from urt_core.judging.judge import Asked
 from urt_core.media import with_frames
 from urt_data import Mixture, PreferenceStream
 from urt_train.config import Batching, DataPart, StageConfig, TrainConfig
@@ -42,6 +43,7 @@ from urt_train.runtime.machine import (
 from urt_train.runtime.ranks import all_answering, from_first
 from urt_train.runtime.round_checkpoints import RoundCheckpoints
 from urt_train.runtime.run_folder import Run, changed, finish, folder_hash, open_folder
+from urt_train.runtime.watching import JudgeWatch
 from urt_train.stages import Preparation, StageInputs, StageSpec, find_stage
 
 
@@ -190,7 +192,7 @@ def fit(
     checkpoints = RoundCheckpoints(
         folder / "checkpoints", every=settings.save_every, keep=settings.keep_checkpoints, start=config.ckpt_path
     )
-    callbacks = [metrics, RolloutLog(folder / "rollouts.jsonl"), checkpoints]
+    callbacks = [metrics, RolloutLog(folder / "rollouts.jsonl"), *watch(config, policy, folder), checkpoints]
     loggers = make_loggers(config.logger, folder=folder, name=f"{config.recipe}-{spec.name}", run_id=run.id)
     trainer = make_trainer(
         config.trainer,
@@ -234,6 +236,33 @@ def fit(
     stream.transform = module.collate
     loader = RoundLoader(stream, module.make_round, num_rounds=num_rounds, batches_per_round=plan.batches_per_round)
     trainer.fit(module, train_dataloaders=loader)
+
+
+def watch(config: TrainConfig, policy: Policy, folder: Path) -> list[JudgeWatch]:
+    """Greedily, so that measuring takes no random number from training."""
+    wanted = config.evaluation
+    if not wanted.every:
+        return []
+    shards = config.data_dir("validation")
+    if not (shards / "manifest.json").exists():
+        raise DataError(
+            f"{shards} holds no finished shards, and evaluation.every is {wanted.every}; give"
+            f" {config.data.setting('validation')}=<folder of shards>, or evaluation.every=0"
+        )
+    source = open_shards(str(shards), config.data.cache)
+    number = min(wanted.watched_pairs, len(source))
+    sampling = SamplingParams(max_tokens=wanted.max_completion_tokens, seed=0)
+    return [
+        JudgeWatch(
+            folder,
+            records=[source[place * len(source) // number] for place in range(number)],
+            asked=Asked(dialect=policy.spec.dialect, sampling=sampling),
+            every=wanted.every,
+            best_by=wanted.best_by,
+            keep=partial(export_judge, policy, dtype=config.served_dtype),
+            batch_size=wanted.batch_size,
+        )
+    ]
 
 
 def open_policy(config: TrainConfig, initial: str, *, data_manifest: str = "") -> Policy:
