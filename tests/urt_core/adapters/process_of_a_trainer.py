@@ -5,6 +5,8 @@ The environment says which process it is, as torchrun's does.
 """
 
 import asyncio
+import base64
+import io
 import json
 import os
 import sys
@@ -89,6 +91,32 @@ def nemo_gym(asked: dict[str, Any]) -> list[list[float]]:
         with urllib.request.urlopen(request, timeout=60) as answer:
             values.append(json.load(answer)["rewards"])
     return values
+
+
+def unirl(asked: dict[str, Any]) -> list[list[float]]:
+    """`/score`, a batch of different prompts a call."""
+    values = []
+    for call in asked["calls"]:
+        requests = [
+            {"history": [{"text": prompt, "image_b64": base64_png(shade)}], "required_rewards": ["unified_reward"]}
+            for prompt, shade in call
+        ]
+        request = urllib.request.Request(
+            f"{asked['url']}/score", json.dumps({"requests": requests}).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            found = json.load(answer)
+        assert found["errors"] == [{}] * len(call)
+        values.append([result["unified_reward"]["score"] for result in found["results"]])
+    return values
+
+
+def base64_png(shade: int) -> str:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(picture(shade)).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def trl(asked: dict[str, Any]) -> list[list[float]]:

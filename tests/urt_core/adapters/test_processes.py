@@ -26,7 +26,7 @@ WORLD = 4
 def served(judging_engine):
     """The real server in a thread."""
     scorer = Scorer(engine=judging_engine, dialect=Dialect.DIRECT, allow_paths=False)
-    server, listener = listening_server(scorer, ServerSettings(port=0, group_timeout_s=20))
+    server, listener = listening_server(scorer, ServerSettings(port=0, group_timeout_s=20, contract="final_score"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -176,6 +176,16 @@ def test_verl_and_verl_omni(served, trainer):
 def test_trainers_whose_calls_hold_whole_groups(served, trainer):
     calls = whole_groups(groups=2, n=5)
     check(calls, run_processes(trainer, calls, url=served))
+
+
+@SLOW
+def test_unirl(served):
+    """Scores need no company: a sample gets the same one from whichever process."""
+    calls = flow_grpo_sampler(batch=6, k=12, steps=2)
+    answers = run_processes("unirl", calls, url=served)
+    for own, answer in zip(calls, answers, strict=True):
+        for call, scores in zip(own, answer, strict=True):
+            assert scores == pytest.approx([shade / 255 for _, shade in call], abs=1e-9)
 
 
 @SLOW

@@ -3,9 +3,13 @@
 POST /v1/compare   task, text, first, second[, media, orders, votes]   -> a Comparison
 POST /v1/score     task, text, candidate[, media, contract, votes]     -> a PointScore
 POST /v1/rank      task, text, candidates[, media, method, ...]        -> a Ranking
-POST /compute      the remote-reward protocol of Flow-Factory          -> {"rewards": [...], "statuses": [...]}
-POST /v1/chat/completions   one user turn of the client's own wording  -> a chat completion
-GET  /health, /metrics (Prometheus), /v1/models
+POST /compute      the remote-reward protocol of Flow-Factory, with groups over several processes and references
+POST /v1/chat/completions   the client's own wording, in OpenAI's protocol -> a chat completion, whole or as a stream
+POST /score, /get_reward, /compare   what UniRL, OpenRLHF and NeMo-Gym send to a reward service
+GET  /, /health, /metrics (Prometheus), /v1/models
+
+A request passes `connections` (who may be connected), `gate` (who may ask, and a whole body), `bodies` (what it says), a route of `app`, and
+`work` (when it is judged, beside the event loop).
 """
 
 from urt_core.server.app import create_app
