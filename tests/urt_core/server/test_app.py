@@ -204,10 +204,34 @@ def test_a_sample_without_company_is_compared_with_references():
     assert (failed["rewards"], failed["statuses"]) == ([0.5], ["timeout"])
 
 
-@pytest.mark.parametrize("name", ["condition_images", "condition_videos"])
-def test_an_edit_is_not_judged_without_its_source(name):
+def test_edits_are_compared_beside_their_source():
+    """Samples of one prompt that are edits of another source are another group; one without any is no edit."""
+    shown = []
+
+    def script(prompt, index):
+        shown.append([shade_of(media) for media in prompt.media])
+        *_, first, second = shown[-1]
+        return "Image 1 is better." if first > second else "Image 2 is better."
+
+    request = REMOTE | {"prompt": ["a"] * 6, "image": [base64_png(shade) for shade in (10, 30, 20, 40, 50, 60)]}
+    sources = [[base64_png(shade)] for shade in (1, 1, 2, 2)] + [[], None]
+    answer = serve(script).post("/compute", json=request | {"condition_images": sources}).json()
+    assert answer["rewards"] == [0.0, 1.0, 0.0, 1.0, 0.0, 1.0]
+    assert sorted(shown) == [[1, 10, 30], [1, 30, 10], [2, 20, 40], [2, 40, 20], [50, 60], [60, 50]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "settings", "name"),
+    [
+        ({"condition_images": [[base64_png(3)], [base64_png(3)]]}, {"reward": "score"}, "condition_images"),
+        ({"condition_images": [[base64_png(3)] * 2, [base64_png(3)]]}, {}, "condition_images"),
+        ({"condition_images": [[base64_png(3)]]}, {}, "condition_images"),
+        ({"condition_videos": [[[base64_png(3)]], [[base64_png(3)]]]}, {}, "condition_videos"),
+    ],
+)
+def test_an_edit_is_not_judged_without_its_source(changes, settings, name):
     request = REMOTE | {"prompt": ["a", "a"], "image": [base64_png(1), base64_png(2)]}
-    answer = serve().post("/compute", json=request | {name: [[base64_png(3)], [base64_png(3)]]})
+    answer = serve(**settings).post("/compute", json=request | changes)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, name)
     assert serve().post("/compute", json=request | {name: [[], []]}).status_code == 200
 

@@ -243,11 +243,12 @@ def test_flow_factory_remote_client(judge):
     assert mixed[2] != mixed[2]
 
 
-def test_flow_grpo_edit_through_compute_is_refused_by_name(judge):
+def test_flow_factory_edits_are_shown_beside_their_source(judge):
     body = {"prompt": ["a", "a"], "image": [base64_of("red")] * 2, "condition_images": [[base64_of("blue")]] * 2}
-    answer = judge.ask("/compute", body)
-    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "condition_images")
-    assert "condition_images" in answer.json()["error"]["message"]
+    answer = judge.ask("/compute", body, says=THINK)
+    assert answer.json()["rewards"] == [0.5, 0.5]
+    [(_, parts)] = judge.seen()
+    assert parts.count("image") == 3
 
 
 def test_unirl_reward_service(judge):

@@ -376,8 +376,11 @@ class Scorer:
         return self._read_once(candidates, Task(task), "candidate") if Task(task).is_generation else list(candidates)
 
     def prepared_media(self, media: Sequence[Any], *, task: Task | str) -> list[Any]:
-        """What several questions are about, fetched and encoded once: a value that comes again is read once too."""
-        return list(media) if Task(task).is_generation else self._read_once(media, Task(task), "media")
+        """What several questions are about, fetched and encoded once: a value that comes again is read once too. Where
+        there may be nothing (pictures that are no edits), None stays."""
+        task, there = Task(task), [one for one in media if one is not None or not Task(task).is_generation]
+        read = iter(self._read_once(there, task, "media"))
+        return [None if one is None and task.is_generation else next(read) for one in media]
 
     def _read_once(self, values: Sequence[Any], task: Task, name: str) -> list[Any]:
         return read_once(values, lambda index: self._media(values[index], task, f"{name}{index}"))

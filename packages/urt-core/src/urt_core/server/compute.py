@@ -24,7 +24,7 @@ class Compute:
         self._groups = Groups(self._judge_group, timeout_s=settings.group_timeout_s)
 
     async def rewards(self, request: ComputeRequest) -> Rewards:
-        task, samples, media = samples_of(request)
+        task, samples, media = samples_of(request, self.settings)
         check_number(len(request.prompt), self.settings)
         if self.settings.reward == "score":
             return await self.work.do(
@@ -105,20 +105,12 @@ async def gather_all(calls: Sequence[Coroutine[Any, Any, list[Result]]]) -> list
         await asyncio.gather(*running, return_exceptions=True)
 
 
-def samples_of(request: ComputeRequest) -> tuple[Task, list[Any], list[Any] | None]:
-    """The task, a candidate for each prompt and, for answers, what each is about."""
-    for name in ("condition_images", "condition_videos"):
-        given = getattr(request, name)
-        if isinstance(given, list) and any(given):
-            raise Problem(
-                400,
-                f"{name}: samples are judged by their prompt alone, so an edit would be judged without its source; leave the field away, or "
-                "ask /v1/chat/completions with the judge's own wording",
-                param=name,
-            )
+def samples_of(request: ComputeRequest, settings: ServerSettings) -> tuple[Task, list[Any], list[Any] | None]:
+    """The task, a candidate for each prompt and what each is about: of an answer its picture, of an edit its source."""
     given = [name for name in ("image", "video", "answer") if getattr(request, name) is not None]
     if len(given) != 1:
         raise Problem(422, f"/compute got {given}; it needs one of image, video and answer", param="image")
+    sources = sources_of(request, settings)
     if request.answer is not None:
         return answers_of(request, request.answer)
     if request.video is not None:
@@ -126,7 +118,29 @@ def samples_of(request: ComputeRequest) -> tuple[Task, list[Any], list[Any] | No
     else:
         task, samples = Task.IMAGE_GENERATION, [*map(as_uri, request.image or [])]
     check_lengths(request, samples=samples)
-    return task, samples, None
+    return task, samples, sources
+
+
+def sources_of(request: ComputeRequest, settings: ServerSettings) -> list[str | None] | None:
+    """The picture that each sample is an edit of; None where no sample has one."""
+
+    def refuse(name: str, why: str) -> Problem:
+        return Problem(
+            400, f"{name}: {why}; leave the field away, or ask /v1/chat/completions in words of your own", param=name
+        )
+
+    if any(request.condition_videos or []):
+        raise refuse("condition_videos", "edits of videos have no contract")
+    lists = request.condition_images or []
+    if not any(lists):
+        return None
+    if request.image is None or settings.reward == "score":
+        raise refuse(
+            "condition_images", "only pictures are compared with the source that they are edits of, by win rates"
+        )
+    if len(lists) != len(request.prompt) or any(len(files or []) > 1 for files in lists):
+        raise refuse("condition_images", "an edit has one source, and each sample a list with it, or an empty one")
+    return [as_uri(files[0]) if files else None for files in lists]
 
 
 def answers_of(request: ComputeRequest, answers: list[str]) -> tuple[Task, list[Any], list[Any]]:

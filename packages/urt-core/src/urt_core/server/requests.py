@@ -91,8 +91,9 @@ class ComputeRequest(BaseModel):
     video: Annotated[list[Frames], Field(max_length=MAX_SAMPLES, fail_fast=True)] | None = None
     answer: Annotated[list[Text], Field(max_length=MAX_SAMPLES, fail_fast=True)] | None = None
     media: Media | None = None
-    condition_images: Any = None
-    condition_videos: Any = None
+    condition_images: Annotated[list[Frames | None], Field(max_length=MAX_SAMPLES, fail_fast=True)] | None = None
+    """What each sample is an edit of: a list with one picture, or an empty one."""
+    condition_videos: list[Any] | None = Field(default=None, max_length=MAX_SAMPLES)
     groups: Annotated[list[Key], Field(max_length=MAX_SAMPLES, fail_fast=True)] | None = None
     group_size: int | None = Field(default=None, ge=1)
     group_timeout_s: float | None = Field(default=None, gt=0)
