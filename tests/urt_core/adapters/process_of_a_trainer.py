@@ -35,6 +35,37 @@ def flow_grpo(asked: dict[str, Any]) -> list[list[float]]:
     return [reward(images, prompts, {})[0] for images, prompts in calls]
 
 
+def flow_grpo_gathered(asked: dict[str, Any]) -> list[list[float]]:
+    """The judge is in each process; a step's reward is asked from a pool of threads, two steps at a time, as flow_grpo does, while the main
+    thread has collectives of its own."""
+    import io
+    from concurrent.futures import ThreadPoolExecutor
+
+    import torch.distributed
+    from PIL import Image
+
+    from urt_core import Dialect, Scorer
+    from urt_core.adapters import flow_grpo as urt
+    from urt_core.engines.scripted import ScriptedEngine
+
+    def judge(prompt: Any, index: int) -> str:
+        first, second = (Image.open(io.BytesIO(medium.data[0])).tobytes()[0] for medium in prompt.media)
+        return "Image 1 is better." if first > second else "Image 2 is better."
+
+    torch.distributed.init_process_group("gloo")
+    engine = ScriptedEngine(script=judge)
+    reward = urt.win_rate(Scorer(engine=engine, dialect=Dialect.DIRECT))
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        futures = []
+        for call in asked["calls"]:
+            images = np.stack([picture(shade) for _, shade in call])
+            futures.append(pool.submit(reward, images, [prompt for prompt, _ in call], {}))
+            torch.distributed.all_reduce(torch.ones(1))
+        values = [future.result()[0] for future in futures]
+    torch.distributed.destroy_process_group()
+    return [*values, [len(engine.prompts)]]
+
+
 def verl(asked: dict[str, Any]) -> list[list[float]]:
     """A call a sample, all of a step at a time."""
     from urt_core.adapters.verl import make_win_rate_score

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 import uvicorn
+from PIL import Image
 
 from urt_core import Dialect, Scorer
-from urt_core.adapters import flow_grpo
+from urt_core.adapters import ReferencePool, flow_grpo
 from urt_core.adapters.served import ServedJudge
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.engines.scripted_endpoint import Reply, ScriptedEndpoint
@@ -80,6 +81,17 @@ def test_a_group_of_one_has_no_win_rate_and_stops_nobody(scorer):
     assert math.isnan(values[2])
     with pytest.raises(ConfigError, match="names no reward"):
         flow_grpo.extend_multi_score(theirs)("cpu", {})
+
+
+def test_parts_of_groups_are_refused_where_nothing_gathers_them(scorer, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    reward = flow_grpo.win_rate(scorer)
+    with pytest.raises(ConfigError, match="8 processes.*group_size=config.sample.num_image_per_prompt"):
+        reward(nchw(1, 2), ["a", "a"], {})
+    # An evaluation has one sample a prompt, wherever it runs.
+    pool = ReferencePool(anchors=(Image.new("RGB", (16, 16), (90, 0, 0)),))
+    values, _ = flow_grpo.win_rate(scorer, references=pool)(nchw(10, 200), ["a", "b"], {}, only_strict=False)
+    assert values == [0.0, 1.0]
 
 
 # The judge behind `urt serve`

@@ -164,6 +164,14 @@ def test_flow_grpo(served, batch, k):
 
 
 @SLOW
+def test_flow_grpo_with_a_judge_in_each_process():
+    calls = flow_grpo_sampler(batch=9, k=12, steps=3)
+    answers = run_processes("flow_grpo_gathered", calls)
+    check(calls, [answer[:-1] for answer in answers])
+    assert sum(answer[-1][0] for answer in answers) == 3 * 3 * 12 * 11
+
+
+@SLOW
 @pytest.mark.parametrize("trainer", ["verl", "verl_omni"])
 def test_verl_and_verl_omni(served, trainer):
     calls = verl_sampler(prompts=3, n=8, steps=2)

@@ -12,7 +12,8 @@ With the judge on another machine (`urt serve`), an entry is
 `urt.served(ServedJudge("http://judge:8090", token="..."))`.
 
 A win rate is one among the samples of a prompt, which flow_grpo spreads over its processes. Where there are several,
-ask a served judge and say how many samples a prompt has over all of them; the server gathers them:
+`win_rate` has them exchange the pictures of a step (torch.distributed) and share the judging out. Where pictures are large
+or processes many, ask a served judge and say how many samples a prompt has over all of them; the server gathers them:
 
     urt.served(ServedJudge("http://judge:8090"), group_size=config.sample.num_image_per_prompt)
 
@@ -20,11 +21,12 @@ In an evaluation a prompt has one sample. It is compared with the server's refer
 there are any.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 from urt_core.adapters.failures import FailurePolicy, FailureTally, apply_policy
-from urt_core.adapters.processes import GroupNames, num_processes
+from urt_core.adapters.gathered import Sample, gathered_win_rates
+from urt_core.adapters.processes import GroupNames, Meeting, initialised_distributed, num_processes
 from urt_core.adapters.references import ReferencePool
 from urt_core.adapters.rewards import Rewards, score_rewards, win_rate_rewards
 from urt_core.adapters.served import ServedJudge
@@ -47,17 +49,30 @@ def win_rate(
     `references`."""
     task = Task(task)
 
+    meeting = Meeting()
+
     def judge(images: Any, prompts: Sequence[str], is_training: bool) -> Rewards:
-        if is_training and num_processes() > 1:
-            raise ConfigError(
-                f"this run has {num_processes()} processes, and each sees a part of a prompt's samples, so that win rates within a call mean "
-                "nothing; start `urt serve` and give flow_grpo.served(ServedJudge(url), group_size=config.sample.num_image_per_prompt)"
+        if not is_training or num_processes() == 1:
+            return win_rate_rewards(
+                scorer, task=task, texts=prompts, candidates=list(images), groups=list(prompts), references=references
             )
-        return win_rate_rewards(
-            scorer, task=task, texts=prompts, candidates=list(images), groups=list(prompts), references=references
-        )
+        if initialised_distributed() is None:
+            raise ConfigError(
+                f"this run has {num_processes()} processes, each of which sees a part of a prompt's samples, and torch.distributed is not set "
+                "up to gather them; start `urt serve` and give flow_grpo.served(ServedJudge(url), group_size=config.sample.num_image_per_prompt)"
+            )
+        candidates = scorer.prepared(list(images), task=task)
+        samples = [Sample(text, text, candidate) for text, candidate in zip(prompts, candidates, strict=True)]
+        return gathered_win_rates(
+            scorer, samples, task=task, group_of=prompts_of, meeting=meeting, references=references
+        )[0]
 
     return score_function(judge, name="urt_win_rate", on_failure=on_failure)
+
+
+def prompts_of(samples: Sequence[Sample]) -> list[Hashable]:
+    """A step draws each prompt once: its samples are those with its text."""
+    return [sample.text for sample in samples]
 
 
 def score(

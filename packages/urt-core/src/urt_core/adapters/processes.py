@@ -6,7 +6,8 @@ import os
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -53,20 +54,44 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
-def gathered(rows: Sequence[T]) -> tuple[list[T], int]:
-    """The rows of all processes in the order of the ranks, and where this process's own begin; called by every process
-    alike.
+class Meeting:
+    """Where the processes of a run exchange what they know, beside the trainer's own collectives and in the order of their calls.
 
-    One that is lost ends the wait with the error of torch.distributed's own timeout. Rows are pickled between the
-    processes of the run.
+    Its group of processes speaks gloo and is its own, so that a reward that is asked from another thread meets nothing of the trainer's. A
+    process that is lost ends the wait with the error of torch.distributed's timeout. Rows are pickled between the processes of the run.
+
+        with meeting.turn(): everything, start = meeting.gathered(rows)
     """
-    distributed = initialised_distributed()
-    if distributed is None or distributed.get_world_size() == 1:
-        return list(rows), 0
-    parts: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(parts, list(rows))
-    start = sum(map(len, parts[: distributed.get_rank()]))
-    return [row for part in parts for row in part], start
+
+    def __init__(self) -> None:
+        self._turns = threading.Condition()
+        self._num_taken = self._num_done = 0
+        self._group: Any = None
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """One call at a time, in the order in which they came: processes that meet in another order wait for ever."""
+        with self._turns:
+            number, self._num_taken = self._num_taken, self._num_taken + 1
+            self._turns.wait_for(lambda: self._num_done == number)
+        try:
+            yield
+        finally:
+            with self._turns:
+                self._num_done += 1
+                self._turns.notify_all()
+
+    def gathered(self, rows: Sequence[T]) -> tuple[list[T], int]:
+        """The rows of all processes in the order of the ranks, and where this process's own begin; called by every process alike."""
+        distributed = initialised_distributed()
+        if distributed is None or distributed.get_world_size() == 1:
+            return list(rows), 0
+        if self._group is None:
+            self._group = distributed.new_group(backend="gloo")
+        parts: list[Any] = [None] * distributed.get_world_size()
+        distributed.all_gather_object(parts, list(rows), group=self._group)
+        start = sum(map(len, parts[: distributed.get_rank()]))
+        return [row for part in parts for row in part], start
 
 
 def own_share(groups: Sequence[T]) -> list[int]:

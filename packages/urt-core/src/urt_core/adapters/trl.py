@@ -10,14 +10,15 @@ gather them (torch.distributed), each judges its share of the groups, and all ge
 everything would get.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Literal
 
 from urt_core.adapters.failures import FailurePolicy, FailureTally, apply_policy
-from urt_core.adapters.processes import gathered, own_share
+from urt_core.adapters.gathered import Sample, gathered_win_rates
+from urt_core.adapters.processes import Meeting
 from urt_core.adapters.references import ReferencePool
-from urt_core.adapters.rewards import Rewards, reference_rewards, score_rewards, win_rate_rewards
-from urt_core.errors import ConfigError, UrtError
+from urt_core.adapters.rewards import Rewards, reference_rewards, score_rewards
+from urt_core.errors import ConfigError
 from urt_core.prompts import PointContract
 from urt_core.records import Task
 from urt_core.scorer import Scorer
@@ -47,16 +48,23 @@ def make_reward_func(
             f"task is {task} and mode {mode!r}; TRL trains answers, with mode 'win_rate', 'score' or 'reference'"
         )
 
+    meeting = Meeting()
+
+    def group_of(samples: Sequence[Sample]) -> list[Hashable]:
+        return list(group_of_each([sample.prompt for sample in samples], num_generations))
+
     def reward_func(
         prompts: Sequence[Any], completions: Sequence[Any], log_metric: Any = None, **columns: Any
     ) -> list[float]:
         questions, media = column(columns, question_column), column(columns, media_column)
         answers = [text_of(completion) for completion in completions]
-        groups = group_of_each(prompts)
+        groups: Sequence[Hashable] = group_of_each(prompts)
         rewards: Rewards
         if mode == "win_rate":
             samples = [Sample(*row) for row in zip(prompts, questions, answers, media, strict=True)]
-            rewards, groups = gathered_win_rates(scorer, samples, task, num_generations, references)
+            rewards, groups = gathered_win_rates(
+                scorer, samples, task=task, group_of=group_of, meeting=meeting, references=references
+            )
         elif mode == "score":
             rewards = score_rewards(
                 scorer, task=task, texts=questions, candidates=answers, media=media, contract=contract
@@ -74,50 +82,6 @@ def make_reward_func(
     # TRL names its metrics after the function.
     reward_func.__name__ = f"urt_{mode}"
     return reward_func
-
-
-class Sample(NamedTuple):
-    """What a process knows of one completion: Sample(prompt=[...], question="How many?", answer="Two.", medium=<PIL
-    image>)"""
-
-    prompt: Any
-    question: str
-    answer: str
-    medium: Any
-
-
-def gathered_win_rates(
-    scorer: Scorer,
-    samples: Sequence[Sample],
-    task: Task,
-    num_generations: int | None,
-    references: ReferencePool | None,
-) -> tuple[Rewards, list[int]]:
-    """Of this process's samples within the groups of all processes; and the number of each one's group."""
-    everything, start = gathered(samples)
-    groups = group_of_each([sample.prompt for sample in everything], num_generations)
-    mine = own_share(groups)
-    judged: list[Any]
-    try:
-        rewards = win_rate_rewards(
-            scorer,
-            task=task,
-            texts=[everything[index].question for index in mine],
-            candidates=[everything[index].answer for index in mine],
-            media=[everything[index].medium for index in mine],
-            groups=[groups[index] for index in mine],
-            references=references,
-        )
-        judged = list(zip(mine, *rewards, strict=True))
-    except UrtError as error:  # all processes stop together, instead of waiting for one that has
-        judged = [error]
-    results, _ = gathered(judged)
-    for result in results:
-        if isinstance(result, UrtError):
-            raise result
-    by_index = {index: (value, status) for index, value, status in results}
-    own = range(start, start + len(samples))
-    return Rewards([by_index[i][0] for i in own], [by_index[i][1] for i in own]), [groups[i] for i in own]
 
 
 def column(columns: dict[str, Any], name: str) -> Sequence[Any]:
