@@ -86,7 +86,7 @@ def test_a_group_of_one_has_no_win_rate_and_stops_nobody(scorer):
 def test_parts_of_groups_are_refused_where_nothing_gathers_them(scorer, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "8")
     reward = flow_grpo.win_rate(scorer)
-    with pytest.raises(ConfigError, match="8 processes.*group_size=config.sample.num_image_per_prompt"):
+    with pytest.raises(ConfigError, match=r"8 processes.*group_size=config\.sample"):
         reward(nchw(1, 2), ["a", "a"], {})
     # An evaluation has one sample a prompt, wherever it runs.
     pool = ReferencePool(anchors=(Image.new("RGB", (16, 16), (90, 0, 0)),))
