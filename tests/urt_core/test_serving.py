@@ -103,7 +103,9 @@ def test_the_page_has_what_is_tested_here():
         "source",
         "vllm",
     }  # the last: tests/test_readme.py
-    assert {command[1] for command in COMMANDS if command[0] == "urt"} == {"compare", "rank", "score", "parse", "serve"}
+    assert {command[1] for command in COMMANDS if command[0] == "urt"} == {
+        *("compare", "rank", "score", "parse", "serve", "judges"),
+    }
     assert len(EXAMPLE.findall(PAGE)) == PAGE.count("```python") == 2
 
 
