@@ -373,21 +373,19 @@ class Scorer:
 
     def prepared(self, candidates: Sequence[Any], *, task: Task | str) -> list[Any]:
         """Candidates that are compared several times, fetched and encoded once. What can't be read says so in each comparison."""
-        return self._read_once(candidates, Task(task), "candidate") if Task(task).is_generation else list(candidates)
+        read = partial(self._media, task=Task(task), name="candidate")
+        return read_once(candidates, read) if Task(task).is_generation else list(candidates)
 
     def prepared_media(self, media: Sequence[Any], *, task: Task | str) -> list[Any]:
-        """What several questions are about, fetched and encoded once: a value that comes again is read once too. Where
-        there may be nothing (pictures that are no edits), None stays."""
-        task, there = Task(task), [one for one in media if one is not None or not Task(task).is_generation]
-        read = iter(self._read_once(there, task, "media"))
-        return [None if one is None and task.is_generation else next(read) for one in media]
-
-    def _read_once(self, values: Sequence[Any], task: Task, name: str) -> list[Any]:
-        return read_once(values, lambda index: self._media(values[index], task, f"{name}{index}"))
+        """What several questions are about, fetched and encoded once; of pictures, None: what is no edit has no source."""
+        name = "source" if Task(task).is_generation else "media"
+        return read_once(media, partial(self._media, task=Task(task), name=name))
 
     def _media(self, value: Any, task: Task, name: str) -> Any:
         if isinstance(value, Unreadable):
             raise value.error
+        if value is None and name == "source":
+            return None
         return as_media(value, kind=task.media_kind, name=name, download=self.download, allow_paths=self.allow_paths)
 
     def _origin(self) -> dict[str, str]:

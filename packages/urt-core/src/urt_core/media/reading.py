@@ -14,13 +14,13 @@ class Unreadable:
     error: MediaError
 
 
-def read_once(values: Sequence[Any], read: Callable[[int], Any]) -> list[Any]:
-    """`read(index)` of each value, once for a value that is there several times."""
+def read_once(values: Sequence[Any], read: Callable[[Any], Any]) -> list[Any]:
+    """`read(value)` of each value, once for a value that is there several times."""
     found: dict[int, Any] = {}
-    for index, value in enumerate(values):
+    for value in values:
         if id(value) not in found:
             try:
-                found[id(value)] = read(index)
+                found[id(value)] = read(value)
             except MediaError as error:
                 found[id(value)] = Unreadable(error)
     return [found[id(value)] for value in values]
