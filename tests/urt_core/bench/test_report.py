@@ -18,6 +18,7 @@ from rich.console import Console
 from urt_core import Completion, Dialect, Media, MediaKind, Preference, PreferenceRecord, Task
 from urt_core.bench.evaluation import EvaluationResult, evaluate
 from urt_core.bench.phases import duration
+from urt_core.bench.rates import Rate
 from urt_core.bench.report import JudgedData, write_report
 from urt_core.bench.report.charts import (
     is_noisy,
@@ -31,6 +32,8 @@ from urt_core.bench.report.charts import (
 from urt_core.bench.report.curves import read_metrics, stage_curves
 from urt_core.bench.report.gallery import choose_pairs, data_uri
 from urt_core.bench.report.summary import rough_duration
+from urt_core.bench.suites import SuiteReport
+from urt_core.bench.suites.running import Example, Finding
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.errors import DataError
 from urt_data.record_selection import records_by_key
@@ -348,3 +351,23 @@ def test_numbers_are_short():
     ]
     assert (duration(4.24), duration(212.4), duration(7384.0)) == ("4.2 s", "3 min 32 s", "2 h 3 min")
     assert (rough_duration(42.0), rough_duration(824.0), rough_duration(7384.0)) == ("42 s", "13.7 min", "2.1 h")
+
+
+def test_suites_and_other_splits_of_the_last_judge_stand_in_the_report(tmp_path):
+    data = output_folder(tmp_path)
+    shutil.copytree(tmp_path / "evaluation" / "grpo" / "test", tmp_path / "evaluation" / "grpo" / "test_unseen")
+    hostile = "</td><script>alert(1)</script>"
+    example = Example(key="pair-1", order="given", before="first", after="second", text=hostile)
+    finding = Finding(
+        suite="style", variant="border", asks="the loser wins once favoured", ideal=0.0, rate=Rate(successes=3, n=12),
+        unreadable=Rate(successes=0, n=12), examples=(example,),
+    )  # fmt: skip
+    report = SuiteReport(model="judge", num_pairs=12, findings=(finding,), confidences=())
+    report.save(tmp_path / "evaluation" / "grpo" / "suites.json")
+    page = write_report(tmp_path, recipe="tiny", stages=STAGES, data=data).read_text(encoding="utf-8")
+    structure = Structure(page)
+    assert "What moves the judge" in structure.text
+    assert re.search(r"style: border\s*25\.0 %", structure.text)
+    assert re.search(r"75\.0 %\s*right on test unseen", structure.text)
+    assert hostile in structure.text
+    assert "script" not in {tag for tag, _ in structure.tags}

@@ -100,7 +100,7 @@ def render_report(
         policy=content_security_policy(style),
         headline=headline(last, reasoning),
         lead=lead(evaluations, reasoning),
-        figures=figures(last, reasoning, costs),
+        figures=figures(last, reasoning, costs, _of_other_splits(folder, stages, split, last=list(evaluations)[-1])),
         series=[dialect_label(dialect) for dialect in last.dialects],
         stage_charts=_stage_charts(evaluations),
         tables=accuracy,
@@ -170,6 +170,13 @@ def _other_splits(folder: Path, stages: Mapping[str, str], split: str) -> list[d
         }
         for other in others
     ]
+
+
+def _of_other_splits(folder: Path, stages: Mapping[str, str], split: str, *, last: str) -> dict[str, EvaluationResult]:
+    """What the last judge did on splits that it was judged on beside `split`."""
+    [stage] = [name for name, label in stages.items() if label == last]
+    places = sorted((folder / "evaluation" / stage).glob("*/result.json"))
+    return {path.parent.name: EvaluationResult.load(path.parent) for path in places if path.parent.name != split}
 
 
 def _suites(folder: Path, stages: Mapping[str, str]) -> dict[str, Any] | None:

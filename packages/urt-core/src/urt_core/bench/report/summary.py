@@ -69,7 +69,13 @@ def lead(evaluations: Mapping[str, EvaluationResult], reasoning: Dialect) -> lis
     return [what, steps]
 
 
-def figures(last: EvaluationResult, reasoning: Dialect, costs: Sequence[PhaseCost]) -> list[Figure]:
+def figures(
+    last: EvaluationResult,
+    reasoning: Dialect,
+    costs: Sequence[PhaseCost],
+    others: Mapping[str, EvaluationResult] | None = None,
+) -> list[Figure]:
+    """`others` are the last judge's evaluations on other splits, by name."""
     row = last.row(reasoning)
     low, high = row.accuracy.interval or (0.0, 0.0)
     shown = [
@@ -81,6 +87,12 @@ def figures(last: EvaluationResult, reasoning: Dialect, costs: Sequence[PhaseCos
     ]
     if Dialect.DIRECT in last.dialects and reasoning is not Dialect.DIRECT:
         shown.append(Figure(name="right, direct answer", value=percent(last.row(Dialect.DIRECT).accuracy)))
+    for split, other in (others or {}).items():
+        if reasoning in other.dialects:
+            found = other.row(reasoning).accuracy
+            low, high = found.interval or (0.0, 0.0)
+            note = f"95 % interval {100 * low:.1f}–{100 * high:.1f}"
+            shown.append(Figure(name=f"right on {split.replace('_', ' ')}", value=percent(found), note=note))
     shown.append(Figure(name="of the judgements can be read", value=percent(row.parse_rate)))
     if row.position_consistency.n:
         shown.append(

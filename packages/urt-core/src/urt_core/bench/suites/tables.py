@@ -15,16 +15,15 @@ def suite_tables(report: SuiteReport) -> list[Table]:
 def findings_table(report: SuiteReport) -> Table:
     return Table(
         title=f"What moves the judge ({report.num_pairs} pairs)",
-        columns=("suite", "variant", "what is counted", "found", "a steady judge", "of", "unreadable"),
+        columns=("suite", "found", "a steady judge", "of", "unreadable", "what is counted"),
         rows=tuple(
             (
-                finding.suite,
-                finding.variant,
-                finding.asks,
+                f"{finding.suite}: {finding.variant}",
                 shown(finding.rate),
                 "–" if finding.ideal is None else f"{100 * finding.ideal:.0f} %",
                 str(finding.rate.n),
                 percent(finding.unreadable),
+                finding.asks,
             )
             for finding in report.findings
         ),
