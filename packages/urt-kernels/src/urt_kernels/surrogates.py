@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any, cast
 from weakref import WeakValueDictionary
 
 import torch
@@ -197,9 +198,10 @@ def _found(path: str) -> Surrogate | None:
         found = import_module(module)
     except ImportError as error:
         raise ValueError(f"surrogate={path!r}: module {module!r} can't be imported ({error}).") from error
+    value: Any = found
     for part in name.split("."):
-        found = getattr(found, part, None)
-    return found if callable(found) else None
+        value = getattr(value, part, None)
+    return cast(Surrogate, value) if callable(value) else None
 
 
 def _names() -> str:

@@ -95,7 +95,8 @@ class Gradients:
         shapes = (hidden.shape, head.weight.shape, head.weight.shape[:1])
         make = hidden.new_empty if len(hidden) > 0 else hidden.new_zeros
         own = (needs[0], needs[1] and (into is None or into.dtype != dtype), needs[2])
-        return cls(*(make(shape, dtype=dtype) if need else None for shape, need in zip(shapes, own, strict=True)), into)
+        sums = [make(shape, dtype=dtype) if need else None for shape, need in zip(shapes, own, strict=True)]
+        return cls(sums[0], sums[1], sums[2], into)
 
     def add(self, gradient: Tensor, rows: slice, columns: slice, chunk: Tensor, weight: Tensor) -> None:
         count = rows.stop - rows.start

@@ -10,8 +10,9 @@ from torch import Tensor
 from urt_kernels.dispatch import Impl
 from urt_kernels.one_pass.loss import linear_loss
 from urt_kernels.one_pass.result import LinearGRPOLoss, LinearLoss
-from urt_kernels.policy_loss.arguments import Objective
+from urt_kernels.policy_loss.arguments import Aggregation, Clips
 from urt_kernels.shapes import Bool, Float, Int, Number, Shaped
+from urt_kernels.surrogates import Surrogate
 
 __all__ = ["LinearGRPOLoss", "LinearLoss", "linear_grpo_loss", "linear_loss"]
 
@@ -35,12 +36,14 @@ def linear_grpo_loss(
     softcap: Number | None = None,
     allowed: Bool[Tensor, "*N V"] | None = None,
     operands: torch.dtype | None = None,
+    aggregation: Aggregation = "grpo",
+    surrogate: str | Surrogate = "clip",
     entropy_coef: Number = 0.0,
     weight_grad: Float[Tensor, "V H"] | None = None,
     upstream: Number | Tensor | None = None,
     validate_targets: bool = True,
     impl: Impl = "auto",
-    **objective: Unpack[Objective],
+    **objective: Unpack[Clips],
 ) -> LinearGRPOLoss:
     """``grpo_loss(linear_token_logprobs(hidden, weight, targets).logprobs, ...)``, gradients included, in one pass.
 
@@ -50,7 +53,8 @@ def linear_grpo_loss(
         hidden,
         weight,
         targets,
-        surrogate=objective.pop("surrogate", "clip"),
+        surrogate=surrogate,
+        aggregation=aggregation,
         mask=completion_mask,
         cu_seqlens=cu_seqlens,
         rollout_logprobs=rollout_logprobs,
@@ -70,7 +74,7 @@ def linear_grpo_loss(
         upstream=upstream,
         validate_targets=validate_targets,
         impl=impl,
-        **{"aggregation": "grpo", **objective},
+        **objective,
     )
     assert result.sums is not None
     return LinearGRPOLoss(result.loss, result.policy_logprobs, result.sums)

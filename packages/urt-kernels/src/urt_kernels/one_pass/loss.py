@@ -17,7 +17,7 @@ from urt_kernels.one_pass.weights import sequence_numbers, token_weights
 from urt_kernels.policy_loss import grpo_loss
 from urt_kernels.policy_loss.arguments import (
     Aggregation,
-    Objective,
+    Clips,
     boolean_mask,
     check_batch,
     checked_normalizer,
@@ -56,7 +56,7 @@ def linear_loss(
     upstream: Number | Tensor | None = None,
     validate_targets: bool = True,
     impl: Impl = "auto",
-    **objective: Unpack[Objective],
+    **objective: Unpack[Clips],
 ) -> LinearLoss:
     """sum_t w_t (surrogate_t + kl_coef KL_t - entropy_coef H_t) over the tokens of ``mask``, and its gradients, in one
     pass.
@@ -82,7 +82,7 @@ def linear_loss(
     check_head(hidden, weight, targets, bias, None)
     if weight_grad is not None:
         check_shape("weight_grad", weight_grad, tuple(weight.shape), meaning="that of weight")
-    settings = checked_settings(**objective, surrogate=surrogate, aggregation=aggregation, entropy_coef=entropy_coef)  # pyright: ignore[reportCallIssue]
+    settings = checked_settings(**objective, surrogate=surrogate, aggregation=aggregation, entropy_coef=entropy_coef)
     whole = torch.ones_like(targets, dtype=torch.bool) if mask is None else boolean_mask("mask", mask)
     check_batch(
         targets,
@@ -204,7 +204,7 @@ def _sums(
 ) -> Any:
     """The sums of `grpo_loss`; for a surrogate of a user's own, the clips of "clip"."""
     given = settings._asdict()
-    own = {name: given[name] for name in Objective.__annotations__ if name != "surrogate"}
+    own = {name: given[name] for name in Clips.__annotations__}
     with torch.no_grad():
         return grpo_loss(
             policy,
@@ -215,6 +215,7 @@ def _sums(
             old_logprobs=old,
             cu_seqlens=cu_seqlens,
             surrogate=settings.surrogate if settings.surrogate == "cispo" else "clip",
+            aggregation=settings.aggregation,  # pyright: ignore[reportArgumentType]  checked
             num_tokens=None if settings.aggregation == "grpo" else 1.0,
             impl=impl,
             **own,

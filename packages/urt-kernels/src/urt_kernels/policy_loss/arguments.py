@@ -26,8 +26,8 @@ Ratio = Literal["token", "sequence"]
 Aggregation = Literal["grpo", "dapo", "dr_grpo"]
 
 
-class Objective(TypedDict, total=False):
-    """The settings of the objective, as keyword arguments; `grpo_loss` documents them."""
+class Clips(TypedDict, total=False):
+    """The settings of an objective beside its surrogate and aggregation, as keyword arguments; `grpo_loss` documents them."""
 
     clip_low: Number
     clip_high: Number
@@ -37,8 +37,6 @@ class Objective(TypedDict, total=False):
     kl: Kl
     kl_clamp: Number | None
     ratio: Ratio
-    aggregation: Aggregation
-    surrogate: str | Surrogate
 
 
 def checked_settings(

@@ -33,9 +33,20 @@ class Tokens(NamedTuple):
 
     def part(self, rows: slice, *, first_sequence: int, num_sequences: int) -> Tokens:
         """The tokens ``rows``, whose sequences are ``first_sequence`` and the ones behind it."""
-        old, rollout, reference, advantages, weights, sequences, _, index = self
-        values = [None if each is None else each[rows] for each in (old, rollout, reference, advantages)]
-        return Tokens(*values, weights[rows], sequences[rows] - first_sequence, num_sequences, index[rows])
+
+        def cut(values: Tensor | None) -> Tensor | None:
+            return None if values is None else values[rows]
+
+        return Tokens(
+            old=cut(self.old),
+            rollout=cut(self.rollout),
+            reference=cut(self.reference),
+            advantages=cut(self.advantages),
+            weights=self.weights[rows],
+            sequences=self.sequences[rows] - first_sequence,
+            num_sequences=num_sequences,
+            rows=self.rows[rows],
+        )
 
     def finite(self) -> Tensor:
         """Which tokens take part: a NaN or inf log-prob of an engine costs that token, never its neighbours."""
