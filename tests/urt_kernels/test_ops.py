@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 import torch
 
-from urt_kernels import IGNORE_TARGET, group_advantages, grpo_loss, linear_token_logprobs, token_logprobs
+from urt_kernels import (
+    IGNORE_TARGET,
+    group_advantages,
+    grpo_loss,
+    linear_loss,
+    linear_token_logprobs,
+    token_logprobs,
+)
 
 OPS = torch.ops.urt_kernels
 # Temperature, temperatures, logit scale, soft cap, allowed tokens, type of the operands.
@@ -89,14 +96,44 @@ class Head(torch.nn.Module):
         return grpo_loss(logprobs, again.detach(), advantages, mask, num_sequences=4).loss + again.mean()
 
 
+class OnePass(torch.nn.Module):
+    """The loss from hidden states in one op, with clip, KL, soft cap and entropy bonus."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(normal(11, 8))
+
+    def forward(self, hidden: torch.Tensor, targets: torch.Tensor, rewards: torch.Tensor) -> torch.Tensor:
+        advantages = group_advantages(rewards, group_size=2).advantages
+        rollout = -torch.ones_like(hidden[..., 0])
+        return linear_loss(
+            hidden,
+            self.weight,
+            targets,
+            surrogate="clip",
+            rollout_logprobs=rollout,
+            reference_logprobs=rollout,
+            advantages=advantages,
+            kl_coef=0.1,
+            entropy_coef=0.01,
+            softcap=5.0,
+            temperature=0.7,
+            num_tokens=24,
+        ).loss
+
+
+MODULES = [Head, OnePass]
+
+
 def batch(num_sequences: int = 4) -> tuple[torch.Tensor, ...]:
     rewards = torch.arange(num_sequences, dtype=torch.float32)
     return normal(num_sequences, 6, 8), torch.arange(6).expand(num_sequences, 6).contiguous(), rewards
 
 
+@pytest.mark.parametrize("kind", MODULES)
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
-def test_compiles_to_one_graph_with_the_same_gradients(backend, no_type_checks):
-    module = Head()
+def test_compiles_to_one_graph_with_the_same_gradients(backend, kind, no_type_checks):
+    module = kind()
     expected = module(*batch())
     (expected_gradient,) = torch.autograd.grad(expected, module.weight)
     compiled = torch.compile(module, backend=backend, fullgraph=True)
@@ -114,6 +151,15 @@ def test_exports_with_a_dynamic_batch(no_type_checks):
     module = Head()
     program.module().load_state_dict(module.state_dict())
     torch.testing.assert_close(program.module()(*batch(6)), Head()(*batch(6)))
+
+
+def test_the_one_pass_exports_with_a_dynamic_batch(no_type_checks):
+    size = torch.export.Dim("B", min=2, max=64) * 2
+    module = OnePass()
+    program = torch.export.export(module, batch(), dynamic_shapes=({0: size}, {0: size}, {0: size}))
+    names = {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
+    assert "urt_kernels.linear_loss.default" in names
+    torch.testing.assert_close(program.module()(*batch(6)), module(*batch(6)))
 
 
 def test_a_second_derivative_is_refused():

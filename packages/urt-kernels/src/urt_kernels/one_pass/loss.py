@@ -93,9 +93,9 @@ def linear_loss(
         old_logprobs=old_logprobs,
         cu_seqlens=cu_seqlens,
         kl_coef=settings.kl_coef,
+        like_name="targets",
     )
-    live = live_rows(whole)
-    assert live is not None
+    live = None if mask is None else live_rows(whole)
     head = head_arguments(
         targets,
         weight.shape[0],
@@ -109,7 +109,8 @@ def linear_loss(
     chosen = resolve(impl, hidden.device, operation="linear_loss", unsupported=no_fp64(hidden, weight, bias))
     dtype = compute_dtype(hidden, weight, bias)
     numbers, count = sequence_numbers(targets, cu_seqlens)
-    sequences = numbers[live]
+    rows = torch.arange(targets.numel(), device=targets.device) if live is None else live
+    sequences = numbers[rows]
     divisor = checked_normalizer(aggregation, num_tokens, num_sequences, whole)
     weights = token_weights(
         sequences, count, aggregation, divisor, budget=None if cu_seqlens is not None else whole.numel()
@@ -131,7 +132,7 @@ def linear_loss(
         weights.to(dtype),
         sequences,
         count,
-        live,
+        rows,
         *settings,
         _assumed(upstream, weights, operands or hidden.dtype),
         _together(settings, sequences_together),

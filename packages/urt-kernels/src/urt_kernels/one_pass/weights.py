@@ -29,5 +29,5 @@ def token_weights(
             raise ValueError("num_tokens=None with aggregation='dr_grpo' on packed rows: give the constant budget.")
         own = {"grpo": (lengths > 0).sum(), "dapo": lengths.sum(), "dr_grpo": lengths.new_tensor(budget or 1)}
         divisor = own[aggregation]
-    weights = 1.0 / divisor.double().expand(len(sequences))
+    weights = 1.0 / divisor.double().expand(sequences.shape)
     return weights / lengths[sequences] if aggregation == "grpo" else weights

@@ -94,12 +94,13 @@ def check_batch(
     old_logprobs: Tensor | None,
     cu_seqlens: Tensor | None,
     kl_coef: float,
+    like_name: str = "policy_logprobs",
 ) -> None:
     """Check everything that has one value per token or sequence against ``like``: [B, T], or [N] with cu_seqlens."""
     shape = tuple(like.shape)
     if len(shape) != (2 if cu_seqlens is None else 1):
         wanted = "[B, T], or [N] with cu_seqlens" if cu_seqlens is None else "[N], as cu_seqlens is given"
-        raise ValueError(f"policy_logprobs has shape {list(shape)}: it must be {wanted}.")
+        raise ValueError(f"{like_name} has shape {list(shape)}: it must be {wanted}.")
     meaning = "[B, T]" if cu_seqlens is None else "[N]"
     constants = {
         "rollout_logprobs": rollout_logprobs,
