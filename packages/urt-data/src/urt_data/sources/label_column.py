@@ -30,6 +30,7 @@ WORDS: dict[str, Preference] = {
     **dict.fromkeys(("tie (bothbad", "equally good", "both good", "no preference"), TIE),
 }
 """Words with one meaning, in lower case."""
+SHOWN_WORDS = ("first", "second", "tie", "a", "b", "left", "right")
 COUNTED: dict[str, Preference] = {"1": FIRST, "2": SECOND}
 """Clear where both occur and no other number does, or beside words."""
 YES = frozenset(("true", "yes", "t", "y", "win", "won", "better", "chosen", "preferred", "good", "+", "positive"))
@@ -100,7 +101,7 @@ class Meaning:
             return side if self.larger is FIRST else side.swap()
         found = named if self.by_name and named is not None else self.words.get(spelling or "")
         if found is None:
-            allowed = ", ".join(repr(word) for word in {**self.said, **self.words})
+            allowed = ", ".join(repr(word) for word in (*self.said, *SHOWN_WORDS))
             raise FieldError(
                 self.column,
                 f"is {value!r}; allowed: {allowed}. Give your own words as `preferences`, or columns of votes",
