@@ -368,6 +368,6 @@ def test_suites_and_other_splits_of_the_last_judge_stand_in_the_report(tmp_path)
     structure = Structure(page)
     assert "What moves the judge" in structure.text
     assert re.search(r"style: border\s*25\.0 %", structure.text)
-    assert re.search(r"75\.0 %\s*right on test unseen", structure.text)
+    assert re.search(r"right on test unseen95 % interval 50\.5–89\.8\s*75\.0 %", structure.text)
     assert hostile in structure.text
     assert "script" not in {tag for tag, _ in structure.tags}
