@@ -1,15 +1,15 @@
 """Judge the first pair of urt_core/example and draw it: python tools/draw_judged_pair.py docs/images/judged-pair.svg"""
 
 import base64
+import json
 import sys
 import textwrap
 from pathlib import Path
 from xml.etree import ElementTree
 
 from urt_core import Comparison, Preference, Scorer
-from urt_core.cli.inputs import Requests
 from urt_core.comparison import Order
-from urt_core.example import JUDGE, PAIRS
+from urt_core.example import FOLDER, JUDGE, PAIRS
 
 WIDTH, MARGIN, IMAGE = 920, 20, (256, 192)
 TEXT_X, TEXT_Y, LINE = 2 * MARGIN + 2 * IMAGE[0] + 20, 72, 16
@@ -19,8 +19,8 @@ MONO = "font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; f
 
 def judged() -> tuple[str, list[str], Comparison]:
     """Caption, the two files and what the tiny judge says of them."""
-    row = next(row for _, row in Requests(PAIRS))
-    files = [row["first"], row["second"]]
+    row = json.loads(PAIRS.read_text(encoding="utf-8").splitlines()[0])
+    files = [str(FOLDER / row[side]) for side in ("first", "second")]
     with_judge = Scorer.from_pretrained(JUDGE)
     return row["text"], files, with_judge.compare(task=row["task"], text=row["text"], first=files[0], second=files[1])
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from urt_core.example import FOLDER, JUDGE, PAIRS, WHAT_THE_JUDGE_IS
 
 
 def test_six_pairs_of_all_tasks_ship_with_their_pictures() -> None:
-    rows = dict(Requests(PAIRS))
+    rows: dict[str, Any] = dict(Requests(PAIRS))
     assert len(rows) == 6
     assert {row["task"] for row in rows.values()} == {*map(str, Task)}
     named = {
