@@ -1,6 +1,11 @@
 """The `urt-data` command: exit codes, JSON, and a contact sheet that runs nothing."""
 
+import errno
 import json
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -122,3 +127,32 @@ def test_contact_sheet_escapes_everything(tmp_path):
     assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
     assert "not a readable image" in page.read_text()
     assert "{{ 7*7 }}" in page.read_text()
+
+
+@pytest.mark.parametrize("command", [["stats", "--json"], ["verify"], ["stats"]])
+def test_a_reader_that_leaves_is_no_error(folder_of, command):
+    """As in `urt-data stats ... | head`."""
+    read, write = os.pipe()
+    os.close(read)
+    folder = folder_of(40)
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    done = subprocess.run(
+        [sys.executable, "-m", "urt_data.cli", *command, folder.folder],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path},
+        check=False,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
+
+
+def test_a_disk_that_takes_nothing_is_one_line(folder_of, tmp_path, monkeypatch, capsys):
+    def full(*arguments, **settings):
+        raise OSError(errno.ENOSPC, "No space left on device", "x.tar")
+
+    folder = folder_of(4)
+    monkeypatch.setattr("urt_data.shards.open_shard.OpenShard.finish", full)
+    assert main(["repair", folder.folder, str(tmp_path / "repaired")]) == 2
+    assert capsys.readouterr().err == "urt-data repair: [Errno 28] No space left on device: 'x.tar'\n"
+    assert not (tmp_path / "repaired" / "manifest.json").exists()

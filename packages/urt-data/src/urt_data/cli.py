@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,13 +22,26 @@ CACHE_BYTES = 20 * 2**30
 """Of shards that are read from an address."""
 
 
+class Output(Console):
+    """A console whose reader may leave: rich would end the program with the exit code of a finding."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0: all is well. 1: something was found. 2: the command could not run."""
+    """Exit code 0: all is well. 1: something was found. 2: the command could not run. 141: nobody reads the output any more."""
     options = _parser().parse_args(arguments)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Output(highlight=False, soft_wrap=True)
     try:
-        return options.run(options, console)
-    except UrtError as error:
+        code = options.run(options, console)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # `urt-data stats ... | head`: what is left goes nowhere, so that Python does not complain when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except (UrtError, OSError) as error:  # a full or read-only disk, a folder that may not be read
         Console(stderr=True, highlight=False, soft_wrap=True).print(
             f"urt-data {options.command}: {error}", markup=False
         )

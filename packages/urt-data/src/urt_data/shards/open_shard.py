@@ -1,6 +1,7 @@
 """One shard while it is written: sample by sample into a temporary file that gets its name when it is complete."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from urt_core.atomic import publish, temporary_path, write_atomically
@@ -45,7 +46,8 @@ class OpenShard:
         return entry
 
     def abort(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # what a full disk did not take yet is not wanted any more
+            self._file.close()
         temporary_path(self._path).unlink(missing_ok=True)
 
 

@@ -97,7 +97,11 @@ class ShardWriter:
             shard.finish()
             self._finishing.append(shard)
         elif shard is not None:
-            self._entries.append(shard.finish())
+            try:
+                self._entries.append(shard.finish())
+            except OSError:  # a full disk, most often
+                shard.abort()
+                raise
         # At every doubling: early enough to save hours, seldom enough to cost nothing.
         if self._num_shards.bit_count() == 1:
             self._refuse_repeated_keys()
