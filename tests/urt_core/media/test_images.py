@@ -232,3 +232,19 @@ def test_what_a_decoder_would_hold_is_refused_by_its_format():
     image = Image.new("RGB", (6000, 4000))
     with pytest.raises(MediaError, match=r"6000x4000 pixels, which WEBP needs 366 MiB"):
         decode_image(encode(image, "WEBP", lossless=True, method=0))
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_a_webp_of_24_megapixels_is_read_by_the_decoder_that_holds_it_once(lossless):
+    pytest.importorskip("av", reason="PyAV is not installed; it is the extra urt-core[video]")
+    image = Image.new("RGBA", (6000, 4000), (200, 30, 30, 255))
+    image.paste((0, 0, 255, 0), (0, 0, 3000, 4000))  # transparent, so it lies on white
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encode(image, "WEBP", lossless=lossless, method=0, quality=90, exif=exif)
+    [shown] = load_frames(as_media(data, kind=MediaKind.IMAGE), MediaPolicy(max_pixels=256 * 256))
+    assert shown.width < shown.height
+    assert shown.width * shown.height == pytest.approx(256 * 256, rel=0.02)
+    pixels = np.asarray(shown, float)
+    assert pixels[20, 100] == pytest.approx([255, 255, 255], abs=6)
+    assert pixels[-20, 100] == pytest.approx([200, 30, 30], abs=6)

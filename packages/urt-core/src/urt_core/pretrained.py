@@ -61,7 +61,8 @@ def load_engine(
         allowed = signature(OpenAIEngine).parameters.keys() - {"base_url", "model", "policy"}
         if unknown := sorted(options.keys() - allowed):
             raise ConfigError(
-                f"options of an endpoint hold {', '.join(unknown)}; allowed: {', '.join(sorted(allowed))}"
+                f"options of an endpoint hold {', '.join(unknown)}; allowed: {', '.join(sorted(allowed))}; "
+                "for the rest an endpoint is started with its own"
             )
         return OpenAIEngine(base_url=base_url, model=str(path_or_id), policy=policy, **options)
     if kind == "transformers":

@@ -1,5 +1,6 @@
 """One encoded image -> one upright RGB `PIL.Image`, or a `MediaError`. Never more memory than the limits allow."""
 
+import importlib.util
 import io
 import math
 
@@ -14,7 +15,8 @@ IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 LARGE_PIXELS = 4096 * 4096
 """Above this, a picture is scaled while it is decoded, and converted strip by strip."""
 MAX_DECODER_BYTES = 270 * 2**20
-"""What a decoder may hold. It ends WebP at 17.7 megapixels, and progressive JPEG at 28 where it isn't scaled."""
+"""What a decoder may hold. It ends WebP at 17.7 megapixels (where it isn't scaled by PyAV), and progressive JPEG at
+28 where it isn't scaled."""
 _STRIP_PIXELS = 1 << 20
 _TURN = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -48,14 +50,31 @@ def decode_image(
             check_size(width, height, name=name, limits=limits)
             large = width * height > LARGE_PIXELS
             factor = reduction(width, height, shown_pixels) if large and shown_pixels else 1
+            if image.format == "WEBP" and factor > 1 and importlib.util.find_spec("av"):
+                shown = _large_webp(picture.data, name=name, limits=limits, shown_pixels=shown_pixels or 1)
+                return _turned(shown, picture)
             _check_memory(image, picture, factor=factor, name=name)
             if factor > 1 and image.format == "JPEG":
                 image.draft(image.mode, (-(-width // factor), -(-height // factor)))
                 factor = max(1, factor * image.width // width)
             image.load()
             shown = _by_strips(image, factor) if large else rgb_copy(image)
-        turn = _TURN.get(picture.orientation)
-        return shown.transpose(turn) if turn is not None else shown
+        return _turned(shown, picture)
+
+
+def _turned(shown: Image.Image, picture: Picture) -> Image.Image:
+    turn = _TURN.get(picture.orientation)
+    return shown.transpose(turn) if turn is not None else shown
+
+
+def _large_webp(data: bytes, *, name: str, limits: MediaLimits, shown_pixels: int) -> Image.Image:
+    """A WebP that Pillow's decoder would hold four times, by FFmpeg's, which holds it once; where PyAV is installed."""
+    from urt_core.media.isolation import decode_apart
+    from urt_core.media.sampling import MediaPolicy
+
+    policy = MediaPolicy(min_pixels=1, max_pixels=4 * shown_pixels, num_frames=1)
+    [shown] = decode_apart(data, policy=policy, name=name, limits=limits, container_format="webp_pipe")
+    return shown
 
 
 def reduction(width: int, height: int, shown_pixels: int) -> int:

@@ -39,15 +39,17 @@ GRACE_SECONDS = 60.0
 _CRASHES = (OSError, EOFError, TimeoutError)
 
 
-def decode_apart(data: bytes, *, policy: MediaPolicy, name: str, limits: MediaLimits) -> list[Image.Image]:
+def decode_apart(
+    data: bytes, *, policy: MediaPolicy, name: str, limits: MediaLimits, container_format: str | None = None
+) -> list[Image.Image]:
     """`decode_video`, in a child."""
     check_bytes(data, name=name, limits=limits)
-    sniff_container(data, name)
+    container_format = container_format or sniff_container(data, name)
     if importlib.util.find_spec("av") is None:
         raise MediaError('video files need PyAV: pip install "urt-core[video]", or give the frames as a list of images')
     child = _pool.take()
     try:
-        return child.decode(data, policy=policy, name=name, limits=limits)
+        return child.decode(data, policy=policy, name=name, limits=limits, container_format=container_format)
     except MediaError:
         raise
     except BaseException:
@@ -72,9 +74,17 @@ class _Child:
             )
         self.pipe = Connection(ours.detach())
 
-    def decode(self, data: bytes, *, policy: MediaPolicy, name: str, limits: MediaLimits) -> list[Image.Image]:
+    def decode(
+        self, data: bytes, *, policy: MediaPolicy, name: str, limits: MediaLimits, container_format: str
+    ) -> list[Image.Image]:
         cpu_s = CPU_SECONDS + CPU_SECONDS_PER_MB * max(0.0, len(data) / 1e6 - 0.5)
-        request = {"policy": asdict(policy), "limits": asdict(limits), "name": name, "cpu_s": cpu_s}
+        request = {
+            "policy": asdict(policy),
+            "limits": asdict(limits),
+            "name": name,
+            "cpu_s": cpu_s,
+            "container_format": container_format,
+        }
         try:
             self.pipe.send_bytes(json.dumps(request).encode())
             self.pipe.send_bytes(data)
@@ -176,6 +186,7 @@ def serve(descriptor: int) -> None:
                 policy=MediaPolicy(**request["policy"]),
                 name=request["name"],
                 limits=MediaLimits(**request["limits"]),
+                container_format=request["container_format"],
             )
             answer, pixels = {"sizes": [frame.size for frame in frames]}, [frame.tobytes() for frame in frames]
         except (MediaError, MemoryError) as error:

@@ -15,13 +15,15 @@ from typing import Any
 from PIL import Image
 
 from urt_core.errors import MediaError
-from urt_core.media.images import LARGE_PIXELS, reduction
+from urt_core.media.images import LARGE_PIXELS, reduction, rgb_copy
 from urt_core.media.limits import MediaLimits, check_bytes, check_size, decoder_wall
 from urt_core.media.sampling import MediaPolicy, fit_pixels, frame_indices
 
 _FRAME_COST = 1 << 14
 """Pixels that the handling of one frame is worth, however small it is."""
 _PIXELS_PER_BYTE = 1024
+PICTURE = "webp_pipe"
+"""Of a WebP, which comes here when it is too large for Pillow; never what `sniff_container` finds."""
 LARGE_FRAME = 1 << 23
 """Pixels above which a frame is scaled in two steps, first by a whole factor; 4K (3840 x 2160) is below it."""
 _TURN = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
@@ -40,10 +42,12 @@ def sniff_container(data: bytes, name: str) -> str:
     raise MediaError(f"{name}: not a video of an allowed container (MP4/MOV, WebM/MKV, AVI, GIF)")
 
 
-def decode_video(data: bytes, *, policy: MediaPolicy, name: str, limits: MediaLimits) -> list[Image.Image]:
+def decode_video(
+    data: bytes, *, policy: MediaPolicy, name: str, limits: MediaLimits, container_format: str | None = None
+) -> list[Image.Image]:
     """At most `policy.num_frames` frames of the first video stream, as a player shows them, scaled by the policy."""
     check_bytes(data, name=name, limits=limits)
-    container_format = sniff_container(data, name)
+    container_format = container_format or sniff_container(data, name)
     import av
 
     with decoder_wall(name, kind="video"):
@@ -96,7 +100,8 @@ class _Source:
 
     @property
     def max_pixels(self) -> int:
-        return min(self.limits.max_image_pixels, LARGE_PIXELS)
+        picture = self.container_format == PICTURE
+        return self.limits.max_image_pixels if picture else min(self.limits.max_image_pixels, LARGE_PIXELS)
 
     def open(self) -> Any:
         # FFmpeg decodes while it opens, to find out what it has: the same limits hold for that.
@@ -193,14 +198,19 @@ class _Source:
         factor = reduction(frame.width, frame.height, policy.max_pixels)
         if frame.width * frame.height <= LARGE_FRAME:
             factor = 1
-        image = _to_image(frame, size=(-(-frame.width // factor), -(-frame.height // factor)))
+        size = (-(-frame.width // factor), -(-frame.height // factor))
+        image = _to_image(frame, size=size, transparent=self.container_format == PICTURE)
         # Players turn a frame by the display matrix beside it; `rotation` counts against the clock, as Pillow does.
-        turn = _TURN.get(round(frame.rotation) % 360)
+        # What EXIF says of a picture is heeded by whoever gave it here.
+        turn = _TURN.get(round(frame.rotation) % 360) if self.container_format != PICTURE else None
         return fit_pixels(image.transpose(turn) if turn is not None else image, policy)
 
 
-def _to_image(frame: Any, *, size: tuple[int, int]) -> Image.Image:
-    """As `frame.to_image`, without the copy of a whole frame that it makes in between."""
-    rgb = frame.reformat(*size, format="rgb24", interpolation="AREA" if size != (frame.width, frame.height) else None)
+def _to_image(frame: Any, *, size: tuple[int, int], transparent: bool = False) -> Image.Image:
+    """As `frame.to_image`, without the copy of a whole frame that it makes in between; what is transparent lies on white."""
+    mode = "RGBA" if transparent else "RGB"
+    scaled = "AREA" if size != (frame.width, frame.height) else None
+    rgb = frame.reformat(*size, format="rgba" if transparent else "rgb24", interpolation=scaled)
     plane = rgb.planes[0]
-    return Image.frombytes("RGB", size, plane, "raw", "RGB", plane.line_size)
+    image = Image.frombytes(mode, size, plane, "raw", mode, plane.line_size)
+    return rgb_copy(image) if transparent else image
