@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from urt_core.contracts import load_contract
 from urt_core.errors import ConfigError
@@ -155,6 +155,13 @@ class EvaluationConfig:
     """given, or both (adds position consistency; twice the work)."""
     batch_size: int = 64
     """Pairs judged in one engine call."""
+    engine: str = "transformers"
+    """What computes the judgements: transformers, vllm (in this process), or openai (an endpoint that serves the checkpoint under its
+    name, such as `vllm serve <model folder>`)."""
+    base_url: str | None = None
+    """Of the endpoint, for engine openai: http://localhost:8000/v1."""
+    engine_options: dict[str, Any] = field(default_factory=dict)
+    """Of `vllm.LLM` (tensor_parallel_size, gpu_memory_utilization, ...) or of the endpoint's client (concurrency, ...)."""
     max_completion_tokens: int = 2048
     """Longest judgement; a longer one counts as unreadable."""
     temperature: float = 0.0
@@ -165,6 +172,16 @@ class EvaluationConfig:
         at_least(self, 1, "pairs_per_task", "batch_size", "max_completion_tokens")
         at_least(self, 0, "temperature", "suites", "every")
         at_least(self, 1, "watched_pairs")
+        one_of(self, "engine", ["transformers", "vllm", "openai"])
+        if (self.engine == "openai") != (self.base_url is not None):
+            raise ConfigError(
+                f"evaluation.engine is {self.engine} and evaluation.base_url is {self.base_url}; allowed: openai with the address of an"
+                " endpoint, transformers and vllm without"
+            )
+        if self.engine == "transformers" and self.engine_options:
+            raise ConfigError(
+                "evaluation.engine_options are for vllm and openai; of transformers, set model.* and trainer.*"
+            )
         one_of(self, "best_by", ["accuracy", "position_consistency", "readable"])
         for dialect in self.dialects:
             if dialect != "judge":

@@ -22,6 +22,8 @@ from urt_core.errors import CheckpointError, DataError
 from urt_core.judge import FILE_NAME as JUDGE_FILE
 from urt_core.judging.journal import Journal
 from urt_core.judging.judge import Asked
+from urt_core.media import MediaPolicy
+from urt_core.pretrained import load_engine
 from urt_core.progress import progress_bar
 from urt_data import ShardFolder
 from urt_data.record_selection import select_tasks
@@ -131,7 +133,7 @@ class Plan:
             temperature=wanted.temperature, max_tokens=wanted.max_completion_tokens, seed=config.seed
         )
         self._weights = folder_hash(checkpoint)
-        self._dtype = config.served_dtype
+        self._dtype, self._engine = config.served_dtype, wanted.engine
         self._chosen = f"{wanted.pairs_per_task or 'all'} per task of {', '.join(wanted.tasks)}"
 
     @property
@@ -146,6 +148,7 @@ class Plan:
             "pairs": self._chosen,
             "weights": self._weights,
             "dtype": self._dtype,
+            **({} if self._engine == "transformers" else {"engine": self._engine}),
         }
 
 
@@ -224,7 +227,19 @@ def held_out(config: TrainConfig, split: str) -> ShardFolder:
 
 
 def open_engine(config: TrainConfig, checkpoint: str, spec: JudgeSpec) -> Engine:
-    """The model as an engine, in the type that it is served in, on the GPU where there is one."""
+    """The model as an engine, in the type that it is served in: in this process on the GPU where there is one, or where
+    `evaluation.engine` says."""
+    wanted = config.evaluation
+    if wanted.engine != "transformers":
+        shown = MediaPolicy(min_pixels=spec.min_pixels, max_pixels=spec.max_pixels, num_frames=spec.num_frames)
+        in_its_type = {"dtype": config.served_dtype} if wanted.engine == "vllm" else {}
+        return load_engine(
+            checkpoint,
+            kind="vllm",
+            policy=shown,
+            base_url=wanted.base_url,
+            options={**in_its_type, **wanted.engine_options},
+        )
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
