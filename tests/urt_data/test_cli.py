@@ -156,3 +156,24 @@ def test_a_disk_that_takes_nothing_is_one_line(folder_of, tmp_path, monkeypatch,
     assert main(["repair", folder.folder, str(tmp_path / "repaired")]) == 2
     assert capsys.readouterr().err == "urt-data repair: [Errno 28] No space left on device: 'x.tar'\n"
     assert not (tmp_path / "repaired" / "manifest.json").exists()
+
+
+def test_conversion_needs_no_trainer(tmp_path):
+    """Where urt-train and torch are not installed."""
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.png").write_bytes(png(name))
+    (tmp_path / "rows.jsonl").write_text('{"text": "t", "first": "a.png", "second": "b.png", "preference": "second"}')
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['urt_train', 'torch', 'webdataset', 'fsspec', 'pyarrow'])); "
+        "from urt_data.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    done = subprocess.run(
+        [sys.executable, "-c", code, "convert", "data=generic", f"input={tmp_path}", f"output={tmp_path / 'out'}"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("1 pairs (1 second); 0 rows rejected")
