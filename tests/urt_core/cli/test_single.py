@@ -198,3 +198,23 @@ def test_the_help_loads_no_engine():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "urt compare --model" in done.stdout
     assert not {"torch", "openai", "transformers", "fastapi", "numpy"} & set(done.stdout.splitlines()[-1].split())
+
+
+def test_the_source_of_edits_is_shown_and_never_dropped(urt, tmp_path):
+    """`--media` beside generated candidates is what they are edits of; a single candidate has none."""
+    from PIL import Image
+
+    for name in ("source", "one", "two"):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
+    files = {name: str(tmp_path / f"{name}.png") for name in ("source", "one", "two")}
+    judge = ["--model", "judge", "--base-url", "http://localhost:1/v1", "--dry-run"]
+    about = ["--task", "image_generation", "--text", "make it red", "--media", files["source"]]
+    pair = ["--dialect", "v1", "--first", files["one"], "--second", files["two"]]
+    shown = urt("compare", *judge, *about, *pair).out
+    assert shown.index("source.png") < shown.index("one.png") < shown.index("two.png")
+    ranked = urt("rank", *judge, *about, "--dialect", "edit_pair", "--candidates", files["one"], files["two"]).out
+    assert ranked.index("source.png") < ranked.index("one.png")
+    refused = urt("score", *judge, *about, "--candidate", files["one"])
+    assert "score takes none" in refused.err
+    alone = urt("compare", *judge, *about[:4], *pair[2:], "--dialect", "edit_pair")
+    assert "give the picture as the record's source" in alone.err

@@ -105,7 +105,9 @@ def add_request(command: argparse.ArgumentParser, *candidates: str) -> None:
         group.add_argument(
             f"--{name}", nargs="+", metavar="FILE", help="image, video or its frames, or an answer's text"
         )
-    group.add_argument("--media", nargs="+", metavar="FILE", help="what the question is about")
+    group.add_argument(
+        "--media", nargs="+", metavar="FILE", help="what the question is about, or the source of both edits"
+    )
     command.add_argument("--json", action="store_true", help="print JSON instead of a table")
     command.add_argument(
         "--dry-run", action="store_true", help="show the first prompt and the number of calls, ask nothing"

@@ -32,7 +32,7 @@ def show_first_prompt(
         asked = scorer.record(**request)
         question = scorer.pair_question(asked)
     if not isinstance(question, Question):
-        raise MediaError(f"the first request can't be shown: {asked.detail}")
+        raise MediaError(f"the first request can't be shown: {question.detail}")
     _, policy, _ = how_to_ask(options)
     num_tokens = num_completions * scorer.sampling.max_tokens
     print(f"{count:,} requests, {num_completions:,} completions, at most {num_tokens:,} tokens")

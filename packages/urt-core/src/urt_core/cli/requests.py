@@ -13,6 +13,12 @@ def one_request(options: argparse.Namespace, fields: Sequence[str]) -> dict[str,
     """What `Scorer` takes, from `--task`, `--text` and the candidates; a list of several files is a video's frames."""
     task = Task(options.task) if options.task else None
     needed = [*fields] if task is None or task.is_generation else [*fields, "media"]
+    if options.media and "media" not in needed:
+        if "candidate" in needed:
+            raise ConfigError(
+                "--media is what a question is about, or the source of edits that are compared; score takes none"
+            )
+        needed.append("media")
     missing = [f"--{name}" for name in needed if not getattr(options, name)]
     if missing:
         raise ConfigError(f"{' '.join(missing)} missing: give a whole request, or a file of requests with --input")
