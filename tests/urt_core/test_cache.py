@@ -212,6 +212,7 @@ sys.stdin.read()
 def test_the_claim_of_a_killed_process_is_free_at_once_whatever_the_clock_says(tmp_path, monkeypatch):
     path = tmp_path / "c.sqlite"
     child = subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout is not None
     assert child.stdout.readline() == b"claimed\n"
     cache = CompletionCache(path)
     monkeypatch.setattr(time, "time", lambda: 10.0**12)

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from urt_core import Media, MediaKind, PreferenceRecord, SamplingParams, Scorer, Task
+from urt_core.cache import CompletionCache
 from urt_core.engines import Completion, FinishReason, Traits, close_engine, traits
 from urt_core.engines.cached import CachedEngine
 from urt_core.errors import PromptError
@@ -54,13 +55,15 @@ def test_defaults_are_those_of_our_own_engines():
     assert traits(Waiting()) == Traits(served_model="waiting", concurrency=16, is_concurrent=True)
 
 
-def test_what_an_engine_says_is_read():
-    engine = Batched()
-    engine.batch_size, engine.policy, engine.served_model, engine.honours = 7, MediaPolicy(), "judge", {"stop"}
+def test_what_an_engine_says_is_read(tmp_path):
+    class Outspoken(Batched):
+        batch_size, policy, served_model, honours = 7, MediaPolicy(), "judge", frozenset({"stop"})
+
+    engine = Outspoken()
     found = traits(engine)
     assert (found.batch_size, found.policy, found.served_model) == (7, MediaPolicy(), "judge")
     assert found.honours == frozenset({"stop"})
-    cached = traits(CachedEngine(engine, cache=None))
+    cached = traits(CachedEngine(engine, cache=CompletionCache(tmp_path / "c.sqlite")))
     assert (cached.batch_size, cached.served_model, cached.is_concurrent) == (7, "judge", False)
 
 

@@ -20,7 +20,7 @@ GIF = bytes.fromhex("47494638376101000100f00000ff00000000002c0000000001000100000
 PAID = {"prompt_tokens": 600, "completion_tokens": 150}
 
 
-def choice(content=GOOD, **changes):
+def choice(content: object = GOOD, **changes):
     message = {"content": content} | changes.pop("message", {})
     return chat_reply(choices=[{"index": 0, "finish_reason": "stop", "message": message} | changes], usage=PAID)
 
@@ -65,7 +65,7 @@ FAULTS = {
     "paid and without choices": ([chat_reply(choices=[], usage=PAID), choice()], "ok", 2, 2),
     "an error that was paid": ([chat_reply(choices=None, error={"message": "late"}, usage=PAID), choice()], "ok", 2, 2),
     "wrong model": ([chat_reply(GOOD, model="another", usage=PAID)], "http_error", 1, 1),
-    "no model": ([chat_reply(GOOD, model=None, usage=PAID)], "ok", 1, 1),
+    "no model": ([chat_reply(GOOD, model="", usage=PAID)], "ok", 1, 1),
     "tagged model": ([chat_reply(GOOD, model="judge:latest", usage=PAID)], "ok", 1, 1),
     "content a number": ([choice(5)], "http_error", 1, 1),
     "content a part with a number": ([choice([{"type": "text", "text": 5}])], "http_error", 1, 1),

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import threading
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -39,9 +40,7 @@ def encoded(monkeypatch):
         return original(image, image_format)
 
     monkeypatch.setattr(chat, "data_uri", count)
-    counted_with_gate = type("Counted", (list,), {})(counted)
-    counted_with_gate.seen, counted_with_gate.gate = counted, gate
-    return counted_with_gate
+    return SimpleNamespace(seen=counted, gate=gate)
 
 
 def test_many_askers_at_once_share_one_encoding(encoded):

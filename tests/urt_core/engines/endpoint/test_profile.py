@@ -1,6 +1,7 @@
 """Profiles are data: each file is read, each field does something, and what a file may not hold is named."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -142,7 +143,7 @@ def test_a_profile_is_chosen_by_the_command_by_settings_and_by_the_environment(m
     (tmp_path / "a.gif").write_bytes(
         bytes.fromhex("47494638376101000100f00000ff00000000002c00000000010001000002024401003b")
     )
-    question = {
+    question: dict[str, Any] = {
         "task": "image_understanding",
         "text": "?",
         "first": "a",
