@@ -202,7 +202,13 @@ def test_groups_with_variance_take_the_place_of_those_without(per_group):
     flat, useful = [1, 1, 1, 1], [0, 1, 1, 0]
     first, others = made("a", [flat, useful, flat, flat]), made("b", [flat, useful, flat, useful])
     assert first.without_variance(4) == [0, 2, 3]
-    joined = replace_groups(first, others, group_size=4, encode=lambda prompts: {"encoded": torch.tensor(len(prompts))})
+    joined = replace_groups(
+        first,
+        others,
+        useless=lambda each: each.without_variance(4),
+        group_size=4,
+        encode=lambda prompts: {"encoded": torch.tensor(len(prompts))},
+    )
     assert [prompt.text for prompt in joined.prompts[::per_group]] == ["b1", "a1", "b3", "a3"]
     assert [group[0].text for group in joined.groups] == [prompt.text for prompt in joined.prompts]
     assert joined.without_variance(4) == [3]

@@ -21,6 +21,7 @@ from urt_train.stages import train_config
 from urt_train.stages.grpo.config import GRPOConfig
 from urt_train.stages.grpo.module import GRPO
 
+ZEROS = ("loss", "num_tokens", "kl", "entropy", "ratio", "clipped_low", "clipped_high")
 ON_CPU = train_config()(trainer=TrainerConfig(accelerator="cpu", progress_bar=False))
 
 
@@ -188,7 +189,7 @@ def test_a_second_step_on_a_rollout_clips(fresh, records):
 
 
 def test_groups_in_both_orders_share_a_baseline(fresh, records):
-    config = settings(orders=Orders.both, prompts_per_rollout=2, kl_coef=0.0)
+    config = settings(orders=Orders.both, prompts_per_rollout=2, kl_coef=0.1)
     batches: list[ExperienceBatch] = []
     module = train(fresh(), records, config, edit=lambda batch: batches.append(batch) or batch)
     assert module.sampling(0).num_completions == 2
@@ -287,7 +288,8 @@ def test_groups_without_variance_are_replaced(fresh, records):
 
     (batch,) = module.make_round(draw, 0)
     assert len(draws) == 3
-    assert batch.completion_ids.shape[:2] == (2, 4)
+    assert not batch.completion_mask.any(), "the last groups teach nothing"
+    assert module.metrics({**module.sums, **dict.fromkeys(ZEROS, 0.0)})["share/zero_variance_sampled"] == 1.0
 
 
 def test_of_several_candidates_the_promising_are_taken(fresh, records):
@@ -319,3 +321,52 @@ def test_dropout_of_adapters_is_off_where_nothing_learns(fresh, records, batchin
     moved = (second.reference_logprobs - second.old_logprobs)[second.completion_mask].abs().max()
     assert moved > 1e-4, "after a step the policy is no longer its reference"
     assert not module.frozen, "nothing was copied"
+
+
+def test_groups_without_variance_cost_no_forward_pass_and_change_no_gradient(fresh, records, monkeypatch):
+    """kl_coef 0: two of four groups have advantages of 0. The gradient is that of computing them all, in fewer rows."""
+    monkeypatch.setattr("urt_train.stages.grpo.module.without_idle_groups", lambda batch: batch)
+    config = settings(prompts_per_rollout=4, kl_coef=0.0, micro_batch_size=8)
+
+    def in_two_groups(rewards) -> torch.Tensor:
+        advantages = by_token_count(rewards)
+        advantages[1:3] = 0.0
+        return advantages
+
+    whole = train(fresh(), records, config, reward=in_two_groups)
+    monkeypatch.undo()
+    rows: list[int] = []
+    idle = train(
+        fresh(), records, config, reward=in_two_groups, edit=lambda batch: rows.append(len(batch.advantages)) or batch
+    )
+    assert rows == [1, 1]
+    torch.testing.assert_close(idle.gradients[0], whole.gradients[0], atol=1e-7, rtol=1e-5)
+    nothing = train(fresh(), records, config, reward=lambda rewards: torch.zeros(rewards.values.shape[:2]))
+    assert float(nothing.gradients[0].abs().max()) == 0.0
+
+
+def test_as_many_prompts_are_sampled_anew_as_groups_are_missing(fresh, records):
+    """Of four groups two have no variance, then one of two: two and one more are sampled, and the metrics tell of all seven."""
+    config = settings(prompts_per_rollout=4, resample_rounds=3, kl_coef=0.0)
+    module = sampler(fresh, config)
+    asked: list[int] = []
+    useful = iter([[True, False, True, False], [False, True], [True]])
+    generate, earned = module.generate, module.earned
+
+    def counted(prompts, sampling):
+        asked.append(len(prompts))
+        return generate(prompts, sampling)
+
+    def given(shown, groups):
+        rewards = earned(shown, groups)
+        values = torch.zeros_like(rewards.values)
+        for row, is_useful in enumerate(next(useful)):
+            values[row, 0, 0] = float(is_useful)
+        return replace(rewards, values=values)
+
+    module.generate, module.earned = counted, given
+    drawn = iter([records[:4], records[4:8], records[8:12]])
+    sampled = module.sample_useful(lambda: next(drawn), 0)
+    assert asked == [4, 2, 1]
+    assert module.useless(sampled) == []
+    assert (module.sums["num_sampled_groups"], module.sums["num_useless_groups"]) == (7.0, 3.0)

@@ -60,10 +60,14 @@ class Sampled:
     groups: Sequence[Sequence[Completion]]
     rewards: Rewards
 
-    def without_variance(self, group_size: int) -> list[int]:
-        """Numbers of the groups whose completions all earned the same."""
-        total = self.rewards.total.reshape(-1, group_size)
-        return (total.amax(-1) == total.amin(-1)).nonzero()[:, 0].tolist()
+    def without_variance(self, group_size: int, *, by_part: bool = False) -> list[int]:
+        """Numbers of the groups whose completions all earned the same: in total, or (where parts are normalised before they are
+        weighted) in each part that has a weight."""
+        rewards = self.rewards
+        weighted = [number for number, weight in enumerate(rewards.weights) if weight]
+        earned = rewards.values[..., weighted] if by_part else rewards.total[..., None]
+        earned = earned.reshape(-1, group_size, earned.shape[-1])
+        return (earned.amax(1) == earned.amin(1)).all(-1).nonzero()[:, 0].tolist()
 
     def lines(self, rows: Sequence[int]) -> list[dict[str, Any]]:
         """What was sampled for some prompts, for a reader: {"key": "train-000017", "text": "<think>...", "reward": 2.0,
@@ -87,13 +91,18 @@ class Sampled:
 
 
 def replace_groups(
-    sampled: Sampled, others: Sampled, *, group_size: int, encode: Callable[[Sequence[Prompt]], Mapping[str, Tensor]]
+    sampled: Sampled,
+    others: Sampled,
+    *,
+    useless: Callable[[Sampled], list[int]],
+    group_size: int,
+    encode: Callable[[Sequence[Prompt]], Mapping[str, Tensor]],
 ) -> Sampled:
-    """Put groups of `others` that have reward variance in the place of those of `sampled` that have none."""
+    """Put groups of `others` that are not `useless` in the place of those of `sampled` that are."""
     per_group = group_size // sampled.rewards.values.shape[1]
-    useless = set(others.without_variance(group_size))
-    useful = [number for number in range(len(others.prompts) // per_group) if number not in useless]
-    pairs = list(zip(sampled.without_variance(group_size), useful, strict=False))
+    left_out = set(useless(others))
+    useful = [number for number in range(len(others.prompts) // per_group) if number not in left_out]
+    pairs = list(zip(useless(sampled), useful, strict=False))
     if not pairs:
         return sampled
     prompts, groups, rewards = list(sampled.prompts), list(sampled.groups), sampled.rewards
@@ -198,6 +207,18 @@ def micro_batches(rollout: ExperienceBatch, *, plan: RoundPlan) -> list[Experien
     steps = range(plan.steps_per_round)
     dealt = [parts[len(parts) * step // len(steps) : len(parts) * (step + 1) // len(steps)] for step in steps]
     return [batch for own in dealt for batch in own + [empty] * (plan.batches_per_step - len(own))]
+
+
+def without_idle_groups(batch: ExperienceBatch) -> ExperienceBatch:
+    """Without the prompts all of whose advantages are 0: where nothing but the advantage pulls, they get no gradient. The divisors in
+    the batch go on counting them, so that the others' gradient is what it was. Of a batch that has no other, one is left with an
+    empty mask."""
+    busy = ((batch.advantages != 0) & batch.completion_mask.any(-1)).any(-1).nonzero()[:, 0].tolist()
+    if len(busy) == len(batch.advantages):
+        return batch
+    if busy:
+        return batch.select(busy).trimmed()
+    return replace(batch, completion_mask=torch.zeros_like(batch.completion_mask)).select([0]).trimmed()
 
 
 def right_in_both_orders(accuracy: Float[Tensor, "P G"]) -> Float[Tensor, "P G"]:

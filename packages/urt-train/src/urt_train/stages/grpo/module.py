@@ -39,6 +39,7 @@ from urt_train.rollouts.rollout import (
     rollout_sums,
     score,
     shown_orders,
+    without_idle_groups,
 )
 from urt_train.runtime.ranks import all_sum, any_rank, derived_seed, world
 from urt_train.stages.grpo.config import GRPOConfig
@@ -114,14 +115,33 @@ class GRPO(StageModule):
 
     def sample_useful(self, draw: Draw, number: int) -> Sampled:
         """The samples of a rollout; groups without reward variance give way to others, `resample_rounds` times at
-        most."""
+        most. Each time as many prompts are sampled as groups are missing, so that nothing useful is thrown away."""
         sampled = self.sample(self.drawn(draw, number), seed=self.rollout_seed(number))
+        self.add(num_sampled_groups=self.num_groups(sampled), num_useless_groups=len(self.useless(sampled)))
         for attempt in range(1, self.config.resample_rounds + 1):
-            if not any_rank(bool(sampled.without_variance(self.config.group_size)), device=self.policy.device):
+            missing = len(self.useless(sampled))
+            if not any_rank(missing > 0, device=self.policy.device):
                 break
-            others = self.sample(self.drawn(draw, number), seed=self.rollout_seed(number, attempt))
-            sampled = replace_groups(sampled, others, group_size=self.config.group_size, encode=self.policy.encode)
+            records = self.drawn(draw, number)[:missing]  # every rank draws, so that all go on from one position
+            others = self.sample(records, seed=self.rollout_seed(number, attempt)) if records else self.no_sample()
+            if others is None:
+                continue
+            self.add(num_sampled_groups=self.num_groups(others), num_useless_groups=len(self.useless(others)))
+            sampled = replace_groups(
+                sampled, others, useless=self.useless, group_size=self.config.group_size, encode=self.policy.encode
+            )
         return sampled
+
+    def useless(self, sampled: Sampled) -> list[int]:
+        """Numbers of the groups that teach nothing: all their advantages are 0."""
+        return sampled.without_variance(self.config.group_size, by_part=self.config.normalize_parts)
+
+    def num_groups(self, sampled: Sampled) -> int:
+        return len(sampled.groups) // self.config.prompts_per_group
+
+    def no_sample(self) -> None:
+        """Take part in what the other ranks sample, without a prompt of one's own."""
+        self.generate([], self.sampling(0))
 
     def make_round(self, draw: Draw, number: int) -> list[ExperienceBatch]:
         """Micro-batches of one rollout, with everything in them that does not depend on the weights to come."""
@@ -130,13 +150,18 @@ class GRPO(StageModule):
                 sampled = self.sample_useful(draw, number)
             self.note(sampled)
             rollout = experience(sampled, self.advantages(sampled.rewards), mask_truncated=self.config.mask_truncated)
-            batches = micro_batches(rollout, plan=self.plan)
+            batches = self.with_divisors(micro_batches(rollout, plan=self.plan))
+            first = batches[0]
+            if not self.references:
+                batches = [without_idle_groups(batch) for batch in batches]
             with self.timed("logprobs"), evaluation_mode(self.policy):
                 batches = [self.with_frozen_logprobs(batch) for batch in batches]
-                self.check_parity(batches[0], number)
-        return self.with_divisors(batches)
+                self.check_parity(batches[0] if self.references else first, number)
+        return batches
 
     def training_step(self, batch: ExperienceBatch, batch_idx: int) -> Tensor:
+        if world()[1] == 1 and not batch.completion_mask.any():
+            return self.nothing()
         result = grpo_step(self.policy, batch, self.config)
         assert result.entropy is not None
         assert result.sums is not None
@@ -150,6 +175,11 @@ class GRPO(StageModule):
             ratio=result.sums.ratio_sum,
         )
         return self.step_share(result.loss)
+
+    def nothing(self) -> Tensor:
+        """The share of a micro-batch without a token in the loss; where others compute beside it, it is computed all the same."""
+        self.add(**dict.fromkeys(("loss", "num_tokens", "kl", "entropy", "clipped_low", "clipped_high", "ratio"), 0.0))
+        return next(weight for weight in self.policy.parameters() if weight.requires_grad).sum() * 0.0
 
     @contextmanager
     def engine_awake(self) -> Iterator[None]:
@@ -273,6 +303,8 @@ class GRPO(StageModule):
             measured |= {
                 "share/zero_variance": sums["num_degenerate"] / max(sums["num_groups"], 1.0),
                 "share/truncated": sums["num_truncated"] / completions,
+                "share/zero_variance_sampled": sums["num_useless_groups"] / max(sums["num_sampled_groups"], 1.0),
+                "groups_sampled": sums["num_sampled_groups"],
                 "share/unsaid": sums["num_unsaid"] / completions,
                 "length/completion": sums["completion_tokens"] / completions,
                 "length/prompt": sums["prompt_tokens"] / max(sums["num_prompts"], 1.0),
