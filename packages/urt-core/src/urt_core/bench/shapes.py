@@ -232,9 +232,14 @@ def score(line: Line, name: str) -> float | None:
 
 
 def as_number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    """A finite number, or text that is one and nothing else ("7\\n"); None otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
-    return float(value)
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def shown_margin(line: Line) -> float | None:
