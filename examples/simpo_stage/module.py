@@ -1,5 +1,7 @@
 """Right and wrong judgements in, the difference of their mean log-probs out."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
@@ -7,8 +9,7 @@ from torch.nn.functional import logsigmoid
 from simpo_stage import SimPOConfig
 from urt_train.config.stage import RoundPlan
 from urt_train.model.policy import Policy
-from urt_train.rollouts.loader import Draw
-from urt_train.stages.dpo.module import DPO, ContrastBatch
+from urt_train.stages.dpo.module import DPO, ContrastBatch, Contrasts
 from urt_train.stages.module import StageModule
 
 
@@ -21,7 +22,7 @@ class SimPO(DPO):
         StageModule.__init__(self, policy, config, num_steps=num_steps)
         self.plan = plan
 
-    def make_round(self, draw: Draw, number: int) -> list[ContrastBatch]:
+    def make_round(self, draw: Callable[[], Contrasts], number: int) -> list[ContrastBatch]:
         return self.micro_batches(draw())
 
     def training_step(self, batch: ContrastBatch, batch_idx: int) -> Tensor:
