@@ -40,7 +40,8 @@ def empty_model(folder: str | Path, *, dtype: str, attention: str, revision: str
             config, dtype=getattr(torch, dtype), attn_implementation=attention
         )
     with suppress(OSError):  # without a file it is made from the model's config, as transformers does
-        model.generation_config = GenerationConfig.from_pretrained(folder, revision=revision)
+        of_revision = {} if revision is None else {"revision": revision}
+        model.generation_config = GenerationConfig.from_pretrained(folder, **of_revision)
     return model.eval()
 
 
@@ -48,9 +49,10 @@ def open_model(folder: str | Path, *, dtype: str, attention: str, revision: str 
     """The model of a folder with its weights; CheckpointError where one is missing, instead of a random one."""
     from transformers import AutoModelForImageTextToText
 
-    model, report = AutoModelForImageTextToText.from_pretrained(
+    opened: Any = AutoModelForImageTextToText.from_pretrained(
         folder, dtype=getattr(torch, dtype), attn_implementation=attention, revision=revision, output_loading_info=True
     )
+    model, report = opened
     missing = sorted({*report["missing_keys"], *(name for name, *_ in report.get("mismatched_keys", ()))})
     if missing:
         raise CheckpointError(f"{folder} lacks {len(missing)} weights of its model, such as {missing[0]}")
@@ -62,10 +64,10 @@ def parameters_on_meta() -> Iterator[None]:
     """Parameters that modules register meanwhile have no memory; their initialisation costs nothing."""
     register = nn.Module.register_parameter
 
-    def register_on_meta(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
-        if parameter is not None and not parameter.is_meta:
-            parameter = nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
-        register(module, name, parameter)
+    def register_on_meta(self: nn.Module, name: str, param: nn.Parameter | None) -> None:
+        if param is not None and not param.is_meta:
+            param = nn.Parameter(param.to("meta"), requires_grad=param.requires_grad)
+        register(self, name, param)
 
     nn.Module.register_parameter = register_on_meta
     try:
