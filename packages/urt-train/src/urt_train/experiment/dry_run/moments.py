@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from urt_kernels.tuning import chunked_backward
+from urt_kernels.tuning import HEIGHT_STEP, cover, one_pass
 from urt_train.config import RolloutEngine, TrainConfig
 from urt_train.experiment.dry_run.live_bytes import tensor_bytes
 from urt_train.experiment.dry_run.measure import Measurements
@@ -136,14 +136,15 @@ class Stagewise:
         )
 
     def head_bytes(self, num_tokens: int) -> float:
-        """Hidden states and their gradient, the cast of the weight, its gradient in float32 and in its own type, one
-        block of logits (`urt_kernels.linear_logprobs`)."""
+        """Hidden states and their gradient, the cast of the weight, its gradient in float32 and in its own type, the
+        exponentials and the block of logits of one chunk of rows (`urt_kernels.one_pass`)."""
         weight: Any = self.policy.model.get_output_embeddings().weight
         vocabulary, size = weight.shape
         computing = (torch.bfloat16 if self.arithmetic.is_autocast else self.arithmetic.weights) or weight.dtype
         is_cast = self.arithmetic.is_autocast and (self.arithmetic.weights or weight.dtype) != computing
-        blocks = chunked_backward(vocabulary)
-        block = blocks.rows * blocks.columns * (4 + computing.itemsize)
+        plan = one_pass(vocabulary, computing.itemsize, trains_weight=weight.requires_grad)
+        rows = min(plan.rows, cover(num_tokens, HEIGHT_STEP) * HEIGHT_STEP)
+        block = rows * (vocabulary * computing.itemsize + plan.columns * 4)
         gradient = tensor_bytes(weight, torch.float32) + tensor_bytes(weight, computing) if weight.requires_grad else 0
         return 2 * num_tokens * size * computing.itemsize + is_cast * tensor_bytes(weight, computing) + gradient + block
 
