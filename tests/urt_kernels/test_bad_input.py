@@ -1,11 +1,21 @@
 """Bad input is a ValueError that names the argument, its value and what is allowed, before anything is computed."""
 
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 import torch
 
-from urt_kernels import group_advantages, grpo_loss, linear_grpo_loss, linear_token_logprobs, token_logprobs
+import urt_kernels
+from urt_kernels import (
+    group_advantages,
+    grpo_loss,
+    linear_grpo_loss,
+    linear_loss,
+    linear_token_logprobs,
+    token_logprobs,
+)
 
 pytestmark = pytest.mark.usefixtures("no_type_checks")
 
@@ -132,3 +142,63 @@ def test_linear_grpo_loss(changes: dict[str, Any], message: str):
 def test_triton_without_a_device_for_it():
     with pytest.raises(ValueError, match="impl='triton' for token_logprobs: "):
         token_logprobs(LOGITS.double(), TARGETS, temperature=1.0, impl="triton")
+
+
+PACKED: dict[str, Any] = {
+    "hidden": torch.zeros(5, 4),
+    "weight": WEIGHT,
+    "targets": torch.zeros(5, dtype=torch.long),
+    "surrogate": "nll",
+    "temperature": 1.0,
+    "cu_seqlens": torch.tensor([0, 2, 5]),
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"cu_seqlens": torch.tensor([0, 4, 3, 5])}, r"cu_seqlens=\[0, 4, 3, 5\]: it must rise from 0 to 5"),
+        ({"cu_seqlens": torch.tensor([0, 2, 4])}, r"cu_seqlens=\[0, 2, 4\]: it must rise from 0 to 5"),
+        ({"cu_seqlens": torch.tensor([0.0, 5.0])}, "cu_seqlens has dtype float32: allowed are int32, int64"),
+        ({"cu_seqlens": None}, r"targets has shape \[5\]: it must be \[B, T\], or \[N\] with cu_seqlens"),
+        ({"mask": torch.full((5,), 0.5)}, "mask holds 0.5: it must be boolean, or 0 and 1"),
+        ({"num_tokens": 0}, "num_tokens=0 with 5 tokens"),
+        ({"num_tokens": float("nan")}, "num_tokens=nan"),
+        ({"num_tokens": -1}, "num_tokens=-1"),
+        ({"aggregation": "dr_grpo"}, "num_tokens=None with aggregation='dr_grpo' on packed rows"),
+        ({"temperature": torch.zeros(5)}, "temperature holds a value that is not a finite number above 0"),
+        ({"temperature": torch.ones(4)}, r"temperature has shape \[4\]: it must be \[5\]"),
+        ({"softcap": 0}, "softcap=0"),
+        ({"logit_scale": float("inf")}, "logit_scale=inf"),
+        ({"allowed": torch.ones(5, 4, dtype=torch.bool)}, r"allowed has shape \[5, 4\]: it must be \[5, 5\]"),
+        ({"operands": torch.int8}, "operands=torch.int8: it must be a floating-point type"),
+        ({"weight_grad": torch.zeros(4, 4)}, r"weight_grad has shape \[4, 4\]: it must be \[5, 4\]"),
+        ({"upstream": 0.0}, "upstream=0.0: it must be a finite number other than 0"),
+        ({"sequences_together": -1}, "sequences_together=-1"),
+        ({"entropy_coef": -0.1}, "entropy_coef=-0.1"),
+        ({"kl_coef": 0.1}, "reference_logprobs=None with kl_coef=0.1"),
+        ({"surrogate": "clip"}, "advantages=None: the surrogate reads it; give advantages"),
+        ({"advantages": torch.zeros(3)}, r"advantages has shape \[3\]: it must be \[2\] or \[5\]"),
+        ({"weight": torch.zeros(0, 4)}, "gather a weight that ZeRO-3 holds"),
+        ({"targets": torch.full((5,), 9)}, "targets holds 9: allowed are 0 to 4"),
+    ],
+)
+def test_linear_loss(changes: dict[str, Any], message: str):
+    with pytest.raises(ValueError, match=message):
+        linear_loss(**{**PACKED, **changes})
+
+
+def test_a_distributed_weight_is_refused_with_the_remedy():
+    class Shards(torch.Tensor):
+        placements = ()
+
+    with pytest.raises(ValueError, match=r"weight is a DTensor: give it to urt_kernels\.sharded"):
+        linear_loss(**{**PACKED, "weight": WEIGHT.as_subclass(Shards)})
+
+
+@pytest.mark.parametrize("folder", ["logprobs", "linear_logprobs", "advantages", "policy_loss", "one_pass"])
+def test_every_folder_is_a_module_by_its_name(folder: str):
+    """No function hides a folder of its name, so that `import urt_kernels.<folder>.triton as kernels` works."""
+    found = import_module(f"urt_kernels.{folder}")
+    assert getattr(urt_kernels, folder) is found
+    assert find_spec(f"urt_kernels.{folder}.triton") is not None

@@ -40,13 +40,16 @@ def packed_rows(cu_seqlens: Tensor, *, like: Tensor) -> PackedRows:
     return PackedRows(index, present)
 
 
-def check_offsets(name: str, offsets: Tensor, total: int, device: torch.device, *, meaning: str) -> None:
-    """Offsets rise from 0 to ``total``. Their values are not looked at while a compiler traces the call."""
+def check_offsets(
+    name: str, offsets: Tensor, total: int, device: torch.device, *, meaning: str, look: bool = True
+) -> None:
+    """Offsets rise from 0 to ``total``. Their values, which a GPU waits for, are looked at with ``look`` alone, and never
+    while a compiler traces the call."""
     check_dtype(name, offsets, INTEGERS)
     check_same_device(**{"the values": torch.empty(0, device=device), name: offsets})
     if offsets.dim() != 1 or len(offsets) < 1:
         raise ValueError(f"{name} has shape {list(offsets.shape)}: it must be one axis of at least one offset.")
-    if torch.compiler.is_compiling():
+    if not look or torch.compiler.is_compiling():
         return
     values = offsets.tolist()
     if values[0] != 0 or values[-1] != total or any(first > second for first, second in pairwise(values)):

@@ -14,6 +14,7 @@ from urt_kernels.one_pass.into import loss_into
 from urt_kernels.one_pass.op import linear_loss_op
 from urt_kernels.one_pass.result import LinearLoss
 from urt_kernels.one_pass.weights import sequence_numbers, token_weights
+from urt_kernels.packed import check_offsets
 from urt_kernels.policy_loss import grpo_loss
 from urt_kernels.policy_loss.arguments import (
     Aggregation,
@@ -75,6 +76,7 @@ def linear_loss(
     - ``weight_grad``: a buffer (``weight.grad``, an fp32 main gradient) that this call adds the weight's gradient to at
       once, multiplied by ``upstream``; backward then has none to give. No tensor of the weight's size is made, filled
       or scaled where the buffer is fp32. Without gradient mode nothing is added.
+    - ``validate_targets``: look at the values of targets and offsets, for which a GPU is waited for.
     - ``upstream``: the gradient that the loss will get from above in backward: its factor in the total, a loss scale.
       Without ``weight_grad`` any other is right too. Left out it is 1, for fp16 operands what keeps the gradients in
       range.
@@ -95,6 +97,9 @@ def linear_loss(
         kl_coef=settings.kl_coef,
         like_name="targets",
     )
+    if cu_seqlens is not None:
+        total, meaning = targets.shape[0], "the number of packed rows"
+        check_offsets("cu_seqlens", cu_seqlens, total, targets.device, meaning=meaning, look=validate_targets)
     live = None if mask is None else live_rows(whole)
     head = head_arguments(
         targets,

@@ -22,7 +22,7 @@ from urt_kernels.one_pass.plan import parts
 from urt_kernels.policy_loss.objective import Tokens, slopes
 from urt_kernels.policy_loss.result import GRPOSettings
 
-WORKSPACE_BYTES = 256 * 2**20
+WORKSPACE_BYTES = 16 * 2**20
 
 
 def chunk_rows(vocabulary: int, itemsize: int) -> int:
