@@ -181,7 +181,7 @@ def _of_other_splits(folder: Path, stages: Mapping[str, str], split: str, *, las
 
 def _suites(folder: Path, stages: Mapping[str, str]) -> dict[str, Any] | None:
     """Of the last judge that has been tried by them."""
-    for stage, label in reversed(stages.items()):
+    for stage, label in reversed(list(stages.items())):
         path = folder / "evaluation" / stage / "suites.json"
         if path.is_file():
             report = SuiteReport.load(path)
