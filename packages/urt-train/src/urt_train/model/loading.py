@@ -40,7 +40,7 @@ def empty_model(folder: str | Path, *, dtype: str, attention: str, revision: str
             config, dtype=getattr(torch, dtype), attn_implementation=attention
         )
     with suppress(OSError):  # without a file it is made from the model's config, as transformers does
-        of_revision = {} if revision is None else {"revision": revision}
+        of_revision: dict[str, Any] = {} if revision is None else {"revision": revision}
         model.generation_config = GenerationConfig.from_pretrained(folder, **of_revision)
     return model.eval()
 
