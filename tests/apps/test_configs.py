@@ -58,6 +58,7 @@ def test_the_papers_grpo_falls_to_zero_on_a_line(recipe: str) -> None:
 
     [default] = [field.default for field in fields(TrainingArguments) if field.name == "lr_scheduler_type"]
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1e-6)
+    assert isinstance(default, str)
     scheduler = get_scheduler(default, optimizer, num_warmup_steps=0, num_training_steps=10)
     expected = []
     for _ in range(10):

@@ -321,7 +321,9 @@ def test_a_ranking_reads_each_medium_once_and_off_the_loop():
     def ask(**question):
         fetched.clear()
         engine = ScriptedEngine(
-            script=lambda prompt, index: "Image 1 is better." if prompt.task.is_generation else "Answer 1 is better."
+            script=lambda prompt, index: (
+                "Image 1 is better." if prompt.task and prompt.task.is_generation else "Answer 1 is better."
+            )
         )
         scorer = Scorer(engine=engine, dialect=Dialect.DIRECT, download=download)
         return asyncio.run(scorer.arank(text="which?", **question))

@@ -1,6 +1,7 @@
 """One rank of test_sharded.py: compares a head in parts with the whole one and prints its worst differences."""
 
 import sys
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -21,14 +22,16 @@ def main(rank: int, ranks: int, port: str) -> None:
     targets = torch.randint(0, VOCABULARY, (13,), generator=generator)
     mask = torch.rand(13, generator=generator) > 0.2
     upstream = torch.randn(2, 13, generator=generator)
-    whole_hidden, whole_weight = hidden.double().requires_grad_(), weight.double().requires_grad_()
-    expected = linear_token_logprobs(whole_hidden, whole_weight, targets, temperature=0.7, entropy=True, mask=mask)
+    whole_hidden: Any = hidden.double().requires_grad_()
+    whole_weight: Any = weight.double().requires_grad_()
+    expected: Any = linear_token_logprobs(whole_hidden, whole_weight, targets, temperature=0.7, entropy=True, mask=mask)
     (expected.logprobs @ upstream[0].double() + expected.entropy @ upstream[1].double()).backward()
 
     part = -(-VOCABULARY // ranks)
     own = slice(rank * part, min(VOCABULARY, (rank + 1) * part))
-    mine, leaf = weight[own].clone().requires_grad_(), hidden.clone().requires_grad_()
-    result = vocabulary_parallel_token_logprobs(
+    mine: Any = weight[own].clone().requires_grad_()
+    leaf: Any = hidden.clone().requires_grad_()
+    result: Any = vocabulary_parallel_token_logprobs(
         leaf, mine, targets, vocabulary=VOCABULARY, temperature=0.7, entropy=True, mask=mask
     )
     (result.logprobs @ upstream[0] + result.entropy @ upstream[1]).backward()
@@ -51,7 +54,7 @@ def main(rank: int, ranks: int, port: str) -> None:
     live[rows] = 1.0
     dist.all_gather(counts, live)
     times = sum(counts)
-    sharded = distribute_tensor(weight, init_device_mesh("cpu", (ranks,)), [Shard(0)]).requires_grad_()
+    sharded: Any = distribute_tensor(weight, init_device_mesh("cpu", (ranks,)), [Shard(0)]).requires_grad_()
     leaf = hidden[rows].clone().requires_grad_()
     result = gathered_token_logprobs(
         leaf, sharded, targets[rows], temperature=0.7, entropy=True, mask=mask[rows], block=256

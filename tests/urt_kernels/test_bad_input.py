@@ -192,8 +192,9 @@ def test_a_distributed_weight_is_refused_with_the_remedy():
     class Shards(torch.Tensor):
         placements = ()
 
+    arguments: dict[str, Any] = {**PACKED, "weight": WEIGHT.as_subclass(Shards)}
     with pytest.raises(ValueError, match=r"weight is a DTensor: give it to urt_kernels\.sharded"):
-        linear_loss(**{**PACKED, "weight": WEIGHT.as_subclass(Shards)})
+        linear_loss(**arguments)
 
 
 @pytest.mark.parametrize("folder", ["logprobs", "linear_logprobs", "advantages", "policy_loss", "one_pass"])

@@ -60,7 +60,8 @@ def test_trl_chunked(trl_utils, softcap):
     from trl.kernels.chunked_logprob import ChunkedLogProbFunction
 
     targets, outcomes = torch.arange(9), []
-    for function in (drop_in.trl_chunked_logprobs, ChunkedLogProbFunction.apply):
+    functions: tuple[Any, ...] = (drop_in.trl_chunked_logprobs, ChunkedLogProbFunction.apply)
+    for function in functions:
         leaves = [normal(9, 8, seed=1).requires_grad_(), normal(40, 8, seed=2).requires_grad_()]
         found = function(leaves[0], leaves[1], None, targets, 0.7, 16, softcap, 0.5, ("entropy", "is_top1"))
         gradients = torch.autograd.grad(found[0].sum() + 0.3 * found[1].sum(), leaves)
@@ -75,7 +76,12 @@ def test_in_trls_own_loss(trl_utils, monkeypatch, masked):
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     torch.manual_seed(0)
-    size = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    size: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
     model = Qwen2ForCausalLM(Qwen2Config(vocab_size=101, num_key_value_heads=2, **size))
     trl_utils.add_fused_lm_head(model, temperature=0.7, outputs=("log_probs", "entropy"))
     tokens = torch.randint(0, 101, (2, 9))

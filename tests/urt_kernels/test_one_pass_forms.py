@@ -224,9 +224,13 @@ def test_a_temperature_for_each_row_of_logits():
     result = token_logprobs(logits, targets, temperature=temperature, entropy=True)
     expected = (logits / temperature[:, None]).log_softmax(-1)
     torch.testing.assert_close(result.logprobs, expected.gather(-1, targets[:, None])[:, 0])
-    assert torch.autograd.gradcheck(
-        lambda values: token_logprobs(values, targets, temperature=temperature, entropy=True)[:2], logits
-    )
+
+    def both(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        found = token_logprobs(values, targets, temperature=temperature, entropy=True)
+        assert found.entropy is not None
+        return found.logprobs, found.entropy
+
+    assert torch.autograd.gradcheck(both, logits)
 
 
 def test_the_targets_own_gradient_keeps_its_digits():

@@ -254,7 +254,7 @@ def test_rates_agree_with_the_metrics_of_the_scorer():
     result = run(lambda prompt, index: texts[(next(counter) * 7) % 5], records, dialects=[Dialect.V1])
     given, swapped = ([p for p in result.judged if p.order is order] for order in Order)
     row = result.row(Dialect.V1)
-    accuracy = pairwise_accuracy([p.verdict for p in given], [p.label for p in given])
+    accuracy = pairwise_accuracy([p.verdict for p in given], [p.label or Preference.TIE for p in given])
     consistency = position_consistency([p.verdict for p in given], [p.verdict for p in swapped])
     assert row.accuracy.value == pytest.approx(accuracy.accuracy, abs=0)
     assert (row.n_total, row.n_scored, row.n_failed) == (accuracy.n_total, accuracy.n_scored, accuracy.n_failed)

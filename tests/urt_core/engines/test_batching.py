@@ -132,6 +132,7 @@ def test_an_engine_that_asks_is_told_who_has_gone():
             self.steps = [0, 0]
 
         def generate(self, prompts, sampling, *, is_wanted=None):
+            assert is_wanted is not None
             for _ in range(200):
                 for index in range(len(prompts)):
                     self.steps[index] += is_wanted(index)

@@ -1,6 +1,7 @@
 """A folder never mixes two runs; a run that goes on with other settings says so."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -31,11 +32,12 @@ def test_what_was_run_is_written_down(tmp_path):
 def test_going_on_needs_the_same_identity(tmp_path):
     first = opened(tmp_path)
     assert opened(tmp_path).id == first.id
-    for changed, said in (
+    changes: tuple[tuple[dict[str, Any], str], ...] = (
         ({"grpo__kl_coef": 0.1}, r"grpo\.kl_coef was 0\.04, is 0\.1.*go_on_with=\[grpo\.kl_coef\].*ckpt_path=null"),
         ({"data": "d2"}, r"data was d1, is d2\): keep them, choose another"),
         ({"seed": 1}, r"seed was 0, is 1\): keep them, choose another"),
-    ):
+    )
+    for changed, said in changes:
         before = (tmp_path / "config.yaml").read_text()
         with pytest.raises(ConfigError, match=said):
             opened(tmp_path, **changed)
@@ -77,7 +79,11 @@ def test_killed_anywhere_while_it_is_opened_it_opens_again(tmp_path, monkeypatch
 
         return write
 
-    for changed, accepted, segment in (({}, [], 1), ({"grpo__max_steps": 8}, ["grpo.max_steps"], 2)):
+    changes: tuple[tuple[dict[str, Any], list[str], int], ...] = (
+        ({}, [], 1),
+        ({"grpo__max_steps": 8}, ["grpo.max_steps"], 2),
+    )
+    for changed, accepted, segment in changes:
         if not (changed and number == 4):  # one that goes on has its id
             with monkeypatch.context() as patch:
                 patch.setattr(run_folder, "write_whole", dies_at(number))

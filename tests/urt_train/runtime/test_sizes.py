@@ -2,7 +2,7 @@
 holds what the dry run counts, and together they write every value of a checkpoint once."""
 
 from collections import Counter
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -11,6 +11,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import debug
 from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from tests.urt_train.layouts import group_batch
 from urt_train.config import Batching
@@ -32,7 +33,7 @@ class Collectives(TorchDispatchMode):
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function.namespace in ("c10d", "_c10d_functional"):
-            tensors = [part for part in torch.utils._pytree.tree_leaves(args) if isinstance(part, torch.Tensor)]
+            tensors = [part for part in tree_leaves(args) if isinstance(part, torch.Tensor)]
             size = max((tensor.numel() * tensor.element_size() for tensor in tensors), default=0)
             name = function._schema.name.partition("::")[2]
             if name != "wait_tensor":
@@ -96,7 +97,7 @@ def test_every_rank_does_the_same_and_holds_its_share(tiny_folder, spec, batch, 
                     assert tensor.shape.numel() > 0
             seen.append(collectives.calls)
             if rank == 0:
-                local = sum(p.to_local().numel() * p.element_size() for p in policy.parameters())
+                local = sum(cast(Any, p).to_local().numel() * p.element_size() for p in policy.parameters())
                 moments = sum(
                     moment.to_local().numel() * 4 if hasattr(moment, "to_local") else 4
                     for state in optimizer.state.values()

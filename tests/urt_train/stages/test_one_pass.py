@@ -6,6 +6,7 @@ two products: bounds of 1e-6 and 1e-5, in float32.
 
 from dataclasses import fields, replace
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -71,7 +72,7 @@ def test_grpo(policy, records, name, batching):
         reference_logprobs=near() if config.kl_coef else None, old_logprobs=near() if config.importance_cap else None,
     )  # fmt: skip
     experience = replace(experience, num_tokens=11.0, num_sequences=4.0)
-    result = grpo_step(policy, experience, config)
+    result: Any = grpo_step(policy, experience, config)
     assert torch.equal(result.policy_logprobs, own.logprobs)
     assert torch.equal(result.entropy, own.entropy)
     two_steps = grpo_objective(own.logprobs, experience, config)
@@ -85,7 +86,7 @@ def test_on_policy_ratios_are_exactly_one(policy, records):
     batch = batch_of(policy, records[:2])
     rollout = policy.token_logprobs(batch).logprobs.detach()
     experience = of_kind(ExperienceBatch, batch, advantages=torch.ones(2, 2), rollout_logprobs=rollout)
-    sums = grpo_step(policy, experience, GRPOConfig(kl_coef=0.0)).sums
+    sums: Any = grpo_step(policy, experience, GRPOConfig(kl_coef=0.0)).sums
     assert sums.ratio_sum == sums.num_tokens == batch.completion_mask.sum()
 
 
@@ -114,12 +115,13 @@ def test_dpo(policy, records):
 
 def test_an_empty_micro_batch_keeps_the_graph(policy, records):
     batch = of_kind(SFTBatch, batch_of(policy, records[:2], [[[], []], [[], []]]))
-    for loss in (
+    losses: tuple[torch.Tensor, ...] = (
         cross_entropy(policy, batch).loss,
         policy.token_loss(batch, surrogate="dpo", reference_logprobs=torch.zeros(batch.completion_mask.shape)).loss,
-    ):
+    )
+    for loss in losses:
         assert loss == 0
-        loss.backward()
+        torch.autograd.backward(loss)
     assert all(each.grad is not None for each in policy.model.get_output_embeddings().parameters())
 
 
