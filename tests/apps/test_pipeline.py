@@ -6,6 +6,7 @@ that errs less after every stage.
 
 import json
 import random
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -32,9 +33,12 @@ class ErringOracle:
         self.records = {record.key: record for record in records}
 
     def generate(self, prompts, sampling):
-        return [[self.judge(prompt, sampling)] for prompt in prompts]
+        once = replace(sampling, num_completions=1)
+        return [[self.judge(prompt, once)] * sampling.num_completions for prompt in prompts]
 
     def judge(self, prompt, sampling) -> Completion:
+        if prompt.key not in self.records:  # what a suite made of a pair
+            return Completion(text="I can't tell")
         [[told]] = self.oracle.generate([prompt], sampling)
         if self.model == "base":
             return Completion(text="one red star, two green fish")
@@ -118,7 +122,7 @@ def test_from_nothing_to_the_report_and_again(tmp_path, started, capsys):
         *("prepare_data", "distill", "evaluate_base"),
         *("cold_start", "evaluate_cold_start"),
         *("rejection_sampling", "evaluate_rejection_sampling"),
-        *("grpo", "evaluate_grpo"),
+        *("grpo", "evaluate_grpo", "suites_grpo"),
     ]
     results = (output / "results.md").read_text()
     [overall, *_] = [line for line in results.splitlines() if line.startswith("| All tasks | ")]
@@ -139,7 +143,7 @@ def test_from_nothing_to_the_report_and_again(tmp_path, started, capsys):
 
 
 def test_after_a_breakdown_it_goes_on_with_what_is_missing(tmp_path, started, monkeypatch):
-    config = tiny(tmp_path, "evaluation.splits=[test]", "evaluation.dialects=[judge]")
+    config = tiny(tmp_path, "evaluation.splits=[test]", "evaluation.dialects=[judge]", "evaluation.suites=0")
     working = pipeline.run_step
 
     def breaks_in_grpo(step, config):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -77,16 +77,15 @@ def assess(
 def assess_suites(config: TrainConfig, checkpoint: str, *, console: Console | None = None) -> SuiteReport:
     """What moves the judge that should not, on pairs of the first split; saved as <output>/evaluation/<name>/suites.json. Found again
     where it was made with these weights and settings."""
-    spec = spec_of(config, checkpoint)
-    plan, split = Plan(config, checkpoint, spec), config.evaluation.splits[0]
-    source, folder = held_out(config, split), evaluation_folder(config, checkpoint, split).parent
-    about = {**plan.data(source, split), "suites": config.evaluation.suites, **plan.settings}
+    spec, split = spec_of(config, checkpoint), config.evaluation.splits[0]
+    plan, source = Plan(config, checkpoint, spec), held_out(config, split)
+    about, place = _suites_of(config, checkpoint)
     records = select_tasks(source, tasks=config.evaluation.tasks, per_task=None).grouped_by_task()
     engine = open_engine(config, checkpoint, spec)
     asked = Asked(dialect=spec.dialect, sampling=plan.sampling)
     number = min(config.evaluation.suites, len(records))
     with (
-        Journal(folder / "suites" / journal_name(about), about=about) as journal,
+        Journal(place, about=about) as journal,
         progress_bar(console) as progress,
     ):
         bar = progress.add_task("suites", total=NUM_ROUNDS * number, note="")
@@ -99,12 +98,25 @@ def assess_suites(config: TrainConfig, checkpoint: str, *, console: Console | No
             journal=journal,
             seen=lambda pair: progress.update(bar, advance=1, note=pair.group),
         )
-    report.save(folder / SUITES)
+    report.save(place.with_suffix(".json"))
+    report.save(place.parents[1] / SUITES)
     return report
 
 
-def journal_name(about: Mapping[str, object]) -> str:
-    return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()[:16]
+def saved_suites(config: TrainConfig, checkpoint: str) -> SuiteReport | None:
+    """What `assess_suites` found earlier for these very weights, pairs and settings."""
+    _, place = _suites_of(config, checkpoint)
+    path = place.with_suffix(".json")
+    return SuiteReport.load(path) if path.exists() else None
+
+
+def _suites_of(config: TrainConfig, checkpoint: str) -> tuple[dict[str, object], Path]:
+    """What the suites' result depends on, and the folder of their judgements, which is named after it."""
+    split = config.evaluation.splits[0]
+    plan = Plan(config, checkpoint, spec_of(config, checkpoint))
+    about = {**plan.data(held_out(config, split), split), "suites": config.evaluation.suites, **plan.settings}
+    name = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return about, evaluation_folder(config, checkpoint, split).parent / "suites" / name
 
 
 def saved_assessment(config: TrainConfig, checkpoint: str, *, splits: Sequence[str] | None = None) -> Results | None:

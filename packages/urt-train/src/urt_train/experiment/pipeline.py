@@ -13,7 +13,7 @@ from urt_core.bench.tables import brief_table, print_tables
 from urt_core.errors import ConfigError
 from urt_data import ShardFolder
 from urt_train.config import TrainConfig
-from urt_train.experiment.assessment import assess, assess_suites, saved_assessment
+from urt_train.experiment.assessment import assess, assess_suites, saved_assessment, saved_suites
 from urt_train.experiment.results import write_results
 from urt_train.experiment.steps import BASE, Step, initial_model, model_folder, steps
 from urt_train.experiment.work import run_step
@@ -75,8 +75,10 @@ def measure_judge(
     for split, result in results.items():
         print_tables([brief_table(f"Right on {split}", result)], console=console)
     if is_last and config.evaluation.suites:
-        with costs.measure(f"suites_{name}", title=f"Suites: {label}"):
-            report = assess_suites(config, checkpoint, console=console)
+        report = saved_suites(config, checkpoint)
+        if report is None:
+            with costs.measure(f"suites_{name}", title=f"Suites: {label}"):
+                report = assess_suites(config, checkpoint, console=console)
         print_tables(suite_tables(report), console=console)
 
 
