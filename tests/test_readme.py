@@ -100,7 +100,13 @@ def test_a_command_names_a_program_and_valid_settings(
 
 
 def test_what_is_installed_is_there_with_its_extras() -> None:
-    asked = sorted({word for line in commands("pip") for word in line[2:] if not word.startswith("-")})
+    constraints = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {line.split("==")[0].replace("_", "-").lower() for line in constraints}
+    installs = [line for line in commands("pip") if line[1] == "install" and "--no-index" not in line]
+    for line in commands("pip"):
+        if line[1] != "install":  # collected for a machine without a network
+            assert {word for word in line[2:] if not word.startswith("-")} <= pinned, line
+    asked = sorted({word for line in installs for word in line[2:] if not word.startswith("-")})
     assert any("[" in word for word in asked)
     for word in asked:
         found = re.fullmatch(r"(?:packages/)?(urt-\w+)(?:\[([\w,]+)\])?", word)
