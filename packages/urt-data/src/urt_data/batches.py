@@ -1,5 +1,8 @@
 """Positions -> records: what runs in the training process, or in its data workers."""
 
+import ctypes
+import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +16,8 @@ from urt_data.plan import EpochPlan
 from urt_data.quarantine import BadSample
 
 MAX_STAND_INS = 1000
+PR_SET_PDEATHSIG = 1
+"""Of Linux's sys/prctl.h: the signal that a process gets when its parent is gone."""
 Prepare = Callable[[PreferenceRecord], PreferenceRecord]
 """What a record goes through before it counts as read, such as decoding: a UrtError that it raises is that record's fault."""
 Transform = Callable[[list[PreferenceRecord]], Any]
@@ -132,6 +137,7 @@ def read_with_workers(batches: EpochBatches, *, num_workers: int, prefetch: int)
         collate_fn=_unchanged,
         num_workers=num_workers,
         prefetch_factor=prefetch,
+        worker_init_fn=_end_with_parent,
         # A generator of its own: by default the loader draws from torch's global one and would change what the model samples.
         generator=torch.Generator(),
     )
@@ -139,6 +145,12 @@ def read_with_workers(batches: EpochBatches, *, num_workers: int, prefetch: int)
         if isinstance(read, UrtError):
             raise read
         yield read
+
+
+def _end_with_parent(worker: int) -> None:
+    """A worker whose parent was killed would wait for ever for somebody to read what it has sent; Linux ends it (prctl(2))."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _unchanged(value: Any) -> Any:
