@@ -104,7 +104,7 @@ def test_the_page_has_what_is_tested_here():
         "vllm",
     }  # the last: tests/test_readme.py
     assert {command[1] for command in COMMANDS if command[0] == "urt"} == {
-        *("compare", "rank", "score", "parse", "serve", "judges"),
+        *("compare", "rank", "score", "parse", "serve", "judges", "doctor"),
     }
     assert len(EXAMPLE.findall(PAGE)) == PAGE.count("```python") == 2
 
@@ -112,8 +112,8 @@ def test_the_page_has_what_is_tested_here():
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c[0] == "urt"], ids=lambda command: command[1])
 def test_commands(command, endpoint, capsys):
     build_parser().parse_args(command[1:])  # as it stands on the page
-    if command[1] == "serve" or "--judge" in command:
-        return  # tests/urt_core/server/test_running.py starts the one; the other's weights are at a hub
+    if command[1] in ("serve", "doctor") or "--judge" in command:
+        return  # tests/urt_core/{server/test_running,engines/endpoint/test_doctor}.py; the last's weights are at a hub
     judged_elsewhere = [word.replace(URL, endpoint.base_url) for word in command[1:]]
     if FOLDER in command:
         at = judged_elsewhere.index(FOLDER)
