@@ -61,11 +61,13 @@ def win_rate(
                 f"this run has {num_processes()} processes, each of which sees a part of a prompt's samples, and torch.distributed is not set "
                 "up to gather them; start `urt serve` and give flow_grpo.served(ServedJudge(url), group_size=config.sample.num_image_per_prompt)"
             )
-        candidates = scorer.prepared(list(images), task=task)
-        samples = [Sample(text, text, candidate) for text, candidate in zip(prompts, candidates, strict=True)]
-        return gathered_win_rates(
-            scorer, samples, task=task, group_of=prompts_of, meeting=meeting, references=references
-        )[0]
+        with meeting.call() as call:
+            candidates = scorer.prepared(list(images), task=task)
+            samples = [Sample(text, text, candidate) for text, candidate in zip(prompts, candidates, strict=True)]
+            rewards, _ = gathered_win_rates(
+                scorer, samples, task=task, group_of=prompts_of, meeting=meeting, call=call, references=references
+            )
+            return rewards
 
     return score_function(judge, name="urt_win_rate", on_failure=on_failure)
 

@@ -28,30 +28,32 @@ def gathered_win_rates(
     task: Task,
     group_of: Callable[[Sequence[Sample]], list[Hashable]],
     meeting: Meeting,
+    call: int,
     references: ReferencePool | None = None,
 ) -> tuple[Rewards, list[Hashable]]:
     """The rates of this process's samples and their groups, which `group_of` tells from the samples of all processes in the order of the
-    ranks. Each process judges its share of the groups, so that together they ask what one process would."""
-    with meeting.turn():
-        everything, start = meeting.gathered(samples)
-        groups = group_of(everything)
-        mine = own_share(groups)
-        media = [everything[index].medium for index in mine]
-        judged: list[Any]
-        try:
-            rewards = win_rate_rewards(
-                scorer,
-                task=task,
-                texts=[everything[index].text for index in mine],
-                candidates=[everything[index].candidate for index in mine],
-                media=None if task.is_generation else media,
-                groups=[groups[index] for index in mine],
-                references=references,
-            )
-            judged = list(zip(mine, *rewards, strict=True))
-        except UrtError as error:  # all processes stop together, instead of waiting for one that has
-            judged = [error]
-        results, _ = meeting.gathered(judged)
+    ranks. Each process judges its share of the groups, so that together they ask what one process would. `call` is the number of this call
+    (`Meeting.call`)."""
+    meeting.wait_for(call)
+    everything, start = meeting.gathered(samples)
+    groups = group_of(everything)
+    mine = own_share(groups)
+    media = [everything[index].medium for index in mine]
+    judged: list[Any]
+    try:
+        rewards = win_rate_rewards(
+            scorer,
+            task=task,
+            texts=[everything[index].text for index in mine],
+            candidates=[everything[index].candidate for index in mine],
+            media=None if task.is_generation else media,
+            groups=[groups[index] for index in mine],
+            references=references,
+        )
+        judged = list(zip(mine, *rewards, strict=True))
+    except UrtError as error:  # all processes stop together, instead of waiting for one that has
+        judged = [error]
+    results, _ = meeting.gathered(judged)
     for result in results:
         if isinstance(result, UrtError):
             raise result

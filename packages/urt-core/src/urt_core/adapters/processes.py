@@ -60,7 +60,9 @@ class Meeting:
     Its group of processes speaks gloo and is its own, so that a reward that is asked from another thread meets nothing of the trainer's. A
     process that is lost ends the wait with the error of torch.distributed's timeout. Rows are pickled between the processes of the run.
 
-        with meeting.turn(): everything, start = meeting.gathered(rows)
+        with meeting.call() as number:
+            meeting.wait_for(number)
+            everything, start = meeting.gathered(rows)
     """
 
     def __init__(self) -> None:
@@ -69,17 +71,23 @@ class Meeting:
         self._group: Any = None
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """One call at a time, in the order in which they came: processes that meet in another order wait for ever."""
+    def call(self) -> Iterator[int]:
+        """One call of a reward, from its first line on: its number is its place in the order of the calls, which is the same in all
+        processes. What takes a while (pictures to encode) belongs inside, or a later call overtakes it in some of them."""
         with self._turns:
             number, self._num_taken = self._num_taken, self._num_taken + 1
-            self._turns.wait_for(lambda: self._num_done == number)
         try:
-            yield
+            yield number
         finally:
+            self.wait_for(number)
             with self._turns:
                 self._num_done += 1
                 self._turns.notify_all()
+
+    def wait_for(self, number: int) -> None:
+        """Until all earlier calls are done: processes that meet in another order would mix their samples."""
+        with self._turns:
+            self._turns.wait_for(lambda: self._num_done == number)
 
     def gathered(self, rows: Sequence[T]) -> tuple[list[T], int]:
         """The rows of all processes in the order of the ranks, and where this process's own begin; called by every process alike."""

@@ -62,9 +62,10 @@ def make_reward_func(
         rewards: Rewards
         if mode == "win_rate":
             samples = [Sample(*row) for row in zip(prompts, questions, answers, media, strict=True)]
-            rewards, groups = gathered_win_rates(
-                scorer, samples, task=task, group_of=group_of, meeting=meeting, references=references
-            )
+            with meeting.call() as call:
+                rewards, groups = gathered_win_rates(
+                    scorer, samples, task=task, group_of=group_of, meeting=meeting, call=call, references=references
+                )
         elif mode == "score":
             rewards = score_rewards(
                 scorer, task=task, texts=questions, candidates=answers, media=media, contract=contract
