@@ -10,6 +10,7 @@ from urt_core.errors import ConfigError
 from urt_data import ShardFolder, ShardWriter
 from urt_data.sprites import Split, pairs
 from urt_train.cli import compose
+from urt_train.datasets.pool_pairs import traces_of
 
 APPS = Path(__file__).parents[2] / "apps"
 
@@ -39,7 +40,7 @@ def test_the_oracle_is_always_right_and_every_task_is_counted(tmp_path, override
     kept = {"asked": 4, "kept": 4, "dropped": {}}
     assert traces.metadata["distillation"]["counts"] == {"image_generation": kept, "video_understanding": kept}
     assert traces.metadata["licence"] == "Apache-2.0"
-    assert traces.metadata["made_from"] == ShardFolder(tmp_path / "tiny" / "data" / "train").manifest_sha256
+    assert traces.metadata["made_from"] == [ShardFolder(tmp_path / "tiny" / "data" / "train").manifest_sha256]
     *written, direct = traces
     assert direct.completion == f"Answer {1 if direct.preference is Preference.FIRST else 2} is better."
     bare = [record for record in written if record.metadata.get("dialect") == "direct"]
@@ -50,6 +51,24 @@ def test_the_oracle_is_always_right_and_every_task_is_counted(tmp_path, override
         assert judgement.verdict is record.preference
         assert judgement.sums_consistent
         assert judgement.answer_matches_totals
+
+
+def test_further_splits_are_judged_behind_the_first(tmp_path, overrides, main):
+    """recipe=tiny_direct: the bare verdict of every pair that the stages see, each once."""
+    with ShardWriter(tmp_path / "tiny" / "data" / "pool", metadata={"source": "sprites"}) as shards:
+        for record in pairs(Task.IMAGE_GENERATION, 3, split=Split.POOL, seed=0):
+            shards.write(record)
+    main(compose([*overrides, "judge.dialect=direct", "distill.further=[pool]", "distill.direct_share=0"]))
+    traces = ShardFolder(tmp_path / "tiny" / "data" / "cold_start")
+    assert [record.key.split("-")[1] for record in traces] == ["train"] * 24 + ["pool"] * 3
+    assert {record.completion for record in traces} == {
+        f"{noun} {number} is better." for noun in ("Image", "Video", "Answer") for number in (1, 2)
+    }
+    hashes = [ShardFolder(tmp_path / "tiny" / "data" / split).manifest_sha256 for split in ("train", "pool")]
+    assert traces.metadata["made_from"] == hashes
+    for split in ("train", "pool"):
+        source = ShardFolder(tmp_path / "tiny" / "data" / split)
+        assert traces_of(source, Path(traces.folder)) is not None, "their pairs are known to have been shown"
 
 
 def test_twice_is_the_same_to_the_byte(tmp_path, overrides, main):

@@ -4,7 +4,7 @@ import pytest
 
 from urt_core import Preference, PreferenceRecord, Task
 from urt_core.errors import DataError
-from urt_data.record_selection import records_by_key, select_tasks
+from urt_data.record_selection import JoinedRecords, records_by_key, select_tasks
 from urt_data.shards import ShardFolder, ShardWriter
 
 
@@ -56,3 +56,15 @@ def test_a_task_that_the_folder_lacks_is_named_with_what_it_holds(folder):
         DataError, match="no record of image_generation; it holds: image_understanding, video_understanding"
     ):
         select_tasks(folder, tasks=["image_generation"])
+
+
+def test_joined_records_are_those_of_their_parts():
+    parts = ["ab", "", "cde"]
+    joined = JoinedRecords(parts)  # pyright: ignore[reportArgumentType] any sequences
+    assert len(joined) == 5
+    assert list(joined) == list("abcde")
+    assert [joined[place] for place in (0, 1, 2, 4, -1, -5)] == list("abceea")
+    assert joined[1:4] == list("bcd")
+    with pytest.raises(IndexError):
+        joined[5]
+    assert len(JoinedRecords([])) == 0

@@ -19,7 +19,7 @@ from urt_core import Completion, Dialect, Media, MediaKind, Preference, Preferen
 from urt_core.bench.evaluation import EvaluationResult, evaluate
 from urt_core.bench.phases import duration
 from urt_core.bench.rates import Rate
-from urt_core.bench.report import JudgedData, write_report
+from urt_core.bench.report import JudgedData, read_beside, read_evaluations, write_report
 from urt_core.bench.report.charts import (
     is_noisy,
     line_chart,
@@ -152,6 +152,25 @@ def test_it_says_what_was_measured(benign):
     assert "unreadable: no answer" in text
     assert "3 min 0 s" in text
     assert "torch 2.13.0" in text
+
+
+def test_a_judge_of_another_recipe_stands_beside_the_stages(tmp_path):
+    """Only where it was measured, and on the same pairs."""
+    own = tmp_path / "own"
+    data = output_folder(own)
+    evaluations = read_evaluations(own, stages=STAGES, split="test")
+    baseline = next(iter(evaluations.values()))
+    baseline.save(tmp_path / "same")
+    replace(baseline, data={**baseline.data, "manifest": "of other pairs"}).save(tmp_path / "other")
+    places = {name: tmp_path / name for name in ("same", "other", "nowhere")}
+    beside = read_beside(places, like=evaluations)
+    assert list(beside) == ["same"]
+    page = write_report(own, recipe="tiny", stages=STAGES, data=data, beside={"Direct baseline": beside["same"]})
+    text = page.read_text(encoding="utf-8")
+    assert text.count("Direct baseline") >= 2, "a column of the accuracies, a row of the behaviour"
+    assert "Direct baseline" not in write_report(own, recipe="tiny", stages=STAGES, data=data).read_text(
+        encoding="utf-8"
+    )
 
 
 def test_it_stands_alone(benign):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
 from urt_core import PreferenceRecord, Task
@@ -37,6 +39,24 @@ class SelectedRecords(Sequence[PreferenceRecord]):
         return SelectedRecords(
             self.source, sorted(self.places, key=lambda place: list(Task).index(Task(task_of(place))))
         )
+
+
+class JoinedRecords(Sequence[PreferenceRecord]):
+    """Several sequences one behind the other, each record read when it is asked for."""
+
+    def __init__(self, parts: Sequence[Sequence[PreferenceRecord]]) -> None:
+        self.parts = parts
+        self.ends = list(accumulate(map(len, parts)))
+
+    def __len__(self) -> int:
+        return self.ends[-1] if self.ends else 0
+
+    def __getitem__(self, position: Any) -> Any:
+        if isinstance(position, slice):
+            return [self[place] for place in range(*position.indices(len(self)))]
+        place = range(len(self))[position]
+        part = bisect_right(self.ends, place)
+        return self.parts[part][place - (self.ends[part - 1] if part else 0)]
 
 
 def select_tasks(

@@ -93,6 +93,8 @@ class DistillConfig:
     """oracle (knows the sprites' truth) or openai (any compatible endpoint)."""
     split: str = "train"
     """Split whose pairs the teacher judges."""
+    further: list[str] = field(default_factory=list)
+    """Further splits whose pairs it judges as well."""
     tasks: list[str] = field(default_factory=lambda: ["image_generation"])
     """Tasks to take traces from; the paper's cold start sees image generation alone."""
     pairs_per_task: int = 10_000
@@ -135,6 +137,9 @@ class EvaluationConfig:
     """Splits to judge."""
     splits_at_the_end: list[str] = field(default_factory=list)
     """Splits that a pipeline judges beside them after its last stage."""
+    beside: dict[str, str] = field(default_factory=dict)
+    """Judges of other recipes that the tables show beside the stages where they were measured on the same pairs: a label, and
+    <recipe>/<stage> below `output_root`."""
     suites: int = 0
     """Pairs of the first split on which a pipeline tries, after its last stage, what moves the judge that should not; 0 leaves
     the suites out."""
@@ -183,6 +188,9 @@ class EvaluationConfig:
                 "evaluation.engine_options are for vllm and openai; of transformers, set model.* and trainer.*"
             )
         one_of(self, "best_by", ["accuracy", "position_consistency", "readable"])
+        for label, judge in self.beside.items():
+            if not all(judge.split("/")) or judge.count("/") != 1 or ".." in judge:
+                raise ConfigError(f"evaluation.beside.{label} is {judge!r}; allowed: <recipe>/<stage>")
         for dialect in self.dialects:
             if dialect != "judge":
                 known_contract("evaluation.dialects", dialect)

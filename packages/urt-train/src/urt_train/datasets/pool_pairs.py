@@ -16,6 +16,8 @@ from urt_data.record_selection import SelectedRecords, select_tasks
 NO_WINNER = {None: "no label", Preference.TIE: "label is a tie"}
 """Why a label can't be met: a verdict of a chain-of-thought dialect names a winner."""
 TRACED = "has a trace"
+MADE_FROM = "made_from"
+"""Name, in the metadata of traces, of the hashes of the manifests of their pairs (in older ones, of the one manifest)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +35,9 @@ def traces_of(source: ShardFolder, cold_start: Path) -> ShardFolder | None:
     if not (cold_start / "manifest.json").exists():
         return None
     traces = ShardFolder(cold_start)
-    return traces if traces.metadata.get("made_from") == source.manifest_sha256 else None
+    made_from = traces.metadata.get(MADE_FROM, [])
+    known = [made_from] if isinstance(made_from, str) else made_from
+    return traces if source.manifest_sha256 in known else None
 
 
 def pool_pairs(

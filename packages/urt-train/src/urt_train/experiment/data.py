@@ -7,10 +7,11 @@ from rich.console import Console
 from urt_core import Dialect, SamplingParams
 from urt_data import ShardWriter
 from urt_data.licences import check_licences
-from urt_data.record_selection import select_tasks
+from urt_data.record_selection import JoinedRecords, select_tasks
 from urt_data.sprites import build_split
 from urt_train.config import Teacher, TrainConfig
 from urt_train.datasets.distill import distill, distillation_table
+from urt_train.datasets.pool_pairs import MADE_FROM
 from urt_train.datasets.splits import open_shards
 from urt_train.datasets.teacher import open_teacher
 
@@ -27,9 +28,12 @@ def make_pairs(config: TrainConfig) -> None:
 
 def make_traces(config: TrainConfig, *, console: Console | None = None) -> None:
     wanted = config.distill
-    source = open_shards(config.data_place(wanted.split), config.data.cache)
-    check_licences([source], allow_noncommercial=config.data.allow_noncommercial, allow_evaluation=False)
-    records = select_tasks(source, tasks=wanted.tasks, per_task=wanted.pairs_per_task)
+    splits = (wanted.split, *wanted.further)
+    sources = [open_shards(config.data_place(split), config.data.cache) for split in splits]
+    check_licences(sources, allow_noncommercial=config.data.allow_noncommercial, allow_evaluation=False)
+    records = JoinedRecords(
+        [select_tasks(source, tasks=wanted.tasks, per_task=wanted.pairs_per_task) for source in sources]
+    )
     folder = config.data_dir("cold_start")
     counts = distill(
         records,
@@ -41,7 +45,8 @@ def make_traces(config: TrainConfig, *, console: Console | None = None) -> None:
         direct_share=wanted.direct_share,
         concurrency=wanted.concurrency,
         journal=None if wanted.teacher is Teacher.oracle else folder.with_name(f"{folder.name}.answers.jsonl"),
-        metadata=source.metadata | {"split": wanted.split, "made_from": source.manifest_sha256},
+        metadata=sources[0].metadata
+        | {"split": "+".join(splits), MADE_FROM: [source.manifest_sha256 for source in sources]},
     )
     console = console or Console()
     console.print(distillation_table(counts).console())

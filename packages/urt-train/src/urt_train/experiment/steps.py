@@ -73,7 +73,9 @@ def steps(config: TrainConfig) -> list[Step]:
             title="Ask the teacher",
             program="distill",
             arguments=(),
-            needs=_manifests(config, config.distill.split),
+            needs=tuple(
+                path for split in (config.distill.split, *config.distill.further) for path in _manifests(config, split)
+            ),
             writes=(shards(TRACES),),
         ),
         *(_step_of(config, find_stage(name), number) for number, name in enumerate(names, start=1)),
@@ -112,7 +114,7 @@ def own_splits(config: TrainConfig) -> list[str]:
     specs = [find_stage(name) for name in config.stages]
     made = {TRACES, *(split for spec in specs for split in spec.writes)}
     asked = [split for spec in specs for split in spec.prepares_from(config.settings(spec.name)) if split not in made]
-    return list(dict.fromkeys([config.distill.split, *map(config.split, asked)]))
+    return list(dict.fromkeys([config.distill.split, *config.distill.further, *map(config.split, asked)]))
 
 
 def model_folder(config: TrainConfig, stage: str) -> Path:

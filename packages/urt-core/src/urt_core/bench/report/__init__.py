@@ -7,7 +7,7 @@ gallery.py   judged pairs as cards
 templates/   page, charts and cards (autoescaped), and the style sheet
 """
 
-from urt_core.bench.report.page import read_evaluations, write_report
+from urt_core.bench.report.page import read_beside, read_evaluations, write_report
 from urt_core.bench.report.summary import JudgedData
 
-__all__ = ["JudgedData", "read_evaluations", "write_report"]
+__all__ = ["JudgedData", "read_beside", "read_evaluations", "write_report"]

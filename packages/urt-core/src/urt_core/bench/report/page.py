@@ -46,13 +46,23 @@ def write_report(
     stages: Mapping[str, str],
     split: str = "test",
     data: JudgedData | None = None,
+    beside: Mapping[str, EvaluationResult] | None = None,
     pairs_per_task: int = 12,
 ) -> Path:
     """`folder`/report.html from the evaluations, metrics and costs in `folder`; pairs are shown where `data` is given.
 
     `stages` are folder and label of each judge, in the order of training: {"base": "Base", "cold_start": "Cold start"}.
+    `beside`: judges of other recipes, measured on the same pairs, that the tables show too.
     """
-    page = render_report(folder, recipe=recipe, stages=stages, split=split, data=data, pairs_per_task=pairs_per_task)
+    page = render_report(
+        folder,
+        recipe=recipe,
+        stages=stages,
+        split=split,
+        data=data,
+        pairs_per_task=pairs_per_task,
+        beside=beside or {},
+    )
     path = folder / "report.html"
     write_whole(path, page)
     return path
@@ -77,15 +87,31 @@ def read_evaluations(folder: Path, *, stages: Mapping[str, str], split: str) -> 
     return found
 
 
+def read_beside(places: Mapping[str, Path], *, like: Mapping[str, EvaluationResult]) -> dict[str, EvaluationResult]:
+    """Label -> the evaluation that lies in its folder, of those that were made on the pairs of `like`."""
+    pairs = {result.data.get("manifest") for result in like.values()}
+    found = {
+        label: EvaluationResult.load(place) for label, place in places.items() if (place / "result.json").is_file()
+    }
+    return {label: result for label, result in found.items() if {result.data.get("manifest")} == pairs}
+
+
 def render_report(
-    folder: Path, *, recipe: str, stages: Mapping[str, str], split: str, data: JudgedData | None, pairs_per_task: int
+    folder: Path,
+    *,
+    recipe: str,
+    stages: Mapping[str, str],
+    split: str,
+    data: JudgedData | None,
+    pairs_per_task: int,
+    beside: Mapping[str, EvaluationResult],
 ) -> str:
     evaluations = read_evaluations(folder, stages=stages, split=split)
     last = list(evaluations.values())[-1]
     reasoning = next((dialect for dialect in last.dialects if dialect is not Dialect.DIRECT), Dialect.DIRECT)
     costs = read_costs(folder / "costs.json")
     shown = _gallery(evaluations, reasoning=reasoning, data=data, per_task=pairs_per_task)
-    accuracy, behaviour = stage_tables(evaluations)
+    accuracy, behaviour = stage_tables({**evaluations, **beside})
     environment = Environment(
         loader=PackageLoader("urt_core.bench.report"),
         autoescape=True,
