@@ -1,206 +1,168 @@
-"""Numbers in, the geometry of small charts out; `templates/charts.svg.j2` draws them as inline SVG.
+"""Numbers in, inline SVG out: charts are said in Vega-Lite and drawn by vl-convert.
 
-Nothing here makes markup: labels reach the page through the template's autoescape.
+The SVG carries no `style` attribute and no script, so it passes the page's content security policy; its colours are the
+style sheet's variables, so both themes work. Labels are data of a chart and reach the page as escaped text.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
+from xml.etree import ElementTree
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tick:
-    """Tick(at=42.0, label="200"): `at` in chart units along its axis."""
-
-    at: float
-    label: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Line:
-    """A polyline with its own colour number: Line(path="M40,10 L52,14", faint="M40,12 L41,9", label="policy",
-    color=1)."""
-
-    path: str
-    """The smoothed curve, or the curve itself where it has few points."""
-    faint: str
-    """The single values behind a smoothed curve; empty where `path` shows them all."""
-    label: str
-    color: int
-    last: str
-    """The last value as text."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LineChart:
-    title: str
-    summary: str
-    """One sentence for people who don't see the curve."""
-    width: int
-    height: int
-    left: float
-    right: float
-    top: float
-    bottom: float
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
-    lines: tuple[Line, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Whisker:
-    """A measured share with its interval: Whisker(x=60, y=31.2, low=40.1, high=25.0, label="93 %", title="GRPO: 93.0 %
-    (86–97)")."""
-
-    x: float
-    y: float
-    low: float
-    high: float
-    label: str
-    label_side: int
-    """-1: the label stands to the left of the dot, 1: to the right."""
-    title: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StageSeries:
-    label: str
-    color: int
-    path: str
-    whiskers: tuple[Whisker, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StageChart:
-    title: str
-    width: int
-    height: int
-    left: float
-    right: float
-    top: float
-    bottom: float
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
-    chance: float
-    series: tuple[StageSeries, ...]
-
+import vl_convert
+from markupsafe import Markup
 
 Points = Sequence[tuple[float, float]]
+Share = tuple[float, float, float]
+"""A measured share with its interval: (value, low, high), each from 0 to 1."""
+
+COLORS = ("var(--accent)", "var(--second)", "var(--third)", "var(--fourth)")
+SVG = "http://www.w3.org/2000/svg"
+
+NUMBERS = (
+    "!datum.value ? '0' : abs(datum.value) < 1e-3 ? format(datum.value, '~e')"
+    " : abs(datum.value) < 1e3 ? datum.label : format(datum.value, '~s')"
+)
+"""Labels of an axis: Vega-Lite's own between 0.001 and 1000, "1e-6" and "2.5k" outside."""
+
+CONFIG: dict[str, Any] = {
+    "background": None,
+    "padding": {"left": 0, "top": 8, "right": 8, "bottom": 0},
+    "font": "sans-serif",
+    "view": {"stroke": None},
+    "axis": {
+        "domain": False,
+        "ticks": False,
+        "labelColor": "var(--soft)",
+        "labelFontSize": 10.5,
+        "labelPadding": 6,
+        "gridColor": "var(--rule)",
+        "title": None,
+    },
+    "axisX": {"grid": False, "labelAngle": 0, "labelFlush": False},
+    "axisY": {"minExtent": 40},  # charts of a column start at one line
+}
 
 
-def line_chart(title: str, curves: Mapping[str, Points], *, width: int = 340, height: int = 170) -> LineChart:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chart:
+    title: str
+    svg: Markup
+    legend: tuple[tuple[str, str], ...] = ()
+    """Label and last value of each curve."""
+
+
+def line_chart(title: str, curves: Mapping[str, Points], *, width: int = 282, height: int = 136) -> Chart:
     """Curves over the training step; a noisy one is drawn faintly under its moving average."""
-    left, right, top, bottom = 46.0, width - 12.0, 12.0, height - 22.0
-    xs = [x for points in curves.values() for x, _ in points]
-    ys = [y for points in curves.values() for _, y in points]
-    x_marks, y_marks = round_ticks(min(xs), max(xs), count=5), round_ticks(min(ys), max(ys), count=4)
-    x_low, x_high = min(xs), max(max(xs), min(xs) + 1e-9)
-    y_low, y_high = min(min(ys), y_marks[0]), max(max(ys), y_marks[-1])
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        return _scale(x, x_low, x_high, left, right), _scale(y, y_low, y_high, bottom, top)
-
-    lines = []
-    for color, (label, points) in enumerate(curves.items(), start=1):
+    steps = [step for points in curves.values() for step, _ in points]
+    single, smooth = {}, {}
+    for label, points in curves.items():
         points = thin_out(points, limit=160)
-        smooth = moving_average(points) if is_noisy(points) else points
-        lines.append(
-            Line(
-                path=_path([place(x, y) for x, y in smooth]),
-                faint=_path([place(x, y) for x, y in points]) if smooth is not points else "",
-                label=label,
-                color=color,
-                last=short_number(smooth[-1][1]),
-            )
-        )
-    return LineChart(
+        single[label] = points if is_noisy(points) else []
+        smooth[label] = moving_average(points) if is_noisy(points) else points
+    place = {
+        "x": {
+            "field": "step",
+            "type": "quantitative",
+            "scale": {"domain": [min(steps), max(steps)]},
+            "axis": {"tickCount": 5, "labelExpr": NUMBERS},
+        },
+        "y": {
+            "field": "value",
+            "type": "quantitative",
+            "scale": {"nice": 4, "zero": False},
+            "axis": {"tickCount": 4, "labelExpr": NUMBERS},
+        },
+        "color": _one_each("color", list(curves), COLORS),
+        "strokeDash": _one_each("strokeDash", list(curves), ([], [], [], [], [5, 3], [2, 3], [8, 3, 2, 3], [1, 4])),
+    }
+    line = {"type": "line", "strokeCap": "round", "strokeJoin": "round"}
+    layers = [
+        {"data": {"values": _rows(single)}, "mark": line | {"strokeWidth": 1, "opacity": 0.32}, "encoding": place},
+        {"data": {"values": _rows(smooth)}, "mark": line | {"strokeWidth": 2}, "encoding": place},
+    ]
+    summary = "; ".join(
+        f"{label or title}: from {short_number(points[0][1])} to {short_number(points[-1][1])} over {len(points)} values"
+        for label, points in curves.items()
+    )
+    return Chart(
         title=title,
-        summary="; ".join(
-            f"{label or title}: from {short_number(points[0][1])} to {short_number(points[-1][1])} over {len(points)} values"
-            for label, points in curves.items()
-        ),
-        width=width,
-        height=height,
-        left=left,
-        right=right,
-        top=top,
-        bottom=bottom,
-        x_ticks=tuple(
-            Tick(at=place(x, y_low)[0], label=tick_label(x, x_marks)) for x in x_marks if x_low <= x <= x_high
-        ),
-        y_ticks=tuple(Tick(at=place(x_low, y)[1], label=tick_label(y, y_marks)) for y in y_marks),
-        lines=tuple(lines),
+        svg=_draw({"width": width, "height": height, "layer": layers}, summary=f"{title}. {summary}"),
+        legend=tuple((label, short_number(points[-1][1])) for label, points in smooth.items()),
     )
 
 
 def stage_chart(
     title: str,
     stages: Sequence[str],
-    series: Mapping[str, Sequence[tuple[float, float, float] | None]],
+    series: Mapping[str, Sequence[Share | None]],
     *,
-    width: int = 340,
-    height: int = 210,
-) -> StageChart:
-    """Shares (value, low, high) after each stage, 0 to 100 %, one series per way of answering; None where not
-    measured."""
-    left, right, top, bottom = 40.0, width - 8.0, 16.0, height - 30.0
-    step = (right - left) / max(1, len(stages))
-
-    def height_of(share: float) -> float:
-        return _scale(share, 0.0, 1.0, bottom, top)
-
-    drawn = []
-    for number, (label, shares) in enumerate(series.items()):
-        # Side by side, so that the whiskers of two series never cover each other.
-        offset = (number - (len(series) - 1) / 2) * 16
-        places = [left + step * (position + 0.5) + offset for position in range(len(stages))]
-        whiskers = tuple(
-            Whisker(
-                x=x,
-                y=height_of(share[0]),
-                low=height_of(share[1]),
-                high=height_of(share[2]),
-                label=f"{100 * share[0]:.0f}",
-                label_side=-1 if number == 0 else 1,
-                title=f"{stage}, {label}: {100 * share[0]:.1f} % ({100 * share[1]:.1f}–{100 * share[2]:.1f})",
-            )
-            for stage, x, share in zip(stages, places, shares, strict=True)
-            if share is not None
-        )
-        path = _path([(whisker.x, whisker.y) for whisker in whiskers])
-        drawn.append(StageSeries(label=label, color=number + 1, path=path, whiskers=whiskers))
-    return StageChart(
-        title=title,
-        width=width,
-        height=height,
-        left=left,
-        right=right,
-        top=top,
-        bottom=bottom,
-        x_ticks=tuple(Tick(at=left + step * (n + 0.5), label=stage) for n, stage in enumerate(stages)),
-        y_ticks=tuple(Tick(at=height_of(share), label=f"{100 * share:.0f}") for share in (0.0, 0.25, 0.5, 0.75, 1.0)),
-        chance=height_of(0.5),
-        series=tuple(drawn),
-    )
-
-
-def round_ticks(low: float, high: float, *, count: int) -> list[float]:
-    """About `count` round numbers (1, 2 or 5 times a power of ten apart) that span [low, high].
-
-    >>> round_ticks(0.13, 2.6, count=4)
-    [0.0, 1.0, 2.0, 3.0]
-    """
-    if high <= low:
-        span = abs(low) or 1.0
-        low, high = low - span / 2, high + span / 2
-    rough = (high - low) / max(1, count - 1)
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(number * step, 12) for number in range(first, last + 1)]
+    width: int = 282,
+    height: int = 164,
+) -> Chart:
+    """Shares after each stage, 0 to 100 %, one series per way of answering; None where not measured."""
+    rows = [
+        {
+            "stage": stage,
+            "series": label,
+            "value": 100 * share[0],
+            "low": 100 * share[1],
+            "high": 100 * share[2],
+            "text": f"{100 * share[0]:.0f}",
+            "said": f"{stage}, {label}: {100 * share[0]:.1f} % ({100 * share[1]:.1f}–{100 * share[2]:.1f})",
+        }
+        for label, shares in series.items()
+        for stage, share in zip(stages, shares, strict=True)
+        if share is not None
+    ]
+    axis = {
+        "field": "value",
+        "type": "quantitative",
+        "scale": {"domain": [0, 100]},
+        "axis": {"values": [0, 25, 50, 75, 100]},
+    }
+    # Side by side, so that the whiskers of two series never cover each other.
+    place = {
+        "x": {
+            "field": "stage",
+            "type": "nominal",
+            "sort": None,
+            "scale": {"domain": list(stages), "paddingInner": 0.6, "paddingOuter": 0.3},
+            "axis": {"labelExpr": "split(datum.label, ' ', 2)", "labelLimit": 0},
+        },
+        "xOffset": {"field": "series", "type": "nominal", "scale": {"domain": list(series)}},
+        "color": _one_each("color", list(series), COLORS),
+    }
+    spread = place | {"y": axis | {"field": "low"}, "y2": {"field": "high"}}
+    dot = place | {
+        "y": axis,
+        "fill": _one_each("fill", list(series), (COLORS[0], "var(--paper)", *COLORS[2:])),
+        "description": {"field": "said"},
+    }
+    layers: list[dict[str, Any]] = [
+        {
+            "data": {"values": [{"value": 50}]},
+            "mark": {"type": "rule", "color": "var(--soft)", "strokeDash": [3, 3]},
+            "encoding": {"y": axis},
+        },
+        {"mark": {"type": "line", "strokeWidth": 1.5, "opacity": 0.45}, "encoding": place | {"y": axis}},
+        {"mark": {"type": "rule", "strokeWidth": 2}, "encoding": spread},
+        {"mark": {"type": "point", "size": 50, "strokeWidth": 2, "opacity": 1}, "encoding": dot},
+    ]
+    layers += [
+        {
+            "transform": [{"filter": {"field": "series", "equal": label}}],
+            "mark": {"type": "text", "align": "right" if number == 0 else "left", "dx": -8 if number == 0 else 8}
+            | {"fontSize": 10.5, "fontWeight": 600},
+            "encoding": place | {"y": axis, "text": {"field": "text"}},
+        }
+        for number, label in enumerate(series)
+    ]
+    spec = {"width": width, "height": height, "data": {"values": rows}, "layer": layers}
+    return Chart(title=title, svg=_draw(spec, summary=f"{title}: {'; '.join(str(row['said']) for row in rows)}"))
 
 
 def moving_average(points: Points) -> list[tuple[float, float]]:
@@ -227,18 +189,6 @@ def thin_out(points: Points, *, limit: int) -> list[tuple[float, float]]:
     return [(sum(x for x, _ in run) / len(run), sum(y for _, y in run) / len(run)) for run in runs]
 
 
-def tick_label(value: float, marks: Sequence[float]) -> str:
-    """As many decimals as tell the marks apart.
-
-    >>> tick_label(1.0, [0.998, 1.0, 1.002]), tick_label(20.0, [0.0, 20.0])
-    ('1.000', '20')
-    """
-    step = marks[1] - marks[0]
-    if step < 1e-3 or abs(value) >= 1000:
-        return short_number(value)
-    return f"{value:.{max(0, -math.floor(math.log10(step) + 1e-9))}f}"
-
-
 def short_number(value: float) -> str:
     """
     >>> [short_number(value) for value in (0.0, 0.25, 12.0, 2500.0, 1e-06, 3.14159)]
@@ -256,9 +206,29 @@ def short_number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _scale(value: float, low: float, high: float, start: float, end: float) -> float:
-    return round(start + (value - low) / (high - low) * (end - start), 2)
+def _rows(curves: Mapping[str, Points]) -> list[dict[str, Any]]:
+    return [
+        {"step": step, "value": value, "series": label} for label, points in curves.items() for step, value in points
+    ]
 
 
-def _path(places: Sequence[tuple[float, float]]) -> str:
-    return " ".join(f"{'L' if index else 'M'}{x:g},{y:g}" for index, (x, y) in enumerate(places))
+def _one_each(channel: str, labels: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+    """`channel` tells the series apart: the first gets the first of `values`, those past the end the last."""
+    chosen = [values[min(number, len(values) - 1)] for number in range(len(labels))]
+    return {"field": "series", "type": "nominal", "scale": {"domain": list(labels), "range": chosen}, "legend": None}
+
+
+def _draw(spec: dict[str, Any], *, summary: str) -> Markup:
+    """SVG that fills its column. `summary` is for people who don't see it; what a mark says shows under the pointer."""
+    drawn = vl_convert.vegalite_to_svg(spec, config=CONFIG, allowed_base_urls=[])
+    ElementTree.register_namespace("", SVG)
+    picture = ElementTree.fromstring(drawn)
+    for mark in picture.iter():
+        said = mark.attrib.pop("aria-label", None)
+        role = mark.attrib.pop("aria-roledescription", None)
+        if said and role == "point":
+            ElementTree.SubElement(mark, f"{{{SVG}}}title").text = said
+    del picture.attrib["width"], picture.attrib["height"]
+    picture.set("role", "img")
+    picture.set("aria-label", summary)
+    return Markup(ElementTree.tostring(picture, encoding="unicode"))

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from urt_core.bench.report.charts import LineChart, line_chart
+from urt_core.bench.report.charts import Chart, line_chart
 
 Curve = list[tuple[float, float]]
 
@@ -33,7 +33,7 @@ last."""
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageCurves:
     title: str
-    charts: tuple[LineChart, ...]
+    charts: tuple[Chart, ...]
     always_zero: tuple[str, ...]
     """What was measured and never happened; a chart of it would show nothing."""
 

@@ -20,7 +20,7 @@ from urt_core import Dialect, Task
 from urt_core.atomic import write_whole
 from urt_core.bench.evaluation import EvaluationResult
 from urt_core.bench.phases import read_costs
-from urt_core.bench.report.charts import StageChart, stage_chart
+from urt_core.bench.report.charts import Chart, stage_chart
 from urt_core.bench.report.curves import StageCurves, stage_curves
 from urt_core.bench.report.gallery import Card, cards, choose_pairs
 from urt_core.bench.report.summary import JudgedData, cost_rows, facts, figures, headline, lead
@@ -153,7 +153,7 @@ def content_security_policy(style: str) -> str:
     return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
-def _stage_charts(evaluations: Mapping[str, EvaluationResult]) -> list[StageChart]:
+def _stage_charts(evaluations: Mapping[str, EvaluationResult]) -> list[Chart]:
     """One chart per task, all tasks first; per way of answering the accuracy after each stage."""
     dialects = list(evaluations.values())[-1].dialects
     tasks = [task for task in Task if any(row.task is task for result in evaluations.values() for row in result.rows)]
@@ -166,7 +166,7 @@ def _stage_charts(evaluations: Mapping[str, EvaluationResult]) -> list[StageChar
                 for dialect in dialects
             },
             # The sum of all tasks is as tall as two charts: the others stand beside it in two rows.
-            height=210 if task else 456,
+            height=164 if task else 410,
         )
         for task in [None, *tasks]
     ]

@@ -17,21 +17,8 @@ from rich.console import Console
 
 from urt_core import Completion, Dialect, Media, MediaKind, Preference, PreferenceRecord, Task
 from urt_core.bench.evaluation import EvaluationResult, evaluate
-from urt_core.bench.phases import duration
 from urt_core.bench.rates import Rate
 from urt_core.bench.report import JudgedData, read_beside, read_evaluations, write_report
-from urt_core.bench.report.charts import (
-    is_noisy,
-    line_chart,
-    moving_average,
-    round_ticks,
-    short_number,
-    stage_chart,
-    thin_out,
-)
-from urt_core.bench.report.curves import read_metrics, stage_curves
-from urt_core.bench.report.gallery import choose_pairs, data_uri
-from urt_core.bench.report.summary import rough_duration
 from urt_core.bench.suites import SuiteReport
 from urt_core.bench.suites.running import Example, Finding
 from urt_core.engines.scripted import ScriptedEngine
@@ -278,17 +265,6 @@ def test_without_data_metrics_or_costs_it_shows_the_rest(tmp_path):
     assert not any(title in text for title in ("How it learned", "Judged pairs", "Time and memory"))
 
 
-def test_the_gallery_takes_turns_among_causes_and_shows_wrong_ones():
-    records = [record(n, Task.IMAGE_GENERATION, cause=f"cause-{n % 3}") for n in range(30)]
-    wrong = {f"image-generation-{n}" for n in (5, 6)}
-    engine = ScriptedEngine(script=lambda prompt, index: judgement("Image", 2 if prompt.key in wrong else 1))
-    judged = evaluate(engine, records, dialects=[Dialect.V1], orders="given", console=QUIET).judged
-    chosen = choose_pairs(judged, per_task=8)
-    assert len(chosen) == 8
-    assert {pair.key for pair in chosen if not pair.correct} == wrong
-    assert [pair.cause for pair in chosen if pair.correct] == [f"cause-{n}" for n in (0, 1, 2, 0, 1, 2)]
-
-
 def test_a_truncated_judgement_is_shown_as_unreadable(tmp_path):
     with ShardWriter(tmp_path / "data") as shards:
         shards.write(record(0, Task.IMAGE_GENERATION))
@@ -301,75 +277,6 @@ def test_a_truncated_judgement_is_shown_as_unreadable(tmp_path):
     page = write_report(tmp_path, recipe="tiny", stages=STAGES, data=judged).read_text(encoding="utf-8")
     assert "unreadable: truncated" in page
     assert 'outcome-unreadable"' in page
-
-
-def test_pictures_are_small_and_photographs_become_jpeg():
-    assert data_uri(Image.new("RGB", (64, 64), "red")).startswith("data:image/png;base64,")
-    assert data_uri(Image.effect_noise((300, 300), 90).convert("RGB")).startswith("data:image/jpeg;base64,")
-
-
-def test_metrics_of_a_logger_with_gaps_are_read(tmp_path):
-    path = tmp_path / "metrics.csv"
-    path.write_text("epoch,step,train/loss,val\n0,1,2.5,\n0,1,,0.5\n0,2,nan,\n0,3,inf,\n0,4,1.5,word\n")
-    assert read_metrics(path) == {"train/loss": [(1.0, 2.5), (4.0, 1.5)], "val": [(1.0, 0.5)]}
-
-
-def test_parts_of_the_reward_share_a_chart_and_the_loss_comes_first(tmp_path):
-    path = tmp_path / "metrics.csv"
-    path.write_text(
-        "step,new_thing,reward/format,loss,reward,left_out,once\n"
-        + "".join(f"{n},1,1,{n},2,0,{'' if n else 3}\n" for n in range(3))
-    )
-    curves = stage_curves("GRPO", path)
-    charts = curves.charts
-    assert curves.always_zero == ("left out",)
-    assert [chart.title for chart in charts] == ["Loss", "Mean reward of a judgement", "New thing"]
-    assert [line.label for line in charts[1].lines] == ["total", "format"]
-
-
-def test_charts_place_values_on_their_axes():
-    chart = line_chart("loss", {"": [(0.0, 0.0), (10.0, 1.0)]}, width=100, height=100)
-    assert chart.lines[0].path == "M46,78 L88,12"
-    assert [tick.label for tick in chart.y_ticks] == ["0.0", "0.5", "1.0"]
-    stages = stage_chart("All", ["base", "grpo"], {"one": [(0.5, 0.4, 0.6), None]})
-    (whisker,) = stages.series[0].whiskers
-    assert whisker.y == stages.chance
-    assert whisker.low > whisker.y > whisker.high
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "ticks"),
-    [
-        (0.13, 2.6, [0.0, 1.0, 2.0, 3.0]),
-        (0.0, 1.0, [0, 0.5, 1]),
-        (5.0, 5.0, [2, 4, 6, 8]),
-        (-1e-6, 1e-6, [-1e-6, 0, 1e-6]),
-    ],
-)
-def test_ticks_are_round_and_span_the_values(low, high, ticks):
-    assert round_ticks(low, high, count=4) == pytest.approx(ticks)
-
-
-def test_curves_are_smoothed_only_where_they_are_noisy():
-    rising = [(float(n), float(n)) for n in range(100)]
-    jagged = [(float(n), float(n % 2)) for n in range(100)]
-    assert not is_noisy(rising)
-    assert is_noisy(jagged)
-    assert moving_average(jagged)[50][1] == pytest.approx(0.5, abs=0.05)
-    assert thin_out(rising, limit=10)[0] == (4.5, 4.5)
-
-
-def test_numbers_are_short():
-    assert [short_number(value) for value in (0.0, 0.25, 2500.0, 1e-06, 3.14159, -12.0)] == [
-        "0",
-        "0.25",
-        "2.5k",
-        "1e-6",
-        "3.14",
-        "-12",
-    ]
-    assert (duration(4.24), duration(212.4), duration(7384.0)) == ("4.2 s", "3 min 32 s", "2 h 3 min")
-    assert (rough_duration(42.0), rough_duration(824.0), rough_duration(7384.0)) == ("42 s", "13.7 min", "2.1 h")
 
 
 def test_suites_and_other_splits_of_the_last_judge_stand_in_the_report(tmp_path):
