@@ -107,7 +107,7 @@ def test_a_picture_says_what_it_shows_and_takes_its_colours_from_the_page():
     assert (root.get("role"), root.get("aria-label")) == ("img", "All: Base, direct: 50.0 % (40.0–60.0)")
     assert root.get("width") is None
     paints = {part.get(name) for part in parts(chart) for name in ("fill", "stroke")} - {None, "none", "transparent"}
-    assert {paint for paint in paints if not paint.startswith("var(--")} <= {"#000"}
+    assert {paint for paint in paints if paint and not paint.startswith("var(--")} <= {"#000"}
     assert not any("style" in part.attrib for part in parts(chart))
     assert line_chart("Loss", {"": [(0.0, 2.0), (1.0, 1.0)]}).svg.count("Loss: from 2 to 1 over 2 values") == 1
 
