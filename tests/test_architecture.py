@@ -146,7 +146,13 @@ def test_a_package_declares_what_it_imports(package: str) -> None:
         for group in requirements(package)
         for requirement in group
     }
-    distributions = {"PIL": "pillow", "hydra": "hydra_core", "yaml": "pyyaml", "attr": "attrs"}
+    distributions = {
+        "PIL": "pillow",
+        "hydra": "hydra_core",
+        "yaml": "pyyaml",
+        "attr": "attrs",
+        "vl_convert": "vl_convert_python",
+    }
     used = {name for path in source_of(package).rglob("*.py") for name in imports(path)}
     third_party = {distributions.get(name, name) for name in used - sys.stdlib_module_names - {package}}
     if package == "urt_kernels":
