@@ -48,6 +48,13 @@ def test_paper_recipe_carries_the_papers_values() -> None:
     )
 
 
+def test_paper_recipes_average_as_the_trainers_that_fine_tuned_them() -> None:
+    for recipe, mean in (("paper_llava_7b", "sequences"), ("paper_qwen2_5_vl_7b", "tokens")):
+        config = compose([f"recipe={recipe}"])
+        assert (config.cold_start.mean, config.rejection_sampling.mean) == (mean, mean)
+        assert not config.grpo.reasoning_floor, "the paper pays for an empty reasoning"
+
+
 @pytest.mark.parametrize("recipe", ["paper_qwen2_5_vl_7b", "paper_llava_7b"])
 def test_the_papers_grpo_falls_to_zero_on_a_line(recipe: str) -> None:
     """The released scripts set no schedule: transformers' default, step by step as its own scheduler gives it."""

@@ -2,9 +2,10 @@
 
 python tests/urt_train/kill_runs.py <model folder> <shards> <empty folder> [--runs 50] [--seed 0]
 
-One process imports everything once; each run is one or two forks of it. Half of the runs are cold starts, half GRPO, and a third goes on
-with another number of processes (then it has to be whole, not the same); of each, half are killed after a random time and half at a random
-one of the calls that make a save durable (fsync, rename).
+One process imports everything once; each run is one or two forks of it. Some runs are cold starts, some rejection sampling with its
+pool, some GRPO over the live weights and some GRPO that hands its weights to a server in another process; a third goes on with another
+number of processes (then it has to be whole, not the same). Of each form, half are killed after a random time and half at a random one of
+the calls that make a save, a hand-over, the pool's shards or the exported judge durable (fsync, rename).
 """
 
 import argparse
@@ -23,8 +24,11 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from urt_core import Dialect, JudgeSpec
-from urt_train.config import DataConfig, JudgeConfig, ModelConfig, TrainConfig, TrainerConfig
+from tests.urt_train.fake_vllm import FakeVLLM
+from urt_core import Completion, Dialect, JudgeSpec
+from urt_core.engines.scripted import ScriptedEngine
+from urt_core.engines.scripted_endpoint import ScriptedEndpoint
+from urt_train.config import DataConfig, JudgeConfig, ModelConfig, RolloutEngine, TrainConfig, TrainerConfig
 from urt_train.experiment.run import run_stage
 from urt_train.model.policy import Policy
 from urt_train.runtime.callbacks import read_rows
@@ -34,20 +38,30 @@ from urt_train.stages import train_config
 from urt_train.stages.cold_start.config import ColdStartConfig
 from urt_train.stages.grpo import module as grpo
 from urt_train.stages.grpo.config import GRPOConfig
+from urt_train.stages.rejection_sampling import pool
+from urt_train.stages.rejection_sampling.config import RejectionSamplingConfig
 
 DURABLE = ("fsync", "replace")
 
 
 DDP = {"_target_": "lightning.pytorch.strategies.DDPStrategy", "process_group_backend": "gloo"}
+SERVED = "served"
+"""GRPO whose rollouts a server samples."""
 FORMS = (
     ("cold_start", 1, 1),
-    ("grpo", 1, 1),
-    ("cold_start", 2, 2),
     ("grpo", 2, 2),
+    (SERVED, 1, 1),
+    ("rejection_sampling", 1, 1),
     ("cold_start", 1, 2),
     ("grpo", 2, 1),
+    ("grpo", 1, 1),
+    ("cold_start", 2, 2),
+    ("rejection_sampling", 2, 2),
+    (SERVED, 2, 2),
+    ("rejection_sampling", 1, 2),
+    (SERVED, 2, 1),
 )
-"""(stage, processes until the kill, processes behind it)"""
+"""(what runs, processes until the kill, processes behind it)"""
 
 
 def main() -> int:
@@ -59,9 +73,18 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # a fork has no other threads
     import_all(tiny(arguments, "cold_start", "imports"))
+    server, arguments.server = serve(arguments.model)
+    try:
+        return kill_all(arguments)
+    finally:
+        os.kill(server, signal.SIGKILL)
+        wait(server)
+
+
+def kill_all(arguments: argparse.Namespace) -> int:
     straight, seconds, calls = {}, {}, {}
     for stage, ranks in sorted({form[:2] for form in FORMS[: arguments.runs]}):
-        config = on_ranks(tiny(arguments, stage, f"straight_{ranks}"), ranks)
+        config = on_ranks(of_form(arguments, stage, f"straight_{stage}_{ranks}"), ranks)
         started = time.monotonic()
         counter = config.output_dir.parent / f"calls_{stage}_{ranks}"
         code = together(lambda config=config, counter=counter: count_calls(config, counter), ranks)
@@ -72,7 +95,7 @@ def main() -> int:
     for number in range(arguments.runs):
         stage, ranks, then = FORMS[number % len(FORMS)]
         rng = random.Random(f"{arguments.seed}:{number}")
-        config = on_ranks(tiny(arguments, stage, f"run_{number:03d}"), ranks)
+        config = on_ranks(of_form(arguments, stage, f"run_{number:03d}"), ranks)
         if number // len(FORMS) % 2:
             where = kill_inside_a_save(config, rng, ranks, num_calls=calls[stage, ranks])
         else:
@@ -120,11 +143,41 @@ def tiny(arguments: argparse.Namespace, stage: str, name: str) -> TrainConfig:
         cold_start=ColdStartConfig(
             max_completion_tokens=160, micro_batch_size=3, batch_size=6, learning_rate=1e-3, save_every=2, epochs=3.0
         ),
+        rejection_sampling=RejectionSamplingConfig(
+            max_completion_tokens=160, micro_batch_size=2, batch_size=2, learning_rate=1e-3, save_every=2, epochs=2.0,
+            judge_batch_size=2, initial=str(arguments.model),
+        ),
         grpo=GRPOConfig(
             prompts_per_rollout=4, group_size=2, steps_per_rollout=2, micro_batch_size=2, max_completion_tokens=8,
             max_steps=8, learning_rate=1e-3, save_every=2, initial=str(arguments.model),
         ),
     )  # fmt: skip
+
+
+def of_form(arguments: argparse.Namespace, form: str, name: str) -> TrainConfig:
+    if form != SERVED:
+        config = tiny(arguments, form, name)
+        return replace(config, data=DataConfig(pool=str(arguments.shards))) if form == "rejection_sampling" else config
+    config = tiny(arguments, "grpo", name)
+    served = {"engine": RolloutEngine.vllm_server, "vllm_servers": [arguments.server], "generation_batch_size": 2}
+    return replace(config, grpo=replace(config.grpo, **served))
+
+
+def serve(model: Path) -> tuple[int, str]:
+    """A stand-in for a vLLM server in a process of its own: (that process, its address)."""
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if not child:
+        spec = JudgeSpec(
+            dialect=Dialect.V1, dimensions={}, min_pixels=1024, max_pixels=2304, num_frames=2, stage="base", base="tiny"
+        )
+        with ScriptedEndpoint(script=FakeVLLM(Policy.from_pretrained(model, spec=spec))) as endpoint:
+            os.write(theirs, endpoint.base_url.removesuffix("/v1").encode())
+            os.close(theirs)
+            signal.pause()
+    os.close(theirs)
+    with os.fdopen(ours) as said:
+        return child, said.read()
 
 
 def import_all(config: TrainConfig) -> None:
@@ -140,14 +193,26 @@ def reward_by_tokens() -> None:
     """A random model earns nothing, and would learn nothing: give it something that depends on what it sampled."""
     score = grpo.score
 
-    def scored(records: Any, groups: Any, functions: Any, *, dialect: Any) -> Any:
-        rewards = score(records, groups, functions, dialect=dialect)
+    def scored(records: Any, groups: Any, functions: Any, **options: Any) -> Any:
+        rewards = score(records, groups, functions, **options)
         for prompt, group in enumerate(groups):
             for number, completion in enumerate(group):
                 rewards.values[prompt, number, 0] = sum(completion.token_ids) % 7
         return rewards
 
     grpo.score = scored
+
+
+def judge_by_keys() -> None:
+    """A random model judges nothing; this judge names the first candidate, which is the better one of every second pair."""
+    judge_pool = pool.judge_pool
+
+    def answer(prompt: Any, number: int) -> Completion:
+        time.sleep(0.02)  # a kill may find it at work
+        noun = "Video" if "Video 1" in str(prompt.parts) else "Answer" if "Answer 1" in str(prompt.parts) else "Image"
+        return Completion(text=f"<think>\n{prompt.key}\n</think>\n<answer>{noun} 1 is better</answer>")
+
+    pool.judge_pool = lambda preparation: judge_pool(preparation, engine=ScriptedEngine(script=answer))
 
 
 def fork(work: Callable[[], object]) -> int:
@@ -159,6 +224,7 @@ def fork(work: Callable[[], object]) -> int:
     try:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115  the child ends with it
         reward_by_tokens()
+        judge_by_keys()
         work()
         code = 0
     except BaseException as error:

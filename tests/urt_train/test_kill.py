@@ -18,10 +18,20 @@ def test_killed_and_resumed_is_straight(tmp_path, tiny_folder, records):
         for record in records:
             shards.write(record)
     kills = os.environ.get("URT_KILLS", "6")
-    program = str(Path(__file__).with_name("kill_runs.py"))
+    program = Path(__file__).with_name("kill_runs.py")
     run = subprocess.run(
-        [sys.executable, "-W", "ignore", program, tiny_folder, tmp_path / "shards", tmp_path / "out", "--runs", kills],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            str(program),
+            tiny_folder,
+            tmp_path / "shards",
+            tmp_path / "out",
+            "--runs",
+            kills,
+        ],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(program.parents[2]), *sys.path])},
         capture_output=True,
         text=True,
         check=False,

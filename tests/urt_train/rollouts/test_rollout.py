@@ -72,6 +72,32 @@ def test_rewards_are_format_plus_accuracy(records):
     assert rewards.total[0, :2].tolist() == [2.0, 1.0]
 
 
+def test_below_the_floor_nothing_above_zero_is_earned(records):
+    record = records[0]  # of a task with three core dimensions
+    answer = f"<answer>{record.task.noun} 1 is better</answer>"
+    dimensions = record.task.dimensions
+    line = "{0}. {1}: Image 1 (9/10) - a; Image 2 (5/10) - b\n"
+    whole = "".join(line.format(number, name) for number, name in enumerate(dimensions, 1))
+    texts = [
+        "<think></think>",
+        "<think>ok</think>",
+        f"<think>{line.format(1, dimensions[0])}</think>",
+        f"<think>{whole}</think>",
+    ]
+    group = [completion(f"{text}\n{answer}") for text in texts]
+    functions = RewardFunctions.load(
+        {"format": 1.0, "accuracy": 1.0, "tests.urt_train.rollouts.test_rollout:fine": 0.5}
+    )
+    paid = score([record], [group], functions, dialect=Dialect.V1)
+    assert paid.total[0].tolist() == [1.5] * 4, "the paper pays for an empty reasoning"
+    floored = score([record], [group], functions, dialect=Dialect.V1, reasoning_floor=True)
+    assert floored.total[0].tolist() == [-0.5] * 3 + [1.5], "what is taken away stays taken away"
+
+
+def fine(sample: RewardInput) -> float:
+    return -1.0
+
+
 def test_weights_and_further_parts(records):
     shown = shown_orders(records[:1], Orders.both, seed=0)
     noun = records[0].task.noun

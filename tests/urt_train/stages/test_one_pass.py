@@ -16,7 +16,7 @@ from tests.urt_train.model.test_policy import batch_of
 from urt_core.errors import ConfigError
 from urt_kernels import SurrogateInputs
 from urt_kernels.surrogates import dpo
-from urt_train.config import Batching, Ratio
+from urt_train.config import Batching, Mean, Ratio
 from urt_train.model.batching import ExperienceBatch, SFTBatch
 from urt_train.stages.cold_start.module import cross_entropy
 from urt_train.stages.dpo.module import preference_margins
@@ -96,6 +96,17 @@ def test_cold_start_and_rejection_sampling(policy, records):
     result = cross_entropy(policy, batch)
     agree(policy, result.loss, -own.logprobs.sum() / 7.0)
     assert torch.equal(result.top1, own.top1)
+
+
+@pytest.mark.parametrize("batching", list(Batching))
+def test_the_mean_of_sequence_means_weighs_completions_alike(policy, records, batching):
+    policy.batching = batching
+    batch = of_kind(SFTBatch, batch_of(policy, records[:2], [[[10, 20, 30, 40, 2]], [[30, 2]]]))
+    batch = replace(batch, num_tokens=70.0, num_sequences=4.0)  # of the whole step: two sequences more are elsewhere
+    lengths = batch.completion_mask.sum(-1)
+    means = policy.token_logprobs(batch).logprobs.sum(-1) / lengths
+    agree(policy, cross_entropy(policy, batch, mean=Mean.sequences).loss, -means.sum() / 4.0)
+    agree(policy, cross_entropy(policy, batch).loss, -policy.token_logprobs(batch).logprobs.sum() / 70.0)
 
 
 def test_dpo(policy, records):

@@ -150,6 +150,22 @@ def test_a_judged_pool_is_not_judged_again(config, policy, records):
     judge(config, policy, scripted(records), model_hash="m2")
 
 
+@pytest.mark.parametrize("split", ["accepted", "hard", "contrasts"])
+@pytest.mark.parametrize("ckpt_path", ["auto", None])
+def test_pairs_of_the_users_are_never_written_over(config, policy, records, tmp_path, split, ckpt_path):
+    with ShardWriter(tmp_path / "mine") as shards:
+        for record in records:
+            shards.write(record)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "mine").iterdir()}
+    setattr(config.data, split, str(tmp_path / "mine"))
+    config.ckpt_path = ckpt_path
+    with pytest.raises(
+        ConfigError, match=rf"data\.{split} is \S+/mine, whose pairs .* would replace: leave data\.{split} out"
+    ):
+        judge(config, policy, scripted(records, fail_after=0))
+    assert {path.name: path.read_bytes() for path in (tmp_path / "mine").iterdir()} == before
+
+
 def test_killed_judging_goes_on(config, policy, records, tmp_path):
     """Killed in the second batch of five pairs: the first batch is kept, the rest judged."""
     with pytest.raises(SystemExit):

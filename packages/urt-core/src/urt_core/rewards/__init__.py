@@ -6,7 +6,13 @@ A reward is `def reward(sample: RewardInput) -> float`, or over `samples: Sequen
 says that it could not say: the total is NaN then, and whoever trains leaves that completion out.
 """
 
-from urt_core.rewards.built_in import BUILT_IN, accuracy_reward, consistency_reward, format_reward
+from urt_core.rewards.built_in import (
+    BUILT_IN,
+    accuracy_reward,
+    consistency_reward,
+    format_reward,
+    scores_every_dimension,
+)
 from urt_core.rewards.door import RewardFunction, Rewards, judge_reward, load_reward, made_up_samples
 from urt_core.rewards.sample import Reward, RewardInput, combine
 
@@ -23,4 +29,5 @@ __all__ = [
     "judge_reward",
     "load_reward",
     "made_up_samples",
+    "scores_every_dimension",
 ]

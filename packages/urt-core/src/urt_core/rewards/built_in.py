@@ -33,9 +33,15 @@ def consistency_reward(sample: RewardInput) -> float:
     judgement = sample.judgement
     if not isinstance(judgement, Judgement):
         return 0.0
+    sound = judgement.sums_consistent is True and judgement.answer_matches_totals is True
+    return float(scores_every_dimension(sample) and sound)
+
+
+def scores_every_dimension(sample: RewardInput) -> bool:
+    """Whether the text can be read and scores both candidates in every core dimension of its task."""
+    judgement = sample.judgement
     core = contract_of(sample.dialect).scale(sample.record.task, sample.dialect).dimensions
-    scored = all(dimension in judgement.scores for dimension in core)
-    return float(scored and judgement.sums_consistent is True and judgement.answer_matches_totals is True)
+    return isinstance(judgement, Judgement) and all(dimension in judgement.scores for dimension in core)
 
 
 BUILT_IN: Mapping[str, Callable[[RewardInput], float]] = {

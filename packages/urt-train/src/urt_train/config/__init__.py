@@ -17,6 +17,7 @@ TrainConfig                 one experiment (a recipe)
 from urt_train.config.choices import (
     ALL_TASKS,
     Batching,
+    Mean,
     Orders,
     Ratio,
     RolloutEngine,
@@ -28,7 +29,7 @@ from urt_train.config.data import CacheConfig, DataConfig, DataPart, QuarantineC
 from urt_train.config.dry_run import DryRunConfig
 from urt_train.config.experiment import TrainConfig, TrainerConfig
 from urt_train.config.judge import DistillConfig, EvaluationConfig, JudgeConfig, LoraConfig, ModelConfig
-from urt_train.config.stage import FineTuningConfig, RoundPlan, StageConfig
+from urt_train.config.stage import FineTuningConfig, ImitationConfig, RoundPlan, StageConfig
 
 __all__ = [
     "ALL_TASKS",
@@ -40,8 +41,10 @@ __all__ = [
     "DryRunConfig",
     "EvaluationConfig",
     "FineTuningConfig",
+    "ImitationConfig",
     "JudgeConfig",
     "LoraConfig",
+    "Mean",
     "ModelConfig",
     "Orders",
     "QuarantineConfig",

@@ -17,6 +17,13 @@ class Schedule(StrEnum):
     cosine = auto()
 
 
+class Mean(StrEnum):
+    """What imitation averages over in an optimizer step: all tokens, or first the tokens of each completion."""
+
+    tokens = auto()
+    sequences = auto()
+
+
 class Batching(StrEnum):
     """How the completions of one prompt are laid out; both give the same log-probs and gradients."""
 

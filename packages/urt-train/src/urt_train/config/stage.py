@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from urt_core.errors import ConfigError
 from urt_train.config.checks import above, at_least, fail, known_tasks, within
-from urt_train.config.choices import ALL_TASKS, Schedule
+from urt_train.config.choices import ALL_TASKS, Mean, Schedule
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,3 +152,12 @@ class FineTuningConfig(StageConfig):
         return RoundPlan(
             records_per_rank=records, batch_size=size, batches_per_round=math.ceil(records / size), steps_per_round=1
         )
+
+
+@dataclass(kw_only=True, slots=True)
+class ImitationConfig(FineTuningConfig):
+    """A stage that imitates texts: cross-entropy on their tokens."""
+
+    mean: Mean = Mean.tokens
+    """tokens (every token of the step weighs the same), or sequences (every completion does, however long): LLaVA-NeXT's
+    trainer at micro-batch 1."""

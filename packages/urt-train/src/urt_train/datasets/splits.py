@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from urt_core.errors import ConfigError
 from urt_data import Mixture, MixtureItem, Quarantine, ShardCache, ShardFolder
@@ -59,3 +60,13 @@ def open_quarantine(settings: QuarantineConfig, *, folder: str, rank: int) -> Qu
     return Quarantine(
         file=f"{folder}/{name}", max_share=settings.share, max_consecutive=settings.in_a_row, grace=settings.grace
     )
+
+
+def refuse_to_replace(folder: Path, split: str, *, mark: str) -> None:
+    """ConfigError where a step would write over pairs of the user's; what has `mark` in its metadata, the step wrote
+    itself."""
+    if (folder / "manifest.json").exists() and mark not in ShardFolder(folder).metadata:
+        raise ConfigError(
+            f"data.{split} is {folder}, whose pairs this step did not write and would replace: leave data.{split} out, or leave the step"
+            " out and let the stages take these pairs as they are"
+        )

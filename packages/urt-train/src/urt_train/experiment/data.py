@@ -12,13 +12,14 @@ from urt_data.sprites import build_split
 from urt_train.config import Teacher, TrainConfig
 from urt_train.datasets.distill import distill, distillation_table
 from urt_train.datasets.pool_pairs import MADE_FROM
-from urt_train.datasets.splits import open_shards
+from urt_train.datasets.splits import open_shards, refuse_to_replace
 from urt_train.datasets.teacher import open_teacher
 
 
 def make_pairs(config: TrainConfig) -> None:
     for split, counts in config.data.counts.items():
         folder = config.data_dir(split)
+        refuse_to_replace(folder, split, mark="seed")
         metadata = {"source": "sprites", "split": split, "seed": config.seed}
         with ShardWriter(folder, metadata=metadata, overwrite=True) as shards:
             for record in build_split(split, counts, seed=config.seed):
@@ -35,6 +36,7 @@ def make_traces(config: TrainConfig, *, console: Console | None = None) -> None:
         [select_tasks(source, tasks=wanted.tasks, per_task=wanted.pairs_per_task) for source in sources]
     )
     folder = config.data_dir("cold_start")
+    refuse_to_replace(folder, "cold_start", mark="distillation")
     counts = distill(
         records,
         teacher=open_teacher(wanted, records),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from urt_core import Completion, Dialect, PreferenceRecord, Prompt, SamplingParams
 from urt_core.engines import FinishReason
-from urt_core.rewards import RewardInput
+from urt_core.rewards import RewardInput, scores_every_dimension
 from urt_core.rewards import Rewards as RewardFunctions
 from urt_train.config import Orders
 from urt_train.config.stage import RoundPlan
@@ -130,8 +130,11 @@ def score(
     rewards: RewardFunctions,
     *,
     dialect: Dialect,
+    reasoning_floor: bool = False,
 ) -> Rewards:
     """Parse and reward every completion of every group (steps 6 and 7 of the path).
+
+    Below the floor, where a completion does not score every core dimension, nothing above 0 is earned.
 
     Where a reward could not say (NaN), its part is the mean of those of its group that it could say, so that it moves
     nobody's baseline, and the completion is `unsaid`: it takes no part in the loss.
@@ -145,6 +148,9 @@ def score(
     values = torch.tensor([[reward.parts[name] for name in rewards.weights] for reward in earned])
     values = values.reshape(len(groups), -1, len(rewards.weights))
     is_unsaid = values.isnan()
+    if reasoning_floor:
+        is_below = torch.tensor([not scores_every_dimension(sample) for sample in samples]).reshape(len(groups), -1)
+        values = torch.where(is_below[..., None], values.clamp(max=0.0), values)
     group_means = values.nanmean(1, keepdim=True).nan_to_num(0.0)
     return Rewards(
         parts=tuple(rewards.weights),

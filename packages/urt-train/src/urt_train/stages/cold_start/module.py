@@ -10,7 +10,8 @@ from torch import Tensor
 
 from urt_core import Dialect, PreferenceRecord, Prompt, render
 from urt_kernels import LinearLoss
-from urt_train.config.stage import FineTuningConfig, RoundPlan
+from urt_train.config import Mean
+from urt_train.config.stage import ImitationConfig, RoundPlan
 from urt_train.datasets.distill import DIALECT
 from urt_train.model.batching import (
     SFTBatch,
@@ -38,9 +39,9 @@ class ColdStart(StageModule):
     ColdStart(policy, config, plan=plan, num_steps=300)
     """
 
-    config: FineTuningConfig
+    config: ImitationConfig
 
-    def __init__(self, policy: Policy, config: FineTuningConfig, *, plan: RoundPlan, num_steps: int) -> None:
+    def __init__(self, policy: Policy, config: ImitationConfig, *, plan: RoundPlan, num_steps: int) -> None:
         super().__init__(policy, config, num_steps=num_steps)
         self.plan = plan
 
@@ -76,7 +77,7 @@ class ColdStart(StageModule):
         return [replace(batch, num_tokens=tokens, num_sequences=sequences) for batch in batches]
 
     def training_step(self, batch: SFTBatch, batch_idx: int) -> Tensor:
-        result = cross_entropy(self.policy, batch)
+        result = cross_entropy(self.policy, batch, mean=self.config.mean)
         self.add(
             loss=result.loss,
             num_tokens=batch.completion_mask.sum(),
@@ -97,6 +98,11 @@ class ColdStart(StageModule):
         }
 
 
-def cross_entropy(policy: Policy, batch: SFTBatch) -> LinearLoss:
-    """- sum_t log p(y_t | x, y_<t) on the completion (arXiv 2505.03318, cold start), as a mean over the tokens of the step."""
+def cross_entropy(policy: Policy, batch: SFTBatch, *, mean: Mean = Mean.tokens) -> LinearLoss:
+    """- sum_t log p(y_t | x, y_<t) on the completion (arXiv 2505.03318, cold start), as a mean over the tokens of the
+    step, or over its completions of their means: sum_i 1/|y_i| sum_t / N."""
+    if mean is Mean.sequences:
+        return policy.token_loss(
+            batch, surrogate="nll", aggregation="grpo", num_sequences=max(batch.num_sequences, 1.0)
+        )
     return policy.token_loss(batch, surrogate="nll", num_tokens=max(batch.num_tokens, 1.0))

@@ -52,6 +52,9 @@ class GRPOConfig(StageConfig):
     rewards: dict[str, float] = field(default_factory=lambda: {"format": 1.0, "accuracy": 1.0})
     """Rewards and their weights, by built-in name (format, accuracy, consistency) or import path
     (my_package.rewards:length); the paper adds format and accuracy."""
+    reasoning_floor: bool = False
+    """Take every reward above 0 from a completion that does not score both candidates in each core dimension; without
+    (the paper), an empty reasoning in front of the right verdict earns all there is."""
     advantages: str = "grpo"
     """Baseline and scale within a group: grpo (mean, standard deviation), dr_grpo (mean) or rloo (mean of the
     others)."""

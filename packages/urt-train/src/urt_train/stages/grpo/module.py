@@ -17,9 +17,11 @@ from torch import Tensor
 from urt_core import Completion, PreferenceRecord, Prompt, SamplingParams, render
 from urt_core.engines import Engine
 from urt_core.engines.transformers import evaluation_mode
+from urt_core.prompts.names import contract_of
 from urt_core.rewards import Rewards as RewardFunctions
 from urt_kernels import group_advantages
 from urt_train.config import Orders
+from urt_train.config.checks import fail
 from urt_train.config.stage import RoundPlan
 from urt_train.errors import ParityError
 from urt_train.model.batching import ExperienceBatch, prompts_within, select_prompts, shortest_prompts
@@ -65,6 +67,8 @@ class GRPO(StageModule):
     ) -> None:
         super().__init__(policy, config, num_steps=num_steps)
         surrogate_of(config)  # a wrong path is said before the first rollout
+        if config.reasoning_floor and not contract_of(policy.spec.dialect).reasons:
+            fail(config, "reasoning_floor", f"false with judge.dialect={policy.spec.dialect}, which does not reason")
         self.engine = engine
         self.references = () if reference is None else (reference,)
         self.frozen = () if reference is policy else self.references  # adapters' reference is the policy without them
@@ -97,7 +101,8 @@ class GRPO(StageModule):
     def earned(self, shown: Sequence[PreferenceRecord], groups: Sequence[Sequence[Completion]]) -> Rewards:
         """What each completion earned by itself, and what it earned as one of its group."""
         config = self.config
-        rewards = score(shown, groups, self.rewards, dialect=self.policy.spec.dialect)
+        dialect, floor = self.policy.spec.dialect, config.reasoning_floor
+        rewards = score(shown, groups, self.rewards, dialect=dialect, reasoning_floor=floor)
         if config.pair_consistency and config.orders is Orders.both:
             both = right_in_both_orders(rewards.of("accuracy"))
             rewards = rewards.plus("pair_consistency", both, weight=config.pair_consistency)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from urt_train.config.checks import above, at_least, no_groups, within
 from urt_train.config.choices import Orders
-from urt_train.config.stage import Decoding, FineTuningConfig, Holds
+from urt_train.config.stage import Decoding, Holds, ImitationConfig
 
 POOL = "pool|train"
 """Split that is judged where none is named: without a pool of its own, a run judges the pairs that the teacher's are
@@ -15,7 +15,7 @@ taken from."""
 
 
 @dataclass(kw_only=True, slots=True)
-class RejectionSamplingConfig(FineTuningConfig):
+class RejectionSamplingConfig(ImitationConfig):
     """Stage 2: judge the pool, fine-tune on the right judgements, keep the pairs judged wrongly for GRPO."""
 
     path: ClassVar[str] = "rejection_sampling"
@@ -45,7 +45,7 @@ class RejectionSamplingConfig(FineTuningConfig):
     """Cold-start traces mixed into fine-tuning, as a share of the accepted judgements."""
 
     def __post_init__(self) -> None:
-        FineTuningConfig.__post_init__(self)
+        ImitationConfig.__post_init__(self)
         at_least(self, 1, "pool_per_task", "num_samples", "judge_batch_size", "accept_per_pair")
         above(self, 0, "temperature", "top_p", "hard_below")
         within(self, 0, 1, "top_p", "hard_below")

@@ -26,6 +26,7 @@ from urt_data.licences import check_licences
 from urt_data.record_selection import SelectedRecords
 from urt_train.datasets.pool_pairs import pool_pairs, traces_of
 from urt_train.datasets.rejection import judged_record, write_shards
+from urt_train.datasets.splits import refuse_to_replace
 from urt_train.stages.rejection_sampling.config import POOL, RejectionSamplingConfig
 from urt_train.stages.rejection_sampling.judge import PoolJudge
 from urt_train.stages.spec import Preparation
@@ -49,7 +50,6 @@ def judge_pool(preparation: Preparation, *, engine: Engine | None = None) -> Non
     settings: RejectionSamplingConfig = preparation.settings
     seed, console = preparation.seed, preparation.console
     written = {split: preparation.shards(split) for split in ("accepted", "hard", "contrasts")}
-    accepted = written["accepted"]
     source = preparation.open_shards(settings.split or POOL)
     check_licences([source], allow_noncommercial=preparation.allow_noncommercial, allow_evaluation=False)
     traces = traces_of(source, preparation.shards("cold_start"))
@@ -61,6 +61,9 @@ def judge_pool(preparation: Preparation, *, engine: Engine | None = None) -> Non
     about = {"judged": identity, **{name: getattr(settings, name) for name in SPLITTING}}
     if all(_made_so(folder, about) for folder in written.values()):
         return
+    for split, folder in written.items():
+        refuse_to_replace(folder, split, mark="judged")
+    accepted = written["accepted"]
     if not preparation.is_anew and (accepted / "manifest.json").exists() and not _made_so(accepted, about):
         raise ConfigError(
             f"{accepted} was made by another model or with other settings; keep these, choose another output_root, or judge anew"
