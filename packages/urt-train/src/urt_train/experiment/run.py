@@ -43,6 +43,7 @@ from urt_train.runtime.machine import (
 from urt_train.runtime.ranks import all_answering, from_first
 from urt_train.runtime.round_checkpoints import RoundCheckpoints
 from urt_train.runtime.run_folder import Run, changed, finish, folder_hash, open_folder
+from urt_train.runtime.tracking import tracked
 from urt_train.runtime.watching import JudgeWatch
 from urt_train.stages import Preparation, StageInputs, StageSpec, find_stage
 
@@ -235,7 +236,8 @@ def fit(
     )
     stream.transform = module.collate
     loader = RoundLoader(stream, module.make_round, num_rounds=num_rounds, batches_per_round=plan.batches_per_round)
-    trainer.fit(module, train_dataloaders=loader)
+    with tracked(loggers):
+        trainer.fit(module, train_dataloaders=loader)
 
 
 def watch(config: TrainConfig, policy: Policy, folder: Path) -> list[JudgeWatch]:

@@ -16,6 +16,7 @@ from urt_core.judging.judge import Asked, judge
 from urt_core.judging.pairs import JudgedPair
 from urt_core.judging.share import Share
 from urt_train.runtime.ranks import all_sum, world
+from urt_train.runtime.tracking import log_samples
 
 METRICS = ("accuracy", "position_consistency", "readable")
 ROWS, BEST = "validation.jsonl", "best"
@@ -23,7 +24,7 @@ ROWS, BEST = "validation.jsonl", "best"
 
 class JudgeWatch(Callback):
     """Every `every` optimizer steps the judge is asked about `records` in both orders, each rank its share of them; the
-    numbers go to validation.jsonl and to every logger. Where `best_by` is higher than ever before, `keep` writes the
+    numbers go to validation.jsonl and to every logger, some judgements to loggers that keep tables. Where `best_by` is higher than ever before, `keep` writes the
     judge into best/model, and best/best.json says of which step it is.
 
     JudgeWatch(folder, records=records, asked=asked, every=20, best_by="accuracy", keep=export, batch_size=64)
@@ -59,13 +60,16 @@ class JudgeWatch(Callback):
         if step == self.measured or step % self.every:
             return
         self.measured = step
-        found = module.policy.with_whole_weights(lambda: self._judge(module.policy))
-        counts = all_sum(found, device=module.device)
+        judged = module.policy.with_whole_weights(lambda: self._judge(module.policy))
+        counts = all_sum(_counts(judged), device=module.device)
         row = {"step": step, **_rates(counts)}
         if trainer.is_global_zero:
             append(self.folder / ROWS, f"{json.dumps(row)}\n")
             for logger in trainer.loggers:
                 logger.log_metrics({f"validation/{name}": row[name] for name in METRICS}, step=step)
+            log_samples(
+                trainer.loggers, records={record.key: record for record in self.records}, judged=judged, step=step
+            )
         if self.best is None or row[self.best_by] > self.best:
             self.best = row[self.best_by]
             self.keep(self.folder / BEST / "model")
@@ -73,15 +77,10 @@ class JudgeWatch(Callback):
                 about = {"step": step, "metric": self.best_by, "value": self.best}
                 write_whole(self.folder / BEST / "best.json", json.dumps(about) + "\n")
 
-    def _judge(self, policy: Any) -> list[float]:
+    def _judge(self, policy: Any) -> list[JudgedPair]:
         rank, num = world()
-        judged = judge(
-            self.records,
-            engine=policy.engine(batch_size=self.batch_size),
-            asked=self.asked,
-            share=Share(rank=rank, num=num),
-        )
-        return _counts(list(judged))
+        engine, share = policy.engine(batch_size=self.batch_size), Share(rank=rank, num=num)
+        return list(judge(self.records, engine=engine, asked=self.asked, share=share))
 
 
 def _counts(judged: Sequence[JudgedPair]) -> list[float]:
