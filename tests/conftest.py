@@ -5,6 +5,11 @@ import os
 from collections.abc import Iterable
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes is the machine's business, not the example's.
+settings.register_profile("urt", deadline=None)
+settings.load_profile("urt")
 
 # Set before anything imports a Hugging Face library: no test may reach a model hub, and a tokenizer that forks
 # after it used threads would warn, which is an error here.

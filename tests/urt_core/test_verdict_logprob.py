@@ -33,3 +33,17 @@ def test_the_last_verdict_counts_and_a_token_may_hold_more_than_the_number() -> 
 )
 def test_none_where_the_tokens_do_not_say(without: Completion) -> None:
     assert verdict_probability(without) is None
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, 0.5])
+def test_a_number_that_is_no_log_probability_makes_no_probability(number: float) -> None:
+    """Wherever it stands: an engine that gives one such number gives none that can be believed."""
+    for place in range(3):
+        numbers = [-0.1, -0.2, -0.3]
+        numbers[place] = number
+        tokens = zip(("Image ", "2", " is better"), numbers, strict=True)
+        assert verdict_probability(completion(*tokens)) is None
+
+
+def test_the_rounding_of_half_precision_is_no_probability_above_one() -> None:
+    assert verdict_probability(completion(("Image ", 0.0), ("2", 5e-5), (" is better", 0.0))) == 1.0

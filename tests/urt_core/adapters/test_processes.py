@@ -1,4 +1,4 @@
-"""Four processes of each trainer, with the samples that its own sampler gives each of them: the win rates of one
+"""Four and eight processes of each trainer, with the samples that its own sampler gives each of them: the win rates of one
 process."""
 
 import json
@@ -44,7 +44,7 @@ def run_processes(trainer, calls, **asked) -> list[Any]:
         environment = {
             "RANK": rank,
             "LOCAL_RANK": rank,
-            "WORLD_SIZE": WORLD,
+            "WORLD_SIZE": len(calls),
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": port,
         }
@@ -56,13 +56,13 @@ def run_processes(trainer, calls, **asked) -> list[Any]:
             env=os.environ | {name: str(value) for name, value in environment.items()},
         )
         processes.append((process, json.dumps({"trainer": trainer, "calls": own} | asked)))
-    answers = [""] * WORLD
+    answers = [""] * len(calls)
 
     def talk(rank):
         process, text = processes[rank]
         answers[rank] = process.communicate(text)[0]
 
-    threads = [threading.Thread(target=talk, args=[rank]) for rank in range(WORLD)]
+    threads = [threading.Thread(target=talk, args=[rank]) for rank in range(len(calls))]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -96,17 +96,17 @@ def check(calls, answers):
 # known.
 
 
-def flow_grpo_sampler(*, batch, k, steps, seed=0):
+def flow_grpo_sampler(*, batch, k, steps, seed=0, world=WORLD):
     """Each step draws processes * batch / k prompts, repeats each k times, shuffles all of them, and gives each process
     its slice."""
-    calls = [[] for _ in range(WORLD)]
+    calls = [[] for _ in range(world)]
     for step in range(steps):
         shared = random.Random(seed + step)
-        prompts = shared.sample(range(100), WORLD * batch // k)
+        prompts = shared.sample(range(100), world * batch // k)
         drawn = [prompt for prompt in prompts for _ in range(k)]
         shared.shuffle(drawn)
         sizes = shared.sample(range(1, 240), len(drawn))
-        for rank in range(WORLD):
+        for rank in range(world):
             part = slice(rank * batch, (rank + 1) * batch)
             calls[rank].append(
                 [(f"prompt {prompt}", size) for prompt, size in zip(drawn[part], sizes[part], strict=True)]
@@ -114,46 +114,46 @@ def flow_grpo_sampler(*, batch, k, steps, seed=0):
     return calls
 
 
-def trl_sampler(*, per_device, num_generations, steps):
+def trl_sampler(*, per_device, num_generations, steps, world=WORLD):
     """TRL's own sampler, sharded over processes by accelerate's own class."""
     from accelerate.data_loader import BatchSamplerShard
     from torch.utils.data import BatchSampler
     from trl.trainer.utils import RepeatSampler
 
-    data = list(range(steps * WORLD * per_device // num_generations))
+    data = list(range(steps * world * per_device // num_generations))
     sizes = list(range(1, 500))
     random.Random(0).shuffle(sizes)
     dealt = []
-    for rank in range(WORLD):
-        sampler = RepeatSampler(data, num_generations, batch_size=WORLD * per_device // num_generations, seed=1)
-        shard = BatchSamplerShard(BatchSampler(sampler, per_device, drop_last=False), WORLD, rank)
+    for rank in range(world):
+        sampler = RepeatSampler(data, num_generations, batch_size=world * per_device // num_generations, seed=1)
+        shard = BatchSamplerShard(BatchSampler(sampler, per_device, drop_last=False), world, rank)
         dealt.append(list(shard))
     return [[[(f"prompt {prompt}", sizes.pop()) for prompt in batch] for batch in own] for own in dealt]
 
 
-def verl_sampler(*, prompts, n, steps):
+def verl_sampler(*, prompts, n, steps, world=WORLD):
     """Each prompt n times in a row, cut into one part for each worker."""
-    calls = [[] for _ in range(WORLD)]
+    calls = [[] for _ in range(world)]
     for step in range(steps):
         shared = random.Random(step)
         drawn = [f"prompt {step}-{prompt}" for prompt in range(prompts) for _ in range(n)]
         samples = list(zip(drawn, shared.sample(range(1, 240), len(drawn)), strict=True))
-        length = len(samples) // WORLD
-        for rank in range(WORLD):
+        length = len(samples) // world
+        for rank in range(world):
             calls[rank].append(samples[rank * length : (rank + 1) * length])
     return calls
 
 
-def whole_groups(*, groups, n):
+def whole_groups(*, groups, n, world=WORLD):
     """Each process holds groups of its own."""
     shared = random.Random(0)
     return [
         [[(f"prompt {rank}-{group}", size) for size in shared.sample(range(1, 240), n)] for group in range(groups)]
-        for rank in range(WORLD)
+        for rank in range(world)
     ]
 
 
-SLOW = pytest.mark.slow  # four processes that start take their time
+SLOW = pytest.mark.slow  # processes that start take their time
 
 
 @pytest.mark.parametrize(("batch", "k"), [(9, 12), pytest.param(6, 24, marks=SLOW), pytest.param(4, 8, marks=SLOW)])
@@ -228,3 +228,36 @@ def test_names_of_groups_are_the_same_on_every_process_and_new_in_every_call(mon
     assert not set(first) & set(one.of_call(["a", "b"]))
     monkeypatch.setenv("MASTER_PORT", "12345")
     assert not set(first) & set(GroupNames().of_call(["a", "b"]))
+
+
+EIGHT = 8
+
+
+@SLOW
+def test_flow_grpo_on_eight(served):
+    """Its own configuration: batches of 9, 24 samples a prompt."""
+    calls = flow_grpo_sampler(batch=9, k=24, steps=2, world=EIGHT)
+    check(calls, run_processes("flow_grpo", calls, url=served, group_size=24))
+
+
+@SLOW
+@pytest.mark.parametrize("trainer", ["verl", "verl_omni"])
+def test_verl_and_verl_omni_on_eight(served, trainer):
+    calls = verl_sampler(prompts=6, n=4, steps=2, world=EIGHT)
+    check(calls, run_processes(trainer, calls, url=served, group_size=4))
+
+
+@SLOW
+@pytest.mark.parametrize("trainer", ["flow_factory", "nemo_gym"])
+def test_trainers_whose_calls_hold_whole_groups_on_eight(served, trainer):
+    calls = whole_groups(groups=2, n=5, world=EIGHT)
+    check(calls, run_processes(trainer, calls, url=served))
+
+
+@SLOW
+def test_trl_on_eight():
+    """Half of a group in each call."""
+    calls = trl_sampler(per_device=4, num_generations=8, steps=2, world=EIGHT)
+    answers = run_processes("trl", calls, group_size=8)
+    check(calls, [answer[:-1] for answer in answers])
+    assert sum(answer[-1][0] for answer in answers) == 2 * EIGHT * 4 // 8 * 8 * 7

@@ -3,6 +3,7 @@
 from urt_core import Prompt, SamplingParams
 from urt_core.comparison import Order
 from urt_core.judging.questions import prompt_digest, question_id
+from urt_core.prompts.prompt import Turn
 from urt_core.records import Media, MediaKind
 
 ASKED = {
@@ -36,3 +37,28 @@ def test_a_prompt_is_its_text_and_its_pictures_not_their_names() -> None:
         return prompt_digest(Prompt(parts=("Image 1:", Media(kind=MediaKind.IMAGE, files=(name,), data=(content,)))))
 
     assert shown("a.png", b"1") == shown("b.png", b"1") != shown("a.png", b"2")
+
+
+def test_everything_that_was_said_before_is_part_of_the_prompt() -> None:
+    picture = Media(kind=MediaKind.IMAGE, files=("a.png",), data=(b"1",))
+    other = Media(kind=MediaKind.IMAGE, files=("a.png",), data=(b"2",))
+    parts = ("Which?",)
+    prompts = [
+        Prompt(parts=parts),
+        Prompt(parts=("Be strict.", "Which?")),
+        *(
+            Prompt(parts=parts, before=before)
+            for before in (
+                (Turn(role="system", parts=("Be strict.",)),),
+                (Turn(role="system", parts=("Be kind.",)),),
+                (Turn(role="user", parts=("Be strict.",)),),
+                (Turn(role="user", parts=("Be", " strict.")),),
+                (Turn(role="user", parts=("Be",)), Turn(role="user", parts=(" strict.",))),
+                (Turn(role="user", parts=("Be",)), Turn(role="assistant", parts=(" strict.",))),
+                (Turn(role="user", parts=("Be strict.", picture)),),
+                (Turn(role="user", parts=(picture, "Be strict.")),),
+                (Turn(role="user", parts=("Be strict.", other)),),
+            )
+        ),
+    ]
+    assert len({prompt_digest(prompt) for prompt in prompts}) == len(prompts)

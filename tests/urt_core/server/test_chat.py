@@ -280,3 +280,21 @@ def test_a_stream_is_the_same_answer_in_events():
 def test_a_stream_that_fails_before_its_first_byte_keeps_its_status():
     _, reply = ask([Completion(text="", finish_reason=FinishReason.TIMEOUT, detail="why")], stream=True)
     assert (reply.status_code, reply.json()["error"]["message"]) == (504, "why")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 0.5])
+@pytest.mark.parametrize("at_the_top", [False, True])
+@pytest.mark.parametrize("stream", [False, True])
+def test_numbers_that_are_no_log_probabilities_are_a_status_or_nobodys(number, at_the_top, stream):
+    chosen, likely = (-0.1, number) if at_the_top else (number, -0.1)
+    answer = Completion(
+        text="Yes", token_texts=("Yes",), logprobs=(chosen,), token_ids=(1,), top_logprobs=((("No", likely),),)
+    )
+    engine, app = client_of([answer, answer])
+    vars(engine)["honours"] = frozenset({"top_logprobs"})
+    asked = app.post("chat/completions", json=user("?") | {"logprobs": True, "top_logprobs": 1, "stream": stream})
+    assert (asked.status_code, asked.json()["error"]["param"]) == (502, "logprobs")
+    unasked = app.post("chat/completions", json=user("?") | {"stream": stream})
+    assert unasked.status_code == 200
+    assert "Yes" in unasked.text
+    assert '"logprobs": null' in unasked.text.replace('"logprobs":null', '"logprobs": null')

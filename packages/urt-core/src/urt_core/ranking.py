@@ -5,14 +5,16 @@ Win rates are sums. Strengths are a fit, which needs numpy: only `rank_candidate
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import combinations
 from typing import Any, Literal
 
 from urt_core.comparison import Comparison
-from urt_core.engines import Status, Usage
+from urt_core.engines import Completion, Status, Usage
 from urt_core.errors import ConfigError
+from urt_core.judging.asking import Question
 from urt_core.records import Preference
 
 Pair = tuple[int, int]
@@ -165,21 +167,68 @@ def bradley_terry(wins: Sequence[Sequence[float]], *, prior: float = 0.1, tolera
     return tuple((strengths - strengths.mean()).tolist()) if len(won) else ()
 
 
-def rounds(
-    num_candidates: int, method: RankMethod, num_rounds: int | None, comparisons: Mapping[Pair, Comparison]
-) -> Iterator[list[Pair]]:
-    """The pairs of each round; `comparisons` has to hold the results of one round when the next is asked for."""
-    if num_candidates < 2:
-        raise ConfigError(f"a ranking got {num_candidates} candidates; it needs at least 2")
-    numpy()
-    if method == "round_robin":
-        yield round_robin(num_candidates)
-    elif method == "swiss":
-        for _ in range(num_rounds or swiss_rounds(num_candidates)):
-            if pairs := swiss_pairs(standing(num_candidates, comparisons), set(comparisons)):
-                yield pairs
-    else:
-        raise ConfigError(f"method is {method!r}; allowed: 'round_robin', 'swiss'")
+class Matches:
+    """Which pairs of N candidates are compared, one after the other, and what came of it.
+
+    A Swiss round is paired by all results but those of the pairs at the end of the round before, three quarters of it, so
+    that no request waits for the last answer of a round. Who meets whom is a function of the answers alone, whichever
+    comes first and however many are asked at a time. What it costs is in docs/experiments.md.
+
+        matches = Matches(100, "swiss")
+        questions = matches.questions(lambda pair: scorer.pair_question(record_of(pair)))
+        # at most `matches.window` of them asked and not yet read
+    """
+
+    def __init__(self, num_candidates: int, method: RankMethod, num_rounds: int | None = None) -> None:
+        if num_candidates < 2:
+            raise ConfigError(f"a ranking got {num_candidates} candidates; it needs at least 2")
+        if method not in ("round_robin", "swiss"):
+            raise ConfigError(f"method is {method!r}; allowed: 'round_robin', 'swiss'")
+        numpy()
+        self.num_candidates, self.method = num_candidates, method
+        self.num_rounds = num_rounds or swiss_rounds(num_candidates)
+        self.window = max(1, 3 * num_candidates // 8) if method == "swiss" else None
+        """None: pairs wait for no result."""
+        self.comparisons: dict[Pair, Comparison] = {}
+        self._asked: list[Pair] = []
+
+    def __iter__(self) -> Iterator[Pair]:
+        for _ in range(self.num_rounds if self.window else 1):
+            for pair in self._round():
+                self._asked.append(pair)
+                yield pair
+
+    def questions(
+        self, ask: Callable[[Pair], Question[Comparison] | Comparison]
+    ) -> Iterator[Question[Comparison] | Comparison]:
+        """One for each pair; what is read is in `comparisons` before it is handed out."""
+        for pair in self:
+            question = ask(pair)
+            if isinstance(question, Question):
+                yield replace(question, read=partial(self._read, pair, question.read))
+            else:
+                self.comparisons[pair] = question
+                yield question
+
+    def _read(
+        self,
+        pair: Pair,
+        read: Callable[[Sequence[Sequence[Completion]]], Comparison],
+        answers: Sequence[Sequence[Completion]],
+    ) -> Comparison:
+        self.comparisons[pair] = read(answers)
+        return self.comparisons[pair]
+
+    def _round(self) -> list[Pair]:
+        if self.window is None:
+            return round_robin(self.num_candidates)
+        known = {pair: self.comparisons[pair] for pair in self._asked[: max(0, len(self._asked) - self.window)]}
+        return swiss_pairs(standing(self.num_candidates, known), set(self._asked))
+
+    def ranking(self, key: str) -> Ranking:
+        """Of what was compared, in the order of asking."""
+        compared = {pair: self.comparisons[pair] for pair in self._asked}
+        return rank_candidates(self.num_candidates, compared, key=key)
 
 
 def num_comparisons(num_candidates: int, method: RankMethod, num_rounds: int | None = None) -> int:

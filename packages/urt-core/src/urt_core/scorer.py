@@ -20,7 +20,7 @@ from urt_core.media.reading import Unreadable, read_once
 from urt_core.media.sources import Download
 from urt_core.points import PointRequest, PointScore, failed_score, score_votes
 from urt_core.prompts import Dialect, PointContract, render, render_point
-from urt_core.ranking import Pair, Ranking, RankMethod, rank_candidates, rounds
+from urt_core.ranking import Matches, Pair, Ranking, RankMethod
 from urt_core.records import PreferenceRecord, Task
 from urt_core.released import wording_of
 from urt_core.votes import default_sampling, with_votes
@@ -328,13 +328,13 @@ class Scorer:
         key: str = "rank",
     ) -> Ranking:
         """Compare pairs of `candidates`: all of them, or `num_rounds` Swiss rounds (default: about log2 of their number)."""
+        matches = Matches(len(candidates), method, num_rounds)
         candidates, [medium] = self.prepared(candidates, task=task), self.prepared_media([media], task=task)
-        request = partial(self._pair, task=task, text=text, candidates=candidates, media=medium, key=key)
-        comparisons: dict[Pair, Comparison] = {}
-        for pairs in rounds(len(candidates), method, num_rounds, comparisons):
-            results = self.compare_batch(map(request, pairs), orders=orders, votes=votes)
-            comparisons |= dict(zip(pairs, results, strict=True))
-        return rank_candidates(len(candidates), comparisons, key=key)
+        match = partial(self._match, task=task, text=text, candidates=candidates, media=medium, orders=orders, key=key)
+        questions = matches.questions(match)
+        for _ in self._asker.ask(questions, with_votes(self.sampling, votes), window=matches.window):
+            pass
+        return matches.ranking(key)
 
     async def arank(
         self,
@@ -349,27 +349,21 @@ class Scorer:
         votes: int | None = None,
         key: str = "rank",
     ) -> Ranking:
+        matches = Matches(len(candidates), method, num_rounds)
         candidates = await asyncio.to_thread(self.prepared, candidates, task=task)
         [medium] = await asyncio.to_thread(self.prepared_media, [media], task=task)
-        request = partial(self._pair, task=task, text=text, candidates=candidates, media=medium, key=key)
-        comparisons: dict[Pair, Comparison] = {}
-        for pairs in rounds(len(candidates), method, num_rounds, comparisons):
-            results = self.acompare_batch(map(request, pairs), orders=orders, votes=votes)
-            comparisons |= dict(zip(pairs, [comparison async for comparison in results], strict=True))
-        return rank_candidates(len(candidates), comparisons, key=key)
+        match = partial(self._match, task=task, text=text, candidates=candidates, media=medium, orders=orders, key=key)
+        questions = matches.questions(match)
+        async for _ in self._asker.aask(questions, with_votes(self.sampling, votes), window=matches.window):
+            pass
+        return matches.ranking(key)
 
-    def _pair(
-        self, pair: Pair, *, task: Task | str, text: str, candidates: Sequence[Any], media: Any, key: str
-    ) -> PreferenceRecord | Comparison:
-        first, second = pair
-        return self.record(
-            task=task,
-            text=text,
-            first=candidates[first],
-            second=candidates[second],
-            media=media,
-            key=f"{key}-{first}-{second}",
-        )
+    def _match(
+        self, pair: Pair, *, candidates: Sequence[Any], orders: Orders | None, key: str, **question: Any
+    ) -> Question[Comparison] | Comparison:
+        i, j = pair
+        record = self.record(first=candidates[i], second=candidates[j], key=f"{key}-{i}-{j}", **question)
+        return self.pair_question(record, orders)
 
     def prepared(self, candidates: Sequence[Any], *, task: Task | str) -> list[Any]:
         """Candidates that are compared several times, fetched and encoded once. What can't be read says so in each comparison."""

@@ -10,16 +10,16 @@ _NUMBER = re.compile(r"\b(?:image|video|answer) ([12]) is better", re.IGNORECASE
 
 
 def verdict_probability(completion: Completion) -> float | None:
-    """Product of the probabilities of the tokens that spell the number; None where the engine gave no tokens."""
-    if not completion.logprobs or len(completion.token_texts) != len(completion.logprobs):
-        return None
-    text = "".join(completion.token_texts)
+    """Product of the probabilities of the tokens that spell the number; None where the engine gave no tokens, or numbers
+    that are no log-probabilities."""
+    tokens = completion.token_logprobs
+    text = "".join(token for token, _ in tokens)
     numbers = list(_NUMBER.finditer(text))
     if not numbers:
         return None
     start, end = numbers[-1].span(1)
     position, logprob = 0, 0.0
-    for token, token_logprob in zip(completion.token_texts, completion.logprobs, strict=True):
+    for token, token_logprob in tokens:
         if position < end and position + len(token) > start:
             logprob += token_logprob
         position += len(token)

@@ -81,7 +81,7 @@ def test_a_content_of_another_type_is_no_text(content):
 )  # fmt: skip
 def test_logprobs_of_another_shape_fail_where_they_were_asked_for(logprobs):
     with pytest.raises(UnreadableAnswer) as caught:
-        read(body(logprobs=logprobs))
+        read(body(logprobs=logprobs), sampling=SamplingParams(logprobs=True, top_logprobs=2))
     assert len(str(caught.value)) < 300
     [completion] = read(body(logprobs=logprobs), sampling=SamplingParams())
     assert (completion.text, completion.logprobs) == (GOOD, ())

@@ -3,7 +3,9 @@
 import gzip
 import json
 from collections import Counter
+from typing import Any
 
+import openai
 import pytest
 
 from urt_core import Dialect, Media, MediaKind, PreferenceRecord, Scorer, Task
@@ -12,6 +14,7 @@ from urt_core.engines.endpoint import transport
 from urt_core.engines.openai import OpenAIEngine
 from urt_core.engines.retrying import RetryPolicy
 from urt_core.engines.scripted_endpoint import Reply, ScriptedEndpoint, chat_reply
+from urt_core.streaming import BACKGROUND
 
 GOOD = "Answer 1 is better."
 KEY = "sk-canary-0123456789"
@@ -96,8 +99,14 @@ FAULTS = {
 }
 
 
+def openai_client(endpoint):
+    """One of the caller's own, that would retry by itself."""
+    return openai.AsyncOpenAI(base_url=endpoint.base_url, api_key=KEY, max_retries=5)
+
+
+@pytest.mark.parametrize("make_client", [None, openai_client])
 @pytest.mark.parametrize("name", FAULTS)
-def test_one_status_each_answer_paid_and_no_secret(name):
+def test_one_status_each_answer_paid_and_no_secret(name, make_client):
     replies, status, num_requests, num_paid = FAULTS[name]
     seen = Counter()
 
@@ -115,9 +124,13 @@ def test_one_status_each_answer_paid_and_no_secret(name):
         media=Media(kind=MediaKind.IMAGE, files=("a.gif",), data=(GIF,)),
     )
     with ScriptedEndpoint(script=script) as endpoint:
-        with OpenAIEngine(base_url=endpoint.base_url, model="judge", api_key=KEY, retry=FAST, budget=budget) as engine:
+        client = make_client(endpoint) if make_client else None
+        settings = {"api_key": KEY, "retry": FAST, "budget": budget, "client": client}
+        with OpenAIEngine(base_url=endpoint.base_url, model="judge", **settings) as engine:
             scorer = Scorer(engine=engine, dialect=Dialect.DIRECT, orders="given", probability="logprob")
             [comparison] = scorer.compare_batch([record])
+        if client:
+            BACKGROUND.run(client.close())  # it is the caller's
     line = json.dumps(comparison.to_json(), allow_nan=False, ensure_ascii=False)
     line.encode()
     assert KEY not in line
@@ -129,11 +142,21 @@ def test_one_status_each_answer_paid_and_no_secret(name):
     assert budget.spent.prompt_tokens + budget.spent.completion_tokens == 750 * num_paid
 
 
-def asked(script, **settings):
+@pytest.mark.parametrize("name", [name for name in FAULTS if "log" in name])
+def test_log_probs_that_nobody_asked_for_are_not_looked_at(name):
+    comparison, num_requests = asked(lambda request: FAULTS[name][0][0])
+    assert (comparison.status, num_requests) == ("ok", 1)
+    tops = [{"token": "x", "logprob": float("nan")}]
+    token = {"token": GOOD, "logprob": -0.5, "top_logprobs": tops}
+    comparison, _ = asked(lambda request: choice(logprobs={"content": [token]}), probability="logprob")
+    assert comparison.status == "ok"
+
+
+def asked(script, probability="votes", **settings: Any):
     with ScriptedEndpoint(script=script) as endpoint:
         names = {"base_url": endpoint.base_url, "model": "judge", "retry": FAST} | settings
         with OpenAIEngine(**names) as engine:
-            scorer = Scorer(engine=engine, dialect=Dialect.DIRECT, orders="given")
+            scorer = Scorer(engine=engine, dialect=Dialect.DIRECT, orders="given", probability=probability)
             comparison = scorer.compare(task="image_understanding", text="?", first="a", second="b", media=GIF)
         return comparison, endpoint.num_requests
 
@@ -192,7 +215,7 @@ def test_a_refusal_names_the_setting_that_helps(field, message, helps):
     comparison, num_requests = asked(script)
     assert (comparison.status, num_requests) == ("http_error", 1)
     assert helps in comparison.detail
-    mended = {"profile": "openai-reasoning"} if field == "max_tokens" else {"leave_out": [field]}
+    mended: Any = {"profile": "openai-reasoning"} if field == "max_tokens" else {"leave_out": [field]}
     assert asked(script, **mended)[0].status == "ok"
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeGuard
 
 from urt_core.errors import ConfigError
 
@@ -116,6 +116,14 @@ class Completion:
     detail: str = ""
     """What went wrong, for the reader of a log."""
 
+    @property
+    def token_logprobs(self) -> tuple[tuple[str, float], ...]:
+        """(text, log-probability) of each token; empty where the engine gave none, or gave numbers that are none (NaN,
+        above 0)."""
+        if len(self.token_texts) != len(self.logprobs) or not all(map(is_logprob, self.logprobs)):
+            return ()
+        return tuple(zip(self.token_texts, (min(0.0, number) for number in self.logprobs), strict=True))
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "finish_reason", FinishReason(self.finish_reason))
 
@@ -125,3 +133,16 @@ class Completion:
         if self.finish_reason is FinishReason.STOP:
             return Status.OK
         return Status.TRUNCATED if self.finish_reason is FinishReason.LENGTH else Status(str(self.finish_reason))
+
+
+# The rounding of a log-softmax in half precision leaves about so much above 0.
+LOGPROB_ROUNDING = 1e-4
+
+
+def is_logprob(number: object) -> TypeGuard[float]:
+    """A number of at most 0, which NaN is not.
+
+    >>> [is_logprob(number) for number in (-0.5, 0.5, float("nan"), True)]
+    [True, False, False, False]
+    """
+    return isinstance(number, int | float) and not isinstance(number, bool) and number <= LOGPROB_ROUNDING

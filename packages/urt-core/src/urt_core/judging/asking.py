@@ -35,18 +35,31 @@ class Asker:
         self.engine, self.traits = engine, traits(engine)
 
     def ask(
-        self, questions: Iterable[Question[R] | R], sampling: SamplingParams, *, ordered: bool = True
+        self,
+        questions: Iterable[Question[R] | R],
+        sampling: SamplingParams,
+        *,
+        ordered: bool = True,
+        window: int | None = None,
     ) -> Iterator[R]:
-        """Lazily, in the order of the questions or as they finish."""
+        """Lazily, in the order of the questions or as they finish.
+
+        Where later questions depend on answers, `window` is how many may be asked before the oldest of them is read.
+        """
         if isinstance(self.engine, Engine) and not self.traits.is_concurrent:
-            return self._ask_in_batches(self.engine, questions, sampling)
-        return BACKGROUND.stream(self.aask(questions, sampling, ordered=ordered))
+            return self._ask_in_batches(self.engine, questions, sampling, window)
+        return BACKGROUND.stream(self.aask(questions, sampling, ordered=ordered, window=window))
 
     async def aask(
-        self, questions: Iterable[Question[R] | R], sampling: SamplingParams, *, ordered: bool = True
+        self,
+        questions: Iterable[Question[R] | R],
+        sampling: SamplingParams,
+        *,
+        ordered: bool = True,
+        window: int | None = None,
     ) -> AsyncGenerator[R, None]:
         if isinstance(self.engine, Engine) and not self.traits.is_concurrent:
-            results = self._ask_in_batches(self.engine, questions, sampling)
+            results = self._ask_in_batches(self.engine, questions, sampling, window)
             exhausted: Any = object()
             while (result := await asyncio.to_thread(next, results, exhausted)) is not exhausted:
                 yield result
@@ -64,13 +77,14 @@ class Asker:
             return question.read(groups)
 
         # Twice what the engine keeps in flight, so that one slow question at the head does not idle it.
-        results = stream_map(answer, questions, window=2 * self.traits.concurrency, ordered=ordered)
+        widest = 2 * self.traits.concurrency
+        results = stream_map(answer, questions, window=min(window or widest, widest), ordered=ordered)
         async with aclosing(results):  # whoever stops listening has the requests stopped at once
             async for result in results:
                 yield result
 
     def _ask_in_batches(
-        self, engine: Engine, questions: Iterable[Question[R] | R], sampling: SamplingParams
+        self, engine: Engine, questions: Iterable[Question[R] | R], sampling: SamplingParams, window: int | None
     ) -> Iterator[R]:
         """Fill the engine's batch with whole questions that are sampled alike, in order."""
         room = max(1, self.traits.batch_size // sampling.num_completions)
@@ -85,7 +99,7 @@ class Asker:
                 alike = own
                 num_prompts += len(question.prompts)
             batch.append(question)
-            if num_prompts >= room:
+            if num_prompts >= room or len(batch) == window:
                 yield from answer_batch(engine, batch, alike)
                 batch, num_prompts = [], 0
         yield from answer_batch(engine, batch, alike)

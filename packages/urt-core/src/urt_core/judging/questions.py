@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
+from typing import Any
 
 from urt_core.comparison import Order
 from urt_core.engines import SamplingParams
@@ -12,13 +14,19 @@ from urt_core.records import Media
 
 
 def prompt_digest(prompt: Prompt) -> str:
-    """SHA-256 over text and media bytes in their order; a medium that can't be read counts with its name.
+    """SHA-256 over roles, text and media bytes of all turns in their order; a medium that can't be read counts with its
+    name.
 
     >>> prompt_digest(Prompt(parts=("Which is better?",)))[:8]
     '0246281e'
     """
-    shown = [part if isinstance(part, str) else {"media": _digest(part)} for part in prompt.parts]
-    return hashlib.sha256(json.dumps(shown, ensure_ascii=True).encode()).hexdigest()
+    # A prompt of one turn is named by its parts alone, so that turns before it are all that is told of them.
+    shown: list[Any] = [{"role": turn.role, "parts": _shown(turn.parts)} for turn in prompt.before]
+    return hashlib.sha256(json.dumps(shown + _shown(prompt.parts), ensure_ascii=True).encode()).hexdigest()
+
+
+def _shown(parts: Sequence[str | Media]) -> list[Any]:
+    return [part if isinstance(part, str) else {"media": _digest(part)} for part in parts]
 
 
 def question_id(

@@ -85,6 +85,11 @@ def question_id(model: str, prompt: Prompt, sampling: SamplingParams) -> str:
     >>> question_id("gpt-4o", Prompt(parts=("Which?",), key="pair-1"), SamplingParams(seed=0))[:8]
     'fa13cc25'
     """
-    shown = [f"media {media_digest(part)}" if isinstance(part, Media) else f"text {part}" for part in prompt.parts]
+    turns = [(f"{turn.role} ", turn.parts) for turn in prompt.before] + [("", prompt.parts)]
+    shown = [
+        f"{who}media {media_digest(part)}" if isinstance(part, Media) else f"{who}text {part}"
+        for who, parts in turns
+        for part in parts
+    ]
     asked = [model, sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.seed, prompt.key, *shown]
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from urt_core.engines import Completion, FinishReason, SamplingParams, Usage
+from urt_core.engines.completion import is_logprob
 from urt_core.engines.endpoint.profile import ANY_MODEL
 from urt_core.engines.endpoint.reasoning import join_reasoning
 from urt_core.engines.endpoint.stream import is_stream, read_stream
@@ -30,8 +31,6 @@ FINISH_REASONS = {
 # The server gave up, not the model: it may not do so again.
 INTERRUPTED = ("abort", "error", "insufficient_system_resource")
 MAX_TOKENS_COUNTED = 10**9
-# The rounding of a log-softmax in half precision leaves about so much above 0.
-LOGPROB_ROUNDING = 1e-4
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -104,7 +103,7 @@ def read_choice(choice: Any, sampling: SamplingParams) -> Completion:
     content = text_of(message.get("content"), "content")
     field = "reasoning" if message.get("reasoning") else "reasoning_content"
     text, detail = join_reasoning(text_of(message.get(field), field), content, field=field)
-    tokens, tops = read_logprobs(choice.get("logprobs")) if sampling.logprobs else ((), ())
+    tokens, tops = read_logprobs(choice.get("logprobs"), sampling)
     return Completion(
         text=safe_text(text),
         finish_reason=reason,
@@ -128,11 +127,12 @@ def text_of(value: Any, name: str) -> str:
     raise UnreadableAnswer(f"{name} is {named(value)}; it must be a text or a list of parts with texts")
 
 
-def read_logprobs(value: Any) -> tuple[Tokens, tuple[Tokens, ...]]:
-    """Finite numbers of at most 0, one a token, and the likeliest tokens of each place; nothing where the endpoint gave
-    none."""
-    tokens = token_list(value, "content") if value is not None else []
-    tops = tuple(tuple(map(read_token, token_list(token, "top_logprobs"))) for token in tokens)
+def read_logprobs(value: Any, sampling: SamplingParams) -> tuple[Tokens, tuple[Tokens, ...]]:
+    """Finite numbers of at most 0, one a token, and the likeliest tokens of each place, as far as they were asked for;
+    nothing where the endpoint gave none."""
+    tokens = token_list(value, "content") if value is not None and sampling.logprobs else []
+    asked = tokens if sampling.top_logprobs else []
+    tops = tuple(tuple(map(read_token, token_list(token, "top_logprobs"))) for token in asked)
     return tuple(map(read_token, tokens)), tops if any(tops) else ()
 
 
@@ -149,8 +149,8 @@ def read_token(token: Any) -> tuple[str, float]:
     text, logprob = (token.get("token"), token.get("logprob")) if isinstance(token, dict) else (None, None)
     if not isinstance(text, str):
         raise UnreadableAnswer(f"a token of logprobs is {named(token)}; it must be an object with token and logprob")
-    # Written so that NaN fails it too; a whole number beyond any float is compared exactly.
-    if isinstance(logprob, bool) or not isinstance(logprob, int | float) or not -1e30 < logprob <= LOGPROB_ROUNDING:
+    # A whole number beyond any float is compared exactly.
+    if not is_logprob(logprob) or logprob < -1e30:
         raise UnreadableAnswer(f"the log-probability of a token is {named(logprob)}; it must be finite and at most 0")
     return safe_text(text), min(0.0, float(logprob))
 

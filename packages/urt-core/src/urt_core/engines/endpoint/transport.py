@@ -185,24 +185,46 @@ class Body(aiohttp.Payload):
 
 class ClientConnections:
     """Through a client of the caller's own, for what only that can do: sign in with Microsoft Entra or AWS, SOCKS,
-    HTTP/2."""
+    HTTP/2.
 
-    def __init__(self, client: Any) -> None:
+    The client signs and sends. Whether to try again, where a redirect may lead and what an answer says are urt's
+    business, as with its own connections.
+    """
+
+    def __init__(self, client: Any, *, max_bytes: int = MAX_ANSWER_BYTES) -> None:
         import openai
 
-        self.client, self.openai = client.with_options(max_retries=0), openai
+        self.client, self.openai, self.max_bytes = client.with_options(max_retries=0), openai, max_bytes
 
     async def post(self, body: bytes) -> Reply:
+        # openai's name for: the answer as it comes, piece by piece.
+        as_it_comes = {"follow_redirects": False, "headers": {"X-Stainless-Raw-Response": "stream"}}
         try:
-            sent = await self.client.post(PATH, body=json.loads(body), cast_to=object, stream=False)
-            return Reply(200, {}, json.dumps(sent).encode())
+            sent = json.loads(body)
+            answer = await self.client.post(PATH, body=sent, cast_to=object, stream=False, options=as_it_comes)
+            try:
+                return Reply(answer.status_code, answer.headers, await self._content(answer))
+            finally:
+                await answer.close()
         except self.openai.APIStatusError as error:
             return Reply(error.status_code, error.response.headers, error.response.content)
         except self.openai.APITimeoutError:
             raise TimeoutError from None
-        except self.openai.OpenAIError as error:
+        except NoConnection:
+            raise
+        except Exception as error:  # noqa: BLE001 (signing in and transports of the caller's own raise what they like)
             cause = error.__cause__ or error
             raise NoConnection(redacted(f"no connection, {type(cause).__name__}: {cause}")[:300]) from None
+
+    async def _content(self, answer: Any) -> bytes:
+        pieces: list[bytes] = []
+        left = self.max_bytes
+        async for piece in answer.iter_bytes():
+            pieces.append(piece)
+            left -= len(piece)
+            if left < 0:
+                raise NoConnection(f"the answer is longer than {self.max_bytes:,} bytes, and was not read to its end")
+        return b"".join(pieces)
 
     async def close(self) -> None:
         """The client is the caller's."""
