@@ -1,6 +1,5 @@
 """Damage of every kind is found and named; what is sound is kept; nothing is raised, followed or run."""
 
-import json
 import os
 import random
 import shutil
@@ -13,7 +12,6 @@ from tests.urt_data.conftest import answer_record, as_media, image_record, write
 from urt_core.records import Preference
 from urt_data import ShardFolder
 from urt_data.errors import ShardError
-from urt_data.indexing import index_folder
 from urt_data.repair import repair
 from urt_data.shards.index import MANIFEST_NAME
 from urt_data.verify import FindingKind, verify
@@ -168,61 +166,3 @@ def test_one_sided_labels_are_noticed(tmp_path):
     report = verify(write(tmp_path / "pairs", records).folder)
     assert "30 of 30 decided image_generation labels prefer the first" in str(report.findings[0])
     assert report.is_sound
-
-
-def test_repair_keeps_what_is_proven(sound, tmp_path):
-    path = Path(sound.folder, "shard-000003.tar")
-    content = bytearray(path.read_bytes())
-    content[1000] ^= 4
-    path.write_bytes(content)
-    report = repair(sound.folder, tmp_path / "repaired")
-    assert (report.num_kept, report.num_unproven) == (19, 0)
-    lost = sound.index(3).keys[0]
-    repaired = ShardFolder(tmp_path / "repaired")
-    assert [record.key for record in repaired] == [
-        key for shard in range(5) for key in sound.index(shard).keys if key != lost
-    ]
-    assert verify(repaired.folder).is_sound
-    with pytest.raises(ShardError, match="choose another one"):
-        repair(sound.folder, sound.folder)
-
-
-def test_repair_without_an_index_uses_the_shard_hash(sound, tmp_path):
-    Path(sound.folder, "shard-000003.tar.idx.json").unlink()
-    assert repair(sound.folder, tmp_path / "repaired").num_kept == 20
-
-
-def test_repair_of_unproven_samples_is_a_choice(sound, tmp_path):
-    Path(sound.folder, MANIFEST_NAME).unlink()
-    path = Path(sound.folder, "shard-000003.tar")
-    content = bytearray(path.read_bytes())
-    content[sound.index(3).offsets[2] + 3] ^= 4  # the name in a header: its checksum fails
-    path.write_bytes(content)
-    assert repair(sound.folder, tmp_path / "strict").num_kept == 0
-    report = repair(sound.folder, tmp_path / "lenient", keep_unproven=True)
-    assert (report.num_kept, report.num_unproven) == (19, 19)
-
-
-def test_a_lost_manifest_is_rebuilt_from_the_shards(sound):
-    expected = Path(sound.folder, MANIFEST_NAME).read_bytes()
-    indexes = {path.name: path.read_bytes() for path in Path(sound.folder).glob("*.idx.json")}
-    for path in Path(sound.folder).glob("*.json"):
-        path.unlink()
-    index_folder(sound.folder)
-    assert Path(sound.folder, MANIFEST_NAME).read_bytes() == expected
-    assert {path.name: path.read_bytes() for path in Path(sound.folder).glob("*.idx.json")} == indexes
-
-
-def test_indexing_refuses_what_is_no_record(tmp_path, folder_of):
-    folder = folder_of(3)
-    members = folder.read_members(0, 1)
-    from urt_data.shards.tar import END_OF_ARCHIVE, pack_sample
-
-    document = json.dumps({**json.loads(members["json"]), "task": "poetry"}).encode()
-    packed = b"".join(pack_sample("pair-1", {**members, "json": document}.items()))
-    (tmp_path / "foreign").mkdir()
-    (tmp_path / "foreign" / "a.tar").write_bytes(packed + END_OF_ARCHIVE)
-    with pytest.raises(ShardError, match=r"a\.tar, sample pair-1: pair-1\.json is not a preference record.*poetry"):
-        index_folder(tmp_path / "foreign")
-    with pytest.raises(ShardError, match=r"holds no \.tar file"):
-        index_folder(tmp_path)

@@ -18,7 +18,7 @@ from urt_core import Completion, Dialect, Preference, PreferenceRecord, Sampling
 from urt_core.comparison import Order
 from urt_core.engines import FinishReason
 from urt_core.engines.scripted import ScriptedEngine
-from urt_core.errors import ConfigError, DataError, EngineError, PromptError
+from urt_core.errors import ConfigError, EngineError, PromptError
 from urt_core.judging.journal import Journal
 from urt_core.judging.judge import Asked, Limits, judge
 from urt_core.judging.pairs import JudgedPair
@@ -136,32 +136,6 @@ def test_a_sequence_is_read_only_where_it_is_this_ones_share() -> None:
     assert records.read == [2, 3, 6, 7]
 
 
-def test_a_run_that_goes_on_asks_only_what_has_no_answer(tmp_path) -> None:
-    records = [record(number) for number in range(20)]
-    straight = run(tmp_path / "straight", records, engine=ScriptedEngine(script=always_first), block=4)
-    first = ScriptedEngine(script=always_first)
-    with Journal(tmp_path / "two", about={"judge": "a"}) as journal:
-        for number, _ in enumerate(judge(records, engine=first, asked=ASKED, journal=journal, block=4)):
-            if number == 17:
-                break
-    second = ScriptedEngine(script=always_first)
-    assert run(tmp_path / "two", records, engine=second, block=4) == straight
-    asked = [(prompt.key, prompt.text) for prompt in first.prompts + second.prompts]
-    assert len(asked) == len(set(asked)) == 40
-
-
-def test_requests_that_failed_are_asked_again_and_are_lines_until_then(tmp_path) -> None:
-    down = Completion(text="", finish_reason=FinishReason.HTTP_ERROR, detail="503")
-    flaky = ScriptedEngine(script=lambda prompt, index: down if prompt.key == "pair-0001" else "Answer 2 is better")
-    records = [record(number) for number in range(4)]
-    before = [json.loads(line) for line in run(tmp_path, records, engine=flaky).splitlines()]
-    assert [line["status"] for line in before] == ["ok", "ok", "http_error", "http_error", "ok", "ok", "ok", "ok"]
-    engine = ScriptedEngine(script=always_first)
-    after = [json.loads(line) for line in run(tmp_path, records, engine=engine, block=1).splitlines()]
-    assert [prompt.key for prompt in engine.prompts] == ["pair-0001"] * 2
-    assert [line["status"] for line in after] == ["ok"] * 8
-
-
 def test_failures_in_a_row_stop_the_run_and_answers_are_kept(tmp_path) -> None:
     down = Completion(text="", finish_reason=FinishReason.TIMEOUT, detail="no answer in 180 s")
     engine = ScriptedEngine(script=lambda prompt, index: "Answer 1 is better" if prompt.key < "pair-0003" else down)
@@ -198,32 +172,6 @@ def test_a_changed_picture_is_a_new_question(tmp_path) -> None:
     engine = ScriptedEngine(script=always_first)
     run(tmp_path, [other], engine=engine)
     assert len(engine.prompts) == 2
-
-
-def test_a_journal_of_another_judge_is_refused_by_what_differs(tmp_path) -> None:
-    with Journal(tmp_path, about={"model": "a", "temperature": 0}):
-        pass
-    with pytest.raises(DataError, match=r"about\.json.*model was 'a', is 'b'.*another folder"):
-        with Journal(tmp_path, about={"model": "b", "temperature": 0}):
-            pass
-
-
-def test_one_process_at_a_time_writes_a_part(tmp_path) -> None:
-    with Journal(tmp_path, about={}):
-        with pytest.raises(DataError, match="being written by another process"):
-            with Journal(tmp_path, about={}):
-                pass
-
-
-def test_half_a_line_is_cut_off_and_a_broken_one_is_named(tmp_path) -> None:
-    records = [record(number) for number in range(6)]
-    straight = run(tmp_path / "a", records, engine=ScriptedEngine(script=always_first), block=1)
-    part = tmp_path / "a" / "parts" / "rank-0000.jsonl"
-    part.write_bytes(part.read_bytes()[:-40])
-    assert run(tmp_path / "a", records, engine=ScriptedEngine(script=always_first), block=1) == straight
-    part.write_bytes(b'{"key": }\n' + part.read_bytes())
-    with pytest.raises(DataError, match=r"rank-0000\.jsonl, line 1: is no judgement.*remove the line"):
-        run(tmp_path / "a", records, engine=ScriptedEngine(script=always_first))
 
 
 def test_settings_that_cannot_be_are_refused() -> None:

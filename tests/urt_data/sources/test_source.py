@@ -1,19 +1,16 @@
 """What all sources share: keys, the drawn order, provenance, personal data, options, counts."""
 
 import json
-import pickle
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from urt_core.errors import ConfigError, DataError
+from urt_core.errors import ConfigError
 from urt_core.records import Preference, PreferenceRecord, Task
 from urt_data import sources
 from urt_data.sources.folder import Content
-from urt_data.sources.pair import Pair, Votes, split_of
-from urt_data.sources.rows import FieldError, RowError
+from urt_data.sources.pair import split_of
+from urt_data.sources.rows import RowError
 from urt_data.sources.source import drawn_order
 
 DOCS = Path(__file__).parents[3] / "docs" / "sources.md"
@@ -166,40 +163,6 @@ def test_decode_finds_a_damaged_image_early(tmp_path: Path) -> None:
     (error,) = sources.get("hpdv3").records(tmp_path, decode=True)
     assert isinstance(error, RowError)
     assert (error.file, error.row, error.field) == ("train.json", 0, "path2")
-
-
-def test_row_error_says_where_and_why_and_travels_between_processes() -> None:
-    error = RowError(source="hpdv3", file="train.json", row=12, field="path1", reason="is missing")
-    assert isinstance(error, DataError)
-    assert str(error) == "hpdv3: train.json, row 12 (counted from 0), field 'path1': is missing"
-    copy = pickle.loads(pickle.dumps(error))  # noqa: S301
-    assert copy.to_json() == error.to_json()
-
-
-def test_identical_candidates_are_no_decided_pair() -> None:
-    with pytest.raises(FieldError, match="neither can be better"):
-        Pair(task=Task.IMAGE_UNDERSTANDING, text="q", first="yes", second="yes", preference=Preference.FIRST)
-    Pair(task=Task.IMAGE_UNDERSTANDING, text="q", first="yes", second="yes", preference=Preference.TIE)
-
-
-@given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 50))
-def test_votes_and_pairs_swap_back(first: int, second: int, tie: int) -> None:
-    votes = Votes(first=first, second=second, tie=tie)
-    assert votes.swap().swap() == votes
-    assert votes.swap().preference is votes.preference.swap()
-    pair = Pair(
-        task=Task.IMAGE_UNDERSTANDING,
-        text="q",
-        first="a",
-        second="b",
-        preference=votes.preference,
-        votes=votes,
-        scores={"x": (1.0, 2.0)},
-        models=("m", None),
-    )
-    assert pair.swap().swap() == pair
-    assert pair.swap().scores == {"x": (2.0, 1.0)}
-    assert pair.swap().models == (None, "m")
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,9 @@
 """Which step needs which, and what is run or said where something is missing."""
 
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
-import pytest
-
-from urt_train.config import DataConfig, DistillConfig, Teacher, TrainConfig
-from urt_train.errors import MissingStageError
+from urt_train.config import DataConfig, TrainConfig
 from urt_train.experiment.steps import initial_model, missing_steps, steps
-from urt_train.experiment.work import run_missing, run_step
 from urt_train.model.embedded import model_source
 from urt_train.stages import train_config
 from urt_train.stages.grpo.config import GRPOConfig
@@ -51,32 +45,6 @@ def test_each_stage_starts_from_the_one_before(tmp_path):
     assert initial_model(config, "grpo") == str(tmp_path / "r" / "rejection_sampling" / "model")
 
 
-def test_a_recipe_stops_with_the_command_to_run(tmp_path):
-    config = config_in(tmp_path)
-    finish(config, "prepare_data")
-    finish(config, "distill")
-    with pytest.raises(
-        MissingStageError,
-        match=r"which cold_start writes; run it first: urt-train recipe=r stage=cold_start",
-    ):
-        run_missing(config, "rejection_sampling")
-    config = config_in(
-        tmp_path / "new", data=DataConfig(source="shards"), distill=DistillConfig(teacher=Teacher.openai)
-    )
-    with pytest.raises(MissingStageError, match=r"say where they are: data\.train=<folder of shards>"):
-        run_missing(config, "grpo")
-    finish(config, "prepare_data")
-    config.data.pool = str(tmp_path / "typo")
-    with pytest.raises(MissingStageError, match=r"typo has none; say where they are: data\.pool=<folder of shards>"):
-        run_missing(config, "rejection_sampling")
-
-
-def test_several_processes_do_not_all_run_what_is_missing(tmp_path, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(MissingStageError, match=r"run it first: urt-train prepare_data recipe=r data=sprites"):
-        run_missing(config_in(tmp_path, run_missing=True), "grpo")
-
-
 def test_the_command_repeats_what_was_said_and_can_be_pasted(tmp_path):
     said = ["stage=rejection_sampling", "recipe=mine", f"output_root={tmp_path}", "grpo.vllm_servers=[http://a:8000]"]
     config = config_in(tmp_path, given=said, data=DataConfig(source="sprites"))
@@ -104,38 +72,6 @@ def test_the_pool_is_the_split_that_is_named_for_it_else_train(tmp_path):
     assert judged_by(rejection_sampling=of_split) == data / "pool" / "manifest.json"
     train = RejectionSamplingConfig(split="train")
     assert judged_by(rejection_sampling=train, data=DataConfig(pool="mine")) == data / "train" / "manifest.json"
-
-
-def test_the_demo_runs_what_is_missing(tmp_path, capsys, monkeypatch):
-    config = config_in(tmp_path, run_missing=True)
-    ran = []
-
-    def run(step, config):
-        ran.append(step.name)
-        finish(config, step.name)
-
-    monkeypatch.setattr("urt_train.experiment.work.run_step", run)
-    run_missing(config, "grpo")
-    assert ran == ["prepare_data", "distill", "cold_start", "rejection_sampling"]
-    assert "is missing: running distill first" in capsys.readouterr().out
-    run_missing(config, "grpo")
-    assert len(ran) == 4
-
-
-def test_a_step_does_its_work_with_its_own_stage(tmp_path, monkeypatch):
-    done = []
-    doers = {
-        "experiment.data": SimpleNamespace(
-            make_pairs=lambda config: done.append("pairs"), make_traces=lambda config: done.append("traces")
-        ),
-        "experiment.run": SimpleNamespace(run_stage=lambda config: done.append(config.stage)),
-    }
-    for module, doer in doers.items():
-        monkeypatch.setitem(sys.modules, f"urt_train.{module}", doer)
-    config = config_in(tmp_path)
-    for step in steps(config):
-        run_step(step, config)
-    assert done == ["pairs", "traces", "cold_start", "rejection_sampling", "grpo"]
 
 
 def test_the_embedded_base_is_found_from_any_folder(tmp_path, monkeypatch):

@@ -56,10 +56,11 @@ class TrainConfig:
     """Name of the experiment; its output goes to <output_root>/<recipe>."""
     output_root: str = "outputs"
     """Folder of all output."""
-    stage: str = "cold_start"
+    stage: str = ""
     """Stage that `urt-train` runs: a name, or the import path of a StageSpec (my_package.stages:SPEC)."""
-    stages: list[str] = field(default_factory=lambda: ["cold_start", "rejection_sampling", "grpo"])
-    """Stages of the recipe in their order, as `urt-train pipeline` runs them."""
+    stages: list[str] = field(default_factory=list)
+    """Stages of the recipe in their order, as `urt-train pipeline` runs them; the schema takes those that are there by
+    default."""
     checkpoint: str | None = None
     """Model folder that `urt-train evaluate` measures; null takes the newest stage's of this recipe."""
     ckpt_path: str | None = "auto"

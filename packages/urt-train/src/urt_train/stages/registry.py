@@ -48,17 +48,19 @@ def spoken(name: str) -> str:
 
 
 def train_config() -> type[Any]:
-    """The schema of a whole config: a TrainConfig with a section for each known stage, which no type checker can
-    know."""
+    """The schema of a whole config: a TrainConfig with a section for each known stage, which no type checker can know,
+    and the stages that are there by default, in their order, as its own."""
     return _schema(known_stages())
 
 
 @cache
 def _schema(specs: tuple[StageSpec, ...]) -> type[TrainConfig]:
+    chosen = [spec.name for spec in specs if spec.by_default]
+    defaults = [("stage", str, field(default=chosen[0])), ("stages", list[str], field(default_factory=chosen.copy))]
     sections = [(spec.name, spec.config, field(default_factory=spec.config)) for spec in specs]
     return make_dataclass(
         TrainConfig.__name__,
-        sections,
+        [*defaults, *sections],
         bases=(TrainConfig,),
         namespace={"__doc__": TrainConfig.__doc__, "__module__": __name__},
         kw_only=True,

@@ -102,6 +102,8 @@ class StageSpec:
     """Whether pairs whose label is a tie or missing are left out of what it reads."""
     check: Callable[[Any], None] = field(default=lambda settings: None)
     """Looks at its settings once more before anything is loaded, where that costs more than reading them."""
+    by_default: bool = False
+    """Whether a recipe that names no stages has it."""
     samples: bool = False
     """Whether it samples while it trains, for which a strategy has to give the weights whole."""
 

@@ -17,4 +17,6 @@ def build(inputs: StageInputs) -> ColdStart:
     return ColdStart(inputs.policy, inputs.settings, plan=inputs.plan, num_steps=inputs.num_steps)
 
 
-SPEC = StageSpec(name="cold_start", title="cold start", config=ColdStartConfig, reads="cold_start", build=build)
+SPEC = StageSpec(
+    name="cold_start", title="cold start", config=ColdStartConfig, reads="cold_start", by_default=True, build=build
+)

@@ -44,5 +44,6 @@ SPEC = StageSpec(
     samples=True,
     needs_a_winner=True,
     check=check,
+    by_default=True,
     build=build,
 )

@@ -46,5 +46,6 @@ SPEC = StageSpec(
     prepare=prepare,
     prepares_from=prepares_from,
     mixes_in=mixes_in,
+    by_default=True,
     build=build,
 )

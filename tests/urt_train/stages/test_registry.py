@@ -1,0 +1,91 @@
+"""Stages by name and by import path: what is no stage is refused before anything is loaded."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from urt_core.errors import ConfigError
+from urt_train.config import TrainConfig
+from urt_train.stages import find_stage, known_stages, registry, train_config
+from urt_train.stages.cold_start.config import ColdStartConfig
+
+
+@pytest.fixture
+def own(monkeypatch):
+    """What a test adds is forgotten after it."""
+    monkeypatch.setattr(registry, "_stages", dict(registry._stages))
+    monkeypatch.setattr(registry, "_paths", {})
+    return find_stage("tests.urt_train.stages.own_stage:SPEC")
+
+
+def test_a_recipe_has_the_stages_that_are_there_by_default_in_their_order():
+    specs = known_stages()
+    config = train_config()()
+    assert config.stages == [spec.name for spec in specs if spec.by_default]
+    assert config.stage == config.stages[0]
+    before = [spec.starts_from for spec in specs if spec.by_default]
+    assert before == [None, *config.stages[:-1]], "each starts from the one before"
+
+
+def test_two_configs_share_no_list_of_stages():
+    first, second = train_config()(), train_config()()
+    first.stages.append("more")
+    assert "more" not in second.stages
+
+
+def test_a_stage_of_ones_own_is_a_section_and_is_named_by_its_path_to_other_processes(own):
+    assert own in known_stages()
+    assert find_stage(own.name) is own
+    assert registry.spoken(own.name) == "tests.urt_train.stages.own_stage:SPEC"
+    assert registry.spoken("grpo") == "grpo"
+    assert isinstance(getattr(train_config()(), own.name), own.config)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("warm_start", r"stage is 'warm_start'; allowed: cold_start, "),
+        ("no_such_package:SPEC", r"no_such_package"),
+        ("urt_train.stages.registry:NO_SUCH", r"NO_SUCH"),
+        ("urt_train.stages.registry:GROUP", r"is a str; expected: StageSpec\("),
+    ],
+)
+def test_what_is_no_stage_is_named(path, message):
+    with pytest.raises(ConfigError, match=message):
+        find_stage(path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"name": "two words"}, r"has the name 'two words'.*expected: an identifier"),
+        ({"config": ColdStartConfig}, r"config .*ColdStartConfig.*whose `path` is that name"),
+    ],
+)
+def test_name_and_section_of_a_stage_agree(own, changed, message):
+    with pytest.raises(ConfigError, match=message):
+        registry._add(replace(own, **changed), "mine:SPEC")
+
+
+def test_a_stage_takes_no_name_that_is_taken(own):
+    taken = type("Taken", (own.config,), {"path": "judge"})
+    for name in ("judge", "output_dir"):
+        taken.path = name
+        with pytest.raises(ConfigError, match=rf"is called '{name}', and something else of the config is"):
+            registry._add(replace(own, name=name, config=taken), "mine:SPEC")
+    other = replace(own, title="another")
+    with pytest.raises(ConfigError, match="choose another name"):
+        registry._add(other, "mine:OTHER")
+
+
+def test_the_schema_is_a_train_config_with_sections():
+    schema = train_config()
+    assert issubclass(schema, TrainConfig)
+    assert {spec.name for spec in known_stages()} <= schema.__dataclass_fields__.keys()
+
+
+def test_stages_are_named_without_torch():
+    code = "import sys; from urt_train.stages import train_config; train_config()(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
