@@ -1,11 +1,12 @@
 """Let tiny runs meet a full disk, a process that hangs, a weight that is no number or a signal, and resume them.
 
-python tests/urt_train/fault_runs.py <full_disk|hung_rank|nan_and_sigterm|two_runs|ranks_apart|resized|stopped_anywhere> <model folder> <shards> <empty folder>
+python tests/urt_train/fault_runs.py <full_disk|full_anywhere|hung_rank|nan_and_sigterm|two_runs|ranks_apart|resized|stopped_anywhere> <model folder> <shards> <empty folder>
 
 One process imports everything once; each run is a fork of it that ends as a program does. What failed is asserted here.
 """
 
 import argparse
+import errno
 import os
 import re
 import resource
@@ -19,7 +20,7 @@ from typing import Any
 
 import torch
 
-from tests.urt_train.kill_runs import DDP, import_all, outcome, tiny
+from tests.urt_train.kill_runs import DDP, before_durable, import_all, judge_by_keys, of_form, outcome, tiny
 from urt_train.cli import exit_on_error
 from urt_train.config import TrainConfig
 from urt_train.experiment import run
@@ -75,6 +76,32 @@ def full_disk(arguments: argparse.Namespace) -> None:
         check_checkpoints(config, saved)
     assert ended(start(config))[0] == 0
     assert outcome(config) == outcome(straight), "resumed four times, it is the straight run, bit for bit"
+
+
+def full_anywhere(arguments: argparse.Namespace) -> None:
+    """Rejection sampling whose disk is full at one of the calls that make something durable: the run's own files, the
+    journal and the shards of the pool, checkpoints, the judge. Each time one line, and at the end the straight run."""
+    straight, config = (of_form(arguments, "rejection_sampling", name) for name in ("straight_pool", "full_pool"))
+    assert ended(start(straight, before=judge_by_keys))[0] == 0
+    for fatal in (1, 4, 9, 14, 20, 27, 35):
+
+        def full_at(fatal: int = fatal) -> None:
+            judge_by_keys()
+            before_durable(lambda number: fail_for_want_of_space() if number == fatal else None)
+
+        code, said = ended(start(config, before=full_at))
+        if code:  # else the run has no such call left
+            assert code == 1, said
+            said = " ".join(said.split())
+            assert re.search(r"error: .*No space left on device.*[Mm]ake room", said), said
+            assert "Traceback" not in said, said
+        assert not list(config.stage_dir().glob("**/step_*.partial")) or code
+    assert ended(start(config, before=judge_by_keys))[0] == 0
+    assert outcome(config) == outcome(straight), "stopped where the disk was full, it is the straight run, bit for bit"
+
+
+def fail_for_want_of_space() -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def hung_rank(arguments: argparse.Namespace) -> None:
@@ -297,7 +324,7 @@ def check_checkpoints(config: TrainConfig, names: list[str]) -> None:
 
 FAULTS = {
     work.__name__: work
-    for work in (full_disk, hung_rank, nan_and_sigterm, two_runs, ranks_apart, resized, stopped_anywhere)
+    for work in (full_disk, full_anywhere, hung_rank, nan_and_sigterm, two_runs, ranks_apart, resized, stopped_anywhere)
 }
 
 if __name__ == "__main__":

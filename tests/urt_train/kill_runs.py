@@ -159,8 +159,10 @@ def of_form(arguments: argparse.Namespace, form: str, name: str) -> TrainConfig:
         config = tiny(arguments, form, name)
         return replace(config, data=DataConfig(pool=str(arguments.shards))) if form == "rejection_sampling" else config
     config = tiny(arguments, "grpo", name)
-    served = {"engine": RolloutEngine.vllm_server, "vllm_servers": [arguments.server], "generation_batch_size": 2}
-    return replace(config, grpo=replace(config.grpo, **served))
+    settings = replace(
+        config.grpo, engine=RolloutEngine.vllm_server, vllm_servers=[arguments.server], max_prompt_tokens=1000
+    )
+    return replace(config, grpo=settings)
 
 
 def serve(model: Path) -> tuple[int, str]:
@@ -292,7 +294,7 @@ def kill_inside_a_save(config: TrainConfig, rng: random.Random, ranks: int, *, n
     """Rank 0 dies in front of one of its calls, and the launcher ends the others."""
     fatal = rng.randint(1, num_calls)
 
-    def before(call: str, number: int) -> None:
+    def before(number: int) -> None:
         if number == fatal and os.environ.get("RANK", "0") == "0":
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -302,13 +304,19 @@ def kill_inside_a_save(config: TrainConfig, rng: random.Random, ranks: int, *, n
 
 def count_calls(config: TrainConfig, counter: Path) -> None:
     numbers: list[int] = []
-    watched(config, lambda call, number: numbers.append(number))
+    watched(config, numbers.append)
     if os.environ.get("RANK", "0") == "0":
         counter.write_text(str(len(numbers)))
 
 
-def watched(config: TrainConfig, before: Callable[[str, int], None]) -> None:
+def watched(config: TrainConfig, before: Callable[[int], object]) -> None:
     """The run, with `before` called in front of each call that makes something durable."""
+    before_durable(before)
+    run_stage(config)
+
+
+def before_durable(before: Callable[[int], object]) -> None:
+    """In this process, from now on: `before` gets the number of the call, from 1."""
     number = 0
 
     def watch(name: str) -> None:
@@ -317,14 +325,13 @@ def watched(config: TrainConfig, before: Callable[[str, int], None]) -> None:
         def call(*args: Any, **kwargs: Any) -> Any:
             nonlocal number
             number += 1
-            before(name, number)
+            before(number)
             return original(*args, **kwargs)
 
         setattr(os, name, call)
 
     for name in DURABLE:
         watch(name)
-    run_stage(config)
 
 
 def outcome(config: TrainConfig) -> tuple[Any, ...]:

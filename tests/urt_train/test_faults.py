@@ -15,7 +15,16 @@ from urt_data import ShardWriter
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize(
     "fault",
-    ["full_disk", "hung_rank", "nan_and_sigterm", "two_runs", "ranks_apart", "resized", "stopped_anywhere"],
+    [
+        "full_disk",
+        "full_anywhere",
+        "hung_rank",
+        "nan_and_sigterm",
+        "two_runs",
+        "ranks_apart",
+        "resized",
+        "stopped_anywhere",
+    ],
 )
 def test_a_fault_ends_clearly_and_the_run_goes_on(tmp_path, tiny_folder, records, fault):
     with ShardWriter(tmp_path / "shards") as shards:

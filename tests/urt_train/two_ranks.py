@@ -28,6 +28,7 @@ STRATEGIES = {
         "tensor_parallel_size": 1,
     },
 }
+STRATEGIES["hsdp"] = {**STRATEGIES["fsdp2"], "shard_over": 2}
 
 
 class Recorded(GRPO):

@@ -24,6 +24,7 @@ from urt_train.config import (
     TrainerConfig,
 )
 from urt_train.errors import StoppedError
+from urt_train.experiment import run
 from urt_train.experiment.run import run_stage, training_data
 from urt_train.runtime.callbacks import StepMetrics, read_rows
 from urt_train.stages import find_stage, train_config
@@ -287,6 +288,30 @@ def test_another_chat_template_is_another_run(config, tmp_path, tiny_folder):
         ConfigError, match=r"initial/chat_template\.jinja was \w{12}\.\.\., is \w{12}\.\.\.\): keep them, choose"
     ):
         run_stage(config)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "chat_template.jinja", "new.json"])
+def test_a_model_that_changes_while_it_is_opened_trains_nothing(config, tmp_path, tiny_folder, monkeypatch, name):
+    """Between the hash of its files and the last of its weights."""
+    initial = shutil.copytree(tiny_folder, tmp_path / "initial")
+    config.cold_start.initial = str(initial)
+    opened = run.open_policy
+
+    def changes_behind(*arguments, **settings):
+        policy = opened(*arguments, **settings)
+        path = initial / name
+        path.write_bytes(path.read_bytes() if path.exists() else b"{}")  # the same bytes, by another who writes
+        os.utime(path, ns=(1, 1))  # however the clock stands
+        return policy
+
+    monkeypatch.setattr(run, "open_policy", changes_behind)
+    with pytest.raises(CheckpointError, match=rf"initial changed while it was opened \({name}\); nothing was trained"):
+        run_stage(config)
+    assert not (config.stage_dir() / "metrics.csv").exists()
+    monkeypatch.undo()
+    if name == "new.json":
+        (initial / name).unlink()
+    run_stage(config)
 
 
 def test_ctrl_c_saves_too(config, monkeypatch):

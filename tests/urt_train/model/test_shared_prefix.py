@@ -17,12 +17,14 @@ from tests.urt_train.layouts import assert_layouts_agree, group_batch, in_float6
 from urt_core import SamplingParams, render
 from urt_core.errors import ConfigError
 from urt_train.config import Batching, LoraConfig
+from urt_train.model import shared_prefix
 from urt_train.model.lora import add_adapters
 from urt_train.model.packing import Group, row_layout
 from urt_train.model.policy import Policy
 from urt_train.model.shared_prefix import block_mask_layout, shared_prefix_attention
 
 GROUPS = (Group(5, (3, 0, 6)), Group(9, (0, 0, 0)), Group(4, (2, 1, 2)))
+NOT_LOOKED_AT: Any = object()
 # A CPU has the plain form of FlexAttention alone, and PyTorch would rather it were compiled.
 plain_flex = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 
@@ -185,16 +187,50 @@ def test_flex_gives_the_log_probs_of_the_two_calls(policy, records):
     torch.testing.assert_close(policy.token_logprobs(batch).logprobs, expected, rtol=1e-5, atol=1e-5)
 
 
+@plain_flex
+@torch.no_grad()
+def test_rows_of_any_length_are_a_few_shapes_to_compile(monkeypatch):
+    shapes: set[tuple[int, ...]] = set()
+
+    def counted(query, key, value, **options):
+        shapes.add(tuple(query.shape))
+        return torch.zeros_like(query)
+
+    monkeypatch.setattr(shared_prefix, "_flex_attention", lambda device: counted)
+    for num_tokens in [*range(3, 1025, 37), 1024, 1025, *range(1100, 6000, 511), 8192]:
+        row = [Group(num_tokens - 2, (1, 0, 1))]
+        states = [torch.zeros(1, heads, num_tokens, 4) for heads in (4, 2, 2)]
+        seen = attended(row_layout(row, device=torch.device("cpu"))._replace(block_mask=NOT_LOOKED_AT), states)
+        assert seen.shape == states[0].shape
+    assert shapes == {(1, 4, size, 4) for size in (1024, 2048, 4096, 8192)}
+    assert {shared_prefix.bucket(length) for length in range(1, 131073, 7)} == {1024 << step for step in range(8)}
+    limit = torch._dynamo.config.recompile_limit
+    assert limit >= 8, "what torch compiles of one function before it gives up"
+
+
+@plain_flex
+@torch.no_grad()
+def test_a_row_as_long_as_its_bucket_and_one_token_more(monkeypatch):
+    monkeypatch.setattr(shared_prefix, "SHORTEST_BUCKET", 16)
+    num_tokens = sum(group.prompt + sum(group.completions) for group in GROUPS)
+    assert num_tokens == 32 == shared_prefix.bucket(32)
+    assert shared_prefix.bucket(33) == 64
+    states = [part.detach() for part in random_states()]
+    layout = block_mask_layout(GROUPS, device=torch.device("cpu"))
+    torch.testing.assert_close(attended(layout, states), masked(states), rtol=1e-12, atol=1e-12)
+
+
 def test_flex_without_a_backward_pass_says_what_to_do(policy, records):
     policy.batching, policy.attention = Batching.shared_prefix, "flex"
     with pytest.raises(ConfigError, match=r"no backward pass on a CPU; allowed here: model\.attention=sdpa"):
         policy.token_logprobs(group_batch(policy, records[:1], group_size=2))
 
 
-def test_flex_refuses_attention_dropout(policy, spec):
+@pytest.mark.parametrize("attention", ["flex", "flash_attention_2"])
+def test_kernels_without_dropout_refuse_it(policy, spec, attention):
     policy.model.config.get_text_config().attention_dropout = 0.1
-    with pytest.raises(ConfigError, match=r"model\.attention is flex, which knows no dropout"):
-        Policy(policy.model, None, None, spec=spec, batching=Batching.shared_prefix, attention="flex")
+    with pytest.raises(ConfigError, match=rf"model\.attention is {attention}, which in packed rows knows no dropout"):
+        Policy(policy.model, None, None, spec=spec, batching=Batching.shared_prefix, attention=attention)
 
 
 @pytest.mark.gpu

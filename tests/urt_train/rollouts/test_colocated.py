@@ -5,6 +5,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from urt_core import SamplingParams, Task, render
+from urt_core.errors import ConfigError
 from urt_data import ShardWriter
 from urt_data.sprites import Split, pairs
 from urt_train.errors import ParityError
@@ -25,6 +27,72 @@ from urt_train.stages.grpo.module import GRPO
 REPOSITORY = Path(__file__).parents[3]
 NUM_STEPS = 20
 needs_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="needs vllm (make test installs it)")
+
+
+class Options:
+    """In the place of vLLM: notes what it is started with."""
+
+    def __init__(self, policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.policy, self.given = policy, {}
+
+        def from_pretrained(folder, **given):
+            self.given = given
+            return StandIn(policy)
+
+        monkeypatch.setattr("urt_train.rollouts.colocated.VLLMEngine.from_pretrained", from_pretrained)
+
+
+def test_neighbours_share_an_engine_and_what_it_samples(policy, tiny_folder, spec, records, monkeypatch):
+    """This process as the fourth of four, in pairs; the third asks about one prompt more than it."""
+    groups: list[list[int]] = []
+    prompts = [render(record, spec.dialect) for record in records[:3]]
+    theirs, own = prompts[:2], prompts[2:]
+    sampling = SamplingParams(temperature=1.0, max_tokens=4, num_completions=2, seed=11, logprobs=True)
+
+    def gathered(shares, share, *, group):
+        assert group == groups[1]
+        shares[:] = [(theirs if share[0] else [], 7), share]
+
+    def new_group(ranks, *, backend):
+        groups.append(ranks)
+        return ranks
+
+    monkeypatch.setattr("urt_train.rollouts.colocated.world", lambda: (3, 4))
+    monkeypatch.setattr("urt_train.rollouts.colocated.distributed.new_group", new_group)
+    monkeypatch.setattr("urt_train.rollouts.colocated.distributed.all_gather_object", gathered)
+    for name in ("RANK", "LOCAL_RANK"):
+        monkeypatch.setenv(name, "3")
+    options = Options(Policy.from_pretrained(tiny_folder, spec=spec), monkeypatch)
+    engine = ColocatedVLLM.of(
+        "folder", policy, max_tokens=640, max_sequences=16, cache_gib=1.0, parity_limit=1.02, tensor_parallel=2
+    )
+    engine.wake(policy)
+    assert groups == [[0, 1], [2, 3]], "as vLLM's external launcher takes neighbouring ranks for a group"
+    wanted = {"tensor_parallel_size": 2, "distributed_executor_backend": "external_launcher", "max_num_seqs": 32}
+    assert options.given | wanted == options.given
+    found = engine.generate(own, sampling)
+    together = policy.engine().generate(prompts, replace(sampling, seed=7))
+    assert [[answer.token_ids for answer in group] for group in found] == [
+        [answer.token_ids for answer in group] for group in together[2:]
+    ]
+    assert engine.generate([], sampling) == []
+
+
+def test_one_device_has_an_engine_of_its_own(policy, tiny_folder, spec, monkeypatch):
+    options = Options(Policy.from_pretrained(tiny_folder, spec=spec), monkeypatch)
+    ColocatedVLLM.of(
+        "folder", policy, max_tokens=640, max_sequences=16, cache_gib=1.0, parity_limit=1.02
+    ).wake(policy)  # fmt: skip
+    assert "tensor_parallel_size" not in options.given
+
+
+def test_processes_that_do_not_divide_are_named(policy, monkeypatch):
+    monkeypatch.setattr("urt_train.rollouts.colocated.world", lambda: (0, 3))
+    engine = ColocatedVLLM.of(
+        "folder", policy, max_tokens=640, max_sequences=16, cache_gib=1.0, parity_limit=1.02, tensor_parallel=2
+    )
+    with pytest.raises(ConfigError, match=r"grpo\.vllm_tensor_parallel is 2; allowed: a divisor of the 3 processes"):
+        engine.wake(policy)
 
 
 class StandIn:

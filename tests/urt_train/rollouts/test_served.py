@@ -225,10 +225,24 @@ def test_what_every_server_would_refuse_is_asked_once(engine, fakes, prompts):
 
 
 def test_a_prompt_that_the_server_reads_otherwise_stops_the_run(engine, fakes, prompts):
-    spoil = changed(lambda answer: answer["prompt_token_ids"].append(0))
+    spoil = changed(lambda answer: answer["prompt_token_ids"].insert(0, 0))
     for fake in fakes:
         fake.fault = lambda path, request, fake=fake: spoil(fake, request) if path == CHAT else None
     with pytest.raises(ServerError, match=r"prompt 'pair-000': the server made \d+ tokens of it and the trainer"):
+        engine.generate(prompts[:1], SAMPLING)
+
+
+def test_a_template_that_opens_the_reasoning_on_the_server_alone_is_named(engine, fakes, prompts):
+    def opens(fake, request):
+        answer = fake.chat(request.json)
+        answer["prompt_token_ids"] += [27, 9]
+        return reply(answer)
+
+    for fake in fakes:
+        fake.fault = lambda path, request, fake=fake: opens(fake, request) if path == CHAT else None
+    with pytest.raises(
+        ServerError, match=r"goes on behind the trainer's prompt, by 2 tokens.*start the server with --chat-template"
+    ):
         engine.generate(prompts[:1], SAMPLING)
 
 

@@ -1,5 +1,6 @@
 """Only known third-party objects are built from a config."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -8,7 +9,16 @@ from omegaconf import OmegaConf
 from urt_core.errors import ConfigError
 from urt_train.cli import CONFIGS
 from urt_train.config import TrainerConfig
-from urt_train.runtime.machine import STRATEGIES, check_strategy, make_loggers, make_trainer, third_party
+from urt_train.runtime.hybrid import HybridSharding
+from urt_train.runtime.machine import (
+    STRATEGIES,
+    check_attention,
+    check_strategy,
+    make_loggers,
+    make_strategy,
+    make_trainer,
+    third_party,
+)
 
 TENSORBOARD = {"_target_": "lightning.pytorch.loggers.TensorBoardLogger"}
 
@@ -16,6 +26,21 @@ TENSORBOARD = {"_target_": "lightning.pytorch.loggers.TensorBoardLogger"}
 def test_loggers_write_into_the_folder_of_the_run(tmp_path):
     (logger,) = make_loggers({"tensorboard": TENSORBOARD}, folder=tmp_path, name="tiny-grpo", run_id="3f9c01ab")
     assert str(logger.log_dir) == str(tmp_path / "tensorboard")
+
+
+def test_a_run_that_goes_on_is_one_run_of_wandb(tmp_path, monkeypatch):
+    monkeypatch.setattr("urt_train.runtime.machine.third_party", lambda settings, **_: settings)
+    wandb = {"_target_": "lightning.pytorch.loggers.WandbLogger", "project": "mine"}
+    for _ in range(2):
+        [made] = make_loggers({"wandb": wandb}, folder=tmp_path, name="tiny-grpo", run_id="3f9c01ab")
+        wanted = {
+            "id": "3f9c01ab",
+            "name": "tiny-grpo",
+            "resume": "allow",
+            "save_dir": str(tmp_path),
+            "project": "mine",
+        }
+        assert made | wanted == made
 
 
 @pytest.mark.parametrize(
@@ -41,6 +66,62 @@ def test_several_processes_need_a_launcher(monkeypatch):
         match=r"trainer\.devices is '2', which are 2 processes here; allowed: .*torchrun --nproc-per-node 2",
     ):
         make_trainer(TrainerConfig(accelerator="cpu", devices="2"))
+
+
+HSDP: Any = OmegaConf.to_container(OmegaConf.load(CONFIGS / "strategy/hsdp.yaml").strategy)
+
+
+def test_hybrid_sharding_has_the_devices_of_a_node_in_one_copy(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "16")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    made = make_strategy(HSDP, TrainerConfig(accelerator="cpu"))
+    assert isinstance(made, HybridSharding)
+    assert (made.shard_over, made._data_parallel_size) == (8, 16)
+    assert make_strategy({**HSDP, "shard_over": 2}, TrainerConfig(accelerator="cpu")).shard_over == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shard_over": 3}, r"strategy\.shard_over is 3; allowed: node, or a number of devices that divides all 16"),
+        ({"shard_over": 0}, r"strategy\.shard_over is 0; allowed"),
+        ({"shard_over": "rack"}, r"strategy\.shard_over is 'rack'; allowed"),
+        ({"tensor_parallel_size": 2}, r"strategy\.shard_over is 'node'; .*tensor_parallel_size=1"),
+        (
+            {"_target_": STRATEGIES[0]},
+            r"strategy\.shard_over is for .*ModelParallelStrategy, and strategy\._target_ is",
+        ),
+        ({"_target_": "os.system"}, r"strategy\.shard_over is for .*ModelParallelStrategy"),
+    ],
+)
+def test_a_mesh_that_can_not_be_is_named(changes, message, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "16")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    with pytest.raises(ConfigError, match=message):
+        make_strategy({**HSDP, **changes}, TrainerConfig(accelerator="cpu"))
+
+
+@pytest.mark.parametrize(
+    ("has_cuda", "is_installed", "precision", "message"),
+    [
+        (
+            False,
+            True,
+            "bf16-mixed",
+            r"flash_attention_2, which needs a CUDA device; allowed here: model\.attention=sdpa",
+        ),
+        (True, False, "bf16-mixed", r"needs a package flash-attn \(2\.7 or newer\), which is not installed"),
+        (True, True, "32-true", r"computes in bfloat16, and trainer\.precision is 32-true"),
+        (True, True, "bf16-mixed", None),
+    ],
+)
+def test_flash_attention_where_it_can_not_serve_is_refused_by_name(
+    monkeypatch, has_cuda, is_installed, precision, message
+):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: has_cuda)
+    monkeypatch.setattr("urt_train.runtime.machine.find_spec", lambda name: object() if is_installed else None)
+    with nullcontext() if message is None else pytest.raises(ConfigError, match=message):
+        check_attention("flash_attention_2", precision=precision)
 
 
 DEEPSPEED = sorted((CONFIGS / "strategy").glob("deepspeed_*.yaml"))

@@ -1,4 +1,4 @@
-"""Two processes give the gradient of one, under DDP and under FSDP2, and sharded weights sample what whole ones do."""
+"""Processes give the gradient of one, under DDP, FSDP2 and hybrid sharding (two copies of two shards), and sharded weights sample what whole ones do."""
 
 import subprocess
 import sys
@@ -66,9 +66,9 @@ def one_process(run_ranks):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
-def test_two_ranks_give_the_gradient_of_one(run_ranks, one_process, strategy):
-    two = run_ranks(strategy, 2)
+@pytest.mark.parametrize(("strategy", "num_ranks"), [("ddp", 2), ("fsdp2", 2), ("hsdp", 4)])
+def test_ranks_give_the_gradient_of_one(run_ranks, one_process, strategy, num_ranks):
+    two = run_ranks(strategy, num_ranks)
     assert two["norm"] == pytest.approx(one_process["norm"], rel=1e-5)
     assert two["gradients"].keys() == one_process["gradients"].keys()
     scale = max(gradient.abs().max() for gradient in one_process["gradients"].values())

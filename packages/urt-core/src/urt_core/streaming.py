@@ -6,6 +6,7 @@ import os
 import queue
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -75,6 +76,10 @@ class BackgroundLoop:
             return future.result()
         finally:
             future.cancel()
+
+    def start(self, coroutine: Coroutine[Any, Any, R]) -> Future[R]:
+        """Begins it and does not wait; its result or failure is in the future, which can cancel it."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._started())
 
     async def arun(self, coroutine: Coroutine[Any, Any, R]) -> R:
         """For a caller on another loop, which goes on meanwhile; cancelling the caller cancels the coroutine."""

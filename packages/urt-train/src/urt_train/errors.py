@@ -9,6 +9,7 @@ UrtError
     ├── MissingStageError  what an earlier stage should have written is not there; names the command that writes it
     ├── NonFiniteError     a loss or gradient is NaN or infinite; raised before the optimizer step (a gradient under DeepSpeed: behind it)
     ├── LostRankError      another process of the run is gone or hangs
+    ├── StaleError         a rollout of older weights than allowed
     └── ParityError        engine and trainer give different log-probs to the same tokens
 """
 
@@ -42,6 +43,10 @@ class NonFiniteError(TrainError, ArithmeticError):
 
 class ParityError(TrainError):
     """Engine and trainer give different log-probs to the same tokens."""
+
+
+class StaleError(TrainError):
+    """A rollout was sampled with older weights than allowed."""
 
 
 class LostRankError(TrainError):

@@ -256,6 +256,16 @@ def test_another_checkpoint_judged_in_the_same_folder_is_not_part_of_the_recipe(
     assert "nother-judge" not in write_report(tmp_path, recipe="tiny", stages=STAGES).read_text(encoding="utf-8")
 
 
+def test_the_timeline_of_a_stage_that_samples_stands_in_the_report(tmp_path):
+    data = output_folder(tmp_path)
+    spans = [("sampling", 0.0, 4.0), ("learning", 1.0, 3.0)]
+    lines = [{"step": 1, "phase": phase, "start": start, "end": end} for phase, start, end in spans]
+    (tmp_path / "grpo" / "timeline.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    page = write_report(tmp_path, recipe="tiny", stages=STAGES, split="test", data=data).read_text()
+    assert "the policy learned during\n    50 % of the time that was sampled" in page
+    assert "sampling, step 1: 0.0 to 4.0 s" in page
+
+
 def test_without_data_metrics_or_costs_it_shows_the_rest(tmp_path):
     output_folder(tmp_path, stages=("grpo",))
     (tmp_path / "costs.json").unlink()

@@ -3,13 +3,14 @@ same losses."""
 
 import importlib.util
 import math
+from collections import defaultdict
 from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
 
-from urt_core import SamplingParams, render
+from urt_core import Completion, SamplingParams, render
 from urt_core.errors import DataError
 from urt_train.config import Batching, LoraConfig, Orders, TrainConfig, TrainerConfig
 from urt_train.errors import NonFiniteError, ParityError
@@ -274,6 +275,31 @@ def test_a_batch_of_truncated_completions_is_no_disagreement(fresh, records):
     (batch,) = module.make_round(lambda: records[:2], 0)
     assert not batch.completion_mask.any()
     assert module.sums["parity"] == 1.0
+
+
+def test_a_rollout_of_which_nothing_ended_is_said_once(fresh, records, caplog):
+    module = sampler(fresh, settings())
+    sums = {"num_completions": 8.0, "num_truncated": 8.0}
+    with caplog.at_level("WARNING"):
+        caplog.clear()
+        for _ in range(2):
+            module.metrics(defaultdict(float, sums))
+        module_of_some = sampler(fresh, settings())
+        module_of_some.metrics(defaultdict(float, sums | {"num_truncated": 7.0}))
+    [message] = [record.getMessage() for record in caplog.records]
+    assert "cut off at grpo.max_completion_tokens (10)" in message
+
+
+def test_a_template_that_opens_the_reasoning_costs_no_format_reward(fresh, records):
+    """The prompt is cut in front of the tag, so that a whole judgement, with both its tags, is what is sampled and paid."""
+    module = sampler(fresh, settings())
+    policy, template = module.policy, module.policy.tokenizer.chat_template
+    plain = policy.encode([render(records[0], policy.spec.dialect)])["input_ids"]
+    policy.tokenizer.chat_template = template.replace("<|im_start|>assistant\n", "<|im_start|>assistant\n<think>\n")
+    assert torch.equal(policy.encode([render(records[0], policy.spec.dialect)])["input_ids"], plain)
+    noun = records[0].task.noun
+    whole = Completion(text=f"<think>\nreasons\n</think>\n<answer>{noun} 1 is better</answer>", token_ids=(1, 2))
+    assert module.earned(records[:1], [[whole] * 4]).of("format").tolist() == [[1.0] * 4]
 
 
 def test_groups_without_variance_are_replaced(fresh, records):

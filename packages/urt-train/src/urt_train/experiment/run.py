@@ -27,7 +27,7 @@ from urt_train.model.lora import add_adapters
 from urt_train.model.policy import Policy
 from urt_train.rollouts.loader import RoundLoader, rounds_of
 from urt_train.runtime.agreement import SECONDS_UNTIL_SEEN, agree, are_alike
-from urt_train.runtime.callbacks import RolloutLog, StepMetrics
+from urt_train.runtime.callbacks import RolloutLog, StepMetrics, TimelineLog, UnchangedModel
 from urt_train.runtime.identity import Identity, file_sizes, model_files, refuse, run_identity
 from urt_train.runtime.launch import num_processes
 from urt_train.runtime.lock import owned
@@ -56,8 +56,10 @@ def run_stage(config: TrainConfig, *, console: Console | None = None) -> Path:
         return _run(config, spec, initial, identity, console=console)
 
 
-def _run(config: TrainConfig, spec: StageSpec, initial: str, identity: Identity, *, console: Console) -> Path:
-    _prepare(config, spec, initial=initial, console=console)
+def _run(
+    config: TrainConfig, spec: StageSpec, initial: UnchangedModel, identity: Identity, *, console: Console
+) -> Path:
+    _prepare(config, spec, initial=initial.folder, console=console)
     data = training_data(config, spec)
     if data.left_out:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in data.left_out.most_common())
@@ -77,7 +79,7 @@ def _run(config: TrainConfig, spec: StageSpec, initial: str, identity: Identity,
     if run.is_finished and (model / JUDGE_FILE).exists():
         console.print(f"{model} is there, made with these settings; ckpt_path=null trains it anew", soft_wrap=True)
         return model
-    policy = open_policy(config, initial, data_manifest=data.fingerprint)
+    policy = open_policy(config, initial.folder, data_manifest=data.fingerprint)
     fit(config, spec, policy, data, initial=initial, run=run, console=console)
     export_judge(policy, model, dtype=config.served_dtype)
     from_first(lambda: finish(run.folder, identity=identity))
@@ -86,13 +88,15 @@ def _run(config: TrainConfig, spec: StageSpec, initial: str, identity: Identity,
 
 
 @contextmanager
-def opened_stage(config: TrainConfig, spec: StageSpec, *, console: Console) -> Iterator[tuple[str, Identity]]:
+def opened_stage(
+    config: TrainConfig, spec: StageSpec, *, console: Console
+) -> Iterator[tuple[UnchangedModel, Identity]]:
     """(the model to start from, what the run is, but for its data): the processes have met, the folder is theirs, all of them see it
     and say the same; what can be refused is refused."""
     _refuse_rounded_weights(config)
     spec.check(config.settings(spec.name))
     check_strategy(config.strategy, stage=config.stage, samples=spec.samples)
-    check_attention(config.model.attention)
+    check_attention(config.model.attention, precision=config.trainer.precision)
     quiet()
     seed_everything(config.seed, verbose=False)
     initial, folder = initial_model(config, spec.name), config.stage_dir(spec.name)
@@ -102,10 +106,11 @@ def opened_stage(config: TrainConfig, spec: StageSpec, *, console: Console) -> I
         from_first(lambda: stack.enter_context(owned(folder, say=partial(console.print, soft_wrap=True))))
         own = stage_identity(config, spec, processes=trainer.world_size, accelerator=trainer.strategy.root_device.type)
         agree(folder, {**own, **file_sizes(initial)}, patience_s=min(SECONDS_UNTIL_SEEN, config.trainer.timeout_s / 2))
+        model = UnchangedModel(initial)
         known = {**own, **from_first(lambda: model_files(initial))}
         if config.ckpt_path is not None:
             from_first(lambda: _refuse_other_run(folder, known, accepted=config.go_on_with))
-        yield initial, known
+        yield model, known
 
 
 def stage_identity(config: TrainConfig, spec: StageSpec, **facts: Any) -> Identity:
@@ -130,7 +135,7 @@ def prepare_stage(config: TrainConfig, *, console: Console | None = None) -> Non
     """The first half of a stage by itself: make the data that only this stage makes."""
     console, spec = console or Console(stderr=True), find_stage(config.stage)
     with opened_stage(config, spec, console=console) as (initial, _):
-        _prepare(config, spec, initial=initial, console=console)
+        _prepare(config, spec, initial=initial.folder, console=console)
 
 
 def _prepare(config: TrainConfig, spec: StageSpec, *, initial: str, console: Console) -> None:
@@ -177,7 +182,7 @@ def fit(
     policy: Policy,
     data: Mixture,
     *,
-    initial: str,
+    initial: UnchangedModel,
     run: Run,
     console: Console,
 ) -> None:
@@ -193,7 +198,8 @@ def fit(
     checkpoints = RoundCheckpoints(
         folder / "checkpoints", every=settings.save_every, keep=settings.keep_checkpoints, start=config.ckpt_path
     )
-    callbacks = [metrics, RolloutLog(folder / "rollouts.jsonl"), *watch(config, policy, folder), checkpoints]
+    logs = [initial, RolloutLog(folder / "rollouts.jsonl"), TimelineLog(folder / "timeline.jsonl")]
+    callbacks = [metrics, *logs, *watch(config, policy, folder), checkpoints]
     loggers = make_loggers(config.logger, folder=folder, name=f"{config.recipe}-{spec.name}", run_id=run.id)
     trainer = make_trainer(
         config.trainer,
@@ -229,7 +235,7 @@ def fit(
             plan=plan,
             num_steps=num_rounds * plan.steps_per_round,
             seed=config.seed,
-            initial=initial,
+            initial=initial.folder,
             folder=folder,
             served_dtype=config.served_dtype,
         )

@@ -10,7 +10,7 @@ keeps the groups apart: attention (`shared_prefix`) and recurrent layers (`recur
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Int
@@ -101,7 +101,9 @@ class RowLayout(NamedTuple):
 
     groups: tuple[GroupLayout, ...]
     block_mask: BlockMask | None = None
-    """What each token of the row attends to, for FlexAttention; without it, attention goes by the groups."""
+    """What each token of the row attends to, for FlexAttention; the row may be shorter than the mask."""
+    sequences: Any = None
+    """`merged_attention.Sequences`, for variable-length calls; without both, attention goes by the groups."""
 
     def parts(self, *tokens: Tensor) -> Iterator[tuple[GroupLayout, tuple[Tensor, ...], tuple[Tensor, ...]]]:
         """Tensors [N, ...] of the row -> for each group those of its prompt and those of its completions, end to

@@ -26,8 +26,8 @@ from urt_train.config import Batching
 from urt_train.model.batching import PROMPT_ROWS, TokenBatch, expand_prompts
 from urt_train.model.loading import Opener, empty_model, fill, is_empty, open_model
 from urt_train.model.lora import has_adapters, is_adapted_alone, without_adapters
-from urt_train.model.packing import pack_row, row_layout
-from urt_train.model.shared_prefix import block_mask_layout, refuse_unsupported, share_prefixes
+from urt_train.model.packing import pack_row
+from urt_train.model.shared_prefix import layout_for, refuse_unsupported, share_prefixes
 from urt_train.model.weights import whole_weights
 from urt_train.runtime.ranks import world
 
@@ -274,7 +274,6 @@ class Policy(nn.Module):
         """One row for all prompts and completions, each prompt once and nothing padded."""
         position_ids, next_position = prompt_positions(self.model, dict(batch.prompts))
         row = pack_row(batch, position_ids=position_ids, next_position=next_position)
-        make_layout = block_mask_layout if self.attention == "flex" else row_layout
         share_prefixes(self.model)
         hidden = self.model.model(
             **_images(batch.prompts),
@@ -285,7 +284,7 @@ class Policy(nn.Module):
             mm_token_type_ids=row.mm_token_type_ids,
             position_ids=row.position_ids,
             use_cache=False,
-            layout=make_layout(row.groups, device=row.input_ids.device),
+            layout=layout_for(self.attention, row.groups, device=row.input_ids.device),
         ).last_hidden_state
         return hidden[0].index_select(0, row.sources)
 

@@ -1,11 +1,12 @@
 """Attention over a packed row: a prompt attends over itself, each completion over its prompt and itself, causally.
 
 So every token has the keys and positions it has in a row of its own, and log-probs and gradients are those of the
-padded layout up to the order of floating-point sums. Two forms:
+padded layout up to the order of floating-point sums. Three forms:
 
 - two SDPA calls for each group: its prompt, then its completions with the keys of the prompt put in front (the idea of
   PrefixGrouper, arXiv 2506.05433, here for images, M-RoPE and several groups of any length in one row);
-- one FlexAttention call with a block mask over the whole row (PyTorch's FlexAttention, arXiv 2412.05496), for CUDA.
+- one FlexAttention call with a block mask over the whole row (PyTorch's FlexAttention, arXiv 2412.05496), for CUDA;
+- two variable-length calls for all groups together (`merged_attention`), where flash-attn is installed.
 
 What layers without attention do with a packed row is told in `recurrent`.
 """
@@ -26,6 +27,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.qwen3_vl.modeling_qwen3_vl import eager_attention_forward
 
 from urt_core.errors import ConfigError
+from urt_train.model.merged_attention import FlashKernel, Kernel, merged_attention, sequences_of
 from urt_train.model.packing import Group, GroupLayout, RowLayout, row_layout
 from urt_train.model.recurrent import RECURRENT_LAYERS, continue_from_prompts
 
@@ -36,6 +38,25 @@ NO_BACKWARD_ON_CPU = (
 )
 PROMPT = 0
 """Number of the prompt among the parts of its group; its completions follow."""
+SHORTEST_BUCKET = 1024
+VARIABLE_LENGTH: Kernel = FlashKernel()
+
+
+def bucket(num_tokens: int) -> int:
+    """The length that a FlexAttention call for so many tokens has: a power of two, so that rows of any length up to
+    131,072 are 8 shapes to compile, which is how many torch compiles of one function. What is behind the row attends
+    to itself alone, in blocks of its own, so it costs next to nothing."""
+    return max(SHORTEST_BUCKET, 1 << (num_tokens - 1).bit_length())
+
+
+def layout_for(attention: str, groups: Sequence[Group], *, device: torch.device) -> RowLayout:
+    """What the layers are told of a row, for a value of `model.attention`."""
+    if attention == "flex":
+        return block_mask_layout(groups, device=device)
+    layout = row_layout(groups, device=device)
+    if attention == "flash_attention_2":
+        return layout._replace(sequences=sequences_of(groups, device=device))
+    return layout
 
 
 def block_mask_layout(groups: Sequence[Group], *, device: torch.device) -> RowLayout:
@@ -46,6 +67,10 @@ def block_mask_layout(groups: Sequence[Group], *, device: torch.device) -> RowLa
     lengths = [[group.prompt, *group.completions] for group in groups]
     number = torch.arange(len(groups)).repeat_interleave(torch.tensor([sum(row) for row in lengths])).to(device)
     part = torch.cat([torch.arange(len(row)).repeat_interleave(torch.tensor(row)) for row in lengths]).to(device)
+    behind = bucket(len(part)) - len(part)
+    # Behind the row, every token is a group of its own.
+    number = torch.cat([number, torch.arange(behind, device=device) + len(groups)])
+    part = torch.nn.functional.pad(part, (0, behind))
 
     # Compiled, it never holds the mask of all pairs of tokens.
     block_mask = create_block_mask(
@@ -76,9 +101,15 @@ def shared_prefix_attention(
 ) -> tuple[Tensor, None]:
     """query [1, heads, N, width], key and value with the heads of the keys -> [1, N, heads, width]."""
     if layout.block_mask is not None:
-        kernel = _flex_attention(query.device.type)
-        seen = kernel(query, key, value, block_mask=layout.block_mask, scale=scaling, enable_gqa=True)
-        return seen.transpose(1, 2), None
+        kernel, num_tokens = _flex_attention(query.device.type), query.shape[2]
+        behind = (0, 0, 0, bucket(num_tokens) - num_tokens)
+        states = (torch.nn.functional.pad(states, behind) for states in (query, key, value))
+        seen = kernel(*states, block_mask=layout.block_mask, scale=scaling, enable_gqa=True)
+        return seen[:, :, :num_tokens].transpose(1, 2), None
+    if layout.sequences is not None:
+        own, keys, values = (_narrowed(states[0].transpose(0, 1)) for states in (query, key, value))
+        seen = merged_attention(own, keys, values, layout.sequences, scale=scaling, kernel=VARIABLE_LENGTH)
+        return seen.to(query.dtype)[None], None
     repeats = query.shape[1] // key.shape[1]
     key, value = key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)
     parts = []
@@ -87,6 +118,13 @@ def shared_prefix_attention(
         if group.num_own:
             parts.append(_behind_prompt(*prompt[1:], *own, group=group, scale=scaling, dropout_p=dropout))
     return torch.cat(parts)[None], None
+
+
+def _narrowed(states: Tensor) -> Tensor:
+    """In the type that autocast computes in, where rotations have left it."""
+    kind = states.device.type
+    wide = states.dtype is torch.float32 and torch.is_autocast_enabled(kind)
+    return (states.to(torch.get_autocast_dtype(kind)) if wide else states).contiguous()
 
 
 def _over_itself(query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
@@ -123,9 +161,9 @@ def refuse_unsupported(config: Any, *, attention: str) -> None:
             f"grpo.batching is shared_prefix, which in {config.model_type} knows layers of the kind {', '.join(sorted(known))}, and"
             f" some are of the kind {', '.join(others)}: they would mix the completions of a row; allowed: grpo.batching=padded"
         )
-    if attention == "flex" and getattr(config, "attention_dropout", 0.0):
+    if attention in ("flex", "flash_attention_2") and getattr(config, "attention_dropout", 0.0):
         raise ConfigError(
-            f"model.attention is flex, which knows no dropout, and attention_dropout of {config.model_type} is"
+            f"model.attention is {attention}, which in packed rows knows no dropout, and attention_dropout of {config.model_type} is"
             f" {config.attention_dropout}; allowed: model.attention=sdpa"
         )
 

@@ -1,22 +1,26 @@
 """vLLM in the trainer's own process: it sleeps while the policy learns, and gets the policy's weights before each
 rollout.
 
-With several training devices each process has an engine of its own on its device, with a whole copy of the weights.
-vLLM joins the trainer's process group (its "external launcher"), so it starts at the first rollout, when that group is
-there.
+With several training devices each process has an engine of its own on its device, with a whole copy of the weights, or
+`tensor_parallel` neighbouring processes have one together: then each holds its part of the weights, and all of them
+sample the prompts of all of them in one call. vLLM joins the trainer's process group (its "external launcher", which
+takes neighbouring ranks for a group), so it starts at the first rollout, when that group is there.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import distributed
 
 from urt_core import Completion, Prompt, SamplingParams
 from urt_core.engines import Engine
 from urt_core.engines.vllm import VLLMEngine
+from urt_core.errors import ConfigError
 from urt_train.model.policy import Policy
 from urt_train.rollouts.hand_over import CANARY, CANARY_SAMPLING, check_canary
 from urt_train.runtime.ranks import world
@@ -33,8 +37,18 @@ class ColocatedVLLM:
     engine.sleep()
     """
 
-    def __init__(self, start: Callable[[], Engine], *, model: str, can_sleep: bool, parity_limit: float) -> None:
-        self.start, self.model = start, model
+    def __init__(
+        self,
+        start: Callable[[], Engine],
+        *,
+        model: str,
+        can_sleep: bool,
+        parity_limit: float,
+        tensor_parallel: int = 1,
+    ) -> None:
+        self.start, self.model, self.tensor_parallel = start, model, tensor_parallel
+        self.neighbours: Any = None
+        """The processes that share this engine."""
         self.can_sleep, self.parity_limit = can_sleep, parity_limit
         self.engine: Any = None
 
@@ -48,6 +62,7 @@ class ColocatedVLLM:
         max_sequences: int,
         cache_gib: float,
         parity_limit: float,
+        tensor_parallel: int = 1,
         dtype: str = "float32",
     ) -> ColocatedVLLM:
         """vLLM on the folder that the policy was opened from, for sequences of `max_tokens`; only CUDA can free memory
@@ -64,22 +79,29 @@ class ColocatedVLLM:
                 max_images=2 * policy.spec.num_frames,
                 dtype=dtype,
                 max_model_len=max_tokens,
-                max_num_seqs=max_sequences,
+                max_num_seqs=max_sequences * tensor_parallel,
                 kv_cache_memory_bytes=int(cache_gib * 2**30),
                 # The cache has its size from the line above; this share only has to be free, and the policy has most of
                 # the device.
                 gpu_memory_utilization=0.01,
                 enable_sleep_mode=can_sleep,
                 seed=0,
-                **_beside_other_ranks(),
+                **_beside_other_ranks(tensor_parallel),
             )
 
-        return cls(start, model=f"vLLM on {folder}", can_sleep=can_sleep, parity_limit=parity_limit)
+        return cls(
+            start,
+            model=f"vLLM on {folder}",
+            can_sleep=can_sleep,
+            parity_limit=parity_limit,
+            tensor_parallel=tensor_parallel,
+        )
 
     def wake(self, policy: Policy) -> None:
         """Take the policy's weights and forget all that was computed with older ones. Every rank of the policy takes
         part."""
         if self.engine is None:
+            self.neighbours = _neighbours(self.tensor_parallel)
             self.engine = self.start()
         elif self.can_sleep:
             self.engine.llm.wake_up()
@@ -93,7 +115,19 @@ class ColocatedVLLM:
         check_canary(policy, {"vLLM": answer}, limit=self.parity_limit)
 
     def generate(self, prompts: Sequence[Prompt], sampling: SamplingParams) -> list[list[Completion]]:
-        return self.engine.generate(prompts, sampling)
+        """Where processes share an engine, each takes part with prompts of its own, of any number. Samples follow from the
+        seed of the first of them."""
+        if self.neighbours is None:
+            return self.engine.generate(prompts, sampling)
+        shares: list[Any] = [None] * self.tensor_parallel
+        distributed.all_gather_object(shares, (list(prompts), sampling.seed), group=self.neighbours)
+        together = [prompt for share, _ in shares for prompt in share]
+        if not together:
+            return []
+        groups = self.engine.generate(together, replace(sampling, seed=shares[0][1]))
+        place = world()[0] % self.tensor_parallel
+        first = sum(len(share) for share, _ in shares[:place])
+        return groups[first : first + len(prompts)]
 
     def sleep(self) -> None:
         """Level 1: the weights wait in main memory. Level 2 drops them, and what is not handed over again stays
@@ -102,11 +136,25 @@ class ColocatedVLLM:
             self.engine.llm.sleep(level=1)
 
 
-def _beside_other_ranks() -> dict[str, str]:
-    """Of several processes each has a whole engine; vLLM asks the environment which one it is."""
+def _neighbours(number: int) -> Any:
+    """The group of so many processes that this one is in; None for one alone. Every rank takes part."""
+    rank, num_ranks = world()
+    if num_ranks % number:
+        raise ConfigError(f"grpo.vllm_tensor_parallel is {number}; allowed: a divisor of the {num_ranks} processes")
+    if number == 1:
+        return None
+    groups = [
+        distributed.new_group(list(range(first, first + number)), backend="gloo")
+        for first in range(0, num_ranks, number)
+    ]
+    return groups[rank // number]
+
+
+def _beside_other_ranks(tensor_parallel: int) -> dict[str, Any]:
+    """Of several processes each has an engine or its part of one; vLLM asks the environment which one it is."""
     rank, num_ranks = world()
     if num_ranks == 1:
         return {}
     os.environ.setdefault("RANK", str(rank))  # torchrun says both; under SLURM Lightning knows them
     os.environ.setdefault("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))
-    return {"distributed_executor_backend": "external_launcher"}
+    return {"distributed_executor_backend": "external_launcher", "tensor_parallel_size": tensor_parallel}

@@ -3,7 +3,8 @@ they arrived."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -32,6 +33,15 @@ class EngineCopy(Engine, Protocol):
 
     def sleep(self) -> None:
         """Give back what the policy needs to learn."""
+        ...
+
+
+@runtime_checkable
+class EngineBeside(EngineCopy, Protocol):
+    """A copy on devices of its own, which can sample while the policy learns."""
+
+    def begin(self, prompts: Sequence[Prompt], sampling: SamplingParams) -> Future[list[list[Completion]]]:
+        """What `generate` gives, begun and not waited for."""
         ...
 
 

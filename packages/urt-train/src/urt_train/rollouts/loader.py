@@ -8,6 +8,7 @@ The state counts rounds, so it is exact between two rounds, which is where check
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
@@ -18,7 +19,7 @@ from urt_data import PreferenceStream
 from urt_train.model.batching import TokenBatch
 
 Draw = Callable[[], list[PreferenceRecord]]
-"""The next records of the stream."""
+"""The next records of the stream; a `Drawing` where rounds are begun ahead of their time."""
 
 
 class Sealed:
@@ -40,6 +41,22 @@ class Stream(Protocol[Item]):
     def load_state_dict(self, state: dict[str, Any], /) -> None: ...
 
 
+class Drawing(Generic[Item]):
+    """What a round draws with. One that begins the next round says so with `ahead`, in front of what it draws for it: what
+    is saved then has the position in front of these records, because a run that goes on draws them again."""
+
+    def __init__(self, stream: Stream[Item]) -> None:
+        self.stream, self.items = stream, _endless(stream)
+        self.position: dict[str, Any] | None = None
+        """Where the next round begins, if it was begun already."""
+
+    def __call__(self) -> list[Item]:
+        return next(self.items)
+
+    def ahead(self) -> None:
+        self.position = copy.deepcopy(self.stream.state_dict())
+
+
 class RoundLoader(Generic[Item]):
     """RoundLoader(stream, make_round, num_rounds=60, batches_per_round=4)
 
@@ -57,21 +74,24 @@ class RoundLoader(Generic[Item]):
         self.stream, self.make_round = stream, make_round
         self.num_rounds, self.batches_per_round = num_rounds, batches_per_round
         self.round = 0
+        self.drawing: Drawing[Item] | None = None
 
     def __len__(self) -> int:
         return self.num_rounds * self.batches_per_round
 
     def __iter__(self) -> Iterator[Sealed]:
-        records = _endless(self.stream)
+        self.drawing = drawing = Drawing(self.stream)
         while self.round < self.num_rounds:
-            batches = self.make_round(lambda: next(records), self.round)
+            drawing.position = None
+            batches = self.make_round(drawing, self.round)
             if len(batches) != self.batches_per_round:
                 raise DataError(f"round {self.round} has {len(batches)} micro-batches, not {self.batches_per_round}")
             self.round += 1
             yield from map(Sealed, batches)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"round": self.round, "stream": self.stream.state_dict()}
+        begun = None if self.drawing is None else self.drawing.position
+        return {"round": self.round, "stream": self.stream.state_dict() if begun is None else begun}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.round = state["round"]

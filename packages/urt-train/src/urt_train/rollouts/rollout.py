@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -46,6 +47,26 @@ class Rewards:
 
     def of(self, part: str) -> Float[Tensor, "P G"]:
         return self.values[..., self.parts.index(part)]
+
+
+class Asked(NamedTuple):
+    """What a rollout asks an engine: the records as they are shown, their prompts, and those of them that fit."""
+
+    shown: Sequence[PreferenceRecord]
+    prompts: Sequence[Prompt]
+    encoded: Mapping[str, Tensor]
+    wanted: Sequence[Prompt]
+    """All of the prompts; none where only one that is too long is left."""
+    sampling: SamplingParams
+
+
+class Begun(NamedTuple):
+    """A rollout that is being sampled."""
+
+    asked: Asked
+    groups: Future[list[list[Completion]]]
+    weights_of: int
+    """The rollout in front of which these weights were handed over."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,6 +6,7 @@ import asyncio
 import math
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,9 @@ class ServedVLLM:
     def generate(self, prompts: Sequence[Prompt], sampling: SamplingParams) -> list[list[Completion]]:
         return BACKGROUND.run(self._generate(prompts, sampling))
 
+    def begin(self, prompts: Sequence[Prompt], sampling: SamplingParams) -> Future[list[list[Completion]]]:
+        return BACKGROUND.start(self._generate(prompts, sampling))
+
     async def _generate(self, prompts: Sequence[Prompt], sampling: SamplingParams) -> list[list[Completion]]:
         async def group(item: tuple[int, Prompt]) -> list[Completion]:
             index, prompt = item
@@ -169,6 +173,14 @@ def check_prompt(answer: Mapping[str, Any], expected: Sequence[int], *, where: s
     found = answer.get("prompt_token_ids")
     if not isinstance(found, list):
         raise ServerError(f"{where}: an answer without prompt_token_ids; vLLM 0.32 has them", is_final=True)
+    more = found[len(expected) :]
+    if more and found[: len(expected)] == list(expected):
+        raise ServerError(
+            f"{where}: the server's chat template goes on behind the trainer's prompt, by {len(more)} tokens. One that opens <think> is cut"
+            " there in training, so that the judge writes both tags: start the server with --chat-template and a copy of the model"
+            " folder's template without the opening tag",
+            is_final=True,
+        )
     if found != list(expected):
         raise ServerError(
             f"{where}: the server made {len(found)} tokens of it and the trainer {len(expected)}, or others. Start it from the model"

@@ -14,8 +14,10 @@ from lightning.pytorch import Callback, Trainer
 from rich.console import Console
 
 from urt_core.atomic import append, whole_lines, write_whole
+from urt_core.errors import CheckpointError
 from urt_core.progress import progress_bar
-from urt_train.runtime.ranks import all_sum, world
+from urt_train.runtime.identity import changes, file_states
+from urt_train.runtime.ranks import all_sum, raise_first, world
 
 SECONDS_BETWEEN_LINES = 30.0
 """Where a bar can't be drawn over, such as the log file of a cluster."""
@@ -146,3 +148,63 @@ class RolloutLog(Callback):
                 json.dumps({"step": trainer.global_step + 1, **example}, ensure_ascii=False) for example in examples
             ]
             append(self.path, "\n".join(lines) + "\n")
+
+
+class UnchangedModel(Callback):
+    """The files of a model folder are what they were when they were hashed, once all weights are in their place: else the
+    run would be of a model that its identity does not name. Made in front of the hashing; every rank looks at its own
+    copy."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder, self.states = folder, file_states(folder)
+
+    def on_fit_start(self, trainer: Trainer, module: Any) -> None:
+        found = changes(self.states, file_states(self.folder))
+        failure = None
+        if found:
+            failure = CheckpointError(
+                f"{self.folder} changed while it was opened ({next(iter(found))}); nothing was trained. Let whoever writes it finish, or"
+                " copy it, then the same command goes on"
+            )
+        raise_first(failure)
+
+
+class TimelineLog(Callback):
+    """One line for each phase of a rollout: {"step": 12, "phase": "sampling", "start": 31.2, "end": 40.8}, with the first
+    optimizer step that learns from it, and seconds that go on where an earlier process of the run ended."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.offset = 0.0
+
+    def on_train_start(self, trainer: Trainer, module: Any) -> None:
+        if trainer.is_global_zero and self.path.exists():
+            lines = [json.loads(line) for line in whole_lines(self.path)]
+            kept = [line for line in lines if line["step"] <= trainer.global_step]
+            self.offset = max((line["end"] for line in kept), default=0.0)
+            write_whole(self.path, "".join(f"{json.dumps(line)}\n" for line in kept))
+
+    def on_train_batch_start(self, trainer: Trainer, module: Any, batch: Any, batch_idx: int) -> None:
+        self._write(trainer, module)
+
+    def on_train_end(self, trainer: Trainer, module: Any) -> None:
+        if hasattr(module, "timeline"):
+            module.timeline.learned()
+        self._write(trainer, module)
+
+    def _write(self, trainer: Trainer, module: Any) -> None:
+        timeline = getattr(module, "timeline", None)
+        if timeline is None or not timeline.spans:
+            return
+        spans, timeline.spans = timeline.spans, []
+        lines = [
+            {
+                "step": span.rollout * module.plan.steps_per_round + 1,
+                "phase": span.phase,
+                "start": round(self.offset + span.start, 3),
+                "end": round(self.offset + span.end, 3),
+            }
+            for span in spans
+        ]
+        if trainer.is_global_zero:
+            append(self.path, "".join(f"{json.dumps(line)}\n" for line in lines))

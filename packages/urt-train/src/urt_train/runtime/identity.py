@@ -175,6 +175,13 @@ def file_sizes(folder: str | Path) -> dict[str, int]:
     return {f"size of {path.name}": path.stat().st_size for path in _model_files(folder)}
 
 
+def file_states(folder: str | Path) -> dict[str, tuple[int, int]]:
+    """What a file's state shows as soon as it is written to: {"model.safetensors": (bytes, nanoseconds)}; compared with
+    itself alone, not with a clock."""
+    found = {path.name: path.stat() for path in _model_files(folder)}
+    return {name: (status.st_size, status.st_mtime_ns) for name, status in found.items()}
+
+
 def _model_files(folder: str | Path) -> list[Path]:
     patterns = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
     return sorted(path for pattern in patterns for path in Path(folder).glob(pattern))

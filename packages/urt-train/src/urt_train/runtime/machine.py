@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,12 +19,14 @@ from lightning.pytorch import Callback, Trainer
 from urt_core.errors import ConfigError
 from urt_train.config import TrainerConfig
 from urt_train.model.shared_prefix import NO_BACKWARD_ON_CPU
+from urt_train.runtime.launch import num_processes_here
 
 STRATEGIES = (
     "lightning.pytorch.strategies.DDPStrategy",
     "lightning.pytorch.strategies.ModelParallelStrategy",
     "lightning.pytorch.strategies.DeepSpeedStrategy",
 )
+HYBRID = "urt_train.runtime.hybrid.HybridSharding"
 LOGGERS = (
     "lightning.pytorch.loggers.TensorBoardLogger",
     "lightning.pytorch.loggers.WandbLogger",
@@ -93,10 +96,24 @@ def check_strategy(strategy: Mapping[str, Any], *, stage: str, samples: bool) ->
         raise ConfigError("strategy is DeepSpeed, which needs a CUDA device; allowed here: strategy=auto, ddp, fsdp2")
 
 
-def check_attention(attention: str) -> None:
-    """`accelerator: auto` may turn out to be a CPU."""
+def check_attention(attention: str, *, precision: str) -> None:
+    """`accelerator: auto` may turn out to be a CPU, and a package may be missing."""
     if attention == "flex" and not torch.cuda.is_available():
         raise ConfigError(NO_BACKWARD_ON_CPU)
+    if attention != "flash_attention_2":
+        return
+    if find_spec("flash_attn") is None or not torch.cuda.is_available():
+        missing = (
+            "package flash-attn (2.7 or newer), which is not installed" if torch.cuda.is_available() else "CUDA device"
+        )
+        raise ConfigError(
+            f"model.attention is flash_attention_2, which needs a {missing}; allowed here: model.attention=sdpa"
+        )
+    if precision == "32-true":
+        raise ConfigError(
+            "model.attention is flash_attention_2, which computes in bfloat16, and trainer.precision is 32-true; allowed:"
+            " trainer.precision=bf16-mixed, or model.attention=sdpa"
+        )
 
 
 def zero_stage(strategy: Mapping[str, Any]) -> int:
@@ -112,7 +129,25 @@ def make_strategy(strategy: Mapping[str, Any], machine: TrainerConfig) -> Any:
             return "auto"
         settings = {"_target_": STRATEGIES[0]}  # what Lightning takes for several processes too
     patience = {"timeout": timedelta(seconds=machine.timeout_s)}
+    if "shard_over" in settings:
+        return third_party(_hybrid({**patience, **settings}), allowed=(HYBRID,), field="strategy")
     return third_party({**patience, **settings}, allowed=STRATEGIES, field="strategy")
+
+
+def _hybrid(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings of FSDP2 with `shard_over`, "node" or a number of devices, as those of our strategy."""
+    if settings.get("_target_") != STRATEGIES[1]:
+        raise ConfigError(
+            f"strategy.shard_over is for {STRATEGIES[1]}, and strategy._target_ is {settings.get('_target_')!r}"
+        )
+    said, num_ranks = settings["shard_over"], settings["data_parallel_size"]
+    size = num_processes_here() if said == "node" else said
+    if not isinstance(size, int) or size < 1 or num_ranks % size or settings.get("tensor_parallel_size") != 1:
+        raise ConfigError(
+            f"strategy.shard_over is {said!r}; allowed: node, or a number of devices that divides all {num_ranks}, with"
+            " strategy.tensor_parallel_size=1"
+        )
+    return {**settings, "_target_": HYBRID, "shard_over": size}
 
 
 def _num_launched() -> int:

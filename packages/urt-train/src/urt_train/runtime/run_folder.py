@@ -111,7 +111,16 @@ def finish(folder: Path, *, identity: Identity) -> None:
 def _clear(folder: Path) -> None:
     for leftover in ("checkpoints", "model", "tensorboard"):
         shutil.rmtree(folder / leftover, ignore_errors=True)
-    for name in ("metrics.csv", "rollouts.jsonl", "config.yaml", SEGMENTS, FINISHED, RUN_ID, IDENTITY):
+    for name in (
+        "metrics.csv",
+        "rollouts.jsonl",
+        "timeline.jsonl",
+        "config.yaml",
+        SEGMENTS,
+        FINISHED,
+        RUN_ID,
+        IDENTITY,
+    ):
         (folder / name).unlink(missing_ok=True)
 
 

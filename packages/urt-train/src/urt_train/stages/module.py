@@ -26,6 +26,7 @@ from urt_train.model.batching import TokenBatch
 from urt_train.model.policy import Policy
 from urt_train.model.sharding import shard
 from urt_train.rollouts.loader import Sealed
+from urt_train.runtime.hybrid import COPIES, SHARDS
 from urt_train.runtime.ranks import any_rank
 
 
@@ -41,9 +42,11 @@ class PolicyModule(LightningModule):
 
     def configure_model(self) -> None:
         """Shard under FSDP2; the other strategies take the model as it is. Weights that are not read yet go where they belong."""
+        is_hybrid = self.device_mesh is not None and COPIES in (self.device_mesh.mesh_dim_names or ())
         for policy in (self.policy, *self.frozen):
             if self.device_mesh is not None and not self.is_sharded:
-                shard(policy, self.device_mesh["data_parallel"], compute_dtype=self.compute_dtype)
+                mesh = self.device_mesh[COPIES, SHARDS] if is_hybrid else self.device_mesh[SHARDS]
+                shard(policy, mesh, compute_dtype=self.compute_dtype)
             policy.load(self.trainer.strategy.root_device)
         self.is_sharded = self.device_mesh is not None
 

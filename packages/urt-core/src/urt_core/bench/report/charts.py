@@ -165,6 +165,31 @@ def stage_chart(
     return Chart(title=title, svg=_draw(spec, summary=f"{title}: {'; '.join(str(row['said']) for row in rows)}"))
 
 
+def span_chart(
+    title: str, rows: Sequence[str], spans: Sequence[tuple[str, str, float, float]], *, width: int = 640
+) -> Chart:
+    """(row, text of the span, start, end) in seconds: a bar for each span on its row, a row's bars in one colour."""
+    bars = [
+        {"series": row, "start": start, "end": end, "said": f"{row}, {text}: {start:.1f} to {end:.1f} s"}
+        for row, text, start, end in spans
+    ]
+    place = {
+        "x": {
+            "field": "start",
+            "type": "quantitative",
+            "scale": {"zero": False, "nice": False},
+            "axis": {"tickCount": 8, "labelExpr": NUMBERS},
+        },
+        "x2": {"field": "end"},
+        "y": {"field": "series", "type": "nominal", "sort": None, "scale": {"domain": list(rows)}},
+        "color": _one_each("color", list(rows), COLORS),
+        "description": {"field": "said"},
+    }
+    mark = {"type": "bar", "height": {"band": 0.7}, "stroke": "var(--paper)", "strokeWidth": 1}
+    spec = {"width": width, "height": 30 * len(rows), "data": {"values": bars}, "mark": mark, "encoding": place}
+    return Chart(title=title, svg=_draw(spec, summary=f"{title}: {'; '.join(str(bar['said']) for bar in bars)}"))
+
+
 def moving_average(points: Points) -> list[tuple[float, float]]:
     """Mean over a centred window of a tenth of the points, cut off where the data end."""
     half = max(1, len(points) // 20)
@@ -226,7 +251,7 @@ def _draw(spec: dict[str, Any], *, summary: str) -> Markup:
     for mark in picture.iter():
         said = mark.attrib.pop("aria-label", None)
         role = mark.attrib.pop("aria-roledescription", None)
-        if said and role == "point":
+        if said and role in ("point", "bar"):
             ElementTree.SubElement(mark, f"{{{SVG}}}title").text = said
     del picture.attrib["width"], picture.attrib["height"]
     picture.set("role", "img")

@@ -24,6 +24,7 @@ from urt_core.bench.report.charts import Chart, stage_chart
 from urt_core.bench.report.curves import StageCurves, stage_curves
 from urt_core.bench.report.gallery import Card, cards, choose_pairs
 from urt_core.bench.report.summary import JudgedData, cost_rows, facts, figures, headline, lead
+from urt_core.bench.report.timeline import StageTimeline, stage_timeline
 from urt_core.bench.suites import SuiteReport
 from urt_core.bench.suites.tables import suite_tables
 from urt_core.bench.tables import dialect_label, evaluation_tables, stage_tables, task_title
@@ -137,6 +138,7 @@ def render_report(
         ],
         suites=_suites(folder, stages),
         curves=_curves(folder, stages),
+        timelines=_timelines(folder, stages),
         costs=cost_rows(costs),
         cards=shown,
         task_filters=[{"id": "all", "label": "all"}]
@@ -214,6 +216,12 @@ def _suites(folder: Path, stages: Mapping[str, str]) -> dict[str, Any] | None:
             shown = [(finding, example) for finding in report.findings for example in finding.examples[:1]]
             return {"label": label, "tables": suite_tables(report), "examples": shown}
     return None
+
+
+def _timelines(folder: Path, stages: Mapping[str, str]) -> list[StageTimeline]:
+    paths = {label: folder / stage / "timeline.jsonl" for stage, label in stages.items()}
+    drawn = [stage_timeline(label, path) for label, path in paths.items() if path.is_file()]
+    return [timeline for timeline in drawn if timeline is not None]
 
 
 def _curves(folder: Path, stages: Mapping[str, str]) -> list[StageCurves]:

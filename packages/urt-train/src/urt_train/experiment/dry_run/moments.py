@@ -16,7 +16,16 @@ from urt_train.experiment.dry_run.measure import Measurements
 from urt_train.experiment.dry_run.model import meta_policy
 from urt_train.experiment.dry_run.passes import Arithmetic
 from urt_train.experiment.dry_run.shape import Shape
-from urt_train.experiment.dry_run.states import Extra, States, Strategy, arithmetic_of, extra_of, states_of, strategy_of
+from urt_train.experiment.dry_run.states import (
+    Extra,
+    States,
+    Strategy,
+    arithmetic_of,
+    extra_of,
+    num_shards,
+    states_of,
+    strategy_of,
+)
 from urt_train.experiment.dry_run.workload import Learning, Sampling
 from urt_train.model.policy import Policy
 
@@ -60,7 +69,7 @@ class Stagewise:
         return states_of(
             self.policy,
             self.strategy,
-            devices=self.config.dry_run.devices,
+            devices=num_shards(self.config),
             arithmetic=self.arithmetic,
             has_reference=self.has_reference,
         )
@@ -70,7 +79,7 @@ class Stagewise:
         return extra_of(
             self.policy,
             self.strategy,
-            devices=self.config.dry_run.devices,
+            devices=num_shards(self.config),
             arithmetic=self.arithmetic,
             has_reference=self.has_reference,
         )

@@ -55,6 +55,14 @@ def strategy_of(config: TrainConfig) -> Strategy:
     return Strategy.DDP if config.dry_run.devices > 1 else Strategy.ALONE
 
 
+def num_shards(config: TrainConfig) -> int:
+    """Devices that a sharded policy is spread over: all, or those that hold one copy of it (`strategy.shard_over`)."""
+    devices, over = config.dry_run.devices, config.strategy.get("shard_over")
+    if over is None:
+        return devices
+    return min(devices, -(-devices // config.trainer.num_nodes) if over == "node" else int(over))
+
+
 def arithmetic_of(config: TrainConfig, strategy: Strategy) -> Arithmetic:
     """FSDP2 casts weights to the computing type itself, DeepSpeed holds them in it; elsewhere autocast does."""
     is_mixed = config.trainer.precision == "bf16-mixed"

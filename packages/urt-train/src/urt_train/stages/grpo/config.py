@@ -40,12 +40,17 @@ class GRPOConfig(StageConfig):
     are handed the weights before each rollout."""
     vllm_cache_gib: float = 4.0
     """With `engine: vllm`, memory of its key-value cache in GiB."""
+    vllm_tensor_parallel: int = 1
+    """With `engine: vllm`, neighbouring devices that share one copy of the weights and sample for all of them."""
     vllm_servers: list[str] = field(default_factory=list)
     """With `engine: vllm_server`, their addresses, such as http://gpu-1:8000; an API key comes from the environment
     (VLLM_API_KEY)."""
     vllm_timeout_s: float = 600.0
     """With `engine: vllm_server`, the longest wait for one answer (a group of completions, or new weights) before a
     server counts as lost."""
+    staleness: int = 0
+    """Rollouts by which the weights that sample may be behind those that learn: 0, or 1 with `engine: vllm_server`, whose
+    servers then sample the next rollout while the policy learns from the last. Needs `importance_cap`."""
     weight_transfer: WeightTransfer = WeightTransfer.folder
     """With `engine: vllm_server`, how the weights travel: folder (written once, reloaded by each server under the same
     path) or nccl (CUDA)."""
@@ -114,6 +119,7 @@ class GRPOConfig(StageConfig):
             self,
             1,
             "prompts_per_rollout",
+            "vllm_tensor_parallel",
             "steps_per_rollout",
             "generation_batch_size",
             "candidates_per_prompt",
@@ -134,6 +140,8 @@ class GRPOConfig(StageConfig):
                 "top_p",
                 f"1.0 with grpo.engine={self.engine}, whose log-probs are those after the cut; or engine=transformers",
             )
+        if self.vllm_tensor_parallel > 1 and self.engine is not RolloutEngine.vllm:
+            fail(self, "vllm_tensor_parallel", f"1 with grpo.engine={self.engine}; servers are started with their own")
         server_addresses(self, "vllm_servers")
         if self.engine is RolloutEngine.vllm_server and not self.vllm_servers:
             fail(
@@ -141,6 +149,7 @@ class GRPOConfig(StageConfig):
                 "vllm_servers",
                 "one or more addresses with grpo.engine=vllm_server, such as [http://localhost:8000]",
             )
+        self._check_staleness()
         if self.order_baseline is Orders.random:
             fail(self, "order_baseline", "both, given")
         Rewards.load(self.rewards)  # names what is not a reward
@@ -155,6 +164,17 @@ class GRPOConfig(StageConfig):
             )
         if self.orders is Orders.both and self.group_size % 2:
             raise ConfigError(f"grpo.group_size is {self.group_size}; allowed with grpo.orders=both: an even number")
+
+    def _check_staleness(self) -> None:
+        within(self, 0, 1, "staleness")
+        if self.staleness and (self.engine is not RolloutEngine.vllm_server or self.importance_cap is None):
+            fail(
+                self,
+                "staleness",
+                "0, or with engine=vllm_server and grpo.importance_cap set, which weighs what older weights have sampled",
+            )
+        if self.staleness and self.resample_rounds:
+            fail(self, "staleness", "0 with grpo.resample_rounds, which draws anew until groups differ")
 
     @property
     def prompts_per_group(self) -> int:

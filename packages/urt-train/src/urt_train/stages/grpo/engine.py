@@ -47,6 +47,7 @@ def open_colocated(settings: GRPOConfig, policy: Policy, *, initial: str, dtype:
         max_tokens=settings.max_prompt_tokens + settings.max_completion_tokens,
         max_sequences=settings.generation_batch_size * settings.group_size,
         cache_gib=settings.vllm_cache_gib,
+        tensor_parallel=settings.vllm_tensor_parallel,
         parity_limit=settings.parity_limit,
         dtype=dtype,
     )

@@ -7,6 +7,7 @@ micro-batches --policy--> log-probs --clipped surrogate + KL--> loss; Lightning 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,13 +24,15 @@ from urt_kernels import group_advantages
 from urt_train.config import Orders
 from urt_train.config.checks import fail
 from urt_train.config.stage import RoundPlan
-from urt_train.errors import ParityError
+from urt_train.errors import ParityError, StaleError
 from urt_train.model.batching import ExperienceBatch, prompts_within, select_prompts, shortest_prompts
 from urt_train.model.policy import Policy
 from urt_train.rollouts.difficulty import choose
-from urt_train.rollouts.hand_over import EngineCopy
-from urt_train.rollouts.loader import Draw
+from urt_train.rollouts.hand_over import EngineBeside, EngineCopy
+from urt_train.rollouts.loader import Draw, Drawing
 from urt_train.rollouts.rollout import (
+    Asked,
+    Begun,
     Rewards,
     Sampled,
     experience,
@@ -43,10 +46,13 @@ from urt_train.rollouts.rollout import (
     shown_orders,
     without_idle_groups,
 )
+from urt_train.rollouts.timeline import Timeline
 from urt_train.runtime.ranks import all_sum, any_rank, derived_seed, world
 from urt_train.stages.grpo.config import GRPOConfig
 from urt_train.stages.grpo.objective import grpo_step, surrogate_of
 from urt_train.stages.module import StageModule
+
+LOG = logging.getLogger(__name__)
 
 
 class GRPO(StageModule):
@@ -75,9 +81,20 @@ class GRPO(StageModule):
         self.plan = plan
         self.seed = seed
         self.rewards = RewardFunctions.load(config.rewards)
+        self.timeline = Timeline()
+        self.has_warned = False
+        self.begun: Begun | None = None
+        """The next rollout, which servers sample while the policy learns."""
 
     def sample(self, records: Sequence[PreferenceRecord], *, seed: int) -> Sampled:
         """Show the records, sample a group of completions for each and reward them."""
+        asked = self.ask(records, seed=seed)
+        with self.timed("generate"):
+            groups = self.generate(asked.wanted, asked.sampling)
+        return self.rewarded(asked, groups)
+
+    def ask(self, records: Sequence[PreferenceRecord], *, seed: int) -> Asked:
+        """The prompts of a rollout. Every rank takes part."""
         config, dialect = self.config, self.policy.spec.dialect
         with self.timed("data"):
             shown = shown_orders(records, config.orders, seed=seed)
@@ -91,12 +108,14 @@ class GRPO(StageModule):
                 [prompts[row] for row in rows],
                 select_prompts(encoded, rows),
             )
-        with self.timed("generate"):
-            sampling = self.sampling(seed)
-            groups = self.generate(prompts if fits else [], sampling) or no_completions(len(prompts), sampling)
+        sampling = self.sampling(seed)
+        return Asked(shown=shown, prompts=prompts, encoded=encoded, wanted=prompts if fits else [], sampling=sampling)
+
+    def rewarded(self, asked: Asked, groups: Sequence[Sequence[Completion]]) -> Sampled:
+        groups = groups or no_completions(len(asked.prompts), asked.sampling)
         with self.timed("data"):
-            rewards = self.earned(shown, groups)
-        return Sampled(prompts=prompts, encoded=encoded, groups=groups, rewards=rewards)
+            rewards = self.earned(asked.shown, groups)
+        return Sampled(prompts=asked.prompts, encoded=asked.encoded, groups=groups, rewards=rewards)
 
     def earned(self, shown: Sequence[PreferenceRecord], groups: Sequence[Sequence[Completion]]) -> Rewards:
         """What each completion earned by itself, and what it earned as one of its group."""
@@ -121,8 +140,7 @@ class GRPO(StageModule):
     def sample_useful(self, draw: Draw, number: int) -> Sampled:
         """The samples of a rollout; groups without reward variance give way to others, `resample_rounds` times at
         most. Each time as many prompts are sampled as groups are missing, so that nothing useful is thrown away."""
-        sampled = self.sample(self.drawn(draw, number), seed=self.rollout_seed(number))
-        self.add(num_sampled_groups=self.num_groups(sampled), num_useless_groups=len(self.useless(sampled)))
+        sampled = self.counted(self.sample(self.drawn(draw, number), seed=self.rollout_seed(number)))
         for attempt in range(1, self.config.resample_rounds + 1):
             missing = len(self.useless(sampled))
             if not any_rank(missing > 0, device=self.policy.device):
@@ -131,10 +149,17 @@ class GRPO(StageModule):
             others = self.sample(records, seed=self.rollout_seed(number, attempt)) if records else self.no_sample()
             if others is None:
                 continue
-            self.add(num_sampled_groups=self.num_groups(others), num_useless_groups=len(self.useless(others)))
             sampled = replace_groups(
-                sampled, others, useless=self.useless, group_size=self.config.group_size, encode=self.policy.encode
+                sampled,
+                self.counted(others),
+                useless=self.useless,
+                group_size=self.config.group_size,
+                encode=self.policy.encode,
             )
+        return sampled
+
+    def counted(self, sampled: Sampled) -> Sampled:
+        self.add(num_sampled_groups=self.num_groups(sampled), num_useless_groups=len(self.useless(sampled)))
         return sampled
 
     def useless(self, sampled: Sampled) -> list[int]:
@@ -151,8 +176,12 @@ class GRPO(StageModule):
     def make_round(self, draw: Draw, number: int) -> list[ExperienceBatch]:
         """Micro-batches of one rollout, with everything in them that does not depend on the weights to come."""
         with self.computing():
-            with self.engine_awake():
-                sampled = self.sample_useful(draw, number)
+            self.timeline.learned()
+            if self.config.staleness:
+                sampled, age = self.sample_ahead(draw, number)
+                self.add(age=age)
+            else:
+                sampled, age = self.sample_now(draw, number), 0
             self.note(sampled)
             rollout = experience(sampled, self.advantages(sampled.rewards), mask_truncated=self.config.mask_truncated)
             batches = self.with_divisors(micro_batches(rollout, plan=self.plan))
@@ -161,8 +190,44 @@ class GRPO(StageModule):
                 batches = [without_idle_groups(batch) for batch in batches]
             with self.timed("logprobs"), evaluation_mode(self.policy):
                 batches = [self.with_frozen_logprobs(batch) for batch in batches]
-                self.check_parity(batches[0] if self.references else first, number)
+                if not age:  # older weights gave other log-probs; the canary of the hand-over has seen the engine's
+                    self.check_parity(batches[0] if self.references else first, number)
+        self.timeline.learns(number)
         return batches
+
+    def sample_now(self, draw: Draw, number: int) -> Sampled:
+        """With the weights of now."""
+        with self.engine_awake(number), self.timeline.span("sampling", number):
+            return self.sample_useful(draw, number)
+
+    def sample_ahead(self, draw: Draw, number: int) -> tuple[Sampled, int]:
+        """The rollout that was begun when the policy started to learn from the one before, and by how many rollouts its
+        weights are behind; then the next is begun with the weights of now. The first rollout of a process is not behind."""
+        assert isinstance(self.engine, EngineBeside), "the config has refused others"
+        begun, self.begun = self.begun, None
+        if begun is None:
+            self.hand_over(number)
+            begun = self.begin(self.engine, draw, number, weights_of=number)
+        with self.timed("generate"):
+            groups = begun.groups.result()
+        age = number - begun.weights_of
+        if age > self.config.staleness:
+            raise StaleError(
+                f"rollout {number} was sampled {age} rollouts ago; allowed is grpo.staleness ({self.config.staleness})"
+            )
+        if (number + 1) * self.plan.steps_per_round < self.num_steps:
+            if begun.weights_of < number:
+                self.hand_over(number)
+            if isinstance(draw, Drawing):
+                draw.ahead()
+            self.begun = self.begin(self.engine, draw, number + 1, weights_of=number)
+        return self.counted(self.rewarded(begun.asked, groups)), age
+
+    def begin(self, engine: EngineBeside, draw: Draw, number: int, *, weights_of: int) -> Begun:
+        asked = self.ask(self.drawn(draw, number), seed=self.rollout_seed(number))
+        groups = engine.begin(asked.wanted, asked.sampling)
+        groups.add_done_callback(self.timeline.begun("sampling", number))
+        return Begun(asked=asked, groups=groups, weights_of=weights_of)
 
     def training_step(self, batch: ExperienceBatch, batch_idx: int) -> Tensor:
         if world()[1] == 1 and not batch.completion_mask.any():
@@ -187,15 +252,19 @@ class GRPO(StageModule):
         return next(weight for weight in self.policy.parameters() if weight.requires_grad).sum() * 0.0
 
     @contextmanager
-    def engine_awake(self) -> Iterator[None]:
+    def engine_awake(self, number: int) -> Iterator[None]:
         """The engine with the weights of now; one over the live weights has them anyway."""
         if not isinstance(self.engine, EngineCopy):
             yield
             return
-        with self.timed("hand_over"):
-            self.engine.wake(self.policy)
+        self.hand_over(number)
         yield
         self.engine.sleep()
+
+    def hand_over(self, number: int) -> None:
+        assert isinstance(self.engine, EngineCopy), "another has no weights of its own"
+        with self.timed("hand_over"), self.timeline.span("hand-over", number):
+            self.engine.wake(self.policy)
 
     def note(self, sampled: Sampled) -> None:
         """Count the rollout for the metrics, and keep its first group for the reader of `rollouts.jsonl`."""
@@ -313,8 +382,17 @@ class GRPO(StageModule):
                 "share/unsaid": sums["num_unsaid"] / completions,
                 "length/completion": sums["completion_tokens"] / completions,
                 "length/prompt": sums["prompt_tokens"] / max(sums["num_prompts"], 1.0),
-                "left_out": sums["num_left_out"],
+                "left_out": sums.get("num_left_out", 0.0),  # told when it is drawn, which may be a step ahead
             }
+        if sums.get("num_completions") and sums["num_truncated"] == sums["num_completions"] and not self.has_warned:
+            self.has_warned = True
+            LOG.warning(
+                "every completion of a rollout was cut off at grpo.max_completion_tokens (%d) and earned nothing: raise it, or start"
+                " from a judge that ends its judgements",
+                self.config.max_completion_tokens,
+            )
+        if "age" in sums:
+            measured["age"] = sums["age"] / world()[1]
         if "parity" in sums:
             measured["parity"] = sums["parity"] / world()[1]
         return measured
