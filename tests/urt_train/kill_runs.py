@@ -1,6 +1,6 @@
 """Kill tiny runs with SIGKILL at random moments and inside of saves, resume each, and compare with the straight run, bit for bit.
 
-python tests/urt_train/kill_runs.py <model folder> <shards> <empty folder> [--runs 50] [--seed 0]
+python tests/urt_train/kill_runs.py <model folder> <shards> <empty folder> [--first 0] [--runs 50] [--seed 0]
 
 One process imports everything once; each run is one or two forks of it. Some runs are cold starts, some rejection sampling with its
 pool, some GRPO over the live weights and some GRPO that hands its weights to a server in another process; a third goes on with another
@@ -69,6 +69,7 @@ def main() -> int:
     for name in ("model", "shards", "output"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--first", type=int, default=0, help="number of the first kill, to go on with a count")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # a fork has no other threads
@@ -83,7 +84,8 @@ def main() -> int:
 
 def kill_all(arguments: argparse.Namespace) -> int:
     straight, seconds, calls = {}, {}, {}
-    for stage, ranks in sorted({form[:2] for form in FORMS[: arguments.runs]}):
+    numbers = range(arguments.first, arguments.first + arguments.runs)
+    for stage, ranks in sorted({FORMS[number % len(FORMS)][:2] for number in numbers}):
         config = on_ranks(of_form(arguments, stage, f"straight_{stage}_{ranks}"), ranks)
         started = time.monotonic()
         counter = config.output_dir.parent / f"calls_{stage}_{ranks}"
@@ -92,7 +94,7 @@ def kill_all(arguments: argparse.Namespace) -> int:
         seconds[stage, ranks], calls[stage, ranks] = time.monotonic() - started, int(counter.read_text())
         straight[stage, ranks] = outcome(config)
     good = same = 0
-    for number in range(arguments.runs):
+    for number in numbers:
         stage, ranks, then = FORMS[number % len(FORMS)]
         rng = random.Random(f"{arguments.seed}:{number}")
         config = on_ranks(of_form(arguments, stage, f"run_{number:03d}"), ranks)
@@ -122,7 +124,7 @@ def kill_all(arguments: argparse.Namespace) -> int:
 def on_ranks(config: TrainConfig, ranks: int) -> TrainConfig:
     """The same run with so many processes; that it may have had another number of them is said."""
     changes = ["processes", "strategy", *(f"strategy.{name}" for name in DDP)]
-    trainer = replace(config.trainer, devices=str(ranks), timeout_s=120.0)
+    trainer = replace(config.trainer, devices=str(ranks), timeout_s=1200.0)
     return replace(config, strategy=DDP if ranks > 1 else {}, trainer=trainer, go_on_with=changes)
 
 

@@ -50,3 +50,12 @@ def test_zero3_is_refused_for_a_stage_that_samples() -> None:
     assert estimate.strategy is Strategy.ZERO3
     assert not estimate.stages[0].fits
     assert "strategy=fsdp2" in remedies(estimate)[0]
+
+
+def test_neighbours_that_share_a_vllm_hold_their_part_of_its_weights() -> None:
+    held = []
+    for number in (1, 2):
+        given = ["recipe=tiny", "engine=vllm", "dry_run.stages=[grpo]", "dry_run.devices=2"]
+        [stage] = dry_run(compose([*given, f"grpo.vllm_tensor_parallel={number}"])).stages
+        held.append(sum(moment.holds.get("vLLM's weights", 0.0) for moment in stage.moments))
+    assert held[0] == 2 * held[1] > 0

@@ -10,7 +10,7 @@ from urt_train.config import LoraConfig, ModelConfig
 from urt_train.experiment.dry_run.model import meta_policy
 from urt_train.experiment.dry_run.passes import Arithmetic
 from urt_train.experiment.dry_run.shape import shape_of
-from urt_train.experiment.dry_run.states import Strategy, arithmetic_of, local_numel, states_of, strategy_of
+from urt_train.experiment.dry_run.states import Strategy, arithmetic_of, local_numel, num_shards, states_of, strategy_of
 from urt_train.experiment.run import open_policy
 from urt_train.experiment.steps import initial_model
 from urt_train.model.sharding import shard
@@ -90,3 +90,14 @@ def test_deepspeed_holds_bf16_weights_and_shares_float32_ones(policy) -> None:
     )
     assert zero2 == pytest.approx((2 + 14 / 8) * total)
     assert zero3 == pytest.approx(16 / 8 * total)
+
+
+def test_hybrid_sharding_spreads_over_the_devices_of_one_copy() -> None:
+    machine = ["recipe=qwen3_vl_8b", "dry_run.devices=32", "trainer.num_nodes=4"]
+    shards = {
+        name: num_shards(compose([*machine, f"strategy={name}", *more]))
+        for name, more in (("fsdp2", []), ("hsdp", []), ("ddp", []))
+    }
+    assert shards == {"fsdp2": 32, "hsdp": 8, "ddp": 32}
+    assert num_shards(compose([*machine, "strategy=hsdp", "strategy.shard_over=16"])) == 16
+    assert strategy_of(compose([*machine, "strategy=hsdp"])) is Strategy.FSDP2

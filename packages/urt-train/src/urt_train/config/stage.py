@@ -48,6 +48,8 @@ class Decoding:
     engine: str = "transformers"
     cache_gib: float = 0.0
     """Key-value cache that the engine reserves."""
+    devices: int = 1
+    """That share one copy of the engine's weights."""
     beside_training: bool = False
     """Whether the optimizer's state and the reference are on the device at that time."""
 

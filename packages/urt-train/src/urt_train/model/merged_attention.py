@@ -14,6 +14,7 @@ part of the gradient (as blocks do in ring attention, arXiv 2310.01889). Nothing
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -199,23 +200,26 @@ class FlashKernel:
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, queries: Bounds, keys: Bounds, *, scale: float, is_causal: bool
     ) -> tuple[Tensor, Tensor]:
-        from flash_attn.flash_attn_interface import _flash_attn_varlen_forward  # pyright: ignore[reportMissingImports]
-
-        out, lse, *_ = _flash_attn_varlen_forward(query, key, value, **_call(queries, keys, scale, is_causal))
+        out, lse, *_ = _flash_attn()._flash_attn_varlen_forward(
+            query, key, value, **_call(queries, keys, scale, is_causal)
+        )
         return out, lse
 
     def backward(
         self, gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, lse: Tensor,
         queries: Bounds, keys: Bounds, *, scale: float, is_causal: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-        from flash_attn.flash_attn_interface import _flash_attn_varlen_backward  # pyright: ignore[reportMissingImports]
-
         found = tuple(map(torch.empty_like, (query, key, value)))
-        _flash_attn_varlen_backward(
+        _flash_attn()._flash_attn_varlen_backward(
             gradient.contiguous(), query, key, value, out, lse, *found,
             deterministic=torch.are_deterministic_algorithms_enabled(), **_call(queries, keys, scale, is_causal),
         )  # fmt: skip
         return found[0], found[1], found[2]
+
+
+def _flash_attn() -> Any:
+    """Built only beside CUDA, so it is no requirement; who asks for it without is refused before the run."""
+    return import_module("flash_attn.flash_attn_interface")
 
 
 def _call(queries: Bounds, keys: Bounds, scale: float, is_causal: bool) -> dict[str, Any]:

@@ -169,6 +169,7 @@ class Stagewise:
             yield from self._decoding(sampling, base | {"weights made whole": extra.sampling}, self.arithmetic)
         elif engine == RolloutEngine.vllm:
             copy = self.stored_bytes / self.policy.model.dtype.itemsize * torch.bfloat16.itemsize
+            copy /= sampling.decoding.devices
             cache = sampling.decoding.cache_gib * 2**30
             yield Moment(phase="sampling", name="vLLM", holds=base | {"vLLM's weights": copy, "key-value cache": cache})
         else:

@@ -223,6 +223,7 @@ class GRPOConfig(StageConfig):
                 top_p=self.top_p,
                 engine=self.engine.value,
                 cache_gib=self.vllm_cache_gib,
+                devices=self.vllm_tensor_parallel,
                 beside_training=True,
             ),
         )
