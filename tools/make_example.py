@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from urt_core import JudgeSpec, Media, MediaKind, PreferenceRecord
+from urt_core.engines.model_folder import write_sums
 from urt_core.example import FOLDER, JUDGE
 from urt_data import ShardFolder
 
@@ -64,6 +65,7 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(options.run / "grpo" / "model", JUDGE)
     replace(JudgeSpec.load(JUDGE), base="embedded:tiny").save(JUDGE)
+    write_sums(JUDGE)
     pictures.mkdir()
     rows = [row(record, pictures=pictures) for record in chosen(ShardFolder(options.run / "data" / "test"))]
     (FOLDER / "pairs.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows), encoding="utf-8")

@@ -29,6 +29,7 @@ from omegaconf.errors import OmegaConfBaseException
 from urt_core.errors import ConfigError, UrtError
 from urt_train.config import TrainConfig
 from urt_train.config.fields import describe
+from urt_train.config.yaml_files import check_chosen
 from urt_train.errors import Stopped
 from urt_train.runtime.launch import num_processes, settle_threads
 from urt_train.stages import find_stage, known_stages, train_config
@@ -70,6 +71,7 @@ def program(*, is_single: bool = False) -> Callable[[Run], Callable[..., None]]:
                 exit_on_error(refuse_several_processes)
             if any(argument.startswith("-") for argument in sys.argv[1:]):
                 register(name=_shown_name(run), text=run.__globals__.get("__doc__") or "")
+                exit_on_error(lambda: check_chosen(CONFIGS, sys.argv[1:]))
                 explain()
                 return
             exit_on_error(lambda: run(compose(sys.argv[1:])))
@@ -109,6 +111,7 @@ def compose(arguments: Sequence[str]) -> TrainConfig:
     """The config that a command line means: `compose(["stage=grpo", "grpo.group_size=4"])`."""
     named = list(map(_with_its_stage, arguments))
     entries = [argument for argument in named if _mapping_of(argument)]
+    check_chosen(CONFIGS, arguments)
     register()
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
         try:

@@ -13,6 +13,7 @@ from urt_core.engines import Completion, FinishReason, SamplingParams, Usage
 from urt_core.engines.decoding import Decoded, decode, uniform_numbers
 from urt_core.engines.encoding import encode_prompts, num_text_tokens, special_token_ids
 from urt_core.engines.image_slots import image_slots
+from urt_core.engines.model_folder import open_model
 from urt_core.engines.processing import load_processing
 from urt_core.errors import EngineError, MediaError
 from urt_core.media import MediaPolicy, prompt_frames
@@ -63,10 +64,8 @@ class TransformersEngine:
         dtype: str = "auto",
         device: str | None = None,
     ) -> "TransformersEngine":
-        from transformers import AutoModelForImageTextToText
-
         tokenizer, image_processor = load_processing(path)
-        module: Any = AutoModelForImageTextToText.from_pretrained(path, dtype=dtype)
+        module = open_model(path, dtype=dtype)
         module = module.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         return cls(module, tokenizer, image_processor, policy=policy, batch_size=batch_size, model=str(path))
 

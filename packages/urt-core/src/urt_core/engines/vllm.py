@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from urt_core.engines import Completion, FinishReason, SamplingParams, Usage
-from urt_core.errors import EngineError, MediaError
+from urt_core.errors import ConfigError, EngineError, MediaError
 from urt_core.media import MediaPolicy, PromptFrames, prompt_frames
 from urt_core.prompts import Prompt
 
@@ -47,12 +47,20 @@ class VLLMEngine:
         try:
             import torch
             import vllm
-            from transformers import AutoConfig, AutoTokenizer
+            from transformers import AutoConfig
 
             from urt_core.engines.image_slots import image_slots, require_vllm
+            from urt_core.engines.model_folder import model_wall
+            from urt_core.engines.processing import load_processing
         except ImportError as error:
             raise EngineError('vLLM is not installed: pip install "urt-core[vllm]"') from error
-        require_vllm(image_slots(AutoConfig.from_pretrained(path)))
+        if "trust_remote_code" in settings:
+            raise ConfigError(
+                "trust_remote_code is no option here: code that a model's folder brings along is never run"
+            )
+        tokenizer = load_processing(path).tokenizer
+        with model_wall(path):
+            require_vllm(image_slots(AutoConfig.from_pretrained(path, trust_remote_code=False)))
         asked = dict(settings)
         if not torch.cuda.is_available():
             os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
@@ -71,11 +79,12 @@ class VLLMEngine:
                 mm_processor_kwargs={"size": {"shortest_edge": policy.min_pixels, "longest_edge": policy.max_pixels}},
                 # Defaults of the model's generation config must not mix into the sampling parameters that are sent.
                 generation_config="vllm",
+                trust_remote_code=False,
                 **settings,
             )
         except REFUSALS as error:
             raise EngineError(f"vLLM does not start on {path} with the options {asked}: {one_line(error)}") from error
-        return cls(llm, AutoTokenizer.from_pretrained(path), policy=policy, model=str(path))
+        return cls(llm, tokenizer, policy=policy, model=str(path))
 
     def generate(
         self,

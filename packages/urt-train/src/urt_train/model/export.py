@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from urt_core.engines.model_folder import write_sums
 from urt_core.engines.processing import save_processing
 from urt_train.model.policy import Policy
 from urt_train.runtime.checkpoint import whole_folder
@@ -15,7 +16,8 @@ from urt_train.runtime.ranks import wait_for_all, world
 
 
 def export_judge(policy: Policy, folder: Path, *, dtype: str | None = None) -> Path:
-    """A Hugging Face folder (weights, tokenizer, chat template, image processor, generation config) with judge.json.
+    """A Hugging Face folder (weights, tokenizer, chat template, image processor, generation config) with judge.json and the
+    hashes of all of them.
 
     `dtype` is the type that the judge will be served in ("bfloat16"); None leaves the weights as they are. Every rank
     takes part, since weights may be sharded; the first one writes.
@@ -36,6 +38,7 @@ def export_judge(policy: Policy, folder: Path, *, dtype: str | None = None) -> P
                 partial, slots=policy.slots, tokenizer=policy.tokenizer, image_processor=policy.image_processor
             )
             policy.spec.save(partial)
+            write_sums(partial)
     wait_for_all()
     return folder
 

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, distributed, nn
 from torch.distributed.tensor import DTensor
 
+from urt_core.engines import model_folder
 from urt_core.errors import CheckpointError
 from urt_train.model.lora import adapters, initial_adapter
 from urt_train.runtime.ranks import world
@@ -34,10 +35,10 @@ def empty_model(folder: str | Path, *, dtype: str, attention: str, revision: str
     """The model of a folder with parameters on the meta device; buffers that no file has are computed."""
     from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConfig
 
-    config = AutoConfig.from_pretrained(folder, revision=revision)
+    config = AutoConfig.from_pretrained(folder, revision=revision, trust_remote_code=False)
     with parameters_on_meta():
         model = AutoModelForImageTextToText.from_config(
-            config, dtype=getattr(torch, dtype), attn_implementation=attention
+            config, dtype=getattr(torch, dtype), attn_implementation=attention, trust_remote_code=False
         )
     with suppress(OSError):  # without a file it is made from the model's config, as transformers does
         of_revision: dict[str, Any] = {} if revision is None else {"revision": revision}
@@ -46,17 +47,10 @@ def empty_model(folder: str | Path, *, dtype: str, attention: str, revision: str
 
 
 def open_model(folder: str | Path, *, dtype: str, attention: str, revision: str | None = None) -> Any:
-    """The model of a folder with its weights; CheckpointError where one is missing, instead of a random one."""
-    from transformers import AutoModelForImageTextToText
-
-    opened: Any = AutoModelForImageTextToText.from_pretrained(
-        folder, dtype=getattr(torch, dtype), attn_implementation=attention, revision=revision, output_loading_info=True
+    """The model of a folder with its weights."""
+    return model_folder.open_model(
+        folder, dtype=getattr(torch, dtype), attn_implementation=attention, revision=revision
     )
-    model, report = opened
-    missing = sorted({*report["missing_keys"], *(name for name, *_ in report.get("mismatched_keys", ()))})
-    if missing:
-        raise CheckpointError(f"{folder} lacks {len(missing)} weights of its model, such as {missing[0]}")
-    return model
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from urt_train.model.lora import has_adapters, is_adapted_alone, without_adapter
 from urt_train.model.packing import pack_row
 from urt_train.model.shared_prefix import layout_for, refuse_unsupported, share_prefixes
 from urt_train.model.weights import whole_weights
-from urt_train.runtime.ranks import world
+from urt_train.runtime.ranks import is_first_here, world
 
 Result = TypeVar("Result")
 
@@ -75,7 +75,7 @@ class Policy(nn.Module):
         batching: Batching = Batching.padded,
         is_deferred: bool = False,
     ) -> Policy:
-        """`is_deferred`: the weights are read by `load`, when it is known how the model is sharded; until then it holds
+        """The first process of each machine checks the folder. `is_deferred`: the weights are read by `load`, when it is known how the model is sharded; until then it holds
         none."""
         settings: dict[str, Any] = {
             "dtype": dtype,
@@ -83,7 +83,7 @@ class Policy(nn.Module):
             "revision": revision,
         }
         try:
-            tokenizer, image_processor = load_processing(folder, revision=revision)
+            tokenizer, image_processor = load_processing(folder, revision=revision, is_checked=not is_first_here())
             model = (empty_model if is_deferred else open_model)(folder, **settings)
         except (OSError, ValueError, ImportError) as error:
             reason = str(error).strip().splitlines()[0]

@@ -67,6 +67,11 @@ def started_first() -> bool:
     return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) == 0
 
 
+def is_first_here() -> bool:
+    """Whether this process is the first of its machine, by its environment."""
+    return int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))) == 0
+
+
 def derived_seed(*parts: object) -> int:
     """A seed that is a function of what it is for alone: derived_seed(config.seed, "rollout", 17, rank)."""
     digest = hashlib.sha256(":".join(map(str, parts)).encode()).digest()
