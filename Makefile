@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo base test check wheels docs clean
+.PHONY: help demo base test check attack audit wheels docs clean
 
 # The first Python from 3.11 to 3.13; `make demo PYTHON=/path/to/python` chooses another.
 PYTHON ?= $(shell for candidate in python3 python3.13 python3.12 python3.11; do \
@@ -37,6 +37,12 @@ check: $(VENV)/.test-installed  ## ruff (lint, format) and pyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+attack: $(VENV)/.test-installed  ## hostile files, media, endpoints and clients, all on this machine; a table with counts (15 minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.attack $(ARGS)
+
+audit: $(VENV)/.test-installed  ## pins against hashes, floors and, where it can be reached, an advisory source
+	$(BIN)/python tools/audit.py $(ARGS)
 
 wheels: $(VENV)/.build-installed  ## build the four wheels into dist/; tools/try_wheels.py installs them one by one
 	rm -rf dist

@@ -17,7 +17,7 @@ ELSEWHERE = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
-    "SECURITY.md": "security.md",
+    "SECURITY.md": "threats.md",
     "CODE_OF_CONDUCT.md": "conduct.md",
 } | {
     f"packages/{package}/README.md": f"packages/{package}.md"

@@ -147,6 +147,12 @@ def test_the_claim_of_a_killed_process_is_free_at_once_whatever_the_clock_says(t
     assert [found.name for found in tmp_path.iterdir() if "owner" in found.name] == []
 
 
+STORED = (
+    '[{"text": "t", "finish_reason": "stop", "token_ids": [1], "logprobs": [-0.5], "token_texts": ["a"], "top_logprobs": [[["a", -0.5]]], '
+    '"usage": [6, 3], "detail": ""}]'
+)
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -162,6 +168,12 @@ def test_the_claim_of_a_killed_process_is_free_at_once_whatever_the_clock_says(t
         '[{"text": 5}]',
         "[" * 5000,
         '[{"usage": []}]',
+        STORED.replace("[6, 3]", "[1e999, 3]"),
+        STORED.replace("[6, 3]", "[NaN, 3]"),
+        STORED.replace('"logprobs": [-0.5]', '"logprobs": [NaN]'),
+        STORED.replace('"logprobs": [-0.5]', '"logprobs": [5]'),
+        STORED.replace('"logprobs": [-0.5]', '"logprobs": ["-0.5"]'),
+        STORED.replace('[["a", -0.5]]', '[["a", Infinity]]'),
     ],
 )
 def test_a_damaged_answer_is_set_aside_and_asked_again(tmp_path, caplog, value):

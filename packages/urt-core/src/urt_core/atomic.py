@@ -1,5 +1,6 @@
 """Files that are there completely or not at all, also after a power cut, and files that grow by whole lines."""
 
+import errno
 import io
 import os
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 from urt_core.errors import DataError
 
 TEMPORARY_SUFFIX = ".partial"
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+"""What a full, limited or read-only disk says."""
 
 
 def temporary_path(path: Path) -> Path:
@@ -57,7 +60,7 @@ def write_whole(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text.encode())
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
 
 
 def append(path: Path, text: str) -> None:
@@ -66,7 +69,7 @@ def append(path: Path, text: str) -> None:
         with path.open("a", encoding="utf-8", newline="\n") as file:
             file.write(text)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
 
 
 def whole_lines(path: Path) -> list[str]:
@@ -78,7 +81,7 @@ def whole_lines(path: Path) -> list[str]:
     return list(io.StringIO(whole, newline="\n"))  # str.splitlines would also cut at characters inside of a line
 
 
-def _cannot_write(path: Path, error: OSError) -> DataError:
+def cannot_write(path: Path, error: OSError) -> DataError:
     return DataError(
         f"{path} can't be written ({error.strerror or error}); make room in {path.parent}, then the same command goes on"
     )

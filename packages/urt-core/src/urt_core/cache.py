@@ -8,6 +8,7 @@ request is sent, everybody else waits for the result, and what a process had cla
 import hashlib
 import json
 import logging
+import math
 import os
 import sqlite3
 import threading
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from urt_core.engines import Completion, FinishReason, SamplingParams, Usage
-from urt_core.engines.endpoint.answers import safe_text
+from urt_core.engines.endpoint.answers import LOGPROB_ROUNDING, safe_text
 from urt_core.errors import DataError
 from urt_core.media import media_digest
 from urt_core.ownership import Owner, is_alive
@@ -226,7 +227,7 @@ def completions_from_json(text: object) -> list[Completion]:
     try:
         values = json.loads(text) if isinstance(text, str) else None
         completions = [completion_from_json(value) for value in values or ()]
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise DataError(f"{type(error).__name__}") from error
     if not completions:
         raise DataError("no completions")
@@ -237,6 +238,12 @@ def completion_from_json(value: dict[str, Any]) -> Completion:
     prompt_tokens, completion_tokens = map(int, value["usage"])
     if not all(isinstance(value[name], str) for name in ("text", "detail")):
         raise TypeError("text and detail are strings")
+    tops = [number for at in value.get("top_logprobs", ()) for _, number in at]
+    # Written so that NaN fails it too: a log-probability that is none would become a probability.
+    if not all(
+        isinstance(each, float | int) and -math.inf < each <= LOGPROB_ROUNDING for each in (*value["logprobs"], *tops)
+    ):
+        raise ValueError("a log-probability is finite and at most 0")
     return Completion(
         text=safe_text(value["text"]),
         finish_reason=FinishReason(value["finish_reason"]),

@@ -26,6 +26,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from urt_core.atomic import DISK_ERRORS
 from urt_core.errors import ConfigError, UrtError
 from urt_train.config import TrainConfig
 from urt_train.config.fields import describe
@@ -282,9 +283,9 @@ def exit_on_error(run: Callable[[], object]) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILURE))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if error.errno not in DISK_ERRORS:
             raise
-        remedy = "make it writable" if error.errno in (errno.EROFS, errno.EACCES) else "make room"
+        remedy = "make it writable" if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM) else "make room"
         print(
             f"error: {error.strerror}: {error.filename or 'a file of the run'}; {remedy}, or set output_root",
             file=sys.stderr,

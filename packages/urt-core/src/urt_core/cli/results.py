@@ -8,7 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from urt_core.atomic import write_atomically
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+from urt_core.atomic import cannot_write, write_atomically
 from urt_core.engines import Status
 from urt_core.errors import DataError
 from urt_core.redaction import redacted
@@ -48,28 +53,54 @@ class ResultFile:
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._check_settings()
-        complete = 0
-        for key, status, end in self._lines():
-            self.statuses[key] = status
-            complete = end
-        self._file = self.path.open("ab")
-        # A process that was killed can leave half a line behind.
-        self._file.truncate(complete)
-        self._file.seek(complete)
-        self._write_manifest(finished=False)
+        # Unbuffered: what a full disk did not take is not tried again when the file is closed.
+        self._file = self.path.open("ab", buffering=0)
+        try:
+            self._lock()
+            complete = 0
+            for key, status, end in self._lines():
+                self.statuses[key] = status
+                complete = end
+            # A process that was killed can leave half a line behind.
+            self._file.truncate(complete)
+            self._write_manifest(finished=False)
+        except BaseException:
+            self._file.close()
+            raise
         return self
 
     def append(self, result: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(result, ensure_ascii=False).encode() + b"\n")
-        self._file.flush()
+        line = json.dumps(result, ensure_ascii=False).encode() + b"\n"
+        try:
+            written = 0
+            while written < len(line):
+                written += self._file.write(line[written:])
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
         self.statuses[result["key"]] = Status(result["status"])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._write_manifest(finished=error is None)
+        try:
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._write_manifest(finished=error is None)
+        except OSError as full:
+            self._file.close()
+            if error is None:
+                raise cannot_write(self.path, full) from full
+
+    def _lock(self) -> None:
+        """Two processes on one output would both write a line for each key."""
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise DataError(
+                f"{self.path} is being written by another process; wait for it, or name another --output"
+            ) from None
 
     @property
     def failure_rate(self) -> float:

@@ -6,7 +6,6 @@
 Whatever a client of a remote raises (no credentials, no such bucket, a connection that breaks) is one `ShardError` with address and remedy.
 """
 
-import errno
 import re
 import shutil
 import tempfile
@@ -15,11 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from urt_core.atomic import DISK_ERRORS
 from urt_core.errors import ConfigError, UrtError
 from urt_data.errors import ShardError
 from urt_data.shards.index import MANIFEST_NAME
 
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 CRIPPLED = re.compile(r"[a-z][a-z0-9+.-]+:/")
 PACKAGES = {"s3": "s3", "hf": "hf"}
 """Protocol -> the extra of urt-data that installs its client; others name theirs themselves."""
