@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import urt_core
-from tests.attack.structures import LITERALS
+from tests.attack.documents import LITERALS
 from tests.urt_core.server.conftest import PAIR, Server
 from tests.urt_core.server.test_fuzz import FIELDS, GOOD, ROUTES
 from urt_core.engines.scripted_endpoint import Reply, ScriptedEndpoint, chat_reply

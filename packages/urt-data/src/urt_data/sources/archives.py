@@ -113,10 +113,9 @@ def _close(files: list[IO[bytes]]) -> None:
 def _zip_members(packed: Packed, file: IO[bytes]) -> Iterator[tuple[str, Entry]]:
     with decoding(packed.name, "zip file"):
         archive = zipfile.ZipFile(file)
-        members = archive.infolist()
+        # A member may have no name at all, which `ZipInfo.is_dir` does not expect.
+        members = [member for member in archive.infolist() if not member.filename.endswith("/")]
     for member in members:
-        if member.is_dir():
-            continue
         refused = _refusal(member.filename, member.file_size)
         # The upper half of the attributes holds the Unix mode; 0o120000 is a link.
         if (member.external_attr >> 16) & 0o170000 == 0o120000:
@@ -138,6 +137,8 @@ def _zip_reader(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Callable[[
 
 def _refusal(name: str, size: int) -> str:
     path = PurePosixPath(name)
+    if not path.parts:
+        return "has no name"
     if path.is_absolute() or ".." in path.parts or "\\" in name:
         return "has a name that leaves the archive"
     if size > MAX_MEMBER_BYTES:
