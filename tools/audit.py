@@ -1,11 +1,9 @@
 """Look at what would be installed: python tools/audit.py
 
     pins      every package of the tested set stands in constraints.txt in one version
-    hashes    hashes.txt has the SHA-256 of its file for Linux on x86-64 and Python 3.11 (pip install --require-hashes)
     floors    what the four packages ask for admits no version that is known to be bad (KNOWN_BAD)
     advisories   with --advisories: pip-audit asks a source for every pin; where none can be reached it says so
 
-    python tools/audit.py --lock report.json      writes hashes.txt from a report of pip (see `LOCK`)
     python tools/audit.py --sbom bom.json         the pins as a CycloneDX 1.6 list of components
 
 Ends with 1 where something is wrong; a source that can't be reached is told and is no failure.
@@ -26,10 +24,6 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
-LOCK = (
-    "python -m pip install --dry-run --ignore-installed --report report.json --constraint constraints.txt "
-    "--no-build-isolation -r requirements-test.txt setuptools wheel hatchling editables"
-)
 KNOWN_BAD = {
     "aiohttp": ("3.13.3", "the first that no known advisory is about"),
     "fastapi": ("0.130", "the first that takes the starlette below"),
@@ -55,14 +49,6 @@ def pins(path: Path = ROOT / "constraints.txt") -> dict[str, str]:
     return found
 
 
-def hashes(path: Path = ROOT / "hashes.txt") -> dict[str, tuple[str, str]]:
-    """{name: (version, SHA-256)}"""
-    if not path.exists():
-        return {}
-    lines = re.findall(r"^(\S+)==(\S+) --hash=sha256:([0-9a-f]{64})$", path.read_text(encoding="utf-8"), re.MULTILINE)
-    return {canonicalize_name(name): (version, digest) for name, version, digest in lines}
-
-
 def floors(root: Path = ROOT) -> Iterator[tuple[str, Requirement]]:
     """(package of ours, what it asks for), extras too."""
     for path in sorted(root.glob("packages/*/pyproject.toml")):
@@ -79,21 +65,12 @@ def floors(root: Path = ROOT) -> Iterator[tuple[str, Requirement]]:
 
 
 def problems(root: Path = ROOT) -> list[str]:
-    pinned, hashed = pins(root / "constraints.txt"), hashes(root / "hashes.txt")
+    pinned = pins(root / "constraints.txt")
     found = [
         f"{name}: constraints.txt says {version!r}, which is no one version"
         for name, version in pinned.items()
         if not _is_version(version)
     ]
-    for name, version in pinned.items():
-        if name not in hashed:
-            found.append(
-                f"{name}=={version} has no hash in hashes.txt; write it again ({LOCK}; tools/audit.py --lock report.json)"
-            )
-        elif hashed[name][0].partition("+")[0] != version:
-            found.append(
-                f"{name}: constraints.txt has {version}, hashes.txt {hashed[name][0]}; write it again (tools/audit.py --lock)"
-            )
     for name, (floor, why) in KNOWN_BAD.items():
         if name in pinned and _is_version(pinned[name]) and Version(pinned[name]) < Version(floor):
             found.append(f"{name}=={pinned[name]} is below {floor} ({why})")
@@ -116,23 +93,9 @@ def _lowest(requirement: Requirement) -> Version:
     )
 
 
-def lock(report: Path) -> str:
-    """hashes.txt of a report of pip; packages of ours, which are built here, are left out."""
-    lines = []
-    for item in json.loads(report.read_text(encoding="utf-8"))["install"]:
-        digest = item["download_info"].get("archive_info", {}).get("hashes", {}).get("sha256")
-        if digest:
-            lines.append(
-                f"{canonicalize_name(item['metadata']['name'])}=={item['metadata']['version']} --hash=sha256:{digest}\n"
-            )
-    head = "# The files of the tested set for Linux on x86-64 and Python 3.11: pip install --require-hashes --no-deps -r hashes.txt\n"
-    return head + "".join(sorted(lines))
-
-
 def sbom() -> str:
     components = [
         {"type": "library", "name": name, "version": version, "purl": f"pkg:pypi/{name}@{version}"}
-        | ({"hashes": [{"alg": "SHA-256", "content": hashes()[name][1]}]} if name in hashes() else {})
         for name, version in sorted(pins().items())
     ]
     return (
@@ -171,16 +134,13 @@ def advisories() -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--advisories", action="store_true")
-    parser.add_argument("--lock", type=Path)
     parser.add_argument("--sbom", type=Path)
     options = parser.parse_args()
-    if options.lock:
-        (ROOT / "hashes.txt").write_text(lock(options.lock), encoding="utf-8")
     if options.sbom:
         options.sbom.write_text(sbom(), encoding="utf-8")
     found = problems() + (advisories() if options.advisories else [])
     print(*found, sep="\n", end="\n" * bool(found))
-    print(f"{len(pins())} pins, {len(hashes())} hashes, {len(KNOWN_BAD)} floors, {len(found)} problems")
+    print(f"{len(pins())} pins, {len(KNOWN_BAD)} floors, {len(found)} problems")
     return 1 if found else 0
 
 

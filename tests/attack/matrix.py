@@ -43,6 +43,6 @@ ROWS = (
     Row(16, "order", "both orders, ties where they contradict each other", (f"{CORE}/test_scorer.py", f"{CORE}/test_comparison.py")),
     Row(17, "secrets", "keys in answers, errors, logs", (f"{CORE}/test_redaction.py",)),
     Row(18, "the report", "markup in every text it shows", (f"{CORE}/bench/test_report.py::test_hostile_text_stays_text",)),
-    Row(19, "supply chain", "pins, hashes, floors", ("tests/tools/test_audit.py",)),
+    Row(19, "supply chain", "pins, floors, components", ("tests/tools/test_audit.py",)),
     Row(20, "the server", "bodies, fields, heads, connections", (f"{CORE}/server/test_gate.py", f"{CORE}/server/test_fuzz.py"), ("body", "request_row", "record", "rows")),
 )  # fmt: skip

@@ -76,7 +76,8 @@ def test_a_changed_file_is_named(judge: Path, name: str, change: str) -> None:
     "name", ["adapter_model.safetensors", "special_tokens_map.json", "chat_template.jinja2.jinja", "vocab.txt"]
 )
 def test_a_file_that_libraries_would_read_beside_the_listed_ones_is_refused(judge: Path, name: str) -> None:
-    (judge / "README.md").write_text("notes are welcome")
+    for own in ("README.md", "calibration.json", "notes.txt"):
+        (judge / own).write_text("{}")
     check_model_folder(judge)
     (judge / name).write_text("{}")
     with pytest.raises(CheckpointError, match="does not list"):

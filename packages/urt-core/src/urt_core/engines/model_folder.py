@@ -25,8 +25,11 @@ MAX_CONFIG_BYTES = 1 << 20
 MAX_SUMS_BYTES = 1 << 20
 MAX_LAYERS = 1024
 """Of a model or its vision tower; the largest published ones have fewer than 200."""
-READ_SUFFIXES = frozenset((".json", ".jinja", ".safetensors", ".txt", ".model"))
-"""Of files that libraries look for in a model's folder; one that the list does not name may change the model."""
+_READ = re.compile(
+    r"(?:adapter|added_tokens|chat_template|config|generation_config|judge|merges|model|preprocessor|processor|special_tokens|spiece|tokenizer"
+    r"|video|vocab).*\.(?:json|jinja|model|txt)|.*\.safetensors|additional_chat_templates"
+)
+"""Files that libraries look for in a model's folder; one of them that the list does not name may change the model."""
 _LINE = re.compile(r"([0-9a-f]{64}) [ *]([A-Za-z0-9_][A-Za-z0-9._-]{0,199})")
 _WEIGHTS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}\.safetensors")
 _LAYERS = re.compile(r"(?:.*_)?(?:layers|depth)")
@@ -168,7 +171,7 @@ def _check_sums(folder: Path) -> None:
                 f"{folder}/{SUMS} has the line {line[:100]!r}; a line is a SHA-256 and a file's name, once"
             )
         said[found[2]] = found[1]
-    unlisted = sorted(item.name for item in folder.iterdir() if item.suffix in READ_SUFFIXES and item.name not in said)
+    unlisted = sorted(item.name for item in folder.iterdir() if _READ.fullmatch(item.name) and item.name not in said)
     if unlisted or not any(_WEIGHTS.fullmatch(name) for name in said):
         raise CheckpointError(f"{folder}/{SUMS} does not list {(unlisted or ['any weights'])[0]}; {_MEND}")
     for name, digest in said.items():
