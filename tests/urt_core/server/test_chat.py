@@ -298,3 +298,83 @@ def test_numbers_that_are_no_log_probabilities_are_a_status_or_nobodys(number, a
     assert unasked.status_code == 200
     assert "Yes" in unasked.text
     assert '"logprobs": null' in unasked.text.replace('"logprobs":null', '"logprobs": null')
+
+
+TURNS = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "x"}, {"role": "user", "content": "b"}]
+
+
+@pytest.mark.parametrize("content", ["x", None, []])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("tool_calls", [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]),
+        ("function_call", {"name": "f", "arguments": "{}"}),
+        ("refusal", "no"),
+        ("audio", {"id": "1"}),
+        ("reasoning_content", "because"),
+        ("prefix", True),
+    ],
+)
+def test_what_a_turn_says_beside_its_content_is_refused_by_name(name, said, content):
+    _, app = client_of(["Image 1"])
+    first, answer, last = TURNS
+    body = {"messages": [first, answer | {"content": content, name: said}, last]}
+    refused = app.post("chat/completions", json=body)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, f"messages.1.{name}")
+
+
+def test_a_turn_as_the_official_client_hands_it_back_is_taken():
+    """Every field of an answer's message that says nothing, and names of speakers."""
+    engine, app = client_of(["Image 1"])
+    nothing = {"refusal": None, "audio": None, "function_call": None, "tool_calls": None, "annotations": []}
+    first, answer, last = TURNS
+    body = {"messages": [first | {"name": "bob"}, answer | nothing | {"tool_calls": []}, last]}
+    assert app.post("chat/completions", json=body).status_code == 200
+    assert [turn.role for turn in engine.prompts[0].turns] == ["user", "assistant", "user"]
+
+
+@pytest.mark.parametrize(
+    ("part", "param"),
+    [
+        ({"type": "image_url"}, "messages.0.content.0.image_url"),
+        ({"type": "image_url", "image_url": {"url": ""}}, "messages.0.content.0.image_url"),
+        ({"type": "image_url", "video_url": {"url": picture()}}, "messages.0.content.0.image_url"),
+        ({"type": "text", "text": "x", "image_url": {"url": picture()}}, "messages.0.content.0.text.image_url"),
+        ({"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}, "messages.0.content.0"),
+        ({"type": "file", "file": {"file_id": "x"}}, "messages.0.content.0"),
+        ({"type": "image", "source": {"type": "base64", "data": ""}}, "messages.0.content.0"),
+        ({"type": "input_text", "text": "x"}, "messages.0.content.0"),
+        ({"text": "x"}, "messages.0.content.0"),
+        ("x", "messages.0.content.0"),
+        (None, "messages.0.content.0"),
+    ],
+)
+def test_a_part_that_shows_nothing_is_refused_where_it_stands(part, param):
+    _, app = client_of(["Image 1"])
+    refused = app.post("chat/completions", json=user([part, {"type": "text", "text": "which?"}]))
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
+
+
+FILLED_IN = {
+    "ignore_eos": (False, True),
+    "min_tokens": (0, 5),
+    "stop_token_ids": ([], [5]),
+    "bad_words": ([], ["x"]),
+    "include_stop_str_in_output": (False, True),
+    "skip_special_tokens": (True, False),
+    "spaces_between_special_tokens": (True, False),
+    "add_generation_prompt": (True, False),
+    "continue_final_message": (False, True),
+    "enable_thinking": (False, True),
+    "reasoning_effort": ("none", "low"),
+    "mm_processor_kwargs": ({}, {"max_pixels": 5}),
+    "return_hidden_states": (False, True),
+}
+
+
+@pytest.mark.parametrize("name", FILLED_IN)
+def test_defaults_that_a_client_fills_in_ask_for_nothing_and_anything_else_is_refused(name):
+    nothing, something = FILLED_IN[name]
+    assert ask(["Image 1"], **{name: nothing})[1].status_code == 200
+    refused = ask(["Image 1"], **{name: something})[1]
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, name)

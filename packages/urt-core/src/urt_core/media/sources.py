@@ -4,8 +4,10 @@ import base64
 import binascii
 import io
 import os
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 from PIL import Image
 
@@ -85,7 +87,7 @@ def image_file(
     """A file name and its bytes; None where the name is a path that is read later."""
     if is_bytes(value):
         return f"{name}.bin", bytes(value)
-    if isinstance(value, str) and value[:5].lower() == "data:":
+    if isinstance(value, str) and value[:64].lstrip().lower().startswith("data:"):
         return f"{name}.bin", data_uri_bytes(value, name=name, limits=limits)
     if isinstance(value, str) and value[:8].lower().startswith(("http://", "https://")):
         if download is None:
@@ -144,18 +146,41 @@ def png_bytes(image: Image.Image) -> bytes:
 
 
 def data_uri_bytes(uri: str, *, name: str, limits: MediaLimits) -> bytes:
-    """The bytes of `data:<type>;base64,<text>`; the type is ignored, the bytes are looked at instead."""
+    """The bytes of `data:<type>;base64,<text>`; the type is ignored, the bytes are looked at instead.
+
+    The text is read as browsers read it (WHATWG, Infra, "forgiving-base64 decode"; URL percent-decoding before it):
+    line ends and padding are free. The URL-safe alphabet is taken as well.
+    """
     header, comma, text = uri.partition(",")
-    if not comma or not header.lower().endswith(";base64"):
+    if not comma or not re.search(r"; *base64 *\Z", header, re.IGNORECASE):
         raise MediaError(f"{name}: a data URI must read data:<type>;base64,<text>, got {uri[:40]!r}")
-    if len(text) > limits.max_file_bytes * 4 // 3 + 4:
-        raise MediaError(
-            f"{name}: the data URI is larger than {limits.max_file_bytes:,} bytes (MediaLimits.max_file_bytes)"
-        )
+    # An escaped character is three, a line end two.
+    if len(text) > 2 * limits.max_file_bytes + 4:
+        raise too_large(name, limits)
     try:
-        return base64.b64decode(text, validate=True)
+        decoded = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        decoded = forgiven_base64(text, name=name)
+    if len(decoded) > limits.max_file_bytes:
+        raise too_large(name, limits)
+    return decoded
+
+
+def forgiven_base64(text: str, *, name: str) -> bytes:
+    text = re.sub(r"[ \t\n\f\r]", "", unquote(text)).rstrip("=")
+    try:
+        return base64.b64decode(text.translate(URL_SAFE) + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise MediaError(f"{name}: the data URI is not base64 ({error})") from error
+
+
+URL_SAFE = str.maketrans("-_", "+/")
+
+
+def too_large(name: str, limits: MediaLimits) -> MediaError:
+    return MediaError(
+        f"{name}: the data URI is larger than {limits.max_file_bytes:,} bytes (MediaLimits.max_file_bytes)"
+    )
 
 
 def is_bytes(value: Any) -> bool:

@@ -30,7 +30,7 @@ FORWARDED = ("response_format", "presence_penalty", "frequency_penalty")
 """Sent on as they are, by engines that honour them."""
 WITHOUT_EFFECT = frozenset(
     {"model", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "stream_options"}
-    | {"parallel_tool_calls", "skip_special_tokens", "do_sample"}
+    | {"parallel_tool_calls", "do_sample", "request_id", "priority", "cache_salt"}
 )
 """Fields that change nothing about an answer here: names, bookkeeping, and how tools that nobody gave would be
 called."""
@@ -52,7 +52,26 @@ ASKS_NOTHING: Mapping[str, tuple[Any, ...]] = {
     "use_beam_search": (False,),
     "modalities": (["text"],),
     "chat_template_kwargs": ({}, {"enable_thinking": False}),
+    "enable_thinking": (False,),
+    "thinking": ({"type": "disabled"},),
+    "reasoning_effort": ("none",),
+    "ignore_eos": (False,),
+    "min_tokens": (0,),
+    "stop_token_ids": ([],),
+    "bad_words": ([],),
+    "include_stop_str_in_output": (False,),
+    "skip_special_tokens": (True,),
+    "spaces_between_special_tokens": (True,),
+    "add_generation_prompt": (True,),
+    "continue_final_message": (False,),
+    "documents": ([],),
+    "mm_processor_kwargs": ({},),
+    "return_hidden_states": (False,),
+    "extra_body": ({},),
 }
+"""Field -> what a client sends that fills in defaults: those of OpenAI, vLLM and SGLang."""
+SAYS_NOTHING = ("name", "id", "annotations")
+"""Of a turn: fields that no chat template of a judge shows."""
 
 
 class Url(BaseModel):
@@ -68,6 +87,8 @@ class Url(BaseModel):
 class TextPart(BaseModel):
     type: Literal["text"]
     text: str = Field(max_length=MAX_TEXT)
+    image_url: None = None
+    video_url: None = None
 
 
 class MediaPart(BaseModel):
@@ -91,10 +112,17 @@ class Message(BaseModel):
     role: Literal["system", "developer", "user", "assistant"]
     content: Annotated[list[Part], Field(max_length=256, fail_fast=True)]
 
+    model_config = ConfigDict(extra="allow")
+
     @field_validator("content", mode="before")
     @classmethod
     def text_alone(cls, value: Any) -> Any:
-        return [{"type": "text", "text": value}] if isinstance(value, str) else value
+        return [{"type": "text", "text": value}] if isinstance(value, str) else value if value is not None else []
+
+    @property
+    def more(self) -> list[str]:
+        """Names of fields that say something beside the content, such as calls of tools."""
+        return [name for name, sent in (self.model_extra or {}).items() if sent and name not in SAYS_NOTHING]
 
 
 class ChatRequest(BaseModel):
@@ -184,6 +212,9 @@ def chat_prompt(request: ChatRequest, scorer: Scorer) -> Prompt:
 
 def turn_of(index: int, message: Message, scorer: Scorer) -> Turn:
     place = f"messages.{index}.content"
+    for name in message.more:
+        text = f"messages.{index}.{name} is nothing that a judge is shown; leave the field away"
+        raise Problem(400, text, param=f"messages.{index}.{name}")
     parts: list[str | Media] = []
     for number, part in enumerate(message.content):
         if isinstance(part, TextPart):
@@ -191,6 +222,8 @@ def turn_of(index: int, message: Message, scorer: Scorer) -> Turn:
             continue
         kind = MediaKind.IMAGE if part.type == "image_url" else MediaKind.VIDEO
         name = f"{place}.{number}"
+        if not part.url:
+            raise Problem(400, f"{name} has no {part.type} with a url", param=f"{name}.{part.type}")
         try:
             medium = as_media(part.url, kind=kind, name=name, download=scorer.download, allow_paths=scorer.allow_paths)
         except MediaError as error:

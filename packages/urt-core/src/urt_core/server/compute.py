@@ -194,7 +194,7 @@ def as_uri(medium: Any) -> Any:
     """Base64 without a prefix, as remote clients send it; of a video, each frame."""
     if not isinstance(medium, str):
         return [*map(as_uri, medium)]
-    return medium if medium.startswith("data:") else f"data:image/*;base64,{medium}"
+    return medium if medium[:64].lstrip().lower().startswith("data:") else f"data:image/*;base64,{medium}"
 
 
 def check_number(number: int, settings: ServerSettings) -> None:
