@@ -24,8 +24,8 @@ _BOX = re.compile(r"\\boxed[ \t]*\{((?:[^{}]|\{[^{}]{0,200}\}){0,400})\}")
 _LATEX = re.compile(r"\\(?:text|mathrm|mathbf|textbf)[ \t]*\{([^{}]{0,200})\}")
 _CHOICE = re.compile(r"\[\[[ \t]*([^\[\]]{1,40}?)[ \t]*\]\]")
 _HEADING = re.compile(
-    r"(?:#+ )?(?:(?:overall|final|my)[ ])?(?:judge?ment|verdict|answer|decision|winner|choice|conclusion|preference)"
-    r"(?: is)? ?[:=] ?",
+    r"(?:(?:the|my) )?(?:(?:overall|final) )?(?:judge?ment|verdict|answer|decision|winner|choice|conclusion|preference)"
+    r"(?: is)? ?(?:[:=]|- ) ?",
 )
 _DEGREE = (
     r"(?:(?:slightly|clearly|much|far|significantly|marginally|somewhat|overall|generally|definitely|a bit|a little) )*"
@@ -36,12 +36,21 @@ _VERDICT = re.compile(
     rf"(?: than (?:the )?{_NOUN} ?([12ab]))?(?P<reason>,? (?:because|since|due to|as (?:it|its|the)) .*)?",
 )
 _MENTION = re.compile(
-    rf"{_NOUN} ?([12ab]) is (?:not |n't )?{_DEGREE}(?:the )?(?:better|best|superior|preferred|winner)"
+    rf"{_NOUN} ?([12ab]) (?:is|being|was|looks|seems|appears) {_DEGREE}"
+    r"(?:the )?(?:better|best|superior|preferred|winner)"
 )
+_DENIAL = re.compile(r"(?:\b(?:not|no|never|hardly|neither)|n't) (?:\w+ ){0,2}(?:better|best|superior|preferred)")
 _LABEL = re.compile(rf"(?:the )?(?:{_NOUN} ?)?(?:([12])|([ab]))(?:(?: is)? better| wins)?")
 _TIE = re.compile(rf"tie|both {_NOUN}s are equally good|(?:it is|it's) a tie|equally good")
 _SAME = {"picture": "image", "photo": "image", "clip": "video", "response": "answer"}
-_SIGNS = "*_\"'`\u201c\u201d\u2018\u2019\u00ab\u00bb[](){}. "
+_FENCE = re.compile(r"^[ \t]*(?:```|~~~)[a-z]{0,20}[ \t]*$", re.MULTILINE | re.IGNORECASE)
+_TAG = re.compile(r"</?(?:b|i|em|strong|u|p|span|verdict|final|conclusion|result)[ \t]*/?>|<br[ \t]*/?>", re.IGNORECASE)
+_MARKS = re.compile(r"^[ \t]{0,3}(?:#{1,6}|>|[-+\u2022])[ \t]+|\$|\\[()\[\]]", re.MULTILINE)
+"""Headings, quotes and items of Markdown, and the signs that open and close formulas."""
+_LEAD = re.compile(
+    r"(?:(?:so|thus|hence|therefore|overall|finally|in conclusion|in summary|to conclude|all in all),? )"
+)
+_SIGNS = "*_\"'`\u201c\u201d\u2018\u2019\u00ab\u00bb[](){}.! \u2705\u2714\ufe0f\u2b50\U0001f3c6\U0001f449"
 _JSON_KEYS = ("winner", "better image", "better video", "better answer", "better", "best", "preferred", "preference",
               "verdict", "judgement", "judgment", "overall judgement", "overall judgment", "choice", "chosen")  # fmt: skip
 _RANKS = ("rank", "ranking", "ranks")
@@ -51,6 +60,7 @@ def parse_general(text: str, task: Task) -> Judgement | ParseFailure:
     """Reads a verdict in any of the spellings above; scores where they are written as in the dialects."""
     noun = Task(task).noun
     text = _THINKING.sub(r"<\1think>", _BOX_TOKEN.sub(" ", plain_signs(text)))
+    text = _FENCE.sub("", _TAG.sub(" ", text))
     if not text.strip():
         return ParseFailure.at(FailureKind.EMPTY)
     blocks = cut_blocks(text)
@@ -94,11 +104,15 @@ def _read(content: str, *, noun: str, is_marked: bool = False, names_verdict: bo
         return FailureKind.UNREADABLE_ANSWER
     if (found := json_object(content)) is not None:
         return _read_json(found, noun=noun)
+    content = _MARKS.sub("", _FENCE.sub("", content)).strip()
     if box := _BOX.fullmatch(content.strip(_SIGNS.replace("}", "").replace("{", ""))):
         content, is_marked = box[1], True
     elif choice := _CHOICE.fullmatch(content):
         content, is_marked = choice[1], True
-    plain = " ".join(_LATEX.sub(r"\1", content).replace("*", " ").replace("`", " ").lower().split()).strip(_SIGNS)
+    content = _LATEX.sub(r"\1", content)
+    plain = " ".join(content.replace("*", " ").replace("`", " ").lower().split()).strip(_SIGNS)
+    if lead := _LEAD.match(plain):
+        plain = plain[lead.end() :].strip(_SIGNS)
     heading = _HEADING.match(plain)
     plain = plain[heading.end() :].strip(_SIGNS) if heading else plain
     if tie := _TIE.fullmatch(plain):
@@ -119,7 +133,7 @@ def _read_sentence(sentence: re.Match[str], *, noun: str) -> Preference | Failur
     if sentence[4] and _preference(sentence[4]) is verdict:
         return FailureKind.UNREADABLE_ANSWER
     reason = sentence["reason"] or ""
-    if any(_preference(other[2]) is not verdict or " not " in other[0] for other in _MENTION.finditer(reason)):
+    if _DENIAL.search(reason) or any(_preference(other[2]) is not verdict for other in _MENTION.finditer(reason)):
         return FailureKind.CONFLICTING_ANSWERS
     return _with_noun(verdict, sentence[1], noun)
 
