@@ -41,7 +41,7 @@ check: $(VENV)/.test-installed  ## ruff (lint, format) and pyright
 attack: $(VENV)/.test-installed  ## hostile files, media, endpoints and clients, all on this machine; a table with counts (15 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.attack $(ARGS)
 
-audit: $(VENV)/.test-installed  ## pins against floors and, where it can be reached, an advisory source
+audit: $(VENV)/.build-installed  ## pins against floors and, where it can be reached, an advisory source
 	$(BIN)/python tools/audit.py $(ARGS)
 
 wheels: $(VENV)/.build-installed  ## build the four wheels into dist/; tools/try_wheels.py installs them one by one

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from urt_core.engines import Completion, FinishReason, SamplingParams, Usage
-from urt_core.engines.endpoint.answers import LOGPROB_ROUNDING, safe_text
+from urt_core.engines.completion import is_logprob
+from urt_core.engines.endpoint.answers import safe_text
 from urt_core.errors import DataError
 from urt_core.media import media_digest
 from urt_core.ownership import Owner, is_alive
@@ -239,10 +240,7 @@ def completion_from_json(value: dict[str, Any]) -> Completion:
     if not all(isinstance(value[name], str) for name in ("text", "detail")):
         raise TypeError("text and detail are strings")
     tops = [number for at in value.get("top_logprobs", ()) for _, number in at]
-    # Written so that NaN fails it too: a log-probability that is none would become a probability.
-    if not all(
-        isinstance(each, float | int) and -math.inf < each <= LOGPROB_ROUNDING for each in (*value["logprobs"], *tops)
-    ):
+    if not all(is_logprob(each) and each > -math.inf for each in (*value["logprobs"], *tops)):
         raise ValueError("a log-probability is finite and at most 0")
     return Completion(
         text=safe_text(value["text"]),
