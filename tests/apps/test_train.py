@@ -54,7 +54,7 @@ def test_fields_say_what_they_mean():
     ("override", "line"),
     [
         ("grpo.groupsize=3", "error: there is no field grpo.groupsize; did you mean group_size? allowed:"),
-        ("stage=warm", "error: stage is 'warm'; allowed: cold_start, dpo, grpo, rejection_sampling"),
+        ("stage=warm", "error: stage is 'warm'; allowed: cold_start, dpo, grpo, internalise, rejection_sampling"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_2(override, line):

@@ -17,9 +17,9 @@ from urt_train.config import TrainerConfig
 from urt_train.model.policy import Policy
 from urt_train.runtime.machine import make_trainer
 from urt_train.stages import train_config
+from urt_train.stages.pool_judge import OneBatch, PoolJudge
 from urt_train.stages.rejection_sampling.config import RejectionSamplingConfig
-from urt_train.stages.rejection_sampling.judge import PoolJudge
-from urt_train.stages.rejection_sampling.pool import OneBatch
+from urt_train.stages.rejection_sampling.pool import asked
 
 
 def main(folder: str, spec: str, shards: str, journals: str) -> None:
@@ -30,7 +30,14 @@ def main(folder: str, spec: str, shards: str, journals: str) -> None:
     pool = select_tasks(ShardFolder(shards), tasks=settings.tasks)
     share = Share(rank=trainer.global_rank, num=trainer.world_size)
     with Journal(journals, about={}, rank=share.rank) as journal:
-        module = PoolJudge(policy, settings, engine=policy.engine(), journal=journal, share=share)
+        module = PoolJudge(
+            policy,
+            asked=asked(settings, dialect=policy.spec.dialect, seed=0),
+            block=settings.judge_batch_size,
+            engine=policy.engine(),
+            journal=journal,
+            share=share,
+        )
         trainer.predict(module, dataloaders=OneBatch(pool), return_predictions=False)
     trainer.strategy.barrier()
 

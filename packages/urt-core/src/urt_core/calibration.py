@@ -27,21 +27,10 @@ class Calibration:
     """(raw, calibrated), ascending; constant beyond the ends."""
 
     def __post_init__(self) -> None:
-        raw, calibrated = [p for p, _ in self.points], [p for _, p in self.points]
-        if not self.points or raw != sorted(set(raw)) or calibrated != sorted(calibrated):
-            raise ConfigError("calibration points must ascend, strictly in the raw probability; fit them again")
-        if not all(0 <= value <= 1 for value in raw + calibrated):
-            raise ConfigError("calibration points must lie within 0..1; fit them again")
+        check_points(self.points)
 
     def __call__(self, probability: float) -> float:
-        raw = [p for p, _ in self.points]
-        right = bisect_right(raw, probability)
-        if right == 0:
-            return self.points[0][1]
-        if right == len(raw):
-            return self.points[-1][1]
-        (x0, y0), (x1, y1) = self.points[right - 1], self.points[right]
-        return y0 + (y1 - y0) * (probability - x0) / (x1 - x0)
+        return interpolate(self.points, probability)
 
     def apply(self, comparison: Comparison) -> Comparison:
         """The comparison with its probability calibrated; one made by another method is left as it is."""
@@ -78,6 +67,26 @@ class Calibration:
             return cls(method=ProbabilityMethod(value["method"]), points=points)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"calibration {path}: not readable ({error}); write it with Calibration.save") from error
+
+
+def check_points(points: Sequence[tuple[float, float]]) -> None:
+    raw, calibrated = [p for p, _ in points], [p for _, p in points]
+    if not points or raw != sorted(set(raw)) or calibrated != sorted(calibrated):
+        raise ConfigError("calibration points must ascend, strictly in the raw probability; fit them again")
+    if not all(0 <= value <= 1 for value in raw + calibrated):
+        raise ConfigError("calibration points must lie within 0..1; fit them again")
+
+
+def interpolate(points: Sequence[tuple[float, float]], probability: float) -> float:
+    """Linear between the points, constant beyond the ends."""
+    raw = [p for p, _ in points]
+    right = bisect_right(raw, probability)
+    if right == 0:
+        return points[0][1]
+    if right == len(raw):
+        return points[-1][1]
+    (x0, y0), (x1, y1) = points[right - 1], points[right]
+    return y0 + (y1 - y0) * (probability - x0) / (x1 - x0)
 
 
 def pool_adjacent_violators(samples: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from urt_core.engines import Completion, Status, Usage
+from urt_core.errors import ConfigError
 from urt_core.judgement import Judgement, ParseFailure, parse_judgement
 from urt_core.prompts import Dialect
 from urt_core.records import Preference, PreferenceRecord, Task
@@ -21,11 +22,20 @@ from urt_core.verdict_logprob import verdict_probability
 MARGIN_SCALE = 3.0
 
 
+Orders = Literal["both", "given"]
+
+
 class Order(StrEnum):
     """How the candidates were shown."""
 
     GIVEN = "given"
     SWAPPED = "swapped"
+
+
+def asked_orders(orders: Orders) -> tuple[Order, ...]:
+    if orders not in ("both", "given"):
+        raise ConfigError(f"orders is {orders!r}; allowed: 'both', 'given'")
+    return (Order.GIVEN, Order.SWAPPED) if orders == "both" else (Order.GIVEN,)
 
 
 class ProbabilityMethod(StrEnum):
@@ -97,6 +107,12 @@ class Comparison:
     """What went wrong, for the reader of a log."""
     wording: str = ""
     """What there is to say about the prompt, where it is not the one that the judge was trained with."""
+    mode: str = ""
+    """How it was judged, where a mode was asked for: instant, or reason."""
+    calibrated: bool = False
+    """Whether `probability_first` is calibrated by the maps in the judge's judge.json."""
+    instant_probability: float | None = None
+    """What the calibrated instant answer had been, where `auto` went on to reason."""
 
     @property
     def judgements(self) -> tuple[Judgement | ParseFailure, ...]:
@@ -127,6 +143,8 @@ class Comparison:
             "preprocessing": self.preprocessing,
             "detail": self.detail,
             **({"wording": self.wording} if self.wording else {}),
+            **({"mode": self.mode, "calibrated": self.calibrated} if self.mode else {}),
+            **({} if self.instant_probability is None else {"instant_probability": self.instant_probability}),
         }
 
 

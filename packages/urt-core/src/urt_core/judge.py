@@ -11,10 +11,11 @@ from typing import Any, Self
 
 from urt_core.atomic import write_atomically
 from urt_core.errors import CheckpointError, ConfigError
+from urt_core.instant.calibration import InstantCalibration
 from urt_core.prompts.prompt import Dialect
 
 FILE_NAME = "judge.json"
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 """Major: what an older urt would read wrongly. Minor: what it may pass over."""
 MAX_BYTES = 1 << 20
 _HIGHEST = {"min_pixels": 2**25, "max_pixels": 2**25, "num_frames": 4096, "max_completion_tokens": 2**20}
@@ -52,6 +53,8 @@ class JudgeSpec:
     """What it was trained to judge, where that is less than its tasks say; shown with what it answers."""
     point_contracts: tuple[str, ...] | None = None
     """Contracts by which it was trained to score single candidates; None where nobody wrote it down."""
+    calibration: InstantCalibration | None = None
+    """What its instant probabilities are worth, by task; None where it was not calibrated."""
 
     def __post_init__(self) -> None:
         try:
@@ -82,11 +85,14 @@ class JudgeSpec:
                     f"point_contracts are {self.point_contracts!r:.80}; they must be a list of names, or null"
                 )
             object.__setattr__(self, "point_contracts", tuple(self.point_contracts))
+        if self.calibration is not None and not isinstance(self.calibration, InstantCalibration):
+            object.__setattr__(self, "calibration", InstantCalibration.from_json(self.calibration))
 
     def save(self, folder: str | PathLike[str]) -> Path:
         """Writes `judge.json` into an existing folder, whole or not at all."""
         path = Path(folder) / FILE_NAME
         value = {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        value["calibration"] = self.calibration.to_json() if self.calibration else None
         write_atomically(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
         return path
 

@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import Any
 
 from urt_core.contracts import load_contract
 from urt_core.engines import Completion, Status, Usage
 from urt_core.judgement import ParseFailure, PointJudgement, parse_point
-from urt_core.prompts import PointContract
+from urt_core.prompts import PointContract, Prompt, render_point
 from urt_core.records import Candidate, Media, Task
 
 
@@ -78,6 +79,18 @@ class PointScore:
             "detail": self.detail,
             **({"wording": self.wording} if self.wording else {}),
         }
+
+
+def point_prompt(request: PointRequest, contract: PointContract, *, templates: str | PathLike[str] | None) -> Prompt:
+    return render_point(
+        contract=contract,
+        task=request.task,
+        text=request.text,
+        candidate=request.candidate,
+        media=request.media,
+        key=request.key,
+        templates=templates,
+    )
 
 
 def score_votes(

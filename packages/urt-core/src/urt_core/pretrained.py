@@ -9,6 +9,7 @@ from typing import Any, Literal
 from urt_core.contracts import load_contract
 from urt_core.engines import Engine
 from urt_core.errors import CheckpointError, ConfigError
+from urt_core.instant.calibration import InstantCalibration
 from urt_core.judge import FILE_NAME, JudgeSpec
 from urt_core.media import MediaPolicy
 from urt_core.prompts import Dialect
@@ -33,6 +34,13 @@ def load_spec(
             "v1 (UnifiedReward-Think-7b, -qwen-7b), v2 (-qwen3vl, -qwen35) or direct"
         )
     return asked, policy or MediaPolicy(), None
+
+
+def load_calibration(path_or_id: str | PathLike[str]) -> InstantCalibration | None:
+    """What the instant probabilities of a judge are worth, where its folder says so."""
+    if not (Path(path_or_id) / FILE_NAME).is_file():
+        return None
+    return JudgeSpec.load(path_or_id).calibration
 
 
 def load_engine(

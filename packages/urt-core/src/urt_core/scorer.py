@@ -9,17 +9,26 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
 from urt_core.calibration import Calibration
-from urt_core.comparison import Comparison, Order, ProbabilityMethod, compare_votes, failed_comparison, read_vote
+from urt_core.comparison import (
+    Comparison,
+    Orders,
+    ProbabilityMethod,
+    asked_orders,
+    failed_comparison,
+)
 from urt_core.contracts import load_contract
-from urt_core.engines import AsyncEngine, Completion, Engine, SamplingParams, traits
-from urt_core.errors import ConfigError, MediaError, PromptError, TemplateError
+from urt_core.engines import AsyncEngine, Engine, SamplingParams, traits
+from urt_core.errors import MediaError, PromptError, TemplateError
 from urt_core.faults import SurrogateError, check_text, faulty
+from urt_core.instant.asking import PairAsker, ask_pair
+from urt_core.instant.calibration import InstantCalibration
+from urt_core.instant.modes import Bounds, Mode, as_bounds, as_instant, checked_mode, one_pass_sampling
 from urt_core.judging.asking import Asker, Question
 from urt_core.media import MediaPolicy, as_media, preprocessing_id
 from urt_core.media.reading import Unreadable, read_once
 from urt_core.media.sources import Download
-from urt_core.points import PointRequest, PointScore, failed_score, score_votes
-from urt_core.prompts import Dialect, PointContract, render, render_point
+from urt_core.points import PointRequest, PointScore, failed_score, point_prompt, score_votes
+from urt_core.prompts import Dialect, PointContract
 from urt_core.ranking import Matches, Pair, Ranking, RankMethod
 from urt_core.records import PreferenceRecord, Task
 from urt_core.released import wording_of
@@ -27,8 +36,6 @@ from urt_core.votes import default_sampling, with_votes
 
 if TYPE_CHECKING:
     from urt_core.cache import CompletionCache
-
-Orders = Literal["both", "given"]
 
 
 class Scorer:
@@ -55,11 +62,16 @@ class Scorer:
         templates: str | PathLike[str] | None = None,
         download: Download | None = None,
         allow_paths: bool = True,
+        mode: Mode | str = Mode.REASON,
+        bounds: Bounds | Sequence[float] = (0.1, 0.9),
+        instant_calibration: InstantCalibration | None = None,
     ) -> None:
         self.engine, self.dialect = engine, load_contract(dialect)
         self.orders = asked_orders(orders)
         self.probability, self.calibration = ProbabilityMethod(probability), calibration
         self.templates, self.download, self.allow_paths = templates, download, allow_paths
+        self.instant_calibration = instant_calibration
+        self.mode, self.bounds = checked_mode(mode, instant_calibration), as_bounds(bounds)
         sampling = sampling or default_sampling(votes)
         if self.probability is ProbabilityMethod.LOGPROB:
             sampling = replace(sampling, logprobs=True)
@@ -85,11 +97,11 @@ class Scorer:
         """A judge folder written by urt (`judge.json` says how it is asked), or any Qwen-VL judge with a given `dialect`.
 
         With `base_url` the judge is asked at that OpenAI-compatible endpoint, which serves it under the same name (`vllm serve <folder>`
-        does). `engine_options` are those of `OpenAIEngine` then, without `base_url` those of `vllm.LLM`, such as {"max_model_len": 8192,
-        "tensor_parallel_size": 2, "gpu_memory_utilization": 0.5}; of transformers, {"dtype": "float32"}. `settings` are those of `Scorer`; without `sampling` among them, judgements
-        may be as long as `judge.json` says.
+        does). `engine_options` are those of `OpenAIEngine` then, else those of `vllm.LLM`, such as {"max_model_len": 8192,
+        "tensor_parallel_size": 2}; of transformers, {"dtype": "float32"}. `settings` are those of `Scorer`; without `sampling` among
+        them, judgements may be as long as `judge.json` says.
         """
-        from urt_core.pretrained import load_engine, load_spec
+        from urt_core.pretrained import load_calibration, load_engine, load_spec
 
         asked, shown, max_tokens = load_spec(path_or_id, dialect=dialect, policy=policy)
         loaded = load_engine(
@@ -102,6 +114,7 @@ class Scorer:
             options=engine_options,
         )
         settings.setdefault("sampling", default_sampling(settings.get("votes", 1), max_tokens=max_tokens))
+        settings.setdefault("instant_calibration", load_calibration(path_or_id))
         scorer = cls(engine=loaded, dialect=asked, **settings)
         scorer.wording = wording_of(path_or_id, templates=scorer.templates)
         return scorer
@@ -120,8 +133,6 @@ class Scorer:
         other.engine, other._asker = engine, Asker(engine)
         return other
 
-    # Pairs
-
     def compare(
         self,
         *,
@@ -132,11 +143,13 @@ class Scorer:
         media: Any = None,
         orders: Orders | None = None,
         votes: int | None = None,
+        mode: Mode | str | None = None,
+        bounds: Bounds | Sequence[float] | None = None,
         key: str = "pair",
     ) -> Comparison:
         """Judge one pair. `first` and `second` are images or videos in any form that `as_media` takes, or answers."""
         record = self.record(task=task, text=text, first=first, second=second, media=media, key=key)
-        [comparison] = self.compare_batch([record], orders=orders, votes=votes)
+        [comparison] = self.compare_batch([record], orders=orders, votes=votes, mode=mode, bounds=bounds)
         return comparison
 
     async def acompare(
@@ -149,14 +162,17 @@ class Scorer:
         media: Any = None,
         orders: Orders | None = None,
         votes: int | None = None,
+        mode: Mode | str | None = None,
+        bounds: Bounds | Sequence[float] | None = None,
         key: str = "pair",
     ) -> Comparison:
         # Reading media may wait on a disk or a network.
         record = await asyncio.to_thread(
             self.record, task=task, text=text, first=first, second=second, media=media, key=key
         )
-        results = [comparison async for comparison in self.acompare_batch([record], orders=orders, votes=votes)]
-        return results[0]
+        batch = self.acompare_batch([record], orders=orders, votes=votes, mode=mode, bounds=bounds)
+        [comparison] = [answered async for answered in batch]
+        return comparison
 
     def compare_batch(
         self,
@@ -165,10 +181,14 @@ class Scorer:
         ordered: bool = True,
         orders: Orders | None = None,
         votes: int | None = None,
+        mode: Mode | str | None = None,
+        bounds: Bounds | Sequence[float] | None = None,
     ) -> Iterator[Comparison]:
-        """Judge records lazily, in their order or (`ordered=False`) as they finish; `Comparison.key` tells which is which."""
-        questions = (self.pair_question(record, orders) for record in records)
-        return self._asker.ask(questions, with_votes(self.sampling, votes), ordered=ordered)
+        """Judge records lazily, in their order or (`ordered=False`) as they finish; `Comparison.key` tells which is which.
+
+        `mode`: reason, instant (the verdict alone), or auto (reasons where the calibrated instant probability lies between `bounds`).
+        """
+        return self._pairs(orders, votes, mode, bounds).ask(records, ordered=ordered)
 
     def acompare_batch(
         self,
@@ -177,9 +197,19 @@ class Scorer:
         ordered: bool = True,
         orders: Orders | None = None,
         votes: int | None = None,
+        mode: Mode | str | None = None,
+        bounds: Bounds | Sequence[float] | None = None,
     ) -> AsyncIterator[Comparison]:
-        questions = (self.pair_question(record, orders) for record in records)
-        return self._asker.aask(questions, with_votes(self.sampling, votes), ordered=ordered)
+        return self._pairs(orders, votes, mode, bounds).aask(records, ordered=ordered)
+
+    def _pairs(self, orders: Orders | None, votes: int | None, mode: Mode | str | None, bounds: Any) -> PairAsker:
+        return PairAsker(
+            asker=self._asker,
+            question=lambda record, how: self.pair_question(record, orders, how),
+            sampling=with_votes(self.sampling, votes),
+            mode=self.mode if mode is None else checked_mode(mode, self.instant_calibration),
+            bounds=self.bounds if bounds is None else as_bounds(bounds),
+        )
 
     def record(
         self, *, task: Task | str, text: str, first: Any, second: Any, media: Any = None, key: str = "pair"
@@ -201,32 +231,26 @@ class Scorer:
         return failed_comparison(key=key, task=task, completion=faulty(error), method=self.probability)
 
     def pair_question(
-        self, record: PreferenceRecord | Comparison, orders: Orders | None = None
+        self, record: PreferenceRecord | Comparison, orders: Orders | None = None, mode: Mode = Mode.REASON
     ) -> Question[Comparison] | Comparison:
         """What is asked about a pair, and how the answers become its comparison."""
         if isinstance(record, Comparison):
             return record
-        asked = asked_orders(orders) if orders else self.orders
-
-        def read(groups: Sequence[Sequence[Completion]]) -> Comparison:
-            votes = [
-                read_vote(completion, order=order, task=record.task, dialect=self.dialect)
-                for order, completions in zip(asked, groups, strict=True)
-                for completion in completions
-            ]
-            comparison = compare_votes(record, votes, method=self.probability, **self._origin())
-            return self.calibration.apply(comparison) if self.calibration else comparison
-
-        shown = {Order.GIVEN: record, Order.SWAPPED: record.swap()}
+        is_instant, at_once = mode is Mode.INSTANT, partial(as_instant, calibration=self.instant_calibration)
         try:
-            prompts = tuple(render(shown[order], self.dialect, templates=self.templates) for order in asked)
+            return ask_pair(
+                record,
+                orders=asked_orders(orders) if orders else self.orders,
+                dialect=Dialect.DIRECT if is_instant else self.dialect,
+                method=ProbabilityMethod.LOGPROB if is_instant else self.probability,
+                templates=self.templates,
+                origin=self._origin(),
+                finish=at_once if is_instant else self.calibration and self.calibration.apply,
+            )
         except TemplateError:
             raise  # of all records, not of this one
         except PromptError as error:
             return self.failed_pair(error, key=record.key, task=record.task)
-        return Question(prompts=prompts, read=read)
-
-    # Single candidates
 
     def score(
         self,
@@ -294,15 +318,7 @@ class Scorer:
         if isinstance(request, PointScore):
             return request
         try:
-            prompt = render_point(
-                contract=contract,
-                task=request.task,
-                text=request.text,
-                candidate=request.candidate,
-                media=request.media,
-                key=request.key,
-                templates=self.templates,
-            )
+            prompt = point_prompt(request, contract, templates=self.templates)
         except TemplateError:
             raise  # of all requests, not of this one
         except PromptError as error:
@@ -311,8 +327,6 @@ class Scorer:
             prompts=(prompt,),
             read=lambda groups: score_votes(request, groups[0], contract=contract, **self._origin()),
         )
-
-    # Many candidates
 
     def rank(
         self,
@@ -331,8 +345,8 @@ class Scorer:
         matches = Matches(len(candidates), method, num_rounds)
         candidates, [medium] = self.prepared(candidates, task=task), self.prepared_media([media], task=task)
         match = partial(self._match, task=task, text=text, candidates=candidates, media=medium, orders=orders, key=key)
-        questions = matches.questions(match)
-        for _ in self._asker.ask(questions, with_votes(self.sampling, votes), window=matches.window):
+        sampling = one_pass_sampling(self.mode, with_votes(self.sampling, votes))
+        for _ in self._asker.ask(matches.questions(match), sampling, window=matches.window):
             pass
         return matches.ranking(key)
 
@@ -353,17 +367,15 @@ class Scorer:
         candidates = await asyncio.to_thread(self.prepared, candidates, task=task)
         [medium] = await asyncio.to_thread(self.prepared_media, [media], task=task)
         match = partial(self._match, task=task, text=text, candidates=candidates, media=medium, orders=orders, key=key)
-        questions = matches.questions(match)
-        async for _ in self._asker.aask(questions, with_votes(self.sampling, votes), window=matches.window):
+        sampling = one_pass_sampling(self.mode, with_votes(self.sampling, votes))
+        async for _ in self._asker.aask(matches.questions(match), sampling, window=matches.window):
             pass
         return matches.ranking(key)
 
-    def _match(
-        self, pair: Pair, *, candidates: Sequence[Any], orders: Orders | None, key: str, **question: Any
-    ) -> Question[Comparison] | Comparison:
+    def _match(self, pair: Pair, *, candidates: Sequence[Any], orders: Orders | None, key: str, **question: Any) -> Any:
         i, j = pair
         record = self.record(first=candidates[i], second=candidates[j], key=f"{key}-{i}-{j}", **question)
-        return self.pair_question(record, orders)
+        return self.pair_question(record, orders, self.mode)
 
     def prepared(self, candidates: Sequence[Any], *, task: Task | str) -> list[Any]:
         """Candidates that are compared several times, fetched and encoded once. What can't be read says so in each comparison."""
@@ -384,11 +396,5 @@ class Scorer:
 
     def _origin(self) -> dict[str, str]:
         policy = traits(self.engine).policy
-        shown = preprocessing_id(policy) if policy else ""
-        return {"model": self.engine.model, "preprocessing": shown, "wording": self.wording}
-
-
-def asked_orders(orders: Orders) -> tuple[Order, ...]:
-    if orders not in ("both", "given"):
-        raise ConfigError(f"orders is {orders!r}; allowed: 'both', 'given'")
-    return (Order.GIVEN, Order.SWAPPED) if orders == "both" else (Order.GIVEN,)
+        shown = {"preprocessing": preprocessing_id(policy)} if policy else {}
+        return {"model": self.engine.model, "wording": self.wording, **shown}

@@ -11,7 +11,11 @@ _NUMBER = re.compile(r"\b(?:image|video|answer) ([12]) is better", re.IGNORECASE
 
 def verdict_probability(completion: Completion) -> float | None:
     """Product of the probabilities of the tokens that spell the number; None where the engine gave no tokens, or numbers
-    that are no log-probabilities."""
+    that are no log-probabilities.
+
+    Where the likeliest tokens of its position are known and the other number is among them, its share of the two: their
+    softmax.
+    """
     tokens = completion.token_logprobs
     text = "".join(token for token, _ in tokens)
     numbers = list(_NUMBER.finditer(text))
@@ -19,8 +23,15 @@ def verdict_probability(completion: Completion) -> float | None:
         return None
     start, end = numbers[-1].span(1)
     position, logprob = 0, 0.0
-    for token, token_logprob in tokens:
+    other: float | None = None
+    for index, (token, token_logprob) in enumerate(tokens):
         if position < end and position + len(token) > start:
             logprob += token_logprob
+            place = start - position
+            swapped = token[:place] + ("2" if token[place] == "1" else "1") + token[place + 1 :]
+            likeliest = dict(completion.top_logprobs[index]) if completion.top_logprobs else {}
+            other = likeliest.get(swapped)
         position += len(token)
-    return math.exp(logprob)
+    if other is None:
+        return math.exp(logprob)
+    return 1 / (1 + math.exp(min(other - logprob, 700.0)))

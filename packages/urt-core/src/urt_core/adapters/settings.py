@@ -12,7 +12,7 @@ ENVIRONMENT_PREFIX = "URT_"
 JUDGE_SETTINGS = ("model", "base_url", "engine", "engine_options", "dialect", "concurrency", "batch_size", "cache")
 # Of a judge behind `base_url`: its endpoint profile, and how pictures are sent.
 ENDPOINT_SETTINGS = ("profile", "image_format")
-SCORER_SETTINGS = ("orders", "votes", "probability", "templates")
+SCORER_SETTINGS = ("orders", "votes", "probability", "templates", "judge_mode", "bounds")
 
 
 def scorer_from_settings(settings: Mapping[str, Any]) -> Scorer:
@@ -30,6 +30,10 @@ def scorer_from_settings(settings: Mapping[str, Any]) -> Scorer:
         raise ConfigError(f"judge settings lack model or hold unknown {unknown}; allowed: {', '.join(allowed)}")
     more = {name: settings[name] for name in SCORER_SETTINGS if name in settings}
     more |= {"votes": int(more["votes"])} if "votes" in more else {}
+    if "judge_mode" in more:  # verl's adapter has a `mode` of its own
+        more["mode"] = more.pop("judge_mode")
+    if "bounds" in more:
+        more["bounds"] = read_bounds(more["bounds"])
     base_url = settings.get("base_url")
     engine_options = read_options(settings.get("engine_options") or {})
     if base_url:
@@ -56,6 +60,14 @@ def read_options(value: Any) -> dict[str, Any]:
     if not isinstance(options, Mapping):
         raise ConfigError(f"engine_options is {value!r}; it must be a mapping, such as max_model_len: 8192")
     return dict(options)
+
+
+def read_bounds(value: Any) -> tuple[float, ...]:
+    """Two numbers, or their text where it comes from the environment: URT_BOUNDS="0.1 0.9"."""
+    try:
+        return tuple(map(float, value.replace(",", " ").split() if isinstance(value, str) else value))
+    except (TypeError, ValueError):
+        raise ConfigError(f"bounds is {value!r}; it must be two numbers from 0 to 1, such as 0.1 0.9") from None
 
 
 def settings_from_environment(*, without: tuple[str, ...] = ()) -> dict[str, str]:

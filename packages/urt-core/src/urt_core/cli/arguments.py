@@ -133,6 +133,15 @@ def add_pairwise(command: argparse.ArgumentParser) -> None:
     group.add_argument("--orders", choices=("both", "given"), default="both")
     group.add_argument("--probability", choices=[*map(str, ProbabilityMethod)], default="votes")
     group.add_argument("--calibration", metavar="FILE", help="a map written by urt_core.calibration")
+    group.add_argument(
+        "--mode",
+        choices=("reason", "instant", "auto"),
+        default="reason",
+        help="with reasoning, for the verdict alone, or with reasoning where the calibrated probability lies between --bounds",
+    )
+    group.add_argument(
+        "--bounds", type=float, nargs=2, metavar=("LOW", "HIGH"), default=(0.1, 0.9), help="of --mode auto (0.1 0.9)"
+    )
 
 
 def add_judge(command: argparse.ArgumentParser, *, is_needed: bool) -> None:

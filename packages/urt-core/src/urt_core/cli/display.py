@@ -41,7 +41,16 @@ def verdict_text(preference: Preference | None, noun: str) -> str:
 def verdict_line(comparison: Comparison) -> str:
     agreement = {None: "asked in one order", True: "both orders agree", False: "the orders disagree"}
     probability = f"P({noun_of(comparison)} 1) = {comparison.probability_first:.2f} by {comparison.probability_method}"
-    return f"{probability}, {agreement[comparison.position_consistent]}"
+    how = f", {mode_line(comparison)}" if comparison.mode else ""
+    return f"{probability}, {agreement[comparison.position_consistent]}{how}"
+
+
+def mode_line(comparison: Comparison) -> str:
+    """Whether it was reasoned about, and what was known before."""
+    if comparison.mode == "instant":
+        return "answered at once" + ("" if comparison.calibrated else " (not calibrated)")
+    before = comparison.instant_probability
+    return "reasoned about" + ("" if before is None else f" (at once: {before:.2f})")
 
 
 def vote_title(vote: Vote, noun: str) -> str:

@@ -31,6 +31,8 @@ def open_scorer(options: argparse.Namespace) -> Iterator[Scorer]:
 
 def build_scorer(options: argparse.Namespace, *, engine: Engine | AsyncEngine | None = None) -> Scorer:
     """`engine` stands in for the one the options describe: a dry run has none."""
+    from urt_core.pretrained import load_calibration
+
     dialect, policy, max_tokens = how_to_ask(options)
     download = None
     if options.allow_downloads:
@@ -51,6 +53,9 @@ def build_scorer(options: argparse.Namespace, *, engine: Engine | AsyncEngine | 
         calibration=Calibration.load(calibration) if calibration else None,
         templates=options.templates,
         download=download,
+        mode=getattr(options, "mode", "reason"),
+        bounds=getattr(options, "bounds", (0.1, 0.9)),
+        instant_calibration=load_calibration(options.model),
     )
     scorer.wording = wording_of(options.model, templates=options.templates)
     if scorer.wording:

@@ -71,7 +71,7 @@ def shared(engine: Engine | AsyncEngine, *, max_prompt_tokens: int) -> Engine | 
 def add_judging(app: FastAPI, scorer: Scorer, *, settings: ServerSettings, work: Work, metrics: Metrics) -> None:
     @app.post("/v1/compare", openapi_extra=schema_of(CompareRequest))
     async def compare(request: Annotated[CompareRequest, Depends(body_of(CompareRequest))]) -> Response:
-        question = request.question("first", "second", "orders", "votes")
+        question = request.question("first", "second", "orders", "votes", "mode", "bounds")
         comparison = await work.do(lambda: scorer.acompare(**question))
         metrics.count("comparison", comparison.status, comparison.usage)
         return await as_json(lambda: comparison.to_json() | {"key": request.key})

@@ -52,6 +52,8 @@ class CompareRequest(Request):
     first: Medium
     second: Medium
     orders: Literal["both", "given"] | None = None
+    mode: Literal["reason", "instant", "auto"] | None = None
+    bounds: tuple[float, float] | None = None
 
     def candidates_of(self) -> list[Medium]:
         return [self.first, self.second]

@@ -10,7 +10,7 @@ from urt_core.errors import ConfigError
 from urt_train.config.checks import above, at_least, within
 from urt_train.config.choices import ALL_TASKS
 
-SPLITS = ("train", "pool", "validation", "test", "cold_start", "accepted", "hard", "contrasts")
+SPLITS = ("train", "pool", "unlabelled", "validation", "test", "cold_start", "accepted", "hard", "contrasts")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +82,8 @@ class DataConfig:
     """Labelled pairs: the teacher's, and the judge's own too where there is no pool."""
     pool: Any = None
     """Labelled pairs that the judge judges in rejection sampling; null takes train, as the paper does, less the pairs that have a trace."""
+    unlabelled: Any = None
+    """Pairs that internalising judges, whose labels nobody reads; null takes pool, or train."""
     validation: Any = None
     """Held-out pairs to choose settings by."""
     test: Any = None

@@ -24,7 +24,11 @@ def run_pipeline(config: TrainConfig, *, console: Console | None = None) -> Path
     """Run what is not done yet, print stage x task, and return the report."""
     console = console or Console()
     costs = PhaseLog(config.output_dir / "costs.json")
-    todo = [step for step in steps(config) if step.program != "train" or step.name in config.stages]
+    known = steps(config)
+    needed = {path for step in known if step.name in config.stages for path in step.needs}
+    todo = [
+        step for step in known if step.name == "prepare_data" or step.name in config.stages or needed & set(step.writes)
+    ]
     for number, step in enumerate(todo, start=1):
         if step.name == config.stages[0]:
             measure_judge(config, BASE, "Base", initial_model(config, step.name), costs, console)

@@ -21,6 +21,7 @@ from urt_core.media import with_frames
 from urt_data import Mixture, PreferenceStream
 from urt_train.config import Batching, DataPart, StageConfig, TrainConfig
 from urt_train.datasets.splits import learning_data, open_quarantine, open_shards
+from urt_train.experiment.assessment import open_engine
 from urt_train.experiment.steps import initial_model, model_folder
 from urt_train.model.export import export_judge
 from urt_train.model.lora import add_adapters
@@ -45,7 +46,7 @@ from urt_train.runtime.round_checkpoints import RoundCheckpoints
 from urt_train.runtime.run_folder import Run, changed, finish, folder_hash, open_folder
 from urt_train.runtime.tracking import tracked
 from urt_train.runtime.watching import JudgeWatch
-from urt_train.stages import Preparation, StageInputs, StageSpec, find_stage
+from urt_train.stages import Conclusion, Preparation, StageInputs, StageSpec, find_stage
 
 
 def run_stage(config: TrainConfig, *, console: Console | None = None) -> Path:
@@ -82,6 +83,7 @@ def _run(
     policy = open_policy(config, initial.folder, data_manifest=data.fingerprint)
     fit(config, spec, policy, data, initial=initial, run=run, console=console)
     export_judge(policy, model, dtype=config.served_dtype)
+    from_first(lambda: _conclude(config, spec, model, console=console))
     from_first(lambda: finish(run.folder, identity=identity))
     console.print(f"{spec.title}: {model}", soft_wrap=True)
     return model
@@ -157,6 +159,20 @@ def _prepare(config: TrainConfig, spec: StageSpec, *, initial: str, console: Con
             make_trainer=partial(make_trainer, config.trainer, strategy=config.strategy),
             console=console,
             has_progress_bar=config.trainer.progress_bar,
+        )
+    )
+
+
+def _conclude(config: TrainConfig, spec: StageSpec, model: Path, *, console: Console) -> None:
+    if spec.conclude is None:
+        return
+    spec.conclude(
+        Conclusion(
+            settings=config.settings(spec.name),
+            model=model,
+            open_engine=lambda: open_engine(config, str(model), JudgeSpec.load(model)),
+            open_shards=lambda split: open_shards(config.data_place(split), config.data.cache),
+            console=console,
         )
     )
 

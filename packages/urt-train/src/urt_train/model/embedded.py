@@ -3,10 +3,12 @@
 from pathlib import Path
 
 from urt_core.errors import ConfigError
+from urt_core.example import JUDGE
 
 PREFIX = "embedded:"
-FOLDERS = {"tiny": Path(__file__).parent / "tiny"}
-"""tiny: a Qwen3-VL of 1.7 million parameters that can describe sprites and has not learnt to judge (`make base`)."""
+FOLDERS = {"tiny": Path(__file__).parent / "tiny", "judge": JUDGE}
+"""tiny: a Qwen3-VL of 1.7 million parameters that can describe sprites and has not learnt to judge (`make base`); judge: what the demo
+makes of it at seed 0, which travels with urt-core."""
 
 
 def model_source(base: str) -> str:

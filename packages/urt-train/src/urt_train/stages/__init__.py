@@ -5,6 +5,15 @@ entry point of the group `urt.stages`; what is said here about ours then holds f
 """
 
 from urt_train.stages.registry import find_stage, known_stages, spoken, train_config
-from urt_train.stages.spec import Preparation, StageInputs, StageSpec
+from urt_train.stages.spec import Conclusion, Preparation, StageInputs, StageSpec
 
-__all__ = ["Preparation", "StageInputs", "StageSpec", "find_stage", "known_stages", "spoken", "train_config"]
+__all__ = [
+    "Conclusion",
+    "Preparation",
+    "StageInputs",
+    "StageSpec",
+    "find_stage",
+    "known_stages",
+    "spoken",
+    "train_config",
+]

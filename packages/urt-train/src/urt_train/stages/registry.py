@@ -13,6 +13,7 @@ from urt_train.config.stage import StageConfig
 from urt_train.stages.cold_start import SPEC as COLD_START
 from urt_train.stages.dpo import SPEC as DPO
 from urt_train.stages.grpo import SPEC as GRPO
+from urt_train.stages.internalise import SPEC as INTERNALISE
 from urt_train.stages.rejection_sampling import SPEC as REJECTION_SAMPLING
 from urt_train.stages.spec import StageSpec
 
@@ -22,7 +23,7 @@ EXPECTED = 'StageSpec(name="...", title="...", config=<dataclass of StageConfig>
 
 _paths: dict[str, str] = {}
 """Import paths of stages that a command line named."""
-_stages: dict[str, StageSpec] = {spec.name: spec for spec in (COLD_START, REJECTION_SAMPLING, GRPO, DPO)}
+_stages: dict[str, StageSpec] = {spec.name: spec for spec in (COLD_START, REJECTION_SAMPLING, GRPO, DPO, INTERNALISE)}
 """Those of this process, in the order in which they come."""
 
 

@@ -1,6 +1,6 @@
 """What a stage is: one object that says all that the rest of the trainer needs to know of it.
 
-    prepare (make the data that only this stage makes) -> build (policy and settings in, a LightningModule out) -> fit -> export
+    prepare (make the data that only this stage makes) -> build (policy and settings in, a LightningModule out) -> fit -> export -> conclude
 
 Nothing here imports torch: a command line is checked, and the steps of an experiment are laid out, before anything heavy is loaded.
 """
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lightning.pytorch import Trainer
     from rich.console import Console
 
+    from urt_core import Engine
     from urt_data import ShardFolder
     from urt_train.model.policy import Policy
     from urt_train.stages.module import StageModule
@@ -76,6 +77,21 @@ class StageInputs:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Conclusion:
+    """What a stage is given behind training, on the first process, when its judge lies in its folder."""
+
+    settings: Any
+    """The stage's own."""
+    model: Path
+    """Folder of the judge."""
+    open_engine: Callable[[], Engine]
+    """The judge, as `evaluation` has it computed."""
+    open_shards: Callable[[str], ShardFolder]
+    """The shards of a split, wherever they lie."""
+    console: Console
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StageSpec:
     """StageSpec(name="dpo", title="DPO", config=DPOConfig, reads="contrasts", starts_from="rejection_sampling", build=build)"""
 
@@ -104,6 +120,8 @@ class StageSpec:
     """Looks at its settings once more before anything is loaded, where that costs more than reading them."""
     by_default: bool = False
     """Whether a recipe that names no stages has it."""
+    conclude: Callable[[Conclusion], None] | None = None
+    """Finds out about the judge, behind training, what is to stand in its judge.json."""
     samples: bool = False
     """Whether it samples while it trains, for which a strategy has to give the weights whole."""
 

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from urt_core import PreferenceRecord, Task
+from urt_core import Dialect, PreferenceRecord, SamplingParams, Task
 from urt_core.bench.table import Table
 from urt_core.bench.tables import task_title
 from urt_core.comparison import Order
 from urt_core.engines import Engine
 from urt_core.errors import ConfigError
 from urt_core.judging.journal import Journal
+from urt_core.judging.judge import Asked
 from urt_core.judging.pairs import JudgedPair
 from urt_core.judging.share import Share
-from urt_core.progress import progress_bar
 from urt_data import ShardFolder
 from urt_data.licences import check_licences
 from urt_data.record_selection import SelectedRecords
+from urt_train.config import Orders
 from urt_train.datasets.pool_pairs import pool_pairs, traces_of
 from urt_train.datasets.rejection import judged_record, write_shards
 from urt_train.datasets.splits import refuse_to_replace
+from urt_train.stages.pool_judge import OneBatch, PoolJudge, judging_bar
 from urt_train.stages.rejection_sampling.config import POOL, RejectionSamplingConfig
-from urt_train.stages.rejection_sampling.judge import PoolJudge
 from urt_train.stages.spec import Preparation
 
 JUDGING = (
@@ -78,17 +76,18 @@ def judge_pool(preparation: Preparation, *, engine: Engine | None = None) -> Non
         Journal(preparation.folder / "judged" / identity[:16], about=about_judging, rank=share.rank) as journal,
         judging_bar(
             console if preparation.has_progress_bar and trainer.is_global_zero else None,
+            title="rejection sampling",
             total=-(-len(chosen.pairs) * settings.num_samples // share.num),
         ) as advance,
     ):
         module = PoolJudge(
             policy,
-            settings,
+            asked=asked(settings, dialect=policy.spec.dialect, seed=seed),
+            block=settings.judge_batch_size,
             engine=engine or policy.engine(batch_size=settings.judge_batch_size * settings.num_samples),
             journal=journal,
             share=share,
             after_judgement=advance,
-            seed=seed,
         )
         trainer.predict(module, dataloaders=OneBatch(chosen.pairs), return_predictions=False)
     trainer.strategy.barrier()
@@ -127,28 +126,18 @@ def record_key(pairs: SelectedRecords, place: int) -> str:
     return pairs.source.index(shard).keys[row]
 
 
-class OneBatch:
-    """The pool as a data loader with one item, which Lightning leaves as it is."""
-
-    def __init__(self, pool: Sequence[PreferenceRecord]) -> None:
-        self.pool = pool
-
-    def __len__(self) -> int:
-        return 1
-
-    def __iter__(self) -> Iterator[Iterator[Sequence[PreferenceRecord]]]:
-        yield iter([self.pool])
-
-
-@contextmanager
-def judging_bar(console: Console | None, *, total: int) -> Iterator[Callable[[str], None]]:
-    """A bar over the judgements of a share; what it gives is to be called with a note after each of them."""
-    if console is None:
-        yield lambda note: None
-        return
-    with progress_bar(console) as bar:
-        task = bar.add_task("rejection sampling: judging", total=total, note="")
-        yield lambda note: bar.update(task, advance=1, note=note)
+def asked(settings: RejectionSamplingConfig, *, dialect: Dialect, seed: int) -> Asked:
+    sampling = SamplingParams(
+        temperature=settings.temperature, top_p=settings.top_p, max_tokens=settings.max_completion_tokens
+    )
+    return Asked(
+        dialect=dialect,
+        orders="random" if settings.orders is Orders.random else "given",
+        votes=settings.num_samples,
+        sampling=sampling,
+        seed=seed,
+        purpose="pool",
+    )
 
 
 def judging_table(counts: Mapping[str, Mapping[str, int]], left_out: Mapping[str, Mapping[str, int]]) -> Table:

@@ -1,0 +1,57 @@
+"""What an instant answer says, and what is refused before anything is asked."""
+
+import math
+
+import pytest
+
+from tests.urt_core.instant.instant_judge import CALIBRATED, SURE, TORN, Judge, pair
+from urt_core import Preference, SamplingParams, Scorer
+from urt_core.errors import ConfigError
+from urt_core.instant import Mode
+from urt_core.instant.modes import as_bounds, checked_mode, instant_sampling
+
+
+def test_an_instant_probability_is_the_mean_of_both_orders_and_names_the_winner():
+    scorer = Scorer(engine=Judge({"pair": TORN}))
+    comparison = next(scorer.compare_batch([pair(scorer, "pair")], mode="instant"))
+    assert comparison.probability_first == pytest.approx((0.95 + 0.4) / 2)
+    assert (comparison.preference, comparison.position_consistent) == (Preference.FIRST, False)
+    assert (comparison.mode, comparison.calibrated) == ("instant", False)
+    assert comparison.to_json()["mode"] == "instant"
+
+
+def test_a_calibrated_judge_says_what_it_is_worth():
+    """Platt with a slope of 0.5: the root of the odds."""
+    scorer = Scorer(engine=Judge({"pair": SURE}), instant_calibration=CALIBRATED)
+    comparison = next(scorer.compare_batch([pair(scorer, "pair")], mode=Mode.INSTANT))
+    assert comparison.calibrated
+    assert comparison.probability_first == pytest.approx(1 / (1 + math.sqrt(1 / 999)))
+
+
+def test_an_instant_answer_is_short_and_greedy():
+    engine = Judge({"pair": SURE})
+    scorer = Scorer(engine=engine, votes=4, sampling=SamplingParams(temperature=0.7, max_tokens=900, seed=3))
+    next(scorer.compare_batch([pair(scorer, "pair")], mode="instant"))
+    [sampling] = engine.samplings
+    assert sampling == instant_sampling(SamplingParams(seed=3))
+    assert (sampling.temperature, sampling.num_completions, sampling.max_tokens) == (0.0, 1, 16)
+
+
+@pytest.mark.parametrize("bounds", [(0.9, 0.1), (-0.1, 0.5), (0.5, 1.5), (math.nan, 0.5), (0.1,), (0.1, 0.2, 0.3)])
+def test_bounds_that_cross_are_refused(bounds):
+    with pytest.raises(ConfigError, match=r"^bounds are .*; allowed: two numbers from 0 to 1, the lower one first$"):
+        as_bounds(bounds)
+
+
+def test_auto_without_calibration_is_refused_before_anything_is_asked():
+    engine = Judge({})
+    with pytest.raises(
+        ConfigError, match=r"^mode is auto, .* no calibration in its judge\.json; ask with mode instant or"
+    ):
+        Scorer(engine=engine, mode="auto")
+    scorer = Scorer(engine=engine)
+    with pytest.raises(ConfigError, match="no calibration"):
+        scorer.compare_batch([pair(scorer, "pair")], mode="auto")
+    assert not engine.asked
+    with pytest.raises(ConfigError, match=r"mode is 'slow'; allowed: reason, instant, auto"):
+        checked_mode("slow", CALIBRATED)
