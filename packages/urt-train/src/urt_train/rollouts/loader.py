@@ -50,7 +50,8 @@ class Drawing(Generic[Item]):
         self.position: dict[str, Any] | None = None
         """Where the next round begins, if it was begun already."""
 
-    def __call__(self) -> list[Item]:
+    def __call__(self) -> Any:
+        """The next batch: records, or what the stream's workers have made of them."""
         return next(self.items)
 
     def ahead(self) -> None:
