@@ -17,6 +17,7 @@ from rich.console import Console
 from urt_core import Dialect, PreferenceRecord, SamplingParams, Task
 from urt_core.atomic import write_whole
 from urt_core.bench.rates import EvaluationRow, rows_per_cause, rows_per_task
+from urt_core.bench.saved import known_fields, read_saved
 from urt_core.comparison import Order
 from urt_core.engines import Engine
 from urt_core.errors import DataError
@@ -25,6 +26,7 @@ from urt_core.judging.pairs import JudgedPair, read_judged_pairs, write_judged_p
 from urt_core.progress import progress_bar
 from urt_core.prompts.names import contract_of
 
+SCHEMA = 1
 DIRECT_MAX_TOKENS = 24
 """Enough for the verdict sentence of every task, in every tokenizer."""
 
@@ -65,6 +67,7 @@ class EvaluationResult:
         (folder / "result.json").unlink(missing_ok=True)
         write_judged_pairs(folder / "judgements.jsonl", self.judged)
         summary = {
+            "schema": SCHEMA,
             "model": self.model,
             "data": dict(self.data),
             "settings": dict(self.settings),
@@ -79,13 +82,14 @@ class EvaluationResult:
             raise DataError(
                 f"no complete evaluation in {folder}: result.json is missing. Run `urt-train evaluate` for it"
             )
-        summary = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        path = folder / "result.json"
+        summary = known_fields(cls, {"judged": (), **read_saved(path, schema=SCHEMA)}, path=path)
         return cls(
             model=summary["model"],
             data=summary["data"],
             settings=summary["settings"],
-            rows=tuple(map(EvaluationRow.from_json, summary["rows"])),
-            cause_rows=tuple(map(EvaluationRow.from_json, summary["cause_rows"])),
+            rows=tuple(EvaluationRow.from_json(row, path=path) for row in summary["rows"]),
+            cause_rows=tuple(EvaluationRow.from_json(row, path=path) for row in summary["cause_rows"]),
             judged=tuple(read_judged_pairs(folder / "judgements.jsonl")),
         )
 

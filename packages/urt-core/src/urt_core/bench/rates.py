@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 
 from urt_core import Dialect, Preference, Task
+from urt_core.bench.saved import known_fields
 from urt_core.comparison import Order
 from urt_core.judging.pairs import JudgedPair
 from urt_core.metrics import PairwiseAccuracy, pairwise_accuracy, position_consistency, wilson_interval
@@ -43,6 +45,9 @@ class Rate:
         return cls(successes=fields["successes"], n=fields["n"])
 
 
+NOT_MEASURED = Rate(successes=0, n=0)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationRow:
     """One task (or all), one dialect, and within it one cause (or all).
@@ -65,16 +70,17 @@ class EvaluationRow:
     parse_rate: Rate
     """Judgements in the given order that could be read, pairs labelled as ties included."""
     accuracy: Rate
-    accuracy_swapped: Rate
-    position_consistency: Rate
+    accuracy_swapped: Rate = NOT_MEASURED
+    position_consistency: Rate = NOT_MEASURED
     """Same candidate preferred in both orders, out of the pairs readable in both."""
-    first_pick: Rate
+    first_pick: Rate = NOT_MEASURED
     """The candidate shown first was preferred, out of the decisive verdicts in all orders judged; half is unbiased."""
-    consistent_sums: Rate
+    consistent_sums: Rate = NOT_MEASURED
     """The stated sums add up, out of the judgements whose sums could be checked."""
-    verdict_follows_totals: Rate
+    verdict_follows_totals: Rate = NOT_MEASURED
     """The candidate with the larger stated total wins, out of the judgements that state totals."""
-    mean_tokens: float
+    mean_tokens: float | None = None
+    """None in results of before it was counted."""
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -83,7 +89,9 @@ class EvaluationRow:
         }
 
     @classmethod
-    def from_json(cls, fields: Mapping) -> EvaluationRow:
+    def from_json(cls, value: Mapping, *, path: Path) -> EvaluationRow:
+        """Reads what any earlier version has saved in `path`: what it did not measure is missing here."""
+        fields = known_fields(cls, value, path=path)
         task = fields["task"]
         read = {name: Rate.from_json(value) if isinstance(value, Mapping) else value for name, value in fields.items()}
         return cls(**{**read, "dialect": Dialect(fields["dialect"]), "task": None if task is None else Task(task)})

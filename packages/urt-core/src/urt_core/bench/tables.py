@@ -143,7 +143,7 @@ def _dialect_tables(result: EvaluationResult, dialect: Dialect) -> list[Table]:
 
 def _behaviour_cells(row: EvaluationRow) -> tuple[str, ...]:
     rates = (row.parse_rate, row.position_consistency, row.first_pick, row.consistent_sums, row.verdict_follows_totals)
-    return *map(percent, rates), f"{row.mean_tokens:.0f}"
+    return *map(percent, rates), "–" if row.mean_tokens is None else f"{row.mean_tokens:.0f}"
 
 
 def _cause_table(result: EvaluationResult, dialect: Dialect) -> Table:

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from urt_core.atomic import write_whole
 from urt_core.bench.rates import Rate
+from urt_core.bench.saved import known_fields, read_saved
 from urt_core.bench.suites.confidence import Confidence, confidences
 from urt_core.bench.suites.variants import VARIANTS, Variant
 from urt_core.comparison import Order
@@ -83,21 +84,21 @@ class SuiteReport:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        if value.get("schema", 0) > SCHEMA:
-            raise DataError(f"{path} has schema {value['schema']}, this urt reads up to {SCHEMA}; update urt-core")
+        value = known_fields(cls, {"confidences": (), **read_saved(path, schema=SCHEMA)}, path=path)
         findings = tuple(
             Finding(
                 **{
-                    **row,
+                    **known_fields(Finding, row, path=path),
                     "rate": Rate(**row["rate"]),
                     "unreadable": Rate(**row["unreadable"]),
-                    "examples": tuple(Example(**example) for example in row.get("examples", ())),
+                    "examples": tuple(
+                        Example(**known_fields(Example, example, path=path)) for example in row.get("examples", ())
+                    ),
                 }
             )
             for row in value["findings"]
         )
-        known = tuple(Confidence.from_json(row) for row in value.get("confidences", ()))
+        known = tuple(Confidence.from_json(row) for row in value["confidences"])
         return cls(model=value["model"], num_pairs=value["num_pairs"], findings=findings, confidences=known)
 
 
