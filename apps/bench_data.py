@@ -10,7 +10,6 @@ import json
 import os
 import resource
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from urt_core.errors import UrtError
+from benchmarks.program import run_script
 from urt_core.media import MediaPolicy, load_frames
 from urt_core.records import Media, MediaKind, Preference, PreferenceRecord, Task
 from urt_data import Check, PreferenceStream, ShardFolder, ShardWriter
@@ -199,7 +198,4 @@ def write_hundredfold(folder: Path, samples: Iterator[PreferenceRecord]) -> None
 BENCHES = {"convert": bench_convert, "read": bench_read, "resume": bench_resume}
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except UrtError as error:
-        sys.exit(f"error: {error}")
+    run_script(main, text=__doc__)

@@ -16,17 +16,16 @@ through FlexAttention too. Installs nothing; a peer that is missing is named. No
 (`time/hand_over` in the metrics of a run with engine=vllm).
 """
 
-import sys
 from copy import deepcopy
 from typing import Any
 
 import torch
 
+from benchmarks.program import run_script
 from benchmarks.training.model import SIZES, model_flops, random_model
 from benchmarks.training.ours import OurStep
 from benchmarks.training.rollout import Pictures, Setting, make_rollout, share_of_padding
 from benchmarks.training.timing import Step, Timing, time_interleaved
-from urt_core.errors import UrtError
 from urt_data.prepare import parse_values
 from urt_train.config import Batching
 from urt_train.errors import TrainError
@@ -159,7 +158,4 @@ def open_trl() -> Any:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except UrtError as error:
-        sys.exit(f"error: {error}")
+    run_script(main, text=__doc__)

@@ -8,12 +8,12 @@ A folder is what `urt-train evaluate` wrote. Several folders of a name are seeds
 first name is what the others are compared with. Prints one Markdown table per dialect.
 """
 
-import sys
 from pathlib import Path
 
+from benchmarks.program import run_script
 from urt_core import Dialect
 from urt_core.bench.comparison import comparison_table
-from urt_core.errors import DataError, UrtError
+from urt_core.errors import DataError
 from urt_core.judging.pairs import JudgedPair, read_judged_pairs
 
 JUDGEMENTS = "judgements.jsonl"
@@ -39,7 +39,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except UrtError as error:
-        sys.exit(f"error: {error}")
+    run_script(main, text=__doc__)

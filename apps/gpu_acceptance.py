@@ -12,7 +12,6 @@ part whose package or device is missing says so. Needs nothing from the network.
 import json
 import platform
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,8 @@ import torch
 from rich.console import Console
 
 from benchmarks.acceptance.parts import Part, parts
-from urt_core.errors import ConfigError, UrtError
+from benchmarks.program import run_script
+from urt_core.errors import ConfigError
 from urt_data.prepare import parse_values
 from urt_train.runtime.run_folder import environment
 
@@ -151,7 +151,4 @@ def page(machine: dict[str, str], results: dict[str, Any], known: list[Part]) ->
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except UrtError as error:
-        sys.exit(f"error: {error}")
+    run_script(main, text=__doc__)

@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from urt_core.errors import ConfigError, UrtError
+from urt_core.pipes import reader_may_leave
 from urt_data.shards import ShardCache, ShardFolder
 from urt_data.shards.addresses import is_address, upload_to
 
@@ -31,21 +31,17 @@ class Output(Console):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0: all is well. 1: something was found. 2: the command could not run. 141: nobody reads the output any more."""
-    options = _parser().parse_args(arguments)
-    console = Output(highlight=False, soft_wrap=True)
-    try:
-        code = options.run(options, console)
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:
-        # `urt-data stats ... | head`: what is left goes nowhere, so that Python does not complain when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
-    except (UrtError, OSError) as error:  # a full or read-only disk, a folder that may not be read
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"urt-data {options.command}: {error}", markup=False
-        )
-        return 2
+    with reader_may_leave():
+        options = _parser().parse_args(arguments)
+        try:
+            return options.run(options, Output(highlight=False, soft_wrap=True))
+        except BrokenPipeError:
+            raise
+        except (UrtError, OSError) as error:  # a full or read-only disk, a folder that may not be read
+            Console(stderr=True, highlight=False, soft_wrap=True).print(
+                f"urt-data {options.command}: {error}", markup=False
+            )
+            return 2
 
 
 def run_verify(options: argparse.Namespace, console: Console) -> int:

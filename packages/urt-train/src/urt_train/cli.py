@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import difflib
 import errno
+import io
 import os
 import re
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import fields, is_dataclass
 from functools import wraps
 from pathlib import Path
@@ -28,6 +29,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from urt_core.atomic import DISK_ERRORS
 from urt_core.errors import ConfigError, UrtError
+from urt_core.pipes import reader_may_leave
 from urt_train.config import TrainConfig
 from urt_train.config.fields import describe
 from urt_train.config.yaml_files import check_chosen
@@ -65,17 +67,22 @@ def program(*, is_single: bool = False) -> Callable[[Run], Callable[..., None]]:
                 run(config)
                 return
             settle_threads()
-            if "--fields" in sys.argv:
-                print(describe(train_config(), *sys.argv[sys.argv.index("--fields") + 1 :][:1]))
-                return
-            if is_single:
-                exit_on_error(refuse_several_processes)
-            if any(argument.startswith("-") for argument in sys.argv[1:]):
-                register(name=_shown_name(run), text=run.__globals__.get("__doc__") or "")
-                exit_on_error(lambda: check_chosen(CONFIGS, sys.argv[1:]))
-                explain()
-                return
-            exit_on_error(lambda: run(compose(sys.argv[1:])))
+            with reader_may_leave():
+                if "--fields" in sys.argv:
+                    print(describe(train_config(), *sys.argv[sys.argv.index("--fields") + 1 :][:1]))
+                elif is_single and num_processes() > 1:
+                    exit_on_error(refuse_several_processes)
+                elif any(argument.startswith("-") for argument in sys.argv[1:]):
+                    register(name=_shown_name(run), text=run.__globals__.get("__doc__") or "")
+                    exit_on_error(lambda: check_chosen(CONFIGS, sys.argv[1:]))
+                    said = io.StringIO()  # Hydra would show a traceback where its reader leaves
+                    try:
+                        with redirect_stdout(said):
+                            explain()
+                    finally:  # it leaves by SystemExit
+                        print(said.getvalue(), end="")
+                else:
+                    exit_on_error(lambda: run(compose(sys.argv[1:])))
 
         return main
 
@@ -207,6 +214,8 @@ def _explain(error: Exception) -> str:
     name = _first(r"full_key: (\S+)", text)
     if match := re.search(r"Invalid value '([^']*)', expected one of \[(.*?)\]", text):
         return f"{name} is {match[1]!r}; allowed: {match[2]}"
+    if match := re.search(r"Cannot assign (\w+) to Dict\[", text):
+        return f"{name or 'a field'} is of type {match[1]}; allowed: a mapping {{name: value, ...}}"
     if match := re.search(r"Value '([^']*)' of type '(\w+)' could not be converted to (\w+)", text):
         return f"{name} is {match[1]!r}; allowed: {_PLAIN.get(match[3], match[3])}"
     return re.sub(r"\s+", " ", text.split("full_key")[0]).strip() + (f" ({name})" if name else "")

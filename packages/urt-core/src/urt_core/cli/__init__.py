@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from urt_core.atomic import DISK_ERRORS
 from urt_core.cli.arguments import build_parser
 from urt_core.errors import UrtError
+from urt_core.pipes import reader_may_leave
 from urt_core.redaction import redacted
 from urt_core.waiting import settle_waiting
 
@@ -40,4 +41,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def console_main() -> None:
     settle_waiting()
-    sys.exit(main())
+    with reader_may_leave():
+        sys.exit(main())
