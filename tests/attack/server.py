@@ -28,6 +28,8 @@ MAX_ANSWER = 64 << 10
 HONEST_SECONDS, HEALTH_SECONDS = 2.0, 1.0
 SLACK = 5.0
 """The bounds are for an idle machine; a busy one gets this many times as long before a wait counts as held up."""
+SLACK_IN_TESTS = 20.0
+"""Nothing that a slow machine does is a failure there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ def hostile_bodies(*, is_short: bool) -> Iterator[tuple[str, bytes]]:
         yield route, json.dumps({**right, **{f"f{n}": n for n in range(3000)}}).encode()
 
 
-def bodies(server: Server, *, is_short: bool = False) -> Held:
+def bodies(server: Server, *, is_short: bool = False, slow: float = SLACK) -> Held:
     faults: list[str] = []
     largest = cases = 0
     with watched(server) as health:
@@ -170,7 +172,7 @@ def bodies(server: Server, *, is_short: bool = False) -> Held:
             if status in (500, 502) or size > MAX_ANSWER:
                 faults.append(f"{route}: {status}, {size:,} bytes, to {body[:80]!r}")
     worst = max(health, default=0.0)
-    if worst > HEALTH_SECONDS * SLACK:
+    if worst > HEALTH_SECONDS * slow:
         faults.append(f"/health took {worst:.1f} s")
     return Held("hostile bodies on every route", cases, tuple(faults[:10]), 0.0, worst, largest)
 
@@ -243,14 +245,14 @@ def ending() -> Held:
 
 
 def held(*, is_short: bool = False) -> Iterator[Held]:
+    number, slow = (200, SLACK_IN_TESTS) if is_short else (1300, SLACK)
+    stalling = HEAD + b"Content-Length: 1000\r\n\r\n{"
     with endpoint() as judge, Server(judge.base_url) as server:
-        yield bodies(server, is_short=is_short)
-        yield beside(server, "silent connections", connections(server, 200 if is_short else 1300))
-        yield beside(
-            server, "half a request line each", connections(server, 200 if is_short else 1300, b"GET /health HTT")
-        )
-        yield beside(server, "bodies that stall", connections(server, 64, HEAD + b"Content-Length: 1000\r\n\r\n{"))
-        yield beside(server, "MB of head", heads(server, 20 if is_short else 400))
+        yield bodies(server, is_short=is_short, slow=slow)
+        yield beside(server, "silent connections", connections(server, number), slow=slow)
+        yield beside(server, "half a request line each", connections(server, number, b"GET /health HTT"), slow=slow)
+        yield beside(server, "bodies that stall", connections(server, 64, stalling), slow=slow)
+        yield beside(server, "MB of head", heads(server, 20 if is_short else 400), slow=slow)
     if not is_short:
         yield batched()
         yield ending()
