@@ -11,8 +11,13 @@ from rich.console import Console
 
 from urt_core import Completion, Dialect, Media, MediaKind, Preference, PreferenceRecord, SamplingParams, Task, Usage
 from urt_core.engines import FinishReason
+from urt_core.engines.budget import Budget
+from urt_core.engines.openai import OpenAIEngine
+from urt_core.engines.retrying import RetryPolicy
 from urt_core.engines.scripted import ScriptedEngine
+from urt_core.engines.scripted_endpoint import Reply, ScriptedEndpoint, chat_reply
 from urt_core.errors import DataError, EngineError
+from urt_core.judging.journal import parts_of
 from urt_data.shards import ShardFolder
 from urt_train.datasets.distill import distill, distillation_table
 
@@ -39,6 +44,7 @@ class SyncTeacher:
     """Has no `agenerate`, as the oracle."""
 
     model = "sync-teacher"
+    batch_size = 2
 
     def __init__(self, script):
         self.engine = ScriptedEngine(script=script)
@@ -70,7 +76,7 @@ def test_a_trace_is_kept_only_where_the_verdict_is_the_label(tmp_path, make):
     records = [pair(0), pair(1, Preference.SECOND), pair(2), pair(3), pair(4, Preference.TIE), pair(5, None)]
     cut = Completion(text=RIGHT, finish_reason=FinishReason.LENGTH)
     teacher = make({"pair-0": f"\n{RIGHT}\n", "pair-1": RIGHT, "pair-2": "I would rather not.", "pair-3": cut})
-    counts = run(teacher, records, tmp_path / "traces", batch_size=2)
+    counts = run(teacher, records, tmp_path / "traces")
     expected = {
         "asked": 6,
         "kept": 1,
@@ -86,6 +92,8 @@ def test_a_trace_is_kept_only_where_the_verdict_is_the_label(tmp_path, make):
 
 def test_traces_stay_in_the_order_of_the_records_whoever_answers_first(tmp_path):
     class Racing(ScriptedEngine):
+        concurrency = 4
+
         async def agenerate(self, prompts, sampling):
             await asyncio.sleep(0.02 if prompts[0].key == "pair-0" else 0)
             return self.generate(prompts, sampling)
@@ -97,35 +105,48 @@ def test_traces_stay_in_the_order_of_the_records_whoever_answers_first(tmp_path)
 def test_another_attempt_asks_only_for_what_is_missing(tmp_path):
     asked = []
 
-    class Improving(ScriptedEngine):
-        async def agenerate(self, prompts, sampling):
+    class Improving:
+        model, batch_size = "improving", 1
+
+        def generate(self, prompts, sampling):
             asked.append((prompts[0].key, sampling.seed))
             right = prompts[0].key == "pair-0" or sampling.seed == 2
             return [[Completion(text=RIGHT if right else WRONG)]]
 
-    counts = run(Improving(script={}), [pair(0), pair(1)], tmp_path / "traces", attempts=4)
+    counts = run(Improving(), [pair(0), pair(1)], tmp_path / "traces", attempts=4)
     assert asked == [("pair-0", 0), ("pair-1", 0), ("pair-1", 1), ("pair-1", 2)]
     assert counts[Task.IMAGE_GENERATION].to_json() == {"asked": 2, "kept": 2, "dropped": {}}
 
 
-class PaidTeacher(ScriptedEngine):
-    """Counts its calls; breaks down after `lasts` of them."""
+PAID = Usage(prompt_tokens=3, completion_tokens=7)
 
-    def __init__(self, lasts: int):
-        super().__init__(script={}, model="paid")
-        self.lasts, self.calls = lasts, []
+
+class PaidTeacher:
+    """Counts its calls and what they cost; breaks down after `lasts` of them. As an endpoint, it can only be awaited."""
+
+    model = "paid"
+
+    def __init__(self, lasts: int, *, concurrency: int = 2, text: str = RIGHT, budget: Budget | None = None):
+        self.lasts, self.calls, self.text = lasts, [], text
+        self.concurrency, self.budget = concurrency, budget
 
     async def agenerate(self, prompts, sampling):
         if len(self.calls) == self.lasts:
             raise EngineError("the endpoint is gone; try again later")
         self.calls.append(prompts[0].key)
         await asyncio.sleep(0)
-        return [[Completion(text=RIGHT, usage=Usage(prompt_tokens=3, completion_tokens=7))]]
+        if self.budget:
+            self.budget.add(PAID)
+        return [[Completion(text=self.text, usage=PAID)]]
+
+
+def noted(journal) -> list[dict]:
+    return [json.loads(line) for part in parts_of(journal) for line in part.read_text().splitlines()]
 
 
 def test_a_run_that_broke_down_goes_on_without_paying_twice(tmp_path):
     records = [pair(n) for n in range(20)]
-    options = {"journal": tmp_path / "answers.jsonl", "concurrency": 1}
+    options = {"journal": tmp_path / "answers"}
     first = PaidTeacher(lasts=8)
     with pytest.raises(EngineError, match="gone"):
         run(first, records, tmp_path / "traces", **options)
@@ -133,7 +154,9 @@ def test_a_run_that_broke_down_goes_on_without_paying_twice(tmp_path):
 
     second = PaidTeacher(lasts=1000)
     run(second, records, tmp_path / "traces", **options)
-    assert sorted(first.calls + second.calls) == sorted(record.key for record in records)
+    assert len(noted(tmp_path / "answers")) == len(records)
+    again = len(first.calls) + len(second.calls) - len(records)
+    assert 0 <= again <= 4, "what was in flight when it broke down, of twice the concurrency"
     assert len(ShardFolder(tmp_path / "traces")) == 20
 
     third = PaidTeacher(lasts=0)
@@ -143,26 +166,57 @@ def test_a_run_that_broke_down_goes_on_without_paying_twice(tmp_path):
 
 def test_concurrent_requests_lose_at_most_those_in_flight(tmp_path):
     records = [pair(n) for n in range(30)]
-    first = PaidTeacher(lasts=17)
+    first = PaidTeacher(lasts=17, concurrency=4)
     with pytest.raises(EngineError):
-        run(first, records, tmp_path / "traces", journal=tmp_path / "answers.jsonl", concurrency=4)
-    noted = (tmp_path / "answers.jsonl").read_text().count("\n")
-    assert len(first.calls) - 4 <= noted <= len(first.calls)
+        run(first, records, tmp_path / "traces", journal=tmp_path / "answers")
+    assert len(first.calls) - 8 <= len(noted(tmp_path / "answers")) <= len(first.calls)
+
+
+def test_what_an_earlier_run_has_spent_is_in_the_budget_unreadable_answers_too(tmp_path):
+    records = [pair(n) for n in range(6)]
+    first = PaidTeacher(lasts=99, text="I would rather not.", budget=Budget(max_tokens=1000))
+    with pytest.raises(DataError, match="no right trace"):
+        run(first, records, tmp_path / "traces", journal=tmp_path / "answers", attempts=2)
+    assert first.budget.spent.completion_tokens == 12 * 7
+
+    second = PaidTeacher(lasts=0, budget=Budget(max_tokens=1000))
+    with pytest.raises(DataError, match="no right trace"):
+        run(second, records, tmp_path / "traces", journal=tmp_path / "answers", attempts=2)
+    assert second.calls == []
+    assert second.budget.spent == first.budget.spent
+
+
+def test_a_spent_budget_stops_the_run_and_the_next_one_has_nothing_left(tmp_path):
+    def serve(request):
+        return chat_reply(RIGHT)
+
+    records = [pair(n, shade=n) for n in range(60)]
+    for attempt in range(2):
+        with ScriptedEndpoint(script=serve) as endpoint:
+            budget = Budget(max_tokens=1)
+            teacher = OpenAIEngine(
+                base_url=endpoint.base_url, model="judge", api_key="k", concurrency=1, budget=budget
+            )
+            with pytest.raises(EngineError, match=r"failed 20 times in a row \(budget: .* tokens are spent"):
+                run(teacher, records, tmp_path / "traces", journal=tmp_path / "answers")
+        assert endpoint.num_requests == (1 if attempt == 0 else 0)
 
 
 def test_half_a_line_of_a_killed_run_is_dropped_and_asked_again(tmp_path):
-    journal = tmp_path / "answers.jsonl"
-    run(PaidTeacher(lasts=9), [pair(n) for n in range(3)], tmp_path / "traces", journal=journal)
-    journal.write_bytes(journal.read_bytes()[:-40])
+    journal = tmp_path / "answers"
+    run(PaidTeacher(lasts=9, concurrency=1), [pair(n) for n in range(3)], tmp_path / "traces", journal=journal)
+    [part] = parts_of(journal)
+    last = noted(journal)[-1]["key"]
+    part.write_bytes(part.read_bytes()[:-40])
     again = PaidTeacher(lasts=9)
     run(again, [pair(n) for n in range(3)], tmp_path / "traces", journal=journal)
-    assert again.calls == ["pair-2"]
-    assert [json.loads(line)["key"] for line in journal.read_text().splitlines()] == ["pair-0", "pair-1", "pair-2"]
+    assert again.calls == [last]
+    assert sorted(line["key"] for line in noted(journal)) == ["pair-0", "pair-1", "pair-2"]
 
 
 @pytest.mark.parametrize("changed", ["image", "dialect", "sampling"])
 def test_a_changed_question_is_a_new_question(tmp_path, changed):
-    journal = tmp_path / "answers.jsonl"
+    journal = tmp_path / "answers"
     run(PaidTeacher(lasts=9), [pair(0)], tmp_path / "traces", journal=journal)
     again = PaidTeacher(lasts=9)
     record = pair(0, shade=9 if changed == "image" else 0)
@@ -173,31 +227,30 @@ def test_a_changed_question_is_a_new_question(tmp_path, changed):
 
 def test_failed_requests_are_counted_and_tried_again(tmp_path):
     failed = Completion(text="", finish_reason=FinishReason.HTTP_ERROR, detail="503")
-    journal = tmp_path / "answers.jsonl"
-    counts = run(
-        ScriptedEngine(script=[RIGHT, failed]), [pair(0), pair(1)], tmp_path / "traces", journal=journal, concurrency=1
-    )
+    journal = tmp_path / "answers"
+    counts = run(ScriptedEngine(script=[RIGHT, failed]), [pair(0), pair(1)], tmp_path / "traces", journal=journal)
     assert counts[Task.IMAGE_GENERATION].dropped == {"http_error": 1}
     counts = run(ScriptedEngine(script=[RIGHT]), [pair(0), pair(1)], tmp_path / "traces", journal=journal)
     assert counts[Task.IMAGE_GENERATION].kept == 2
 
 
 def test_a_damaged_journal_names_its_line(tmp_path):
-    journal = tmp_path / "answers.jsonl"
-    journal.write_text('{"question": 1}\n')
-    with pytest.raises(DataError, match=r"answers\.jsonl, line 1"):
+    journal = tmp_path / "answers"
+    run(PaidTeacher(lasts=9), [pair(0)], tmp_path / "traces", journal=journal)
+    parts_of(journal)[0].write_text('{"key": 1}\n')
+    with pytest.raises(DataError, match=r"rank-0000\.jsonl, line 1"):
         run(PaidTeacher(lasts=9), [pair(0)], tmp_path / "traces", journal=journal)
 
 
 def test_no_right_trace_at_all_writes_nothing(tmp_path):
     with pytest.raises(DataError, match=r"no right trace for 2 pairs \(wrong verdict: 2\)"):
-        run(ScriptedEngine(script=[WRONG, WRONG]), [pair(0), pair(1)], tmp_path / "traces", concurrency=1)
+        run(ScriptedEngine(script=[WRONG, WRONG]), [pair(0), pair(1)], tmp_path / "traces")
     assert not (tmp_path / "traces").exists()
 
 
 def test_the_table_lists_every_reason(tmp_path):
     records = [pair(0), pair(1, Preference.SECOND)]
-    counts = run(ScriptedEngine(script=[RIGHT, RIGHT]), records, tmp_path / "traces", concurrency=1)
+    counts = run(ScriptedEngine(script=[RIGHT, RIGHT]), records, tmp_path / "traces")
     table = distillation_table(counts)
     assert table.columns == ("task", "pairs", "kept", "wrong verdict")
     assert table.rows == (("Image generation", "2", "1", "1"),)
@@ -206,19 +259,15 @@ def test_the_table_lists_every_reason(tmp_path):
 def test_a_dead_teacher_stops_the_run_and_keeps_what_it_answered(tmp_path):
     failed = Completion(text="", finish_reason=FinishReason.HTTP_ERROR, detail="HTTP 401: who are you?")
     teacher = ScriptedEngine(script=[RIGHT, *[failed] * 50])
-    journal = tmp_path / "answers.jsonl"
+    journal = tmp_path / "answers"
     with pytest.raises(EngineError, match=r"failed 20 times in a row \(http_error: HTTP 401: who are you\?\)"):
-        run(teacher, [pair(n) for n in range(50)], tmp_path / "traces", journal=journal, concurrency=1)
+        run(teacher, [pair(n) for n in range(50)], tmp_path / "traces", journal=journal)
     assert len(teacher.prompts) == 21
-    assert len(journal.read_text().splitlines()) == 1
+    assert [line["status"] for line in noted(journal)] == ["ok", *["http_error"] * 20]
 
 
 def test_an_endpoint_is_asked_once_per_pair_over_two_runs(tmp_path):
     """The real client against a local server: a broken first run, then a second one; the connections are closed."""
-    from urt_core.engines.openai import OpenAIEngine
-    from urt_core.engines.retrying import RetryPolicy
-    from urt_core.engines.scripted_endpoint import Reply, ScriptedEndpoint, chat_reply
-
     answered: list[str] = []
     failures: list[object] = []
 
@@ -235,7 +284,7 @@ def test_an_endpoint_is_asked_once_per_pair_over_two_runs(tmp_path):
             teacher = OpenAIEngine(
                 base_url=endpoint.base_url, model="judge", api_key="k", retry=RetryPolicy(max_attempts=1)
             )
-            options = {"journal": tmp_path / "answers.jsonl", "concurrency": 2}
-            counts = run(teacher, records, tmp_path / "traces", **options)
+            counts = run(teacher, records, tmp_path / "traces", journal=tmp_path / "answers")
+            teacher.close()
     assert counts[Task.IMAGE_GENERATION].kept == 6
     assert len(answered) == len(set(answered)) == 6

@@ -24,7 +24,7 @@ class CachedEngine:
         known = traits(engine)
         self.policy, self.honours, self.served_model = known.policy, known.honours, known.served_model
         self.batch_size = known.batch_size
-        self.concurrency = known.concurrency if known.is_concurrent else 1
+        self.concurrency = known.concurrency if known.is_concurrent else None
         self.num_hits = 0
         """Prompts answered from the cache, or by waiting for another process."""
         self.num_misses = 0

@@ -9,6 +9,7 @@ from urt_core.engines.completion import Completion, SamplingParams
 from urt_core.prompts import Prompt
 
 if TYPE_CHECKING:
+    from urt_core.engines.budget import Budget
     from urt_core.media.sampling import MediaPolicy
 
 
@@ -72,9 +73,11 @@ class Traits:
     """Calls of `agenerate` that are useful at a time."""
     honours: frozenset[str] = frozenset()
     """Which of `top_logprobs`, `stop` and the names of `SamplingParams.extra` it does something about."""
+    budget: "Budget | None" = None
+    """What it may spend; a run that goes on counts into it what it has spent before."""
     is_concurrent: bool = False
-    """Asked by `agenerate`, many calls at a time: an engine without `generate`, or one that says a `concurrency` above
-    1."""
+    """Asked by `agenerate`, one question a call and as many calls at a time as `concurrency` says: an engine without
+    `generate`, or one that says a `concurrency`."""
 
 
 def traits(engine: Engine | AsyncEngine) -> Traits:
@@ -88,8 +91,8 @@ def traits(engine: Engine | AsyncEngine) -> Traits:
     found["honours"] = frozenset(found.get("honours", ()))
     found["batch_size"] = max(1, found.get("batch_size", Traits().batch_size))
     has_company = "concurrency" in found or not isinstance(engine, Engine)
-    concurrency = found["concurrency"] = max(1, found.get("concurrency", Traits().concurrency))
-    return Traits(**found, is_concurrent=isinstance(engine, AsyncEngine) and has_company and concurrency > 1)
+    found["concurrency"] = max(1, found.get("concurrency", Traits().concurrency))
+    return Traits(**found, is_concurrent=isinstance(engine, AsyncEngine) and has_company)
 
 
 def honoured(engine: Engine | AsyncEngine) -> frozenset[str]:

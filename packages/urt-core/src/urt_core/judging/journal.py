@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from urt_core.atomic import publish, temporary_path, write_whole
-from urt_core.engines import Status
+from urt_core.engines import Status, Usage
 from urt_core.errors import DataError
 from urt_core.judging.pairs import JudgedPair
 
@@ -46,6 +46,7 @@ class Journal:
         self.own = self.folder / "parts" / f"rank-{rank:04d}.jsonl"
         self.answered: dict[str, tuple[Path, int]] = {}
         """Question that has an answer, by any process, when this one began -> where it stands."""
+        self._spent = Usage()
 
     def __enter__(self) -> Self:
         self._check_about()
@@ -57,12 +58,13 @@ class Journal:
             mend(self.own)
             mend(timings_of(self.own))
             self._seconds = stack.enter_context(timings_of(self.own).open("ab", buffering=0))
-            self.answered = {
-                line["question"]: (path, offset)
-                for path in self.parts
-                for offset, line in placed(path)
-                if Status(line["status"]) in ANSWERED
-            }
+            for path in self.parts:
+                for offset, line in placed(path):
+                    self._spent += Usage(
+                        prompt_tokens=line.get("prompt_tokens", 0), completion_tokens=line.get("num_tokens", 0)
+                    )
+                    if Status(line["status"]) in ANSWERED:
+                        self.answered[line["question"]] = (path, offset)
             self._open_files = stack.pop_all()
         return self
 
@@ -92,6 +94,11 @@ class Journal:
         with path.open("rb") as file:
             file.seek(offset)
             return JudgedPair.from_json(json.loads(file.readline()))
+
+    def take_spent(self) -> Usage:
+        """What all lines have cost that stood here when this process began, failed requests included; said once."""
+        spent, self._spent = self._spent, Usage()
+        return spent
 
     @property
     def parts(self) -> list[Path]:

@@ -104,7 +104,9 @@ def judge(
     """
     share, limits = share or Share(), limits or Limits()
     size = block or default_block(engine, asked)
-    policy = traits(engine).policy
+    policy, budget = traits(engine).policy, traits(engine).budget
+    if budget and journal:
+        budget.add(journal.take_spent())
     origin = (engine.model, preprocessing_id(policy) if policy else "")
     questions = (_question(block, asked, origin, journal, again=again) for block in share.blocks(records, size))
     failures = 0

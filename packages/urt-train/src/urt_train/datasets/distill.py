@@ -7,9 +7,9 @@ shard.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from rich.console import Console
 
 from urt_core import (
     AsyncEngine,
-    Completion,
     Dialect,
     Engine,
     ParseFailure,
@@ -26,19 +25,17 @@ from urt_core import (
     PreferenceRecord,
     SamplingParams,
     Task,
-    render,
 )
 from urt_core.bench.table import Table
 from urt_core.bench.tables import task_title
-from urt_core.errors import DataError, EngineError
-from urt_core.judging.pairs import read_completion
+from urt_core.errors import DataError
+from urt_core.judging.journal import Journal
+from urt_core.judging.judge import Asked, judge
+from urt_core.judging.pairs import JudgedPair, read_completion
 from urt_core.progress import progress_bar
 from urt_core.prompts import verdict_text
 from urt_data.shards import ShardWriter
-from urt_train.datasets.answers import ANSWERS, AnswerJournal
 
-FAILURES_TO_STOP = 20
-"""Requests that fail one after the other mean a wrong key or a dead endpoint, not twenty bad pairs."""
 DIALECT = "dialect"
 """Name, in a record's metadata, of the dialect its completion is written in, where that is not the judge's."""
 
@@ -65,8 +62,6 @@ def distill(
     sampling: SamplingParams,
     attempts: int = 1,
     direct_share: float = 0.0,
-    batch_size: int = 64,
-    concurrency: int = 16,
     journal: Path | None = None,
     metadata: Mapping[str, Any] | None = None,
     console: Console | None = None,
@@ -77,40 +72,33 @@ def distill(
     Of the kept pairs a share of `direct_share`, evenly spread, is written a second time with the bare verdict in the
     direct dialect: a judge that has seen that form can be asked for it, whatever it has learned from the traces.
 
-    With `journal`, each answer is on disk before it is used: a run that is started again asks only what has no answer
-    yet. A failed request (timeout, HTTP error, spent budget) is no answer. `folder` appears complete or not at all.
+    With the folder `journal`, each answer is on disk before it is used: a run that is started again asks only what has
+    no answer yet, and counts into the teacher's budget what was spent before. A failed request (timeout, HTTP error,
+    spent budget) is no answer. `folder` appears complete or not at all.
     """
     fates = _Fates(records, dialect)
-    answers = AnswerJournal(journal)
-    with progress_bar(console) as progress:
+    # Whose answers these are stands in each question: another teacher, wording or sampling asks new ones.
+    opened = nullcontext() if journal is None else Journal(journal, about={"of": "distillation"})
+    with opened as noted, progress_bar(console) as progress:
         bar = progress.add_task("teacher", total=None, note="")
-
-        def settle(position: int, completion: Completion) -> None:
-            fates.settle(position, completion)
-            if fates.num_failures_in_a_row == FAILURES_TO_STOP:
-                raise EngineError(
-                    f"teacher {teacher.model!r} failed {FAILURES_TO_STOP} times in a row ({completion.status}: "
-                    f"{completion.detail}); what it answered is kept, the same command goes on from there"
-                )
-            note = f"kept {len(fates.traces):,}"
-            if answers.num_reused:
-                note += f" ({answers.num_reused:,} answers of an earlier run)"
-            progress.update(bar, advance=1, note=note)
-
+        num_reused = 0
         for attempt in range(attempts):
             pending = fates.pending
             progress.update(bar, total=progress.tasks[bar].completed + len(pending))
-            _ask(
-                teacher,
-                records,
-                pending,
+            seed = (sampling.seed or 0) + attempt
+            asked = Asked(
                 dialect=dialect,
-                sampling=replace(sampling, num_completions=1, seed=(sampling.seed or 0) + attempt),
-                answers=answers,
-                batch_size=batch_size,
-                concurrency=concurrency,
-                settle=settle,
+                orders="given",
+                sampling=replace(sampling, num_completions=1, seed=seed),
+                seed=seed,
+                purpose="distillation",
             )
+            shown = _at(records, pending)
+            for pair in judge(shown, engine=teacher, asked=asked, journal=noted, again=True):
+                fates.settle(pair)
+                num_reused += noted is not None and pair.question in noted.answered
+                known = f" ({num_reused:,} answers of an earlier run)" if num_reused else ""
+                progress.update(bar, advance=1, note=f"kept {len(fates.traces):,}{known}")
     counts = fates.counts()
     if not fates.traces:
         dropped = sum((count.dropped for count in counts.values()), Counter())
@@ -174,20 +162,23 @@ class _Fates:
     def __init__(self, records: Sequence[PreferenceRecord], dialect: Dialect) -> None:
         self.traces: dict[int, str] = {}
         self._dialect = dialect
-        self._facts: list[tuple[Task, Preference | None]] = [(record.task, record.preference) for record in records]
+        self._facts: list[tuple[Task, Preference | None]] = []
+        self._position_of: dict[str, int] = {}
         self._reasons: dict[int, str] = {}
-        self.num_failures_in_a_row = 0
-        for position, (_, label) in enumerate(self._facts):
-            if label is None or label is Preference.TIE:
-                self._reasons[position] = "no label" if label is None else "label is a tie"
+        for position, record in enumerate(_at(records, range(len(records)))):
+            self._facts.append((record.task, record.preference))
+            self._position_of[record.key] = position
+            if record.preference in (None, Preference.TIE):
+                self._reasons[position] = "no label" if record.preference is None else "label is a tie"
         self._never_asked = frozenset(self._reasons)
 
     @property
     def pending(self) -> list[int]:
         return [n for n in range(len(self._facts)) if n not in self.traces and n not in self._never_asked]
 
-    def settle(self, position: int, completion: Completion) -> None:
-        self.num_failures_in_a_row = 0 if completion.finish_reason in ANSWERS else self.num_failures_in_a_row + 1
+    def settle(self, pair: JudgedPair) -> None:
+        """Read as the parser of today reads, whatever it said when the answer came."""
+        position, completion = self._position_of[pair.key], pair.completion
         task, label = self._facts[position]
         reading = read_completion(completion, task=task, dialect=self._dialect)
         if isinstance(reading, ParseFailure):
@@ -209,50 +200,6 @@ class _Fates:
         return counts
 
 
-def _ask(
-    teacher: Engine | AsyncEngine,
-    records: Sequence[PreferenceRecord],
-    positions: Sequence[int],
-    *,
-    dialect: Dialect,
-    sampling: SamplingParams,
-    answers: AnswerJournal,
-    batch_size: int,
-    concurrency: int,
-    settle: Callable[[int, Completion], None],
-) -> None:
-    """Settle every position: from the journal, else by asking; a new answer is noted before it is used."""
-    unanswered = [] if len(answers) else list(positions)
-    for position in positions if len(answers) else ():
-        known = answers.find(teacher.model, render(records[position], dialect), sampling)
-        if known is None:
-            unanswered.append(position)
-        else:
-            settle(position, known)
-
-    if isinstance(teacher, AsyncEngine):
-        waiting = iter(unanswered)
-
-        async def ask_in_turn() -> None:
-            for position in waiting:
-                prompt = render(records[position], dialect)
-                [[completion]] = await teacher.agenerate([prompt], sampling)
-                answers.note(teacher.model, prompt, sampling, completion)
-                settle(position, completion)
-
-        async def ask_all() -> None:
-            try:
-                await asyncio.gather(*(ask_in_turn() for _ in range(concurrency)))
-            finally:
-                # Connections belong to this event loop, which ends here.
-                if hasattr(teacher, "aclose"):
-                    await teacher.aclose()  # pyright: ignore[reportAttributeAccessIssue]
-
-        asyncio.run(ask_all())
-        return
-    for start in range(0, len(unanswered), batch_size):
-        batch = unanswered[start : start + batch_size]
-        prompts = [render(records[position], dialect) for position in batch]
-        for position, prompt, [completion] in zip(batch, prompts, teacher.generate(prompts, sampling), strict=True):
-            answers.note(teacher.model, prompt, sampling, completion)
-            settle(position, completion)
+def _at(records: Sequence[PreferenceRecord], positions: Sequence[int]) -> Iterator[PreferenceRecord]:
+    """Read one by one, when their turn comes."""
+    return (records[position] for position in positions)

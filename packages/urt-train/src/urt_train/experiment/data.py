@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from urt_core import Dialect, SamplingParams
+from urt_core.engines import close_engine
 from urt_data import ShardWriter
 from urt_data.licences import check_licences
 from urt_data.record_selection import JoinedRecords, select_tasks
@@ -37,19 +38,20 @@ def make_traces(config: TrainConfig, *, console: Console | None = None) -> None:
     )
     folder = config.data_dir("cold_start")
     refuse_to_replace(folder, "cold_start", mark="distillation")
+    teacher = open_teacher(wanted, records)
     counts = distill(
         records,
-        teacher=open_teacher(wanted, records),
+        teacher=teacher,
         folder=folder,
         dialect=Dialect(config.judge.dialect),
         sampling=SamplingParams(temperature=wanted.temperature, max_tokens=wanted.max_tokens, seed=config.seed),
         attempts=wanted.attempts,
         direct_share=wanted.direct_share,
-        concurrency=wanted.concurrency,
-        journal=None if wanted.teacher is Teacher.oracle else folder.with_name(f"{folder.name}.answers.jsonl"),
+        journal=None if wanted.teacher is Teacher.oracle else folder.with_name(f"{folder.name}.answers"),
         metadata=sources[0].metadata
         | {"split": "+".join(splits), MADE_FROM: [source.manifest_sha256 for source in sources]},
     )
+    close_engine(teacher)
     console = console or Console()
     console.print(distillation_table(counts).console())
     console.print(f"traces: {folder}", highlight=False, soft_wrap=True)
