@@ -95,3 +95,15 @@ def test_without_pairs_it_says_which_command_makes_them(tmp_path, main):
     config = compose([f"output_root={tmp_path}", "run_missing=false"])
     with pytest.raises(MissingStageError, match=r"urt-train prepare_data"):
         main(config)
+
+
+def test_several_processes_are_refused(main, monkeypatch, capsys):
+    """They would all ask the same questions and write the same files."""
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    monkeypatch.setattr("sys.argv", ["apps/distill.py"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: distill.py was started as 8 processes, which would all do the same work; allowed: 1")
+    assert said.count("\n") == 1

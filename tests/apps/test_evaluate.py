@@ -166,20 +166,6 @@ def test_a_saved_assessment_counts_only_for_the_same_weights_pairs_and_settings(
     assert assessment.saved_assessment(config, checkpoint) is None
 
 
-def test_several_processes_are_refused(main, monkeypatch, capsys):
-    """They would all judge the same pairs and write the same files."""
-    monkeypatch.setenv("WORLD_SIZE", "8")
-    monkeypatch.setattr("sys.argv", ["apps/evaluate.py"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
-    said = capsys.readouterr().err
-    assert said.startswith(
-        "error: evaluate.py was started as 8 processes, which would all do the same work; allowed: 1"
-    )
-    assert said.count("\n") == 1
-
-
 def test_the_command_line_says_one_line_and_exits_with_a_code(tmp_path):
     command = [sys.executable, str(APPS / "evaluate.py"), f"output_root={tmp_path}", "evaluation.orders=sideways"]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)

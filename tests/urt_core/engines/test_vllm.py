@@ -3,12 +3,14 @@
 vLLM is started once, by running this file as a program: its start takes longer than all questions together.
 """
 
+import asyncio
 import importlib.util
 import io
 import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,32 +139,48 @@ def crowded(engine: Engine) -> list[list[int]]:
 
 
 def test_what_nobody_waits_for_is_aborted_and_the_others_are_what_they_are(in_vllm):
-    """Of four prompts with two answers each the second is given up after three steps; what is too long for the model
-    fails alone."""
+    """Of four questions with two answers each the second is cancelled while it is written; what is too long for the
+    model fails alone."""
     alone, watched = in_vllm["alone"], in_vllm["watched"]
     assert watched[0] == alone[0]
+    assert watched[1] is None
     assert watched[2] == alone[2]
-    assert [(text, detail) for text, _, detail in watched[1]] == [("", "nobody waits for it any more")] * 2
     assert "maximum context length" in watched[3][0][2]
+    assert in_vllm["left"] == 0, "nothing is written for whoever has gone"
 
 
-def watched(engine: Any) -> dict[str, Any]:
+def test_caption_lengths_differ_and_each_answer_comes_when_it_is_done(in_vllm):
+    assert in_vllm["order"] == ["short", "long"]
+
+
+def read(group: Any) -> list[Any]:
+    return [(c.text, len(c.token_ids), c.detail) for c in group]
+
+
+async def watched(engine: Any) -> dict[str, Any]:
     prompts = [
         Prompt(parts=(f"{number} " + "a red car and " * length,)) for number, length in enumerate((1, 1, 2, 400))
     ]
-    sampling = SamplingParams(temperature=1.0, max_tokens=700, seed=5, num_completions=2)
-    asked = 0
+    sampling = SamplingParams(temperature=1.0, max_tokens=200, seed=5, num_completions=2)
+    alone = [read((await engine.agenerate([prompt], sampling))[0]) for prompt in prompts]
+    asked = [asyncio.ensure_future(engine.agenerate([prompt], sampling)) for prompt in prompts]
+    await asyncio.sleep(0.2)
+    asked[1].cancel()
+    some = await asyncio.gather(*asked, return_exceptions=True)
+    order: list[str] = []
 
-    def is_wanted(position: int) -> bool:
-        nonlocal asked
-        asked += position == 1
-        return position != 1 or asked < 3
+    async def told(name: str, max_tokens: int) -> None:
+        await engine.agenerate(prompts[:1], replace(sampling, max_tokens=max_tokens))
+        order.append(name)
 
-    def read(groups: Any) -> list[list[Any]]:
-        return [[(c.text, len(c.token_ids), c.detail) for c in group] for group in groups]
-
-    alone, some = engine.generate(prompts, sampling), engine.generate(prompts, sampling, is_wanted=is_wanted)
-    return {"alone": read(alone), "watched": read(some)}
+    await asyncio.gather(told("long", 300), told("short", 3))
+    left = engine._running[0].output_processor.get_num_unfinished_requests()
+    return {
+        "alone": alone,
+        "watched": [None if isinstance(answer, BaseException) else read(answer[0]) for answer in some],
+        "order": order,
+        "left": left,
+    }
 
 
 if __name__ == "__main__":
@@ -171,4 +189,5 @@ if __name__ == "__main__":
     served = VLLMEngine.from_pretrained(
         TINY, policy=POLICY, dtype="float32", max_model_len=1024, max_num_seqs=8, max_num_batched_tokens=1024, seed=0
     )
-    print(json.dumps(answers(served) | watched(served) | {"crowded": crowded(served)}))
+    print(json.dumps(answers(served) | asyncio.run(watched(served)) | {"crowded": crowded(served)}))
+    served.close()

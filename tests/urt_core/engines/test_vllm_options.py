@@ -1,4 +1,4 @@
-"""What reaches `vllm.LLM` and what its refusals become, on a stand-in: the real one takes half a minute to start."""
+"""What reaches vLLM and what its refusals become, on a stand-in: the real one takes half a minute to start."""
 
 import sys
 from pathlib import Path
@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from urt_core import SamplingParams, Scorer
+from urt_core import Prompt, SamplingParams, Scorer
 from urt_core.cli import main
-from urt_core.engines.vllm import VLLMEngine, request_seed
+from urt_core.engines import traits
+from urt_core.engines.vllm import VLLMEngine
 from urt_core.errors import ConfigError, EngineError
 from urt_core.media import MediaPolicy
 
@@ -22,12 +23,15 @@ KNOWN = (
     "enforce_eager",
     "enable_chunked_prefill",
     "logprobs_mode",
+    "disable_log_stats",
+    "enable_log_requests",
+    "distributed_executor_backend",
 )
-OPTIONS = ("max_model_len", "dtype", "tensor_parallel_size", "gpu_memory_utilization")
+OPTIONS = ("max_model_len", "dtype", "tensor_parallel_size", "data_parallel_size", "gpu_memory_utilization")
 
 
 class StandIn:
-    """Takes some of the options of vLLM and keeps them."""
+    """Takes some of the options of vLLM, starts with them and keeps them."""
 
     started: ClassVar[list[dict[str, Any]]] = []
 
@@ -37,14 +41,21 @@ class StandIn:
         if settings["max_model_len"] > 4096:
             raise ValueError("1 validation error for ModelConfig\n  Value error, max_model_len is too large")
         self.started.append(settings)
-        config = SimpleNamespace(get_vocab_size=lambda: 2000, try_get_generation_config=dict)
-        self.llm_engine = SimpleNamespace(model_config=config)
+        self.model_config = SimpleNamespace(get_vocab_size=lambda: 2000, try_get_generation_config=dict)
+        self.is_down = False
+
+    @classmethod
+    def from_engine_args(cls, started: "StandIn") -> "StandIn":
+        return started
+
+    def shutdown(self) -> None:
+        self.is_down = True
 
 
 @pytest.fixture
 def started(monkeypatch) -> list[dict[str, Any]]:
     module = ModuleType("vllm")
-    module.LLM = StandIn  # pyright: ignore[reportAttributeAccessIssue]
+    module.AsyncEngineArgs = module.AsyncLLMEngine = StandIn  # pyright: ignore[reportAttributeAccessIssue]
     monkeypatch.setitem(sys.modules, "vllm", module)
     monkeypatch.setattr(StandIn, "started", [])
     return StandIn.started
@@ -58,7 +69,13 @@ def test_a_judge_has_as_much_room_as_fits_and_shows_what_its_policy_says(started
 
 
 def test_options_reach_vllm(started):
-    options = {"max_model_len": 2048, "tensor_parallel_size": 2, "gpu_memory_utilization": 0.5, "dtype": "bfloat16"}
+    options: dict[str, Any] = {
+        "max_model_len": 2048,
+        "tensor_parallel_size": 2,
+        "data_parallel_size": 4,
+        "gpu_memory_utilization": 0.5,
+        "dtype": "bfloat16",
+    }
     scorer = Scorer.from_pretrained(TINY, engine="vllm", dialect="v1", engine_options=options)
     assert isinstance(scorer.engine, VLLMEngine)
     assert {name: started[0][name] for name in options} == options
@@ -94,11 +111,18 @@ def test_other_engines_say_which_options_they_have(capsys):
     assert "'dtype' is not NAME=VALUE" in capsys.readouterr().err
 
 
-def test_completions_of_a_call_have_seeds_of_their_own():
-    sampling = SamplingParams(seed=2**63 - 6, num_completions=4)
-    first = [seed for seed in (request_seed(sampling, index) for index in range(3)) if seed is not None]
-    assert first == [2**63 - 6, 2**63 - 2, 2]
-    assert request_seed(SamplingParams(num_completions=4), 3) is None
+def test_options_of_the_engine_itself_stay_with_it_and_it_is_closed_once(started):
+    options = {"concurrency": 7, "dtype": "float32"}
+    engine: Any = Scorer.from_pretrained(TINY, engine="vllm", dialect="v1", engine_options=options).engine
+    assert traits(engine).is_concurrent
+    assert traits(engine).concurrency == 7
+    assert "concurrency" not in started[0]
+    [running] = engine._running
+    engine.close()
+    engine.close()
+    assert running.is_down
+    with pytest.raises(EngineError, match="was closed; open another"):
+        engine.generate([Prompt(parts=("Which?",))], SamplingParams())
 
 
 def test_transformers_takes_the_type_of_the_folder_or_the_one_that_is_asked_for():

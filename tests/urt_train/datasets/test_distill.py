@@ -174,16 +174,13 @@ def test_concurrent_requests_lose_at_most_those_in_flight(tmp_path):
 
 def test_what_an_earlier_run_has_spent_is_in_the_budget_unreadable_answers_too(tmp_path):
     records = [pair(n) for n in range(6)]
-    first = PaidTeacher(lasts=99, text="I would rather not.", budget=Budget(max_tokens=1000))
-    with pytest.raises(DataError, match="no right trace"):
-        run(first, records, tmp_path / "traces", journal=tmp_path / "answers", attempts=2)
-    assert first.budget.spent.completion_tokens == 12 * 7
-
-    second = PaidTeacher(lasts=0, budget=Budget(max_tokens=1000))
-    with pytest.raises(DataError, match="no right trace"):
-        run(second, records, tmp_path / "traces", journal=tmp_path / "answers", attempts=2)
-    assert second.calls == []
-    assert second.budget.spent == first.budget.spent
+    for calls in (12, 0):
+        budget = Budget(max_tokens=1000)
+        teacher = PaidTeacher(lasts=calls, text="I would rather not.", budget=budget)
+        with pytest.raises(DataError, match="no right trace"):
+            run(teacher, records, tmp_path / "traces", journal=tmp_path / "answers", attempts=2)
+        assert len(teacher.calls) == calls
+        assert budget.spent == Usage(prompt_tokens=12 * 3, completion_tokens=12 * 7)
 
 
 def test_a_spent_budget_stops_the_run_and_the_next_one_has_nothing_left(tmp_path):
@@ -194,9 +191,7 @@ def test_a_spent_budget_stops_the_run_and_the_next_one_has_nothing_left(tmp_path
     for attempt in range(2):
         with ScriptedEndpoint(script=serve) as endpoint:
             budget = Budget(max_tokens=1)
-            teacher = OpenAIEngine(
-                base_url=endpoint.base_url, model="judge", api_key="k", concurrency=1, budget=budget
-            )
+            teacher = OpenAIEngine(base_url=endpoint.base_url, model="judge", api_key="k", concurrency=1, budget=budget)
             with pytest.raises(EngineError, match=r"failed 20 times in a row \(budget: .* tokens are spent"):
                 run(teacher, records, tmp_path / "traces", journal=tmp_path / "answers")
         assert endpoint.num_requests == (1 if attempt == 0 else 0)

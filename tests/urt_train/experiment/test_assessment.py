@@ -28,7 +28,9 @@ def test_weights_are_opened_in_the_type_of_the_run(tiny_folder, spec, records, p
     weights = load_file(tiny_folder / "model.safetensors")
     found = engine.module.state_dict()  # pyright: ignore[reportAttributeAccessIssue]
     assert all(torch.equal(found[name], weight.to(dtype)) for name, weight in weights.items())
-    groups = engine.generate([render(record, spec.dialect) for record in records[:4]], SamplingParams(max_tokens=4))
+    groups = engine.generate(  # pyright: ignore[reportAttributeAccessIssue]
+        [render(record, spec.dialect) for record in records[:4]], SamplingParams(max_tokens=4)
+    )
     assert [len(completion.token_ids) > 0 for (completion,) in groups] == [True] * 4
 
 
@@ -80,5 +82,5 @@ def test_an_endpoint_and_its_address_belong_together():
         EvaluationConfig(engine="openai")
     with pytest.raises(ConfigError, match=r"engine is transformers and evaluation\.base_url is http"):
         EvaluationConfig(base_url="http://localhost:8000/v1")
-    with pytest.raises(ConfigError, match="engine_options are for vllm and openai"):
+    with pytest.raises(ConfigError, match="nothing for transformers; they are for vllm and openai"):
         EvaluationConfig(engine_options={"concurrency": 4})

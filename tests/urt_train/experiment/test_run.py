@@ -105,6 +105,8 @@ def test_fine_tuning_stages_follow_each_other(config):
     spec = JudgeSpec.load(accepted)
     assert (spec.stage, spec.dialect, spec.num_frames) == ("rejection_sampling", "v1", 2)
     assert spec.max_completion_tokens == config.evaluation.max_completion_tokens, "served as it is measured"
+    assert spec.about == "stage rejection_sampling of the recipe test"
+    assert spec.point_contracts == (), "no stage teaches a judge to score single candidates"
     rows = read_rows(cold.parent / "metrics.csv")
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert rows[-1]["loss"] < rows[0]["loss"] - 0.3, "the trace is learned"

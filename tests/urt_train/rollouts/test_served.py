@@ -14,10 +14,9 @@ import torch
 from tests.urt_train.fake_vllm import CHAT, FakeVLLM, reply
 from urt_core import Prompt, SamplingParams, render
 from urt_core.engines.scripted_endpoint import Reply, Request, ScriptedEndpoint
-from urt_core.errors import EngineError
+from urt_core.errors import EngineError, ServerError
 from urt_data import ShardWriter
 from urt_train.config import DataConfig, JudgeConfig, ModelConfig, RolloutEngine, TrainerConfig
-from urt_train.errors import ServerError
 from urt_train.experiment.run import run_stage
 from urt_train.model.policy import Policy
 from urt_train.rollouts.hand_over import EngineCopy

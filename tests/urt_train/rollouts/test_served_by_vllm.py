@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from urt_core import Dialect, JudgeSpec, SamplingParams, Task, render
+from urt_core.errors import ServerError
 from urt_core.streaming import BACKGROUND
 from urt_data.sprites import Split, pairs
 from urt_train.config import RolloutEngine
-from urt_train.errors import ServerError
 from urt_train.model.batching import TokenBatch, pack_completions, pack_values
 from urt_train.model.policy import Policy
 from urt_train.rollouts.rollout import probability_ratio_error

@@ -1,83 +1,46 @@
-"""Who of several servers is asked, and what is asked again; the servers themselves are not needed for that."""
+"""What one vLLM server says, and what its refusals become."""
 
 import asyncio
+import json
 
 import pytest
 
-from urt_core.errors import EngineError
-from urt_train.errors import ServerError
-from urt_train.rollouts.servers import ServerPool, VLLMServer
+from urt_core.engines.scripted_endpoint import Reply, ScriptedEndpoint
+from urt_core.errors import ServerError
+from urt_train.rollouts.servers import VLLMServer
 
 
-@pytest.fixture
-def servers() -> list[VLLMServer]:
-    return [VLLMServer(f"http://gpu-{number}:8000") for number in range(3)]
+def call(reply: Reply, path: str = "/v1/models", **settings):
+    with ScriptedEndpoint(script=lambda request: reply) as endpoint:
+        server = VLLMServer(endpoint.base_url.removesuffix("/v1"), **settings)
+        return asyncio.run(server.call("GET", path))
 
 
-def ask_many(pool: ServerPool, send, *, number: int) -> list[str]:
-    async def all_answers() -> list[str]:
-        return await asyncio.gather(*(pool.ask(send) for _ in range(number)))
-
-    return asyncio.run(all_answers())
+def test_an_answer_is_its_object_and_an_empty_one_is_empty():
+    assert call(Reply(body=b'{"data": [1]}')) == {"data": [1]}
+    assert call(Reply(body=b"")) == {}
 
 
-def test_the_faster_server_gets_more_and_none_more_than_its_share_at_once(servers):
-    pool = ServerPool(servers, in_flight=2)
-    running = dict.fromkeys(servers, 0)
-    most = dict.fromkeys(servers, 0)
-
-    async def send(server: VLLMServer) -> str:
-        running[server] += 1
-        most[server] = max(most[server], running[server])
-        await asyncio.sleep(0.2 if server is servers[0] else 0.01)
-        running[server] -= 1
-        return str(server)
-
-    answers = ask_many(pool, send, number=30)
-    shares = [answers.count(str(server)) for server in servers]
-    assert sum(shares) == 30
-    assert shares[0] < min(shares[1:])
-    assert set(most.values()) == {2}
+@pytest.mark.parametrize(
+    ("reply", "path", "words", "is_final"),
+    [
+        (Reply(status=503, body=b"busy"), "/v1/models", "HTTP 503: busy", False),
+        (Reply(status=400, body=b"too long"), "/v1/models", "HTTP 400: too long", True),
+        (Reply(status=401, body=b"who?"), "/pause", "VLLM_API_KEY", True),
+        (Reply(status=404, body=b""), "/pause", "VLLM_SERVER_DEV_MODE=1", True),
+        (Reply(body=b"<html>"), "/v1/models", "not JSON", False),
+        (Reply(body=json.dumps([1]).encode()), "/v1/models", "JSON, but no object", False),
+    ],
+)
+def test_whatever_is_no_object_is_a_server_error_that_says_whether_another_may_do_better(reply, path, words, is_final):
+    with pytest.raises(ServerError, match=words) as error:
+        call(reply, path)
+    assert (error.value.is_final, error.value.is_lost) == (is_final, False)
 
 
-def test_each_server_is_tried_twice_before_the_request_is_given_up(servers):
-    pool = ServerPool(servers, in_flight=1, pause_s=0.0)
-    asked: list[str] = []
-
-    async def send(server: VLLMServer) -> str:
-        asked.append(str(server))
-        raise ServerError(f"{server}: HTTP 503")
-
-    with pytest.raises(EngineError, match=r"gpu-0:8000: HTTP 503; .*gpu-1:8000: HTTP 503; .*gpu-2:8000: HTTP 503"):
-        ask_many(pool, send, number=1)
-    assert sorted(asked[:3]) == sorted(asked[3:]) == sorted(map(str, servers)), "another server before the same again"
-    assert pool.usable == servers, "an overloaded server is not lost"
-
-
-def test_a_lost_server_is_not_asked_again_by_anyone(servers):
-    pool = ServerPool(servers, in_flight=1)
-    asked: list[VLLMServer] = []
-
-    async def send(server: VLLMServer) -> str:
-        asked.append(server)
-        if server is servers[1]:
-            raise ServerError(f"{server}: no connection", is_lost=True)
-        await asyncio.sleep(0.01)
-        return str(server)
-
-    assert len(ask_many(pool, send, number=9)) == 9
-    assert asked.count(servers[1]) == 1
-    assert pool.usable == [servers[0], servers[2]]
-
-
-def test_an_error_that_every_server_would_give_is_raised_at_once(servers):
-    pool = ServerPool(servers, in_flight=1)
-    asked: list[VLLMServer] = []
-
-    async def send(server: VLLMServer) -> str:
-        asked.append(server)
-        raise ServerError("HTTP 400: prompt too long", is_final=True)
-
-    with pytest.raises(ServerError, match="prompt too long"):
-        ask_many(pool, send, number=1)
-    assert len(asked) == 1
+def test_a_server_that_is_not_there_is_lost():
+    with ScriptedEndpoint(script=lambda request: Reply()) as endpoint:
+        address = endpoint.base_url.removesuffix("/v1")
+    with pytest.raises(ServerError) as error:
+        asyncio.run(VLLMServer(address).check_health())
+    assert error.value.is_lost

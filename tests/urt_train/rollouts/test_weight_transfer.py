@@ -8,10 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from urt_core.engines.endpoint.pool import ServerPool
 from urt_core.engines.scripted_endpoint import Reply, Request, ScriptedEndpoint
 from urt_core.errors import EngineError
 from urt_train.config import WeightTransfer
-from urt_train.rollouts.servers import ServerPool, VLLMServer
+from urt_train.rollouts.servers import VLLMServer
 from urt_train.rollouts.weight_transfer import FolderChannel, TransferClient, open_channel
 
 

@@ -42,6 +42,17 @@ class EngineError(UrtError, RuntimeError):
     """An engine that cannot be built or cannot answer at all."""
 
 
+class ServerError(EngineError):
+    """One request to one of several servers has failed.
+
+    `is_lost`: the server can't be reached or does not answer in time. `is_final`: any server would say the same.
+    """
+
+    def __init__(self, message: str, *, is_lost: bool = False, is_final: bool = False) -> None:
+        super().__init__(message)
+        self.is_lost, self.is_final = is_lost, is_final
+
+
 class BudgetError(EngineError):
     """The token or money budget of a run is spent."""
 

@@ -4,7 +4,6 @@ UrtError
 ├── ConfigError            a field or command line that can't be: named, with what is allowed (exit 2)
 ├── CheckpointError        a model folder or checkpoint that is absent, incomplete or of another kind
 ├── EngineError            an engine that can't answer at all
-│   └── ServerError        one request to one vLLM server; another server may do better
 └── TrainError             training can't start or go on
     ├── MissingStageError  what an earlier stage should have written is not there; names the command that writes it
     ├── NonFiniteError     a loss or gradient is NaN or infinite; raised before the optimizer step (a gradient under DeepSpeed: behind it)
@@ -15,18 +14,7 @@ UrtError
 
 from __future__ import annotations
 
-from urt_core.errors import EngineError, UrtError
-
-
-class ServerError(EngineError):
-    """One request to one vLLM server has failed.
-
-    `is_lost`: the server can't be reached or does not answer in time. `is_final`: any server would say the same.
-    """
-
-    def __init__(self, message: str, *, is_lost: bool = False, is_final: bool = False) -> None:
-        super().__init__(message)
-        self.is_lost, self.is_final = is_lost, is_final
+from urt_core.errors import UrtError
 
 
 class TrainError(UrtError, RuntimeError):

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from urt_core import Completion, Preference
 from urt_core.engines.scripted import ScriptedEngine
+from urt_core.engines.scripted_endpoint import ScriptedEndpoint, chat_reply
 from urt_core.errors import ConfigError
 from urt_data import ShardFolder, ShardWriter
 from urt_train.config import JudgeConfig, ModelConfig, TrainConfig, TrainerConfig
@@ -68,6 +69,9 @@ def judge(config, policy, engine, *, model_hash="m1", console=None) -> None:
         open_shards=lambda split: ShardFolder(config.data_dir(split)),
         allow_noncommercial=False,
         is_given=lambda split: False,
+        initial="judge",
+        judge=config.judge,
+        served_dtype="float32",
         open_policy=lambda: policy,
         make_trainer=partial(make_trainer, config.trainer, strategy=config.strategy),
         console=console or Console(quiet=True),
@@ -182,3 +186,31 @@ def test_tasks_and_size_of_the_pool(config, policy, records):
     judge(replace(config, rejection_sampling=stage), policy, scripted(records))
     accepted = ShardFolder(config.data_dir("accepted"))
     assert sorted(str(record.task) for record in accepted) == ["image_understanding"] * 2 + ["video_generation"] * 2
+
+
+def test_an_endpoint_judges_the_pool_and_the_policy_is_not_opened(config, policy, records, monkeypatch):
+    """What can't be judged is counted as unreadable; what another engine judged is another pool."""
+    first = (
+        "<think>\n1. Quality: {noun} 1 (9/10) - a; {noun} 2 (5/10) - b\n</think>\n<answer>{noun} 1 is better</answer>"
+    )
+
+    def serve(request):
+        words = str(request.json["messages"])
+        assert request.json["model"] == "judge"
+        noun = next(noun for noun in ("Answer", "Video", "Image") if f"{noun} 1" in words)
+        return chat_reply(*[first.format(noun=noun), "no idea"][: request.json.get("n", 1)])
+
+    with ScriptedEndpoint(script=serve) as endpoint:
+        config.rejection_sampling = RejectionSamplingConfig(
+            engine="openai", base_url=endpoint.base_url, num_samples=2, concurrency=4
+        )
+        monkeypatch.setattr(policy, "engine", None)
+        judge(config, policy, None)
+        judge(config, policy, None)
+        assert endpoint.num_requests == len(records)
+    accepted = ShardFolder(config.data_dir("accepted"))
+    counts = list(accepted.metadata["counts"].values())
+    assert sum(of_task["unreadable"] for of_task in counts) == sum(of_task["pairs"] for of_task in counts) == 12
+    config.rejection_sampling = RejectionSamplingConfig(num_samples=2)
+    with pytest.raises(ConfigError, match="was made by another model or with other settings"):
+        judge(config, policy, scripted(records))

@@ -7,10 +7,11 @@ its candidates exchanged, the rows say how often the same candidate wins in both
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rich.console import Console
 
@@ -19,10 +20,13 @@ from urt_core.atomic import write_whole
 from urt_core.bench.rates import EvaluationRow, rows_per_cause, rows_per_task
 from urt_core.bench.saved import known_fields, read_saved
 from urt_core.comparison import Order
-from urt_core.engines import Engine
+from urt_core.engines import AsyncEngine, Engine, traits
 from urt_core.errors import DataError
-from urt_core.judging.judge import Asked, judge
+from urt_core.judging.journal import Journal
+from urt_core.judging.judge import Asked
 from urt_core.judging.pairs import JudgedPair, read_judged_pairs, write_judged_pairs
+from urt_core.judging.share import Share
+from urt_core.judging.together import judge_together
 from urt_core.progress import progress_bar
 from urt_core.prompts.names import contract_of
 
@@ -95,7 +99,7 @@ class EvaluationResult:
 
 
 def evaluate(
-    engine: Engine,
+    engine: Engine | AsyncEngine,
     records: Sequence[PreferenceRecord],
     *,
     dialects: Sequence[Dialect] = (Dialect.V1, Dialect.DIRECT),
@@ -104,32 +108,46 @@ def evaluate(
     direct_max_tokens: int = DIRECT_MAX_TOKENS,
     batch_size: int = 64,
     data: Mapping[str, object] | None = None,
+    journal: Journal | None = None,
+    share: Share | None = None,
+    check: Callable[[], None] = lambda: None,
     console: Console | None = None,
 ) -> EvaluationResult:
     """Judge every record in every dialect and order; greedily, unless `sampling` says otherwise.
 
     A direct answer gets `direct_max_tokens` instead of `sampling.max_tokens`: it is one sentence, and a model that has
-    never learnt to stop would otherwise write to the limit on every pair.
+    never learnt to stop would otherwise write to the limit on every pair. With `journal` it goes on where a run of the
+    same stopped, and the processes of `share` divide the work; each has the whole result.
     """
     if not len(records):
         raise DataError("nothing to evaluate: the list of records is empty. Check the data folder and the chosen tasks")
-    sampling = sampling or SamplingParams()
-    place: dict[str, int] = {}
+    sampling, share = sampling or SamplingParams(), share or Share()
+    shown = Labelled(records)
     judged: list[JudgedPair] = []
     with progress_bar(console) as progress:
-        bar = progress.add_task("judging", total=len(records) * len(dialects) * (2 if orders == "both" else 1), note="")
+        total = len(records) * len(dialects) * (2 if orders == "both" else 1)
+        bar = progress.add_task("judging", total=-(-total // share.num), note="")
         for dialect in dialects:
             limit = sampling.max_tokens if contract_of(dialect).reasons else direct_max_tokens
-            asked = Asked(dialect=dialect, orders=orders, sampling=replace(sampling, max_tokens=limit))
-            readable = right = 0
-            found: list[JudgedPair] = []
-            for pair in judge(labelled(records, place), engine=engine, asked=asked, block=batch_size):
-                found.append(pair)
-                readable += pair.failure is None
-                right += bool(pair.correct)
-                note = f"readable {readable / len(found):.0%} right {right / len(found):.0%}"
-                progress.update(bar, description=str(dialect), advance=1, note=note)
-            judged += sorted(found, key=lambda pair: (pair.order is Order.SWAPPED, place[pair.key]))
+            counts = Counter[str]()
+
+            def seen(pair: JudgedPair, dialect: Dialect = dialect, counts: Counter[str] = counts) -> None:
+                counts.update(judged=1, readable=pair.failure is None, right=bool(pair.correct))
+                shares = (f"{name} {counts[name] / counts['judged']:.0%}" for name in ("readable", "right"))
+                progress.update(bar, description=str(dialect), advance=1, note=" ".join(shares))
+
+            found = judge_together(
+                shown,
+                engine=engine,
+                asked=Asked(dialect=dialect, orders=orders, sampling=replace(sampling, max_tokens=limit)),
+                journal=journal,
+                share=share,
+                # An engine that schedules what it is asked takes pairs one by one.
+                block=None if traits(engine).is_concurrent else batch_size,
+                seen=seen,
+                check=check,
+            )
+            judged += sorted(found, key=lambda pair: pair.order is Order.SWAPPED)
     return EvaluationResult(
         model=engine.model,
         data=data or {},
@@ -140,17 +158,23 @@ def evaluate(
     )
 
 
-def labelled(records: Sequence[PreferenceRecord], place: dict[str, int]) -> Iterator[PreferenceRecord]:
-    """The records one by one; `place` says afterwards where each stands."""
-    for number in range(len(records)):
-        record = records[number]
-        place[record.key] = number
+class Labelled(Sequence[PreferenceRecord]):
+    """Records that say which candidate is better; one that does not is named when its turn comes."""
+
+    def __init__(self, records: Sequence[PreferenceRecord]) -> None:
+        self.records = records
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, place: Any) -> Any:
+        record = self.records[place]
         if record.preference is None:
             raise DataError(
                 f"record {record.key!r} has no preference, so a verdict on it is neither right nor wrong; "
                 "allowed: records with preference first, second or tie. Leave the unlabelled records out"
             )
-        yield record
+        return record
 
 
 def settings_of(

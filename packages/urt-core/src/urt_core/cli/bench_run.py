@@ -11,10 +11,10 @@ from urt_core.cli.bench import print_result
 from urt_core.cli.bench_records import LabelledRecords
 from urt_core.cli.judge import open_scorer
 from urt_core.cli.progress import Progress
-from urt_core.cli.workers import Workers, see_own_devices
 from urt_core.judging.judge import Asked, default_block
 from urt_core.judging.pairs import JudgedPair
 from urt_core.judging.share import Share
+from urt_core.judging.workers import Workers, see_own_devices
 from urt_core.scorer import Scorer
 
 TOO_MANY_FAILURES = 3

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from urt_core.engines import Completion, Engine, SamplingParams, traits
-from urt_core.errors import PromptError
+from urt_core.engines.bounded import too_long
 from urt_core.prompts import Prompt
 
 Outcome = list[Completion] | Exception
@@ -100,15 +100,7 @@ class BatchingEngine:
     def _refusal(self, prompt: Prompt) -> Exception | None:
         if self._num_tokens is None or self.max_prompt_tokens is None:
             return None
-        try:
-            number = self._num_tokens(prompt)
-        except Exception as error:  # noqa: BLE001 - a tokenizer or chat template that fails on a caller's text is that caller's fault alone
-            return error
-        if number <= self.max_prompt_tokens:
-            return None
-        return PromptError(
-            f"a question has {number:,} tokens of text, allowed are {self.max_prompt_tokens:,}; shorten it"
-        )
+        return too_long(prompt, self._num_tokens, self.max_prompt_tokens)
 
     def _answers(self, batch: Sequence[Waiting]) -> list[Outcome]:
         if not batch:

@@ -59,6 +59,7 @@ class OpenAIEngine:
 
     honours = frozenset({"top_logprobs", "stop", "response_format", "presence_penalty", "frequency_penalty"})
     """Sent on; an endpoint that does not know one of them says so."""
+    gives_logprobs = False
 
     def __init__(
         self,
@@ -96,7 +97,7 @@ class OpenAIEngine:
         """Requests sent, repetitions included."""
         self._client = client
         # Endpoints of one's own often want none; the empty key sends none, whatever the environment holds.
-        self._headers = key_headers(self.profile, api_key)
+        self.headers = key_headers(self.profile, api_key)
         self._sessions: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Session] = weakref.WeakKeyDictionary()
         weakref.finalize(self, abandon, self._sessions)
 
@@ -231,7 +232,7 @@ class OpenAIEngine:
             connections: Connections = (
                 ClientConnections(self._client)
                 if self._client is not None
-                else HTTPConnections(self.url, headers=self._headers, size=self.concurrency, proxy=proxy_for(self.url))
+                else HTTPConnections(self.url, headers=self.headers, size=self.concurrency, proxy=proxy_for(self.url))
             )
             pictures = Pictures(policy=self.policy, image_format=self.image_format)
             self._sessions[loop] = Session(connections, pictures, asyncio.Semaphore(self.concurrency))

@@ -73,6 +73,8 @@ class Traits:
     """Calls of `agenerate` that are useful at a time."""
     honours: frozenset[str] = frozenset()
     """Which of `top_logprobs`, `stop` and the names of `SamplingParams.extra` it does something about."""
+    gives_logprobs: bool = True
+    """Whether `SamplingParams.logprobs` is met without fail."""
     budget: "Budget | None" = None
     """What it may spend; a run that goes on counts into it what it has spent before."""
     is_concurrent: bool = False

@@ -46,6 +46,9 @@ class Journal:
         self.own = self.folder / "parts" / f"rank-{rank:04d}.jsonl"
         self.answered: dict[str, tuple[Path, int]] = {}
         """Question that has an answer, by any process, when this one began -> where it stands."""
+        self.lines: dict[str, tuple[Path, int]] = {}
+        """As `look_again` found them."""
+        self._read_to: dict[Path, int] = {}
         self._spent = Usage()
 
     def __enter__(self) -> Self:
@@ -88,9 +91,19 @@ class Journal:
         os.fsync(self._file.fileno())
         self._open_files.close()
 
+    def look_again(self) -> Mapping[str, tuple[Path, int]]:
+        """Every question that has a line by now, by any process, rather its answer than its failure -> where it
+        stands."""
+        for path in self.parts:
+            for offset, line in placed(path, start=self._read_to.get(path, 0)):
+                self._read_to[path] = offset
+                if line["question"] not in self.lines or Status(line["status"]) in ANSWERED:
+                    self.lines[line["question"]] = (path, offset)
+        return self.lines
+
     def read(self, question: str) -> JudgedPair:
-        """What was answered to a question of `answered`."""
-        path, offset = self.answered[question]
+        """What was said to a question of `answered`, or of `lines`."""
+        path, offset = self.lines.get(question) or self.answered[question]
         with path.open("rb") as file:
             file.seek(offset)
             return JudgedPair.from_json(json.loads(file.readline()))
@@ -194,12 +207,13 @@ def newest_lines(parts: Sequence[Path]) -> Iterator[dict[str, Any]]:
             yield json.loads(files[path].readline())
 
 
-def placed(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def placed(path: Path, *, start: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
     """(offset, object) of each whole line; what a process that was killed left of a line is not read."""
     if not path.exists():
         return
     with path.open("rb") as file:
-        offset = 0
+        file.seek(start)
+        offset = start
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 return

@@ -20,7 +20,7 @@ from urt_core.judging.pairs import JudgedPair, judged_pair
 from urt_core.judging.questions import prompt_digest, question_id
 from urt_core.judging.share import Share
 from urt_core.media import preprocessing_id
-from urt_core.prompts import Dialect, render
+from urt_core.prompts import Dialect, Prompt, render
 from urt_core.records import PreferenceRecord
 
 Orders = Literal["given", "both", "random"]
@@ -104,11 +104,10 @@ def judge(
     """
     share, limits = share or Share(), limits or Limits()
     size = block or default_block(engine, asked)
-    policy, budget = traits(engine).policy, traits(engine).budget
-    if budget and journal:
+    if journal and (budget := traits(engine).budget):
         budget.add(journal.take_spent())
-    origin = (engine.model, preprocessing_id(policy) if policy else "")
-    questions = (_question(block, asked, origin, journal, again=again) for block in share.blocks(records, size))
+    blocks = (Block.of(some, asked, engine) for some in share.blocks(records, size))
+    questions = (_question(block, asked, journal, again=again) for block in blocks)
     failures = 0
     for judged in Asker(engine).ask(questions, asked.sampled(()), ordered=journal is None):
         if journal is not None and judged.fresh:
@@ -147,30 +146,51 @@ class Judged:
         return [*self.known, *self.fresh]
 
 
-def _question(
-    records: Sequence[PreferenceRecord], asked: Asked, origin: tuple[str, str], journal: Journal | None, *, again: bool
-) -> Question[Judged] | Judged:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Block:
+    """Some pairs as the judge is asked about them together."""
+
+    shown: Sequence[tuple[PreferenceRecord, Order]]
+    """Each pair in each order, as it is shown."""
+    prompts: Sequence[Prompt]
+    digests: Sequence[str]
+    ids: Sequence[Sequence[str]]
+    """Per prompt the question of each vote."""
+    sampling: SamplingParams
+
+    @classmethod
+    def of(cls, records: Sequence[PreferenceRecord], asked: Asked, engine: Engine | AsyncEngine) -> "Block":
+        policy = traits(engine).policy
+        sampling = asked.sampled([record.key for record in records])
+        shown: list[tuple[PreferenceRecord, Order]] = [
+            (record if order is Order.GIVEN else record.swap(), order)
+            for record in records
+            for order in asked.orders_of(record.key)
+        ]
+        prompts = [render(record, asked.dialect, templates=asked.templates) for record, _ in shown]
+        digests = [prompt_digest(prompt) for prompt in prompts]
+        origin = (engine.model, preprocessing_id(policy) if policy else "")
+        ids = [
+            [
+                question_id(*origin, digest, sampling, order=order, vote_index=vote, key=record.key)
+                for vote in range(asked.votes)
+            ]
+            for (record, order), digest in zip(shown, digests, strict=True)
+        ]
+        return cls(shown=shown, prompts=prompts, digests=digests, ids=ids, sampling=sampling)
+
+    @property
+    def questions(self) -> list[str]:
+        return [identity for votes in self.ids for identity in votes]
+
+
+def _question(block: Block, asked: Asked, journal: Journal | None, *, again: bool) -> Question[Judged] | Judged:
     """What is asked about a block, or what the journal has. A block with one open question is asked whole, because what
     is computed together decides the last digits of it."""
     answered = journal.answered if journal else {}
-    sampling = asked.sampled([record.key for record in records])
-    shown: list[tuple[PreferenceRecord, Order]] = [
-        (record if order is Order.GIVEN else record.swap(), order)
-        for record in records
-        for order in asked.orders_of(record.key)
-    ]
-    prompts = [render(record, asked.dialect, templates=asked.templates) for record, _ in shown]
-    digests = [prompt_digest(prompt) for prompt in prompts]
-    ids = [
-        [
-            question_id(*origin, digest, sampling, order=order, vote_index=vote, key=record.key)
-            for vote in range(asked.votes)
-        ]
-        for (record, order), digest in zip(shown, digests, strict=True)
-    ]
-    known = [identity for votes in ids for identity in votes if identity in answered]
+    known = [identity for identity in block.questions if identity in answered]
     read_again = [journal.read(identity) for identity in known] if journal and again else []
-    if len(known) == len(ids) * asked.votes:
+    if len(known) == len(block.questions):
         return Judged(known=read_again)
     began = time.monotonic()
 
@@ -185,13 +205,13 @@ def _question(
                 question=votes[vote],
                 prompt_sha256=digest,
             )
-            for (record, order), digest, votes, group in zip(shown, digests, ids, groups, strict=True)
+            for (record, order), digest, votes, group in zip(block.shown, block.digests, block.ids, groups, strict=True)
             for vote, completion in enumerate(group)
             if votes[vote] not in answered
         ]
-        return Judged(fresh=fresh, known=read_again, seconds=(time.monotonic() - began) / max(1, len(prompts)))
+        return Judged(fresh=fresh, known=read_again, seconds=(time.monotonic() - began) / max(1, len(block.prompts)))
 
-    return Question(prompts=tuple(prompts), read=read, sampling=sampling)
+    return Question(prompts=tuple(block.prompts), read=read, sampling=block.sampling)
 
 
 def derived_seed(*parts: object) -> int:

@@ -15,6 +15,7 @@ from urt_core.adapters.failures import FailurePolicy, FailureTally, apply_policy
 from urt_core.adapters.rewards import Rewards
 from urt_core.engines import AsyncEngine, Engine, Usage, honoured, traits
 from urt_core.engines.batching import BatchingEngine
+from urt_core.engines.bounded import BoundedEngine
 from urt_core.engines.cached import CachedEngine
 from urt_core.errors import ConfigError
 from urt_core.points import PointScore
@@ -60,11 +61,14 @@ def create_app(scorer: Scorer, settings: ServerSettings | None = None) -> Any:
 
 
 def shared(engine: Engine | AsyncEngine, *, max_prompt_tokens: int) -> Engine | AsyncEngine:
-    """One engine for all callers: a local one gets them in batches, below the cache where there is one."""
+    """One engine for all callers, below the cache where there is one; one that computes batches gets the callers in
+    batches."""
     if isinstance(engine, CachedEngine):
         return CachedEngine(shared(engine.engine, max_prompt_tokens=max_prompt_tokens), cache=engine.cache)
     if isinstance(engine, Engine) and not isinstance(engine, AsyncEngine):
         return BatchingEngine(engine, max_prompt_tokens=max_prompt_tokens)
+    if hasattr(engine, "num_text_tokens"):
+        return BoundedEngine(engine, max_prompt_tokens=max_prompt_tokens)
     return engine
 
 

@@ -64,7 +64,11 @@ class Orders(StrEnum):
 
 
 class Teacher(StrEnum):
-    """Who writes the traces to imitate: the sprites' oracle, or any OpenAI-compatible endpoint."""
+    """Who writes the traces to imitate: the sprites' oracle, any OpenAI-compatible endpoint, or a model on one's own
+    machines."""
 
     oracle = auto()
     openai = auto()
+    transformers = auto()
+    vllm = auto()
+    vllm_server = auto()

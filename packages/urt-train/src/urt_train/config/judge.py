@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from urt_core.contracts import load_contract
 from urt_core.errors import ConfigError
 from urt_train.config.checks import above, at_least, known_tasks, one_of, within
 from urt_train.config.choices import ALL_TASKS, Orders, Teacher
+from urt_train.config.engine import ENGINES, EngineSettings
+
+OPENAI = "https://api.openai.com/v1"
+"""Where the teacher openai is asked unless `distill.base_url` names another endpoint."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -24,6 +28,8 @@ class JudgeConfig:
     """Larger images are reduced to this many pixels; 384 x 384 in the released Qwen GRPO script."""
     num_frames: int = 8
     """Frames taken uniformly from each video; the paper judges on 8 (4 in its GRPO)."""
+    about: str = ""
+    """What the judge is for, in a line of judge.json; empty says the stage and the recipe."""
 
     def __post_init__(self) -> None:
         known_contract("judge.dialect", self.dialect)
@@ -85,12 +91,13 @@ class ModelConfig:
 
 
 @dataclass(kw_only=True, slots=True)
-class DistillConfig:
+class DistillConfig(EngineSettings):
     """Traces for the cold start: a teacher judges labelled pairs; a trace is kept where its verdict is the label."""
 
     path: ClassVar[str] = "distill"
     teacher: Teacher = Teacher.oracle
-    """oracle (knows the sprites' truth) or openai (any compatible endpoint)."""
+    """oracle (knows the sprites' truth), openai (any compatible endpoint), or a model on machines of your own: vllm,
+    vllm_server, transformers."""
     split: str = "train"
     """Split whose pairs the teacher judges."""
     further: list[str] = field(default_factory=list)
@@ -103,33 +110,25 @@ class DistillConfig:
     """Traces asked for per pair; the first whose verdict is the label is kept."""
     direct_share: float = 0.0
     """Share of the kept pairs that are also taught as a bare verdict in the direct dialect (the paper: none, its base has it)."""
-    base_url: str = "https://api.openai.com/v1"
-    """Endpoint of the openai teacher."""
     model: str = "gpt-4o"
-    """Model the openai teacher is asked for; the paper's is GPT-4o."""
-    api_key_env: str = "OPENAI_API_KEY"
-    """Environment variable that holds the key; the key itself never enters a config."""
+    """Model that teaches, by the name its endpoint knows it by, as a folder or as a hub id; the paper's is GPT-4o."""
     temperature: float = 0.0
     """Sampling temperature of the teacher."""
     max_tokens: int = 2048
     """Longest trace in tokens."""
-    concurrency: int = 16
-    """Requests in flight at once."""
-    retries: int = 5
-    """Tries of one request before its pair counts as failed."""
-    timeout: float = 120.0
-    """Seconds until one request is given up."""
 
     def __post_init__(self) -> None:
         known_tasks(self)
-        at_least(self, 1, "pairs_per_task", "attempts", "max_tokens", "concurrency", "retries")
+        at_least(self, 1, "pairs_per_task", "attempts", "max_tokens")
         at_least(self, 0, "temperature")
-        above(self, 0, "timeout")
+        if self.teacher is Teacher.openai and self.base_url is None:
+            self.base_url = OPENAI
+        self.check_engine("teacher")
         within(self, 0, 1, "direct_share")
 
 
 @dataclass(kw_only=True, slots=True)
-class EvaluationConfig:
+class EvaluationConfig(EngineSettings):
     """How a judge is measured on held-out pairs."""
 
     path: ClassVar[str] = "evaluation"
@@ -161,12 +160,11 @@ class EvaluationConfig:
     batch_size: int = 64
     """Pairs judged in one engine call."""
     engine: str = "transformers"
-    """What computes the judgements: transformers, vllm (in this process), or openai (an endpoint that serves the checkpoint under its
-    name, such as `vllm serve <model folder>`)."""
-    base_url: str | None = None
-    """Of the endpoint, for engine openai: http://localhost:8000/v1."""
-    engine_options: dict[str, Any] = field(default_factory=dict)
-    """Of `vllm.LLM` (tensor_parallel_size, gpu_memory_utilization, ...) or of the endpoint's client (concurrency, ...)."""
+    """What computes the judgements: transformers, vllm (on this machine), vllm_server (vLLM servers, one or many, of `vllm serve <model
+    folder>`), or openai (any endpoint that serves the checkpoint under its name)."""
+    workers: int = 1
+    """Processes that judge, started by this one, each on devices of its own; those that torchrun starts are taken as they are. The
+    results do not depend on their number."""
     max_completion_tokens: int = 2048
     """Longest judgement; a longer one counts as unreadable."""
     temperature: float = 0.0
@@ -176,17 +174,9 @@ class EvaluationConfig:
         known_tasks(self)
         at_least(self, 1, "pairs_per_task", "batch_size", "max_completion_tokens")
         at_least(self, 0, "temperature", "suites", "every")
-        at_least(self, 1, "watched_pairs")
-        one_of(self, "engine", ["transformers", "vllm", "openai"])
-        if (self.engine == "openai") != (self.base_url is not None):
-            raise ConfigError(
-                f"evaluation.engine is {self.engine} and evaluation.base_url is {self.base_url}; allowed: openai with the address of an"
-                " endpoint, transformers and vllm without"
-            )
-        if self.engine == "transformers" and self.engine_options:
-            raise ConfigError(
-                "evaluation.engine_options are for vllm and openai; of transformers, set model.* and trainer.*"
-            )
+        at_least(self, 1, "watched_pairs", "workers")
+        one_of(self, "engine", list(ENGINES))
+        self.check_engine("engine")
         one_of(self, "best_by", ["accuracy", "position_consistency", "readable"])
         for label, judge in self.beside.items():
             if not all(judge.split("/")) or judge.count("/") != 1 or ".." in judge:

@@ -166,6 +166,8 @@ class _Fates:
         self._position_of: dict[str, int] = {}
         self._reasons: dict[int, str] = {}
         for position, record in enumerate(_at(records, range(len(records)))):
+            if record.key in self._position_of:
+                raise DataError(f"two pairs to ask about have the key {record.key!r}; give one of them another")
             self._facts.append((record.task, record.preference))
             self._position_of[record.key] = position
             if record.preference in (None, Preference.TIE):

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -12,18 +16,20 @@ from typing import Literal
 import torch
 from rich.console import Console
 
-from urt_core import Dialect, Engine, JudgeSpec, SamplingParams, Task
+from urt_core import AsyncEngine, Dialect, Engine, JudgeSpec, SamplingParams, Task
 from urt_core.atomic import write_whole
 from urt_core.bench.evaluation import EvaluationResult, evaluate, settings_of
 from urt_core.bench.suites import SuiteReport, run_suites
 from urt_core.bench.suites.running import NUM_ROUNDS
 from urt_core.bench.tables import evaluation_tables, markdown_page
+from urt_core.engines import close_engine
 from urt_core.errors import CheckpointError, DataError
 from urt_core.judge import FILE_NAME as JUDGE_FILE
 from urt_core.judging.journal import Journal
 from urt_core.judging.judge import Asked
+from urt_core.judging.share import Share
+from urt_core.judging.workers import Workers
 from urt_core.media import MediaPolicy
-from urt_core.pretrained import load_engine
 from urt_core.progress import progress_bar
 from urt_data import ShardFolder
 from urt_data.record_selection import select_tasks
@@ -31,11 +37,12 @@ from urt_train.config import Orders, TrainConfig
 from urt_train.config.data import is_address
 from urt_train.datasets.splits import open_shards
 from urt_train.experiment.steps import BASE, initial_model, model_folder, steps
+from urt_train.model.judging import open_engine as open_outside
 from urt_train.model.policy import Policy
 from urt_train.runtime.run_folder import folder_hash
 from urt_train.stages import known_stages
 
-SUITES = "suites.json"
+SUITES, JUDGED = "suites.json", "judged"
 Results = dict[str, EvaluationResult]
 """Split -> what was found on it."""
 
@@ -45,33 +52,60 @@ def assess(
 ) -> Results:
     """Judge every split (of `evaluation.splits`, where none is named) and save what was found to
     <output>/evaluation/<name of the checkpoint>/<split>/."""
-    spec = spec_of(config, checkpoint)
-    plan = Plan(config, checkpoint, spec)
-    engine = open_engine(config, checkpoint, spec)
-    results = {}
-    for split in splits or config.evaluation.splits:
-        source = held_out(config, split)
-        records = select_tasks(source, tasks=config.evaluation.tasks, per_task=config.evaluation.pairs_per_task)
-        result = evaluate(
-            engine,
-            records.grouped_by_task(),
-            dialects=plan.dialects,
-            orders=plan.orders,
-            sampling=plan.sampling,
-            batch_size=config.evaluation.batch_size,
-            data=plan.data(source, split),
-            console=console,
-        )
-        folder = evaluation_folder(config, checkpoint, split)
-        page = markdown_page(
-            f"Evaluation of {checkpoint}",
-            evaluation_tables(result),
-            introduction=f"Pairs of the split {split} ({source.folder}).",
-        )
-        write_whole(folder / "tables.md", page)
-        result.save(folder)
-        results[split] = result
+    spec, splits = spec_of(config, checkpoint), splits or config.evaluation.splits
+    plan, results = Plan(config, checkpoint, spec), {}
+    with (
+        workers_of(config, checkpoint, does="assess", splits=splits) as workers,
+        opened_engine(config, checkpoint, spec) as engine,
+    ):
+        share = Share.from_environment()
+        for split in splits:
+            source, folder = held_out(config, split), evaluation_folder(config, checkpoint, split)
+            records = select_tasks(source, tasks=config.evaluation.tasks, per_task=config.evaluation.pairs_per_task)
+            about = {**plan.data(source, split), **plan.settings}
+            with Journal(folder / JUDGED / named_after(about), about=about, rank=share.rank) as journal:
+                results[split] = evaluate(
+                    engine,
+                    records.grouped_by_task(),
+                    dialects=plan.dialects,
+                    orders=plan.orders,
+                    sampling=plan.sampling,
+                    batch_size=config.evaluation.batch_size,
+                    data=plan.data(source, split),
+                    journal=journal,
+                    share=share,
+                    check=workers.check,
+                    console=console if share.rank == 0 else None,
+                )
+            if share.rank == 0:
+                save(results[split], folder, title=f"Evaluation of {checkpoint}", source=source, split=split)
+    if "RANK" not in os.environ:  # of processes that torchrun started another may still read
+        for split in splits:
+            shutil.rmtree(evaluation_folder(config, checkpoint, split) / JUDGED)
     return results
+
+
+def save(result: EvaluationResult, folder: Path, *, title: str, source: ShardFolder, split: str) -> None:
+    introduction = f"Pairs of the split {split} ({source.folder})."
+    write_whole(folder / "tables.md", markdown_page(title, evaluation_tables(result), introduction=introduction))
+    result.save(folder)
+
+
+def workers_of(config: TrainConfig, checkpoint: str, *, does: str, splits: Sequence[str]) -> Workers:
+    """`evaluation.workers` processes: this one, and others that judge their shares of the same."""
+    own = {"recipe": config.recipe, "checkpoint": checkpoint, "evaluation.splits": f"[{','.join(splits)}]"}
+    said = [given for given in config.given if given.partition("=")[0] not in own]
+    arguments = [does, *said, *(f"{name}={value}" for name, value in own.items())]
+    return Workers(config.evaluation.workers, command=[sys.executable, "-m", "urt_train.experiment.worker", *arguments])
+
+
+@contextmanager
+def opened_engine(config: TrainConfig, checkpoint: str, spec: JudgeSpec) -> Iterator[Engine | AsyncEngine]:
+    engine = open_engine(config, checkpoint, spec)
+    try:
+        yield engine
+    finally:
+        close_engine(engine)
 
 
 def assess_suites(config: TrainConfig, checkpoint: str, *, console: Console | None = None) -> SuiteReport:
@@ -81,14 +115,16 @@ def assess_suites(config: TrainConfig, checkpoint: str, *, console: Console | No
     plan, source = Plan(config, checkpoint, spec), held_out(config, split)
     about, place = _suites_of(config, checkpoint)
     records = select_tasks(source, tasks=config.evaluation.tasks, per_task=None).grouped_by_task()
-    engine = open_engine(config, checkpoint, spec)
     asked = Asked(dialect=spec.dialect, sampling=plan.sampling)
     number = min(config.evaluation.suites, len(records))
     with (
-        Journal(place, about=about) as journal,
+        workers_of(config, checkpoint, does="suites", splits=[split]) as workers,
+        opened_engine(config, checkpoint, spec) as engine,
+        Journal(place, about=about, rank=Share.from_environment().rank) as journal,
         progress_bar(console) as progress,
     ):
-        bar = progress.add_task("suites", total=NUM_ROUNDS * number, note="")
+        share = Share.from_environment()
+        bar = progress.add_task("suites", total=NUM_ROUNDS * number // share.num, note="")
         report = run_suites(
             engine,
             records,
@@ -96,10 +132,13 @@ def assess_suites(config: TrainConfig, checkpoint: str, *, console: Console | No
             num_pairs=number,
             seed=config.seed,
             journal=journal,
+            share=share,
             seen=lambda pair: progress.update(bar, advance=1, note=pair.group),
+            check=workers.check,
         )
-    report.save(place.with_suffix(".json"))
-    report.save(place.parents[1] / SUITES)
+    if share.rank == 0:
+        report.save(place.with_suffix(".json"))
+        report.save(place.parents[1] / SUITES)
     return report
 
 
@@ -115,8 +154,11 @@ def _suites_of(config: TrainConfig, checkpoint: str) -> tuple[dict[str, object],
     split = config.evaluation.splits[0]
     plan = Plan(config, checkpoint, spec_of(config, checkpoint))
     about = {**plan.data(held_out(config, split), split), "suites": config.evaluation.suites, **plan.settings}
-    name = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()[:16]
-    return about, evaluation_folder(config, checkpoint, split).parent / "suites" / name
+    return about, evaluation_folder(config, checkpoint, split).parent / "suites" / named_after(about)
+
+
+def named_after(about: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def saved_assessment(config: TrainConfig, checkpoint: str, *, splits: Sequence[str] | None = None) -> Results | None:
@@ -238,20 +280,13 @@ def held_out(config: TrainConfig, split: str) -> ShardFolder:
     return source
 
 
-def open_engine(config: TrainConfig, checkpoint: str, spec: JudgeSpec) -> Engine:
-    """The model as an engine, in the type that it is served in: in this process on the GPU where there is one, or where
+def open_engine(config: TrainConfig, checkpoint: str, spec: JudgeSpec) -> Engine | AsyncEngine:
+    """The model as an engine, in the type that it is served in: in this process on its GPU where there is one, or where
     `evaluation.engine` says."""
     wanted = config.evaluation
     if wanted.engine != "transformers":
         shown = MediaPolicy(min_pixels=spec.min_pixels, max_pixels=spec.max_pixels, num_frames=spec.num_frames)
-        in_its_type = {"dtype": config.served_dtype} if wanted.engine == "vllm" else {}
-        return load_engine(
-            checkpoint,
-            kind="vllm",
-            policy=shown,
-            base_url=wanted.base_url,
-            options={**in_its_type, **wanted.engine_options},
-        )
+        return open_outside(wanted, wanted.engine, checkpoint, policy=shown, dtype=config.served_dtype)
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
@@ -265,6 +300,8 @@ def open_engine(config: TrainConfig, checkpoint: str, spec: JudgeSpec) -> Engine
         revision=config.model.revision if checkpoint == config.model.base else None,
     )
     on_gpu = torch.cuda.is_available() and config.trainer.accelerator != "cpu"
+    if on_gpu:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     engine = policy.to("cuda" if on_gpu else "cpu").eval().engine(batch_size=config.evaluation.batch_size)
     engine.model = checkpoint
     return engine

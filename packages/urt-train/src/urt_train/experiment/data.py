@@ -5,7 +5,6 @@ from __future__ import annotations
 from rich.console import Console
 
 from urt_core import Dialect, SamplingParams
-from urt_core.engines import close_engine
 from urt_data import ShardWriter
 from urt_data.licences import check_licences
 from urt_data.record_selection import JoinedRecords, select_tasks
@@ -14,7 +13,7 @@ from urt_train.config import Teacher, TrainConfig
 from urt_train.datasets.distill import distill, distillation_table
 from urt_train.datasets.pool_pairs import MADE_FROM
 from urt_train.datasets.splits import open_shards, refuse_to_replace
-from urt_train.datasets.teacher import open_teacher
+from urt_train.datasets.teacher import opened_teacher
 
 
 def make_pairs(config: TrainConfig) -> None:
@@ -38,20 +37,19 @@ def make_traces(config: TrainConfig, *, console: Console | None = None) -> None:
     )
     folder = config.data_dir("cold_start")
     refuse_to_replace(folder, "cold_start", mark="distillation")
-    teacher = open_teacher(wanted, records)
-    counts = distill(
-        records,
-        teacher=teacher,
-        folder=folder,
-        dialect=Dialect(config.judge.dialect),
-        sampling=SamplingParams(temperature=wanted.temperature, max_tokens=wanted.max_tokens, seed=config.seed),
-        attempts=wanted.attempts,
-        direct_share=wanted.direct_share,
-        journal=None if wanted.teacher is Teacher.oracle else folder.with_name(f"{folder.name}.answers"),
-        metadata=sources[0].metadata
-        | {"split": "+".join(splits), MADE_FROM: [source.manifest_sha256 for source in sources]},
-    )
-    close_engine(teacher)
+    with opened_teacher(wanted, records) as teacher:
+        counts = distill(
+            records,
+            teacher=teacher,
+            folder=folder,
+            dialect=Dialect(config.judge.dialect),
+            sampling=SamplingParams(temperature=wanted.temperature, max_tokens=wanted.max_tokens, seed=config.seed),
+            attempts=wanted.attempts,
+            direct_share=wanted.direct_share,
+            journal=None if wanted.teacher is Teacher.oracle else folder.with_name(f"{folder.name}.answers"),
+            metadata=sources[0].metadata
+            | {"split": "+".join(splits), MADE_FROM: [source.manifest_sha256 for source in sources]},
+        )
     console = console or Console()
     console.print(distillation_table(counts).console())
     console.print(f"traces: {folder}", highlight=False, soft_wrap=True)

@@ -18,6 +18,7 @@ from urt_core.errors import CheckpointError, ConfigError, DataError
 from urt_core.judge import FILE_NAME as JUDGE_FILE
 from urt_core.judging.judge import Asked
 from urt_core.media import with_frames
+from urt_core.released import released
 from urt_data import Mixture, PreferenceStream
 from urt_train.config import Batching, DataPart, StageConfig, TrainConfig
 from urt_train.datasets.splits import learning_data, open_quarantine, open_shards
@@ -155,6 +156,9 @@ def _prepare(config: TrainConfig, spec: StageSpec, *, initial: str, console: Con
             open_shards=lambda split: open_shards(config.data_place(split), config.data.cache),
             allow_noncommercial=config.data.allow_noncommercial,
             is_given=lambda split: config.data.given(split) is not None,
+            initial=initial,
+            judge=config.judge,
+            served_dtype=config.served_dtype,
             open_policy=partial(open_policy, config, initial),
             make_trainer=partial(make_trainer, config.trainer, strategy=config.strategy),
             console=console,
@@ -303,6 +307,8 @@ def open_policy(config: TrainConfig, initial: str, *, data_manifest: str = "") -
         data_manifest=data_manifest,
         urt_version=version("urt-core"),
         max_completion_tokens=config.evaluation.max_completion_tokens,
+        about=judge.about or f"stage {config.stage} of the recipe {config.recipe}",
+        point_contracts=point_contracts_of(initial),
     )
     _refuse_other_judge(initial, spec)
     policy = Policy.from_pretrained(
@@ -326,6 +332,14 @@ def open_policy(config: TrainConfig, initial: str, *, data_manifest: str = "") -
     if config.model.gradient_checkpointing:
         policy.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return policy.train()
+
+
+def point_contracts_of(initial: str) -> tuple[str, ...]:
+    """Those of the judge that a run starts from: no stage teaches one."""
+    if (Path(initial) / JUDGE_FILE).exists():
+        return JudgeSpec.load(initial).point_contracts or ()
+    known = released(initial)
+    return known.point_contracts if known else ()
 
 
 def _refuse_rounded_weights(config: TrainConfig) -> None:

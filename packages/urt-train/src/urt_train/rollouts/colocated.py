@@ -19,8 +19,9 @@ from torch import distributed
 
 from urt_core import Completion, Prompt, SamplingParams
 from urt_core.engines import Engine
-from urt_core.engines.vllm import VLLMEngine
-from urt_core.errors import ConfigError
+from urt_core.engines.vllm_requests import REFUSALS, Requests, bad_media, no_room, refused, vllm_settings
+from urt_core.errors import ConfigError, MediaError
+from urt_core.media import MediaPolicy, prompt_frames
 from urt_train.model.policy import Policy
 from urt_train.rollouts.hand_over import CANARY, CANARY_SAMPLING, check_canary
 from urt_train.runtime.ranks import world
@@ -73,7 +74,7 @@ class ColocatedVLLM:
             os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
             # The weights are handed over as tensors of this process.
             os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-            return VLLMEngine.from_pretrained(
+            return InStep.from_pretrained(
                 folder,
                 policy=policy.media_policy,
                 max_images=2 * policy.spec.num_frames,
@@ -134,6 +135,59 @@ class ColocatedVLLM:
         lost."""
         if self.can_sleep:
             self.engine.llm.sleep(level=1)
+
+
+class InStep:
+    """vLLM as a part of this process, whose weights can be exchanged between two calls: `InStep(vllm.LLM(...), tokenizer,
+    policy=MediaPolicy(), model="outputs/tiny/grpo/model")`"""
+
+    def __init__(self, llm: Any, tokenizer: Any, *, policy: MediaPolicy, model: str) -> None:
+        self.llm, self.policy, self.model = llm, policy, model
+        self.requests = Requests(tokenizer, model_config=llm.llm_engine.model_config)
+
+    @classmethod
+    def from_pretrained(cls, path: str, *, policy: MediaPolicy, max_images: int, **settings: Any) -> InStep:
+        complete, tokenizer = vllm_settings(path, policy=policy, max_images=max_images, **settings)
+        from vllm import LLM
+
+        try:
+            llm = LLM(**complete)
+        except REFUSALS as error:
+            raise refused(path, settings, error) from error
+        return cls(llm, tokenizer, policy=policy, model=path)
+
+    def generate(self, prompts: Sequence[Prompt], sampling: SamplingParams) -> list[list[Completion]]:
+        groups: list[list[Completion]] = [[] for _ in prompts]
+        readable, requests = [], []
+        for index, prompt in enumerate(prompts):
+            try:
+                requests.append(self.requests.prompt(prompt, prompt_frames(prompt, policy=self.policy)))
+                readable.append(index)
+            except MediaError as error:
+                groups[index] = bad_media(error, sampling)
+        settings = [self.requests.sampling(sampling, index) for index in readable]
+        for index, group in zip(readable, self._groups(requests, settings, sampling), strict=True):
+            groups[index] = group
+        return groups
+
+    def _groups(
+        self, requests: Sequence[dict[str, Any]], settings: Sequence[Any], sampling: SamplingParams
+    ) -> list[list[Completion]]:
+        """vLLM refuses all for the sake of one that leaves no room for a judgement; that one is found by halves."""
+        from vllm.exceptions import VLLMClientError
+
+        if not requests:
+            return []
+        try:
+            outputs = self.llm.generate(requests, settings, use_tqdm=False)
+            return [self.requests.completions(output, sampling) for output in outputs]
+        except (ValueError, VLLMClientError) as error:
+            if len(requests) == 1:
+                return [no_room(error, sampling)]
+        half = len(requests) // 2
+        return self._groups(requests[:half], settings[:half], sampling) + self._groups(
+            requests[half:], settings[half:], sampling
+        )
 
 
 def _neighbours(number: int) -> Any:

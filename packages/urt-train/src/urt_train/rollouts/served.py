@@ -16,19 +16,20 @@ from urt_core.engines import FinishReason, Usage
 from urt_core.engines.chat import frame_parts, request_body
 from urt_core.engines.encoding import IMAGE_TOKEN, chat_text, check_special_tokens, expand_image_tokens
 from urt_core.engines.endpoint.answers import FINISH_REASONS
+from urt_core.engines.endpoint.pool import ServerPool
 from urt_core.engines.endpoint.profile import Profile
-from urt_core.engines.vllm import request_seed
-from urt_core.errors import EngineError
+from urt_core.engines.vllm_requests import request_seed
+from urt_core.errors import EngineError, ServerError
 from urt_core.media import PromptFrames, prompt_frames
 from urt_core.streaming import BACKGROUND, stream_map
 from urt_train.config import WeightTransfer
-from urt_train.errors import ServerError
 from urt_train.model.policy import Policy
 from urt_train.rollouts.hand_over import CANARY, CANARY_SAMPLING, check_canary
-from urt_train.rollouts.servers import REMEDY, ServerPool, VLLMServer
+from urt_train.rollouts.servers import REMEDY, VLLMServer
 from urt_train.rollouts.weight_transfer import WeightChannel, open_channel
 from urt_train.runtime.ranks import all_sum, wait_for_all, world
 
+GO_ON = f"{REMEDY}; the last checkpoint is good, and the same command goes on from it"
 NOT_SAMPLED = -9999.0
 """What vLLM's API sends for a log-prob that is missing or no number."""
 
@@ -40,7 +41,9 @@ class ServedVLLM:
     folder=Path("outputs/tiny/grpo/served_weights")) engine.wake(policy) groups = engine.generate(prompts, sampling)
     """
 
-    def __init__(self, policy: Policy, pool: ServerPool, channel: WeightChannel, *, parity_limit: float) -> None:
+    def __init__(
+        self, policy: Policy, pool: ServerPool[VLLMServer], channel: WeightChannel, *, parity_limit: float
+    ) -> None:
         self.pool, self.channel, self.parity_limit = pool, channel, parity_limit
         self.tokenizer, self.image_processor = policy.tokenizer, policy.image_processor
         self.media_policy = policy.media_policy
@@ -77,7 +80,7 @@ class ServedVLLM:
         """Every server must be there and fit before the run; one that is lost later, the run can do without."""
         key = os.environ.get("VLLM_API_KEY", "").strip()
         servers = [VLLMServer(address, api_key=key, timeout_s=timeout_s) for address in addresses]
-        pool = ServerPool(servers, in_flight=in_flight)
+        pool = ServerPool(servers, in_flight=in_flight, setting="grpo.vllm_servers", remedy=GO_ON)
         rare = policy.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
         pool.on_each(lambda server: server.check_settings(num_tokens=max_tokens, rare_token=rare))
         if pool.failures:

@@ -1,24 +1,17 @@
-"""vLLM servers over HTTP: one of them, and several that share the work."""
+"""A vLLM server over HTTP, as the trainer that hands it weights speaks to it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import logging
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlencode
 
 from urt_core.engines.endpoint.answers import excerpt
 from urt_core.engines.endpoint.transport import HTTPConnections, NoConnection, checked_key
 from urt_core.engines.retrying import is_retried
-from urt_core.errors import EngineError
-from urt_core.streaming import BACKGROUND
-from urt_train.errors import ServerError
+from urt_core.errors import ServerError
 
-T = TypeVar("T")
-LOG = logging.getLogger(__name__)
 HEALTH_TIMEOUT_S = 10.0
 # A group of 64 completions of 32,768 tokens with ids and log-probs is about so much.
 MAX_ANSWER_BYTES = 512 << 20
@@ -132,99 +125,6 @@ class VLLMServer:
         if (await self.call("POST", "/reset_prefix_cache")).get("success") is not True:
             raise ServerError(f"{self.address}/reset_prefix_cache: blocks of older weights are still held")
         await self.call("POST", "/resume")
-
-
-class ServerPool:
-    """Servers with the same weights. A request goes to the least busy of them, and to another where that one fails.
-
-    pool = ServerPool([VLLMServer("http://gpu-1:8000"), VLLMServer("http://gpu-2:8000")], in_flight=32)
-    answer = await pool.ask(lambda server: server.call("POST", "/v1/chat/completions", body=body))
-    """
-
-    def __init__(
-        self, servers: Sequence[VLLMServer], *, in_flight: int, tries_per_server: int = 2, pause_s: float = 1.0
-    ) -> None:
-        self.servers = tuple(servers)
-        self.usable = list(servers)
-        """Those that hold the weights of now; a lost one comes back with the next hand-over, once it is healthy."""
-        self.in_flight, self.tries_per_server, self.pause_s = in_flight, tries_per_server, pause_s
-        self.failures: dict[VLLMServer, ServerError] = {}
-        """The last failure of each server that is not usable."""
-        self._busy: Counter[VLLMServer] = Counter()
-        self._changed = asyncio.Condition()
-
-    async def ask(self, send: Callable[[VLLMServer], Awaitable[T]]) -> T:
-        tries: Counter[VLLMServer] = Counter()
-        failures: list[ServerError] = []
-        while (server := await self._free_server(tries)) is not None:
-            try:
-                if tries[server]:
-                    await asyncio.sleep(self.pause_s)
-                tries[server] += 1
-                return await send(server)
-            except ServerError as error:
-                if error.is_final:
-                    raise
-                failures.append(error)
-                if error.is_lost:
-                    self.lose(server, error)
-            finally:
-                self._busy[server] -= 1
-                async with self._changed:
-                    self._changed.notify_all()
-        raise self.none_left(failures)
-
-    async def _free_server(self, tries: Counter[VLLMServer]) -> VLLMServer | None:
-        """The least busy of those that were tried least; waits while they are full. None where all have been tried
-        enough."""
-        async with self._changed:
-            while True:
-                left = [server for server in self.usable if tries[server] < self.tries_per_server]
-                if not left:
-                    return None
-                fewest = min(tries[server] for server in left)
-                free = [s for s in left if tries[s] == fewest and self._busy[s] < self.in_flight]
-                if free:
-                    server = min(free, key=self._busy.__getitem__)
-                    self._busy[server] += 1
-                    return server
-                await self._changed.wait()
-
-    def on_each(self, call: Callable[[VLLMServer], Awaitable[T]]) -> dict[VLLMServer, T]:
-        """The call on all usable servers at once; one that fails is lost."""
-        asked = tuple(self.usable)
-
-        async def all_calls() -> list[T | BaseException]:
-            return await asyncio.gather(*(call(server) for server in asked), return_exceptions=True)
-
-        answers: dict[VLLMServer, T] = {}
-        for server, answer in zip(asked, BACKGROUND.run(all_calls()), strict=True):
-            if isinstance(answer, ServerError):
-                self.lose(server, answer)
-            elif isinstance(answer, BaseException):
-                raise answer
-            else:
-                answers[server] = answer
-        return answers
-
-    def lose(self, server: VLLMServer, error: ServerError) -> None:
-        if server in self.usable:
-            self.usable.remove(server)
-            LOG.warning("%s is left out until the next hand-over of weights: %s", server, error)
-        self.failures[server] = error
-
-    def revive(self) -> None:
-        """All servers that are healthy now, those lost before included."""
-        self.usable = list(self.servers)
-        self.failures = {}
-        self.on_each(lambda server: server.check_health())
-
-    def none_left(self, failures: Sequence[ServerError] = ()) -> EngineError:
-        said = "; ".join(dict.fromkeys(map(str, [*failures, *self.failures.values()])))
-        return EngineError(
-            f"no vLLM server is left of {', '.join(map(str, self.servers))} (grpo.vllm_servers): {said or 'none was asked'}. {REMEDY};"
-            " the last checkpoint is good, and the same command goes on from it"
-        )
 
 
 def _hint(status: int, path: str) -> str:

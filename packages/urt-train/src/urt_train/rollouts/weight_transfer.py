@@ -17,12 +17,12 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from urt_core.errors import EngineError
+from urt_core.engines.endpoint.pool import ServerPool
+from urt_core.errors import EngineError, ServerError
 from urt_core.streaming import BACKGROUND
 from urt_train.config import WeightTransfer
-from urt_train.errors import ServerError
 from urt_train.model.policy import Policy
-from urt_train.rollouts.servers import ServerPool, VLLMServer
+from urt_train.rollouts.servers import VLLMServer
 from urt_train.runtime.checkpoint import whole_folder
 
 
@@ -31,7 +31,7 @@ class WeightChannel(Protocol):
     dtype: torch.dtype
     """What the servers compute in."""
 
-    def send(self, policy: Policy, weights: Mapping[str, Tensor], pool: ServerPool) -> None:
+    def send(self, policy: Policy, weights: Mapping[str, Tensor], pool: ServerPool[VLLMServer]) -> None:
         """Give weights of that type to the usable servers of the pool, which are paused. The first rank alone calls
         this."""
         ...
@@ -53,7 +53,7 @@ class FolderChannel:
     def __init__(self, folder: Path, *, dtype: torch.dtype) -> None:
         self.folder, self.dtype = folder.resolve(), dtype
 
-    def send(self, policy: Policy, weights: Mapping[str, Tensor], pool: ServerPool) -> None:
+    def send(self, policy: Policy, weights: Mapping[str, Tensor], pool: ServerPool[VLLMServer]) -> None:
         with whole_folder(self.folder) as partial:
             policy.model.save_pretrained(partial, state_dict=weights)
         body = {"method": "reload_weights", "kwargs": {"weights_path": str(self.folder)}}
@@ -73,7 +73,7 @@ class NCCLChannel:
         self.sender: Any = None
         self.source: Any = None
 
-    def send(self, policy: Policy, weights: Mapping[str, Tensor], pool: ServerPool) -> None:
+    def send(self, policy: Policy, weights: Mapping[str, Tensor], pool: ServerPool[VLLMServer]) -> None:
         if tuple(pool.usable) != self.members:
             self._open(pool)
         if self.sender is None:
@@ -82,7 +82,7 @@ class NCCLChannel:
         self.sender.send_weights()
         self.source.weights = {}
 
-    def _open(self, pool: ServerPool) -> None:
+    def _open(self, pool: ServerPool[VLLMServer]) -> None:
         from vllm.distributed.weight_transfer import WeightTransferTrainerFactory
         from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo
         from vllm.utils.network_utils import get_ip, get_open_port

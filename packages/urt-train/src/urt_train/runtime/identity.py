@@ -54,6 +54,8 @@ FREE = (
     "trainer.devices",  # the number of processes is compared
     "trainer.num_nodes",
     "trainer.accelerator",  # as is what it turns out to be
+    # Words in judge.json.
+    "judge.about",
     # Other steps of the recipe.
     "distill*",
     "evaluation*",
@@ -62,6 +64,15 @@ FREE = (
     "*.keep_checkpoints",
     "*.vllm_servers*",
     "*.vllm_timeout_s",
+    "*.base_url",
+    "*.api_key_env",
+    "*.concurrency",
+    "*.retries",
+    "*.timeout",
+    "*.budget_tokens",
+    "*.budget_cost",
+    "*.prompt_price",
+    "*.completion_price",
     "*.weight_transfer",
     # How data is read ahead.
     "data.workers",

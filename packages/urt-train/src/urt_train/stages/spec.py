@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from urt_core.prompts.prompt import Dialect
+from urt_train.config.judge import JudgeConfig
 from urt_train.config.stage import RoundPlan, StageConfig
 
 if TYPE_CHECKING:
@@ -47,6 +48,12 @@ class Preparation:
     allow_noncommercial: bool
     is_given: Callable[[str], bool]
     """Whether the user named the folder of a split."""
+    initial: str
+    """Model folder or hub id that it starts from."""
+    judge: JudgeConfig
+    """How the run's judge is shown its pairs."""
+    served_dtype: str
+    """Type in which an engine of the stage's own is to serve the weights."""
     open_policy: Callable[[], Policy]
     make_trainer: Callable[[], Trainer]
     """Devices and strategy of the run, without callbacks; at its first call the processes find each other."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,8 +23,10 @@ from urt_core.comparison import Order
 from urt_core.engines import AsyncEngine, Engine, traits
 from urt_core.errors import DataError
 from urt_core.judging.journal import Journal
-from urt_core.judging.judge import Asked, derived_seed, judge
+from urt_core.judging.judge import Asked, derived_seed
 from urt_core.judging.pairs import JudgedPair
+from urt_core.judging.share import Share
+from urt_core.judging.together import judge_together
 from urt_core.records import Preference, PreferenceRecord
 
 SCHEMA = 1
@@ -110,23 +113,26 @@ def run_suites(
     num_pairs: int = 48,
     seed: int = 0,
     journal: Journal | None = None,
+    share: Share | None = None,
     seen: Callable[[JudgedPair], None] = lambda pair: None,
+    check: Callable[[], None] = lambda: None,
 ) -> SuiteReport:
-    """All suites on `num_pairs` of `records`, evenly spread; `seen` hears of every judgement.
+    """All suites on `num_pairs` of `records`, evenly spread; `seen` hears of every judgement of this process. Several
+    processes share the judging of each round, and each has the whole report.
 
-    A local engine is asked for log-probabilities too; an endpoint may not give them, so it has no reliability by them.
+    An engine that gives log-probabilities is asked for them, too; an endpoint may not, so it has no reliability by them.
     """
     num = min(num_pairs, len(records))
     chosen = [records[place * len(records) // num] for place in range(num)]
     if not chosen:
         raise DataError("the suites have no pair to judge; give records")
-    is_local = not traits(engine).is_concurrent
-    plain = replace(asked, orders="both", sampling=replace(asked.sampling, logprobs=is_local))
-    known = list(_judged(engine, chosen, plain, journal, seen))
+    judged = partial(judge_together, engine=engine, journal=journal, share=share, seen=seen, check=check)
+    sampling = replace(asked.sampling, logprobs=traits(engine).gives_logprobs)
+    known = judged(chosen, asked=replace(asked, orders="both", sampling=sampling))
     findings = _behaviour(known)
     before = {(pair.key, pair.order): pair for pair in known}
     for variant in VARIANTS:
-        if finding := _inflation(variant, engine, chosen, asked, before, seed, journal, seen):
+        if finding := _inflation(variant, chosen, asked, before, seed, judged):
             findings.append(finding)
     several = Asked(
         dialect=asked.dialect,
@@ -136,7 +142,7 @@ def run_suites(
         seed=seed,
         templates=asked.templates,
     )
-    votes = list(_judged(engine, chosen, several, journal, seen))
+    votes = judged(chosen, asked=several)
     findings.append(_self_consistency(votes))
     return SuiteReport(
         model=engine.model,
@@ -146,27 +152,13 @@ def run_suites(
     )
 
 
-def _judged(
-    engine: Engine | AsyncEngine,
-    records: Iterable[PreferenceRecord],
-    asked: Asked,
-    journal: Journal | None,
-    seen: Callable[[JudgedPair], None],
-) -> Iterable[JudgedPair]:
-    for pair in judge(records, engine=engine, asked=asked, journal=journal, again=True):
-        seen(pair)
-        yield pair
-
-
 def _inflation(
     variant: Variant,
-    engine: Engine | AsyncEngine,
     records: Sequence[PreferenceRecord],
     asked: Asked,
     before: Mapping[tuple[str, Order], JudgedPair],
     seed: int,
-    journal: Journal | None,
-    seen: Callable[[JudgedPair], None],
+    judged: Callable[..., list[JudgedPair]],
 ) -> Finding | None:
     shown: dict[str, tuple[JudgedPair, PreferenceRecord]] = {}
     for record in records:
@@ -183,9 +175,7 @@ def _inflation(
     if not shown:
         return None
     is_same = variant.suite == "identical"
-    found = list(
-        _judged(engine, [record for _, record in shown.values()], replace(asked, orders="given"), journal, seen)
-    )
+    found = judged([record for _, record in shown.values()], asked=replace(asked, orders="given"))
     read = [pair for pair in found if pair.verdict is not None]
     if is_same:  # nothing to choose between: the rate is that of the place
         decided = [pair for pair in read if pair.verdict is not Preference.TIE]

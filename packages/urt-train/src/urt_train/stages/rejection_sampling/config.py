@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from urt_train.config.checks import above, at_least, no_groups, within
+from urt_train.config.checks import above, at_least, no_groups, one_of, within
 from urt_train.config.choices import Orders
+from urt_train.config.engine import ENGINES, EngineSettings
 from urt_train.config.stage import Decoding, Holds, ImitationConfig
 
 POOL = "pool|train"
@@ -15,7 +16,7 @@ taken from."""
 
 
 @dataclass(kw_only=True, slots=True)
-class RejectionSamplingConfig(ImitationConfig):
+class RejectionSamplingConfig(ImitationConfig, EngineSettings):
     """Stage 2: judge the pool, fine-tune on the right judgements, keep the pairs judged wrongly for GRPO."""
 
     path: ClassVar[str] = "rejection_sampling"
@@ -31,8 +32,11 @@ class RejectionSamplingConfig(ImitationConfig):
     """Sampling temperature of these judgements; never published for the paper."""
     top_p: float = 1.0
     """Smallest set of tokens with this probability is sampled from."""
+    engine: str = "transformers"
+    """What judges the pool: transformers (on the devices and under the strategy of the run), vllm (on the device of each process),
+    vllm_server (servers of `vllm serve <the model that the stage starts from>`), or openai (any endpoint that serves it)."""
     judge_batch_size: int = 32
-    """Pairs judged in one engine call."""
+    """Pairs judged in one call of the transformers engine; vLLM and endpoints take them one by one, many at a time."""
     only_consistent: bool = False
     """Count a judgement as right only where its sums are right and its verdict follows its totals; without (the paper),
     half of all guesses count. Of a dialect with scores."""
@@ -51,6 +55,8 @@ class RejectionSamplingConfig(ImitationConfig):
         within(self, 0, 1, "top_p", "hard_below")
         at_least(self, 0, "replay")
         no_groups(self)
+        one_of(self, "engine", list(ENGINES))
+        self.check_engine("engine")
 
     def holds(self, *, num_ranks: int) -> Holds:
         return Holds(

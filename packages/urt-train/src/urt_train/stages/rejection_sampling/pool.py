@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ from urt_core import Dialect, PreferenceRecord, SamplingParams, Task
 from urt_core.bench.table import Table
 from urt_core.bench.tables import task_title
 from urt_core.comparison import Order
-from urt_core.engines import Engine
+from urt_core.engines import AsyncEngine, Engine
 from urt_core.errors import ConfigError
 from urt_core.judging.journal import Journal
-from urt_core.judging.judge import Asked
+from urt_core.judging.judge import Asked, judge
 from urt_core.judging.pairs import JudgedPair
 from urt_core.judging.share import Share
+from urt_core.media import MediaPolicy
 from urt_data import ShardFolder
 from urt_data.licences import check_licences
 from urt_data.record_selection import SelectedRecords
@@ -25,6 +27,7 @@ from urt_train.config import Orders
 from urt_train.datasets.pool_pairs import pool_pairs, traces_of
 from urt_train.datasets.rejection import judged_record, write_shards
 from urt_train.datasets.splits import refuse_to_replace
+from urt_train.model.judging import opened_engine
 from urt_train.stages.pool_judge import OneBatch, PoolJudge, judging_bar
 from urt_train.stages.rejection_sampling.config import POOL, RejectionSamplingConfig
 from urt_train.stages.spec import Preparation
@@ -53,6 +56,8 @@ def judge_pool(preparation: Preparation, *, engine: Engine | None = None) -> Non
     traces = traces_of(source, preparation.shards("cold_start"))
     made_from = [source.manifest_sha256, preparation.dialect, seed]
     judging = {name: getattr(settings, name) for name in JUDGING}
+    if settings.engine != "transformers":
+        judging |= {"engine": settings.engine, "engine_options": settings.engine_options}
     identity = _identity(
         judging, preparation.initial_hash, *made_from, *([] if traces is None else [traces.manifest_sha256])
     )
@@ -68,7 +73,6 @@ def judge_pool(preparation: Preparation, *, engine: Engine | None = None) -> Non
             " with ckpt_path=null"
         )
     trainer = preparation.make_trainer()
-    policy = preparation.open_policy()
     chosen = pool_pairs(source, tasks=settings.tasks, per_task=settings.pool_per_task, traces=traces)
     share = Share(rank=trainer.global_rank, num=trainer.world_size)
     about_judging = {"judged": identity}
@@ -80,16 +84,23 @@ def judge_pool(preparation: Preparation, *, engine: Engine | None = None) -> Non
             total=-(-len(chosen.pairs) * settings.num_samples // share.num),
         ) as advance,
     ):
-        module = PoolJudge(
-            policy,
-            asked=asked(settings, dialect=policy.spec.dialect, seed=seed),
-            block=settings.judge_batch_size,
-            engine=engine or policy.engine(batch_size=settings.judge_batch_size * settings.num_samples),
-            journal=journal,
-            share=share,
-            after_judgement=advance,
-        )
-        trainer.predict(module, dataloaders=OneBatch(chosen.pairs), return_predictions=False)
+        how = asked(settings, dialect=preparation.dialect, seed=seed)
+        if settings.engine == "transformers":
+            policy = preparation.open_policy()
+            module = PoolJudge(
+                policy,
+                asked=how,
+                block=settings.judge_batch_size,
+                engine=engine or policy.engine(batch_size=settings.judge_batch_size * settings.num_samples),
+                journal=journal,
+                share=share,
+                after_judgement=advance,
+            )
+            trainer.predict(module, dataloaders=OneBatch(chosen.pairs), return_predictions=False)
+        else:  # on which the strategy of the run has no bearing
+            with opened_outside(preparation) as outside:
+                for pair in judge(chosen.pairs, engine=outside, asked=how, journal=journal, share=share):
+                    advance(pair)
     trainer.strategy.barrier()
     if trainer.is_global_zero:
         place_of = {record_key(chosen.pairs, place): place for place in range(len(chosen.pairs))}
@@ -106,7 +117,7 @@ def judge_pool(preparation: Preparation, *, engine: Engine | None = None) -> Non
                 judged_record(
                     as_shown(key),
                     [pair.completion for pair in judged],
-                    dialect=policy.spec.dialect,
+                    dialect=preparation.dialect,
                     only_consistent=settings.only_consistent,
                 )
                 for key, judged in judged_pairs.items()
@@ -119,6 +130,13 @@ def judge_pool(preparation: Preparation, *, engine: Engine | None = None) -> Non
         )
         console.print(judging_table(counts, chosen.left_out).console())
     trainer.strategy.barrier()
+
+
+def opened_outside(preparation: Preparation) -> AbstractContextManager[Engine | AsyncEngine]:
+    """vLLM or an endpoint, of which each process asks its share."""
+    settings, shown = preparation.settings, preparation.judge
+    policy = MediaPolicy(min_pixels=shown.min_pixels, max_pixels=shown.max_pixels, num_frames=shown.num_frames)
+    return opened_engine(settings, settings.engine, preparation.initial, policy=policy, dtype=preparation.served_dtype)
 
 
 def record_key(pairs: SelectedRecords, place: int) -> str:

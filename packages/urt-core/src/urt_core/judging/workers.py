@@ -4,6 +4,8 @@ environment."""
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,15 +15,16 @@ PATIENCE_S = 10.0
 
 
 class Workers:
-    """This process is the first; the others run the same command line. Where torchrun has started this one, there are
-    none.
+    """This process is the first; the others run `command`, which by default is its own. Where torchrun has started this
+    one, there are none.
 
     with Workers(3) as workers: ...; workers.check()
     """
 
-    def __init__(self, num: int) -> None:
+    def __init__(self, num: int, *, command: Sequence[str] | None = None) -> None:
         if num < 1:
             raise ConfigError(f"--workers is {num}; it must be at least 1")
+        self.command = command or [sys.executable, "-m", "urt_core.cli", *sys.argv[1:]]
         self.num = 1 if "RANK" in os.environ else num
         self._children: list[subprocess.Popen[bytes]] = []
         self._parent = os.getppid()
@@ -30,10 +33,9 @@ class Workers:
         if self.num == 1:
             return self
         os.environ |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": str(self.num)}
-        command = [sys.executable, "-m", "urt_core.cli", *sys.argv[1:]]
         for rank in range(1, self.num):
             own = {**os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-            self._children.append(subprocess.Popen(command, env=own))
+            self._children.append(subprocess.Popen(self.command, env=own))
         return self
 
     def check(self) -> None:
@@ -61,6 +63,20 @@ class Workers:
         if self._children:
             for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
                 os.environ.pop(name, None)
+
+
+@contextmanager
+def own_devices(*, num_devices: int) -> Iterator[None]:
+    """As `see_own_devices`, for what is started within."""
+    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    see_own_devices(num_devices=num_devices)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+        else:
+            os.environ["CUDA_VISIBLE_DEVICES"] = before
 
 
 def see_own_devices(*, num_devices: int) -> None:

@@ -1,0 +1,41 @@
+"""The other processes of an evaluation: each judges its share, the first has the same result as one alone."""
+
+import pytest
+
+from urt_data import ShardWriter
+from urt_train.cli import compose
+from urt_train.experiment import assessment
+from urt_train.experiment.assessment import assess, assess_suites
+
+
+@pytest.mark.slow
+def test_three_processes_find_what_one_finds(tmp_path, tiny_folder, spec, records):
+    spec.save(tiny_folder)
+    with ShardWriter(tmp_path / "test") as shards:
+        for record in records:
+            shards.write(record)
+    files, reports = [], []
+    for num in (1, 3):
+        config = compose(
+            [
+                f"output_root={tmp_path / str(num)}",
+                f"checkpoint={tiny_folder}",
+                f"data.test={tmp_path / 'test'}",
+                f"judge.dialect={spec.dialect}",
+                f"evaluation.workers={num}",
+                "evaluation.batch_size=2",
+                "evaluation.suites=3",
+                "evaluation.max_completion_tokens=8",
+                "evaluation.dialects=[judge]",
+                "trainer.accelerator=cpu",
+                "trainer.num_threads=1",
+            ]
+        )
+        assess(config, str(tiny_folder))
+        reports.append(assess_suites(config, str(tiny_folder)))
+        folder = assessment.evaluation_folder(config, str(tiny_folder), "test")
+        files.append([(folder / name).read_bytes() for name in ("judgements.jsonl", "result.json", "tables.md")])
+        assert not (folder / assessment.JUDGED).exists()
+    assert files[0] == files[1]
+    assert reports[0] == reports[1]
+    assert reports[0].num_pairs == 3
