@@ -26,6 +26,7 @@ KNOWN = (
     "disable_log_stats",
     "enable_log_requests",
     "distributed_executor_backend",
+    "trust_remote_code",
 )
 OPTIONS = ("max_model_len", "dtype", "tensor_parallel_size", "data_parallel_size", "gpu_memory_utilization")
 
