@@ -16,6 +16,7 @@ from urt_core.engines import Completion, Status, Usage
 from urt_core.errors import ConfigError
 from urt_core.judging.asking import Question
 from urt_core.records import Preference
+from urt_core.streaming import LATER
 
 Pair = tuple[int, int]
 RankMethod = Literal["round_robin", "swiss"]
@@ -170,13 +171,12 @@ def bradley_terry(wins: Sequence[Sequence[float]], *, prior: float = 0.1, tolera
 class Matches:
     """Which pairs of N candidates are compared, one after the other, and what came of it.
 
-    A Swiss round is paired by all results but those of the pairs at the end of the round before, three quarters of it, so
-    that no request waits for the last answer of a round. Who meets whom is a function of the answers alone, whichever
-    comes first and however many are asked at a time. What it costs is in docs/experiments.md.
+    A Swiss round is paired by all results but those of the pairs at the end of the round before, a half of it, so that
+    no request waits for the last answer of a round. Who meets whom is a function of the answers alone, whichever comes
+    first and however many are asked at a time. What it costs is in docs/experiments.md.
 
         matches = Matches(100, "swiss")
         questions = matches.questions(lambda pair: scorer.pair_question(record_of(pair)))
-        # at most `matches.window` of them asked and not yet read
     """
 
     def __init__(self, num_candidates: int, method: RankMethod, num_rounds: int | None = None) -> None:
@@ -186,29 +186,28 @@ class Matches:
             raise ConfigError(f"method is {method!r}; allowed: 'round_robin', 'swiss'")
         numpy()
         self.num_candidates, self.method = num_candidates, method
-        self.num_rounds = num_rounds or swiss_rounds(num_candidates)
-        self.window = max(1, 3 * num_candidates // 8) if method == "swiss" else None
-        """None: pairs wait for no result."""
+        self.num_rounds = (num_rounds or swiss_rounds(num_candidates)) if method == "swiss" else 1
+        self.num_unknown = num_candidates // 4
+        """Pairs before a round whose results it does not look at."""
         self.comparisons: dict[Pair, Comparison] = {}
         self._asked: list[Pair] = []
-
-    def __iter__(self) -> Iterator[Pair]:
-        for _ in range(self.num_rounds if self.window else 1):
-            for pair in self._round():
-                self._asked.append(pair)
-                yield pair
 
     def questions(
         self, ask: Callable[[Pair], Question[Comparison] | Comparison]
     ) -> Iterator[Question[Comparison] | Comparison]:
-        """One for each pair; what is read is in `comparisons` before it is handed out."""
-        for pair in self:
-            question = ask(pair)
-            if isinstance(question, Question):
-                yield replace(question, read=partial(self._read, pair, question.read))
-            else:
-                self.comparisons[pair] = question
-                yield question
+        """One for each pair; `LATER` while the next round waits for results, which are those that were read."""
+        for _ in range(self.num_rounds):
+            known = self._asked[: max(0, len(self._asked) - self.num_unknown)]
+            while any(pair not in self.comparisons for pair in known):
+                yield LATER
+            for pair in self._round(known):
+                self._asked.append(pair)
+                question = ask(pair)
+                if isinstance(question, Question):
+                    yield replace(question, read=partial(self._read, pair, question.read))
+                else:
+                    self.comparisons[pair] = question
+                    yield question
 
     def _read(
         self,
@@ -219,11 +218,11 @@ class Matches:
         self.comparisons[pair] = read(answers)
         return self.comparisons[pair]
 
-    def _round(self) -> list[Pair]:
-        if self.window is None:
+    def _round(self, known: Sequence[Pair]) -> list[Pair]:
+        if self.method == "round_robin":
             return round_robin(self.num_candidates)
-        known = {pair: self.comparisons[pair] for pair in self._asked[: max(0, len(self._asked) - self.window)]}
-        return swiss_pairs(standing(self.num_candidates, known), set(self._asked))
+        results = {pair: self.comparisons[pair] for pair in known}
+        return swiss_pairs(standing(self.num_candidates, results), set(self._asked))
 
     def ranking(self, key: str) -> Ranking:
         """Of what was compared, in the order of asking."""

@@ -346,7 +346,7 @@ class Scorer:
         candidates, [medium] = self.prepared(candidates, task=task), self.prepared_media([media], task=task)
         match = partial(self._match, task=task, text=text, candidates=candidates, media=medium, orders=orders, key=key)
         sampling = one_pass_sampling(self.mode, with_votes(self.sampling, votes))
-        for _ in self._asker.ask(matches.questions(match), sampling, window=matches.window):
+        for _ in self._asker.ask(matches.questions(match), sampling):
             pass
         return matches.ranking(key)
 
@@ -368,7 +368,7 @@ class Scorer:
         [medium] = await asyncio.to_thread(self.prepared_media, [media], task=task)
         match = partial(self._match, task=task, text=text, candidates=candidates, media=medium, orders=orders, key=key)
         sampling = one_pass_sampling(self.mode, with_votes(self.sampling, votes))
-        async for _ in self._asker.aask(matches.questions(match), sampling, window=matches.window):
+        async for _ in self._asker.aask(matches.questions(match), sampling):
             pass
         return matches.ranking(key)
 

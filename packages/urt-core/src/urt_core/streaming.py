@@ -14,40 +14,43 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+LATER: Any = object()
+"""Stands among items for: the next one is not known before another call has ended."""
+
+
 async def stream_map(
     call: Callable[[T], Awaitable[R]], items: Iterable[T], *, window: int, ordered: bool
 ) -> AsyncGenerator[R, None]:
     """`call` of each item, at most `window` of them started and not yet handed out: memory does not grow with the input.
 
-    An exception of a call is raised to the consumer and cancels the rest, as does leaving the loop early.
+    `LATER` among the items puts off the next one to the end of another call. An exception of a call is raised to the consumer and cancels the rest, as does leaving the loop early.
     """
-    remaining = enumerate(items)
+    remaining = iter(items)
     finished: asyncio.Queue[tuple[int, asyncio.Task[R]]] = asyncio.Queue()
     running: set[asyncio.Task[R]] = set()
     held: dict[int, R] = {}
     started = yielded = 0
 
-    def start_next() -> bool:
+    def start() -> None:
+        """As many as the window has room for and are known."""
         nonlocal started
-        for index, item in remaining:
+        while started - yielded < window and (item := next(remaining, LATER)) is not LATER:
             task = asyncio.ensure_future(_result(call, item))
             running.add(task)
-            task.add_done_callback(lambda done, index=index: finished.put_nowait((index, done)))
+            task.add_done_callback(lambda done, index=started: finished.put_nowait((index, done)))
             started += 1
-            return True
-        return False
 
     try:
-        while started - yielded < window and start_next():
-            pass
+        start()
         while yielded < started:
             index, task = await finished.get()
             running.discard(task)
             held[index] = task.result()
+            start()
             while held and (not ordered or yielded in held):
                 result = held.pop(yielded if ordered else next(iter(held)))
                 yielded += 1
-                start_next()
+                start()
                 yield result
     finally:
         for task in running:

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from urt_core.engines import AsyncEngine, Completion, Engine, SamplingParams, traits
 from urt_core.faults import OWN_FAULTS, faulty
 from urt_core.prompts import Prompt
-from urt_core.streaming import BACKGROUND, stream_map
+from urt_core.streaming import BACKGROUND, LATER, stream_map
 
 R = TypeVar("R")
 
@@ -40,15 +40,11 @@ class Asker:
         sampling: SamplingParams,
         *,
         ordered: bool = True,
-        window: int | None = None,
     ) -> Iterator[R]:
-        """Lazily, in the order of the questions or as they finish.
-
-        Where later questions depend on answers, `window` is how many may be asked before the oldest of them is read.
-        """
+        """Lazily, in the order of the questions or as they finish. `LATER` among them asks for answers first."""
         if isinstance(self.engine, Engine) and not self.traits.is_concurrent:
-            return self._ask_in_batches(self.engine, questions, sampling, window)
-        return BACKGROUND.stream(self.aask(questions, sampling, ordered=ordered, window=window))
+            return self._ask_in_batches(self.engine, questions, sampling)
+        return BACKGROUND.stream(self.aask(questions, sampling, ordered=ordered))
 
     async def aask(
         self,
@@ -56,10 +52,9 @@ class Asker:
         sampling: SamplingParams,
         *,
         ordered: bool = True,
-        window: int | None = None,
     ) -> AsyncGenerator[R, None]:
         if isinstance(self.engine, Engine) and not self.traits.is_concurrent:
-            results = self._ask_in_batches(self.engine, questions, sampling, window)
+            results = self._ask_in_batches(self.engine, questions, sampling)
             exhausted: Any = object()
             while (result := await asyncio.to_thread(next, results, exhausted)) is not exhausted:
                 yield result
@@ -77,20 +72,23 @@ class Asker:
             return question.read(groups)
 
         # Twice what the engine keeps in flight, so that one slow question at the head does not idle it.
-        widest = 2 * self.traits.concurrency
-        results = stream_map(answer, questions, window=min(window or widest, widest), ordered=ordered)
+        results = stream_map(answer, questions, window=2 * self.traits.concurrency, ordered=ordered)
         async with aclosing(results):  # whoever stops listening has the requests stopped at once
             async for result in results:
                 yield result
 
     def _ask_in_batches(
-        self, engine: Engine, questions: Iterable[Question[R] | R], sampling: SamplingParams, window: int | None
+        self, engine: Engine, questions: Iterable[Question[R] | R], sampling: SamplingParams
     ) -> Iterator[R]:
         """Fill the engine's batch with whole questions that are sampled alike, in order."""
         room = max(1, self.traits.batch_size // sampling.num_completions)
         batch: list[Question[R] | R] = []
         num_prompts, alike = 0, sampling
         for question in questions:
+            if question is LATER:
+                yield from answer_batch(engine, batch, alike)
+                batch, num_prompts = [], 0
+                continue
             if isinstance(question, Question):
                 own = question.sampling or sampling
                 if own != alike and num_prompts:
@@ -99,7 +97,7 @@ class Asker:
                 alike = own
                 num_prompts += len(question.prompts)
             batch.append(question)
-            if num_prompts >= room or len(batch) == window:
+            if num_prompts >= room:
                 yield from answer_batch(engine, batch, alike)
                 batch, num_prompts = [], 0
         yield from answer_batch(engine, batch, alike)
