@@ -1,7 +1,8 @@
 """Run by torchrun from test_ranks.py: one optimizer step of each stage on this rank's share of a fixed batch, under a
 strategy.
 
-torchrun --nproc-per-node 2 two_ranks.py <model folder> <judge.json folder> <strategy> <output file>
+torchrun --nproc-per-node 2 two_ranks.py <model folder> <judge.json folder> <batch> <strategy> <output file>
+[<tokens of a micro-batch>]
 """
 
 import sys
@@ -47,12 +48,17 @@ def fixed_batch(policy: Policy, batches: Path) -> ExperienceBatch:
     return ExperienceBatch(**torch.load(batches, weights_only=True))
 
 
-def main(folder: str, spec: str, batch_file: str, strategy: str, output: str) -> None:
+def main(folder: str, spec: str, batch_file: str, strategy: str, output: str, tokens: str = "") -> None:
     policy = Policy.from_pretrained(folder, spec=JudgeSpec.load(spec), batching=Batching.shared_prefix).train()
     config = train_config()(strategy=STRATEGIES[strategy], trainer=TrainerConfig(accelerator="cpu"))
     trainer = make_trainer(config.trainer, strategy=config.strategy)
     settings = GRPOConfig(
-        prompts_per_rollout=4, group_size=2, micro_batch_size=4, kl_coef=0.1, max_completion_tokens=10
+        prompts_per_rollout=4,
+        group_size=2,
+        micro_batch_size=4,
+        micro_batch_tokens=int(tokens) if tokens else None,
+        kl_coef=0.1,
+        max_completion_tokens=10,
     )
     plan = settings.plan(num_ranks=trainer.world_size)
     module = Recorded(
@@ -60,22 +66,25 @@ def main(folder: str, spec: str, batch_file: str, strategy: str, output: str) ->
     )
     trainer.accumulate_grad_batches = plan.batches_per_step
     whole = fixed_batch(policy, Path(batch_file))
+    computed: list[list[int]] = []
 
     class Loader:
         def __len__(self):
             return plan.batches_per_round
 
         def __iter__(self):
-            size = plan.batch_size // settings.group_size  # prompts in a row
-            first = trainer.global_rank * plan.batches_per_round * size
-            starts = range(first, first + plan.batches_per_round * size, size)
-            batches = [whole.select(range(start, start + size)).trimmed() for start in starts]
-            yield from module.with_divisors([module.with_frozen_logprobs(batch) for batch in batches])
+            first = trainer.global_rank * plan.records_per_rank
+            own = whole.select(range(first, first + plan.records_per_rank))
+            [step] = module.with_divisors([own])
+            batches = module.micro_batches(step)
+            computed.append([batch.completion_ids.shape[0] for batch in batches if not batch.is_skipped])
+            yield from map(module.with_frozen_logprobs, batches)
 
     trainer.fit(module, train_dataloaders=Loader())
     weights = policy.whole_state()
     if trainer.is_global_zero:
-        torch.save({"gradients": module.gradients, "weights": weights, "norm": module.grad_norm}, output)
+        result = {"gradients": module.gradients, "weights": weights, "norm": module.grad_norm, "computed": computed}
+        torch.save(result, output)
 
 
 if __name__ == "__main__":

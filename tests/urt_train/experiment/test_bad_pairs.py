@@ -7,11 +7,14 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from tests.urt_train.experiment.test_run import assert_same_weights, stop_after
 from urt_core import Media, MediaKind, Preference, Task
 from urt_core.errors import ConfigError
 from urt_data import ShardWriter
 from urt_data.errors import LicenceError, MixtureError, QuarantineError
+from urt_data.repair import repair
 from urt_train.config import DataConfig, JudgeConfig, ModelConfig, QuarantineConfig, TrainerConfig
+from urt_train.errors import StoppedError
 from urt_train.experiment.run import run_stage, training_data
 from urt_train.runtime.callbacks import read_rows
 from urt_train.stages import find_stage, train_config
@@ -73,6 +76,30 @@ def test_the_run_goes_on_and_names_them(config, stage, workers):
     assert {line["key"] for line in lines} == {f"bad-{number}" for number in range(len(BAD))}
     assert all(line["shard"].endswith("shard-000000.tar") and "first.png" in line["reason"] for line in lines)
     assert [row["quarantined"] for row in read_rows(folder / "metrics.csv")][-1] == len(BAD)
+
+
+@pytest.mark.parametrize("stage", ["cold_start", "grpo"])
+def test_a_run_stopped_and_resumed_on_the_repaired_data_is_the_straight_one(config, tmp_path, monkeypatch, stage):
+    """The weights of a run that met the bad pairs and left them out, bit for bit; the resumed one meets none."""
+    config = replace(config, stage=stage)
+    straight = run_stage(config)
+    other = replace(config, output_root=str(tmp_path / "again"))
+    with monkeypatch.context() as patch:
+        stop_after(patch, 1)
+        with pytest.raises(StoppedError):
+            run_stage(other)
+    before = (
+        (other.stage_dir() / "quarantine.jsonl").read_text().count("\n")
+        if (other.stage_dir() / "quarantine.jsonl").exists()
+        else 0
+    )
+    report = repair(tmp_path / "pairs", tmp_path / "whole")
+    assert (report.num_kept, report.keeps_order) == (8, True)
+    whole = replace(other.data, cold_start=str(tmp_path / "whole"), hard=str(tmp_path / "whole"))
+    resumed = run_stage(replace(other, data=whole))
+    assert_same_weights(straight, resumed)
+    after = other.stage_dir() / "quarantine.jsonl"
+    assert (after.read_text().count("\n") if after.exists() else 0) == before
 
 
 def test_a_photo_of_24_megapixels_is_scaled_while_it_is_read(config, tmp_path, records):

@@ -8,9 +8,11 @@ import torch
 from urt_core import render
 from urt_train.model.batching import (
     SFTBatch,
+    TokenBatch,
     encode_completions,
     expand_prompts,
     images_of_prompts,
+    join,
     pack_completions,
     pack_values,
     prompts_within,
@@ -54,6 +56,18 @@ def test_expanded_prompts_repeat_prompt_and_images_together(encoded):
     again = select_prompts(whole, [1, 1, 1, 2, 2, 2])
     for name, tensor in again.items():
         assert torch.equal(expanded[name], tensor), name
+
+
+def test_joined_batches_are_the_batch_they_were_cut_from(encoded):
+    """Prompts of one and of several images, of different lengths: the same log-probs in one batch as in three."""
+    policy, _, whole = encoded
+    ids, mask = pack_completions([[[15, 16, 17], [9]], [[8], [8, 8]], [[9, 10, 11, 12], [17]], [[16, 16], [15]]])
+    batch = TokenBatch(prompts=select_prompts(whole, [0, 7, 2, 3]), completion_ids=ids, completion_mask=mask)
+    joined = join([batch.select(rows).trimmed() for rows in ([0], [1, 2], [3])])
+    assert torch.equal(joined.completion_ids, ids)
+    assert torch.equal(joined.completion_mask, mask)
+    assert torch.equal(joined.prompts["pixel_values"], batch.prompts["pixel_values"])
+    torch.testing.assert_close(policy.token_logprobs(joined).logprobs, policy.token_logprobs(batch).logprobs)
 
 
 def test_trimming_drops_only_padding(encoded):

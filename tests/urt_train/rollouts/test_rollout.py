@@ -10,12 +10,10 @@ from urt_core.engines import FinishReason
 from urt_core.rewards import RewardFunction, RewardInput
 from urt_core.rewards import Rewards as RewardFunctions
 from urt_train.config import Orders
-from urt_train.config.stage import RoundPlan
 from urt_train.rollouts.rollout import (
     Rewards,
     Sampled,
     experience,
-    micro_batches,
     overlong_penalty,
     replace_groups,
     right_in_both_orders,
@@ -151,41 +149,6 @@ def test_random_order_is_a_function_of_seed_and_key(records):
     assert 0 < swapped < len(records)
 
 
-@pytest.mark.parametrize(("num_batches", "size"), [(1, 12), (2, 8), (3, 4), (6, 2), (12, 1), (8, 2)])
-def test_cut_rollouts_keep_every_token_with_its_advantage(policy, records, num_batches, size):
-    prompts = policy.encode([render(record, Dialect.V1) for record in records[:3]])
-    groups = [
-        [
-            Completion(
-                text="",
-                token_ids=tuple([7 + prompt, 20 + number][: 1 + number % 2]),
-                logprobs=(-1.0, -2.0)[: 1 + number % 2],
-            )
-            for number in range(4)
-        ]
-        for prompt in range(3)
-    ]
-    advantages = torch.arange(12.0).reshape(3, 4)
-    rollout = experience(sampled(prompts, groups), advantages, mask_truncated=False)
-    plan = RoundPlan(records_per_rank=3, batch_size=size, batches_per_round=num_batches, steps_per_round=1)
-    batches = micro_batches(rollout, plan=plan)
-    assert len(batches) == num_batches
-    found = {}
-    for batch in batches:
-        for p, g in batch.completion_mask.any(-1).nonzero().tolist():
-            tokens = batch.completion_ids[p, g][batch.completion_mask[p, g]].tolist()
-            found[batch.advantages[p, g].item()] = (
-                tokens,
-                batch.rollout_logprobs[p, g][batch.completion_mask[p, g]].tolist(),
-            )
-    expected = {
-        advantages[prompt, number].item(): (list(one.token_ids), list(one.logprobs))
-        for prompt, group in enumerate(groups)
-        for number, one in enumerate(group)
-    }
-    assert found == expected
-
-
 def test_truncated_completions_can_be_masked(policy, records):
     prompts = policy.encode([render(records[0], Dialect.V1)])
     groups = [[completion("a"), completion("b", reason=FinishReason.LENGTH)]]
@@ -239,13 +202,3 @@ def test_groups_with_variance_take_the_place_of_those_without(per_group):
     assert [group[0].text for group in joined.groups] == [prompt.text for prompt in joined.prompts]
     assert joined.without_variance(4) == [3]
     assert int(joined.encoded["encoded"]) == 4 * per_group
-
-
-def test_of_a_short_rollout_every_step_gets_its_share(policy, records):
-    """Three prompts where there is room for eight, four steps on them: one step is empty, not three."""
-    prompts = policy.encode([render(record, Dialect.V1) for record in records[:3]])
-    rollout = experience(sampled(prompts, [[completion("")] * 2] * 3), torch.ones(3, 2), mask_truncated=False)
-    plan = RoundPlan(records_per_rank=8, batch_size=2, batches_per_round=8, steps_per_round=4)
-    batches = micro_batches(rollout, plan=plan)
-    in_steps = [[bool(batch.completion_mask.any()) for batch in batches[step * 2 : step * 2 + 2]] for step in range(4)]
-    assert in_steps == [[False, False], [True, False], [True, False], [True, False]]

@@ -52,9 +52,9 @@ def run_ranks(tmp_path_factory, tiny_folder, spec, batch_file):
     folder = tmp_path_factory.mktemp("ranks")
     spec.save(folder)
 
-    def run(strategy: str, num_ranks: int) -> dict:
-        output = folder / f"{strategy}.pt"
-        launch(SCRIPT, tiny_folder, folder, batch_file, strategy, output, num_ranks=num_ranks)
+    def run(strategy: str, num_ranks: int, *, tokens: str = "") -> dict:
+        output = folder / f"{strategy}{tokens}.pt"
+        launch(SCRIPT, tiny_folder, folder, batch_file, strategy, output, tokens, num_ranks=num_ranks)
         return torch.load(output, weights_only=True)
 
     return run
@@ -66,9 +66,17 @@ def one_process(run_ranks):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("strategy", "num_ranks"), [("ddp", 2), ("fsdp2", 2), ("hsdp", 4)])
-def test_ranks_give_the_gradient_of_one(run_ranks, one_process, strategy, num_ranks):
-    two = run_ranks(strategy, num_ranks)
+@pytest.mark.parametrize(
+    ("strategy", "num_ranks", "tokens", "computed"),
+    [
+        *(("ddp", 2, "", [2]), ("fsdp2", 2, "", [2]), ("hsdp", 4, "", [1])),
+        *(("ddp", 2, "1", [1, 1]), ("fsdp2", 2, "1", [1, 1]), ("ddp", 2, "100000", [2]), ("fsdp2", 2, "100000", [2])),
+    ],
+)
+def test_ranks_give_the_gradient_of_one(run_ranks, one_process, strategy, num_ranks, tokens, computed):
+    """Also where pieces of the step are shared out by their length, and micro-batches that nobody needs are skipped."""
+    two = run_ranks(strategy, num_ranks, tokens=tokens)
+    assert two["computed"] == [computed], "prompts of each micro-batch of the first rank"
     assert two["norm"] == pytest.approx(one_process["norm"], rel=1e-5)
     assert two["gradients"].keys() == one_process["gradients"].keys()
     scale = max(gradient.abs().max() for gradient in one_process["gradients"].values())

@@ -116,6 +116,16 @@ def test_micro_batches_do_not_change_the_gradient(fresh, records, batching, aggr
     assert scale > 1e-3
     for size in (4, 2, 1):
         torch.testing.assert_close(gradients[size] / scale, gradients[8] / scale, rtol=0, atol=2e-6)
+        for tokens in (1, 10**6):
+            config = settings(
+                micro_batch_size=size,
+                micro_batch_tokens=tokens,
+                batching=batching,
+                aggregation=aggregation,
+                kl_coef=0.1,
+            )
+            by_tokens = train(fresh(), records, config, reward=by_token_count).gradients[0]
+            torch.testing.assert_close(by_tokens / scale, gradients[8] / scale, rtol=0, atol=2e-6)
 
 
 def test_layouts_give_the_same_gradient(fresh, records):
@@ -351,7 +361,7 @@ def test_dropout_of_adapters_is_off_where_nothing_learns(fresh, records, batchin
 
 def test_groups_without_variance_cost_no_forward_pass_and_change_no_gradient(fresh, records, monkeypatch):
     """kl_coef 0: two of four groups have advantages of 0. The gradient is that of computing them all, in fewer rows."""
-    monkeypatch.setattr("urt_train.stages.grpo.module.without_idle_groups", lambda batch: batch)
+    monkeypatch.setattr("urt_train.rollouts.micro_batches.without_idle_groups", lambda batch: batch)
     config = settings(prompts_per_rollout=4, kl_coef=0.0, micro_batch_size=8)
 
     def in_two_groups(rewards) -> torch.Tensor:

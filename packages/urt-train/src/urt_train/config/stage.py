@@ -23,6 +23,9 @@ class RoundPlan:
     batches_per_round: int
     steps_per_round: int
     """Optimizer steps on one round."""
+    tokens_per_batch: int | None = None
+    """Most tokens of a micro-batch, which then holds several times `batch_size` sequences where these are short; None:
+    sequences count."""
 
     @property
     def batches_per_step(self) -> int:

@@ -95,6 +95,8 @@ class ExperienceBatch(TokenBatch):
     """Log-probs under the reference policy; None without a KL term."""
     old_logprobs: Float[Tensor, "P G C"] | None = None
     """The trainer's own log-probs at rollout time, where importance weights correct for the engine's."""
+    is_skipped: bool = False
+    """No rank has anything in this micro-batch, and all of them leave it out."""
 
 
 def pack_completions(rows: Sequence[Sequence[Sequence[int]]]) -> tuple[Int[Tensor, "P G C"], Bool[Tensor, "P G C"]]:
@@ -117,6 +119,29 @@ def pack_values(rows: Sequence[Sequence[Sequence[float]]], *, length: int) -> Fl
             for group in rows
         ]
     )
+
+
+def join(batches: Sequence[Batch]) -> Batch:
+    """One batch of several with groups of one size; what they do not hold by prompt or completion is the first one's."""
+    width = max(batch.prompts["input_ids"].shape[1] for batch in batches)
+    columns = max(batch.completion_ids.shape[-1] for batch in batches)
+    prompts = {
+        name: torch.cat([pad(rows, (width - rows.shape[1], 0)) for rows in (batch.prompts[name] for batch in batches)])
+        for name in PROMPT_ROWS
+        if name in batches[0].prompts
+    }
+    if (family := next(filter(None, (family_of(batch.prompts) for batch in batches)), None)) is not None:
+        prompts |= family.join([batch.prompts for batch in batches])
+    by_completion = {
+        name: torch.cat(
+            [
+                pad(values, (0, columns - values.shape[-1])) if values.dim() == 3 else values
+                for values in (batch.by_completion()[name] for batch in batches)
+            ]
+        )
+        for name in batches[0].by_completion()
+    }
+    return replace(batches[0], prompts=prompts, **by_completion)
 
 
 def expand_prompts(prompts: Mapping[str, Tensor], group_size: int) -> dict[str, Tensor]:

@@ -16,7 +16,6 @@ from urt_core.engines import FinishReason
 from urt_core.rewards import RewardInput, scores_every_dimension
 from urt_core.rewards import Rewards as RewardFunctions
 from urt_train.config import Orders
-from urt_train.config.stage import RoundPlan
 from urt_train.model.batching import ExperienceBatch, pack_completions, pack_values
 from urt_train.runtime.ranks import derived_seed
 
@@ -215,37 +214,6 @@ def experience(sampled: Sampled, advantages: Float[Tensor, "P G"], *, mask_trunc
             [[completion.logprobs for completion in group] for group in groups], length=ids.shape[-1]
         ),
     )
-
-
-def micro_batches(rollout: ExperienceBatch, *, plan: RoundPlan) -> list[ExperienceBatch]:
-    """Cut a rollout into the plan's micro-batches: whole groups, or equal parts of one group.
-
-    Where the rollout is short (the end of an epoch, prompts left out), each optimizer step gets its share of what there
-    is and ends with batches of an empty mask.
-    """
-    size = plan.batch_size
-    num_prompts, group_size, _ = rollout.completion_ids.shape
-    per_batch, step = max(1, size // group_size), min(size, group_size)
-    parts: list[ExperienceBatch] = []
-    for first in range(0, num_prompts, per_batch):
-        part = rollout.select(range(first, min(first + per_batch, num_prompts)))
-        parts += [part.completions(start, start + step).trimmed() for start in range(0, group_size, step)]
-    empty = replace(parts[-1], completion_mask=torch.zeros_like(parts[-1].completion_mask)).trimmed()
-    steps = range(plan.steps_per_round)
-    dealt = [parts[len(parts) * step // len(steps) : len(parts) * (step + 1) // len(steps)] for step in steps]
-    return [batch for own in dealt for batch in own + [empty] * (plan.batches_per_step - len(own))]
-
-
-def without_idle_groups(batch: ExperienceBatch) -> ExperienceBatch:
-    """Without the prompts all of whose advantages are 0: where nothing but the advantage pulls, they get no gradient. The divisors in
-    the batch go on counting them, so that the others' gradient is what it was. Of a batch that has no other, one is left with an
-    empty mask."""
-    busy = ((batch.advantages != 0) & batch.completion_mask.any(-1)).any(-1).nonzero()[:, 0].tolist()
-    if len(busy) == len(batch.advantages):
-        return batch
-    if busy:
-        return batch.select(busy).trimmed()
-    return replace(batch, completion_mask=torch.zeros_like(batch.completion_mask)).select([0]).trimmed()
 
 
 def right_in_both_orders(accuracy: Float[Tensor, "P G"]) -> Float[Tensor, "P G"]:

@@ -92,6 +92,7 @@ FREE = (
     # a step, activations kept or computed again.
     "*.batching",
     "*.micro_batch_size",
+    "*.micro_batch_tokens",
     "*.gradient_checkpointing",
 )
 """Settings that may change when a run goes on; all others are its identity."""
@@ -120,10 +121,6 @@ def run_identity(
     """`settings` is the whole config as plain values, of which the sections of `other_stages` do not count; `facts`
     what is known besides: {"processes": 8, "accelerator": "cuda", "data": "60303a..."}."""
     free = (*FREE, *(pattern for other in other_stages for pattern in (other, f"{other}.*")))
-    if settings[stage].get("steps_per_rollout", 1) > 1:
-        # Of a rollout that came short, each step gets a share of the micro-batches: cut otherwise, of other
-        # completions.
-        free = tuple(pattern for pattern in free if pattern != "*.micro_batch_size")
     kept = {name: value for name, value in flat(settings) if not any(fnmatch.fnmatchcase(name, p) for p in free)}
     versions = {name: short for name in PACKAGES if (short := short_version(name))}
     return json.loads(json.dumps({**kept, **facts, **versions}))

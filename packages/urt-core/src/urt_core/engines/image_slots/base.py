@@ -56,3 +56,12 @@ class ImageSlots(ABC):
     @abstractmethod
     def take(prompts: Mapping[str, Tensor], *, images: Sequence[int], chosen: Sequence[int]) -> dict[str, Tensor]:
         """The image tensors of a batch that holds the prompts `chosen`, whose images are `images`."""
+
+    @staticmethod
+    @abstractmethod
+    def join(batches: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """The image tensors of one batch that holds the prompts of several, at least one of which has an image."""
+
+    @abstractmethod
+    def patches(self, prompts: Mapping[str, Tensor]) -> list[int]:
+        """How many patches attend to each other in the vision tower, for each stretch of them."""

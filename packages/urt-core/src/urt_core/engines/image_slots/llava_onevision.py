@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from PIL.Image import Image
 from torch import Tensor
+from torch.nn.functional import pad
 
 from urt_core.engines.image_slots.base import EncodedImages, ImageSlots
 from urt_core.errors import EngineError
@@ -105,3 +106,28 @@ class LlavaOnevisionSlots(ImageSlots):
             "image_sizes": prompts["image_sizes"][list(images)],
             "batch_num_images": numbers,
         }
+
+    @staticmethod
+    def join(batches: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        shown = [prompts for prompts in batches if "image_sizes" in prompts]
+        tiles = max(prompts["pixel_values"].shape[1] for prompts in shown)
+        return {
+            "pixel_values": torch.cat(
+                [
+                    pad(pixels, (0, 0, 0, 0, 0, 0, 0, tiles - pixels.shape[1]))
+                    for pixels in (prompts["pixel_values"] for prompts in shown)
+                ]
+            ),
+            "image_sizes": torch.cat([prompts["image_sizes"] for prompts in shown]),
+            "batch_num_images": torch.cat(
+                [
+                    prompts.get("batch_num_images", torch.zeros(len(prompts["input_ids"]), dtype=torch.long))
+                    for prompts in batches
+                ]
+            ),
+        }
+
+    def patches(self, prompts: Mapping[str, Tensor]) -> list[int]:
+        """Those of each tile."""
+        images, tiles = prompts["pixel_values"].shape[:2]
+        return [self._features_of_tile] * (images * tiles)

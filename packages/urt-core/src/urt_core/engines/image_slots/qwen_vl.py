@@ -47,3 +47,14 @@ class QwenVLSlots(ImageSlots):
         grids = prompts["image_grid_thw"]
         patches = torch.split(prompts["pixel_values"], grids.prod(-1).tolist())
         return {"pixel_values": torch.cat([patches[image] for image in images]), "image_grid_thw": grids[list(images)]}
+
+    @staticmethod
+    def join(batches: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        return {
+            name: torch.cat([prompts[name] for prompts in batches if name in prompts])
+            for name in ("pixel_values", "image_grid_thw")
+        }
+
+    def patches(self, prompts: Mapping[str, Tensor]) -> list[int]:
+        """Those of each frame."""
+        return [height * width for frames, height, width in prompts["image_grid_thw"].tolist() for _ in range(frames)]

@@ -55,7 +55,9 @@ def _for_learning(estimate: Estimate, stage: StageEstimate, item: str) -> Iterat
     if item == "activations" and learning is not None:
         if not config.model.gradient_checkpointing:
             yield "model.gradient_checkpointing=true"
-        if learning.sequences > 1:
+        if learning.plan.tokens_per_batch is not None and learning.groups > 1:
+            yield f"{stage.name}.micro_batch_tokens={learning.tokens // 2}"
+        elif learning.sequences > 1:
             yield f"{stage.name}.micro_batch_size={learning.sequences // 2}"
         if learning.group > 1 and not learning.is_packed:
             yield f"{stage.name}.batching=shared_prefix"

@@ -82,7 +82,7 @@ def learning(config: TrainConfig, stage: str, lengths: dict[Task, PromptLength])
         )
     plan = settings.plan(num_ranks=config.dry_run.devices)
     holds = settings.holds(num_ranks=config.dry_run.devices)
-    return Learning(
+    found = Learning(
         prompt=max((lengths[task] for task in fitting), key=lambda length: length.tokens),
         left_out=tuple(task for task in tasks if task not in fitting),
         completion=_completion(config, settings.max_completion_tokens),
@@ -90,6 +90,9 @@ def learning(config: TrainConfig, stage: str, lengths: dict[Task, PromptLength])
         groups=max(1, plan.batch_size // holds.group),
         is_packed=holds.is_packed,
         plan=plan,
+    )
+    return (
+        found if plan.tokens_per_batch is None else replace(found, groups=max(1, plan.tokens_per_batch // found.tokens))
     )
 
 

@@ -27,6 +27,10 @@ class GRPOConfig(StageConfig):
     """Completions per prompt (G)."""
     prompts_per_rollout: int = 64
     """Prompts sampled with one set of weights, over all devices; 64 in the paper."""
+    micro_batch_tokens: int | None = None
+    """Most tokens of a forward pass: groups, or parts of `micro_batch_size` completions, are packed up to it and shared
+    out over the devices so that all are equally busy; what is longer by itself goes by itself. null: micro-batches of
+    `micro_batch_size` completions, in drawn order."""
     steps_per_rollout: int = 1
     """Optimizer steps on one rollout; 1 is on-policy, where the ratio is 1 and nothing is clipped."""
     temperature: float = 1.0
@@ -125,6 +129,7 @@ class GRPOConfig(StageConfig):
             "candidates_per_prompt",
             "importance_cap",
             "parity_limit",
+            "micro_batch_tokens",
         )
         above(self, 0, "temperature", "top_p", "advantage_eps", "vllm_cache_gib", "vllm_timeout_s")
         within(self, 0, 1, "top_p", "clip_low", "overlong_share")
@@ -193,6 +198,8 @@ class GRPOConfig(StageConfig):
         size = self.micro_batch_size
         if size % group and group % size:
             fail(self, "micro_batch_size", f"a multiple or a divisor of the group of {group} completions")
+        if self.micro_batch_tokens is not None:
+            size = min(size, group)  # the least that a micro-batch holds, so that there are enough of them
         if size >= group:
             prompts_per_batch = min(size // group, prompts // steps)
             size, batches_per_step = prompts_per_batch * group, math.ceil(prompts // steps / prompts_per_batch)
@@ -205,7 +212,11 @@ class GRPOConfig(StageConfig):
                 f"as many groups as divide the {prompts // steps} prompts of an optimizer step on one device",
             )
         return RoundPlan(
-            records_per_rank=records, batch_size=size, batches_per_round=batches_per_step * steps, steps_per_round=steps
+            records_per_rank=records,
+            batch_size=size,
+            batches_per_round=batches_per_step * steps,
+            steps_per_round=steps,
+            tokens_per_batch=self.micro_batch_tokens,
         )
 
     def holds(self, *, num_ranks: int) -> Holds:

@@ -21,22 +21,23 @@ from urt_core.engines.transformers import evaluation_mode
 from urt_core.prompts.names import contract_of
 from urt_core.rewards import Rewards as RewardFunctions
 from urt_kernels import group_advantages
-from urt_train.config import Orders
+from urt_train.config import Batching, Orders
 from urt_train.config.checks import fail
 from urt_train.config.stage import RoundPlan
 from urt_train.errors import ParityError, StaleError
 from urt_train.model.batching import ExperienceBatch, prompts_within, select_prompts, shortest_prompts
+from urt_train.model.pass_cost import PassCost
 from urt_train.model.policy import Policy
 from urt_train.rollouts.difficulty import choose
 from urt_train.rollouts.hand_over import EngineBeside, EngineCopy
 from urt_train.rollouts.loader import Draw, Drawing
+from urt_train.rollouts.micro_batches import micro_batches, pieces_of, steps_of
 from urt_train.rollouts.rollout import (
     Asked,
     Begun,
     Rewards,
     Sampled,
     experience,
-    micro_batches,
     no_completions,
     overlong_penalty,
     replace_groups,
@@ -44,7 +45,6 @@ from urt_train.rollouts.rollout import (
     rollout_sums,
     score,
     shown_orders,
-    without_idle_groups,
 )
 from urt_train.rollouts.timeline import Timeline
 from urt_train.runtime.ranks import all_sum, any_rank, derived_seed, world
@@ -79,6 +79,7 @@ class GRPO(StageModule):
         self.references = () if reference is None else (reference,)
         self.frozen = () if reference is policy else self.references  # adapters' reference is the policy without them
         self.plan = plan
+        self.pass_cost = PassCost(policy.model, is_packed=policy.batching is Batching.shared_prefix)
         self.seed = seed
         self.rewards = RewardFunctions.load(config.rewards)
         self.timeline = Timeline()
@@ -184,14 +185,12 @@ class GRPO(StageModule):
                 sampled, age = self.sample_now(draw, number), 0
             self.note(sampled)
             rollout = experience(sampled, self.advantages(sampled.rewards), mask_truncated=self.config.mask_truncated)
-            batches = self.with_divisors(micro_batches(rollout, plan=self.plan))
-            first = batches[0]
-            if not self.references:
-                batches = [without_idle_groups(batch) for batch in batches]
+            steps = self.with_divisors(steps_of(rollout, self.plan.steps_per_round))
+            batches = [batch for step in steps for batch in self.micro_batches(step)]
             with self.timed("logprobs"), evaluation_mode(self.policy):
                 batches = [self.with_frozen_logprobs(batch) for batch in batches]
                 if not age:  # older weights gave other log-probs; the canary of the hand-over has seen the engine's
-                    self.check_parity(batches[0] if self.references else first, number)
+                    self.check_parity(pieces_of(rollout, self.plan.batch_size)[0], number)
         self.timeline.learns(number)
         return batches
 
@@ -229,7 +228,13 @@ class GRPO(StageModule):
         groups.add_done_callback(self.timeline.begun("sampling", number))
         return Begun(asked=asked, groups=groups, weights_of=weights_of)
 
+    def micro_batches(self, step: ExperienceBatch) -> list[ExperienceBatch]:
+        plan, device, has_reference = self.plan, self.policy.device, bool(self.references)
+        return micro_batches(step, plan=plan, has_reference=has_reference, cost=self.pass_cost, device=device)
+
     def training_step(self, batch: ExperienceBatch, batch_idx: int) -> Tensor:
+        if batch.is_skipped:  # a share of no weight: none is gathered for it
+            return torch.zeros((), device=self.policy.device, requires_grad=True)
         if world()[1] == 1 and not batch.completion_mask.any():
             return self.nothing()
         result = grpo_step(self.policy, batch, self.config)
@@ -316,6 +321,8 @@ class GRPO(StageModule):
     def with_frozen_logprobs(self, batch: ExperienceBatch) -> ExperienceBatch:
         """Log-probs that no later step changes: the reference policy's, and the trainer's own where the engine's do not
         do."""
+        if batch.is_skipped:
+            return batch
         temperature = self.config.temperature
         on_device = batch.to(self.policy.device)
         if self.references:
@@ -331,10 +338,8 @@ class GRPO(StageModule):
         """Engine and trainer must mean the same: the first micro-batch's log-probs, before any step, from both."""
         if not self.config.parity_every or number % self.config.parity_every:
             return
-        trainer = batch.old_logprobs
-        if trainer is None:
-            on_device = batch.to(self.policy.device)
-            trainer = self.policy.token_logprobs(on_device, temperature=self.config.temperature).logprobs.cpu()
+        on_device = batch.to(self.policy.device)
+        trainer = self.policy.token_logprobs(on_device, temperature=self.config.temperature).logprobs.cpu()
         mask = batch.completion_mask
         errors = (trainer - batch.rollout_logprobs)[mask].abs().exp()
         # Over all ranks, so that all go on or none does. Where nothing was left in the loss, there is nothing to
@@ -348,17 +353,14 @@ class GRPO(StageModule):
                 f" is {self.config.parity_limit} (grpo.parity_limit). Their prompts, weights or temperature differ"
             )
 
-    def with_divisors(self, batches: Sequence[ExperienceBatch]) -> list[ExperienceBatch]:
-        """Give each micro-batch the tokens and completions of its whole optimizer step, over all ranks."""
-        per_step = self.plan.batches_per_step
-        steps = [batches[start : start + per_step] for start in range(0, len(batches), per_step)]
-        tokens = [sum(int(batch.completion_mask.sum()) for batch in step) for step in steps]
-        sequences = [sum(int(batch.completion_mask.any(-1).sum()) for batch in step) for step in steps]
+    def with_divisors(self, steps: Sequence[ExperienceBatch]) -> list[ExperienceBatch]:
+        """Give each optimizer step the number of its tokens and completions over all ranks."""
+        tokens = [int(step.completion_mask.sum()) for step in steps]
+        sequences = [int(step.completion_mask.any(-1).sum()) for step in steps]
         totals = all_sum([*tokens, *sequences], device=self.policy.device)
         return [
-            replace(batch, num_tokens=totals[number], num_sequences=totals[len(steps) + number])
+            replace(step, num_tokens=totals[number], num_sequences=totals[len(steps) + number])
             for number, step in enumerate(steps)
-            for batch in step
         ]
 
     def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
