@@ -6,6 +6,7 @@ import pickle
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from urt_data import PreferenceStream, Quarantine, ShardFolder
@@ -157,7 +158,8 @@ def test_stream_and_folder_survive_pickling(folder_of):
 
 def damage(folder: ShardFolder, position: int) -> str:
     """Flip a bit in a record's last byte of media; returns its key."""
-    shard, row = divmod(position, 7)
+    shard = int(np.searchsorted(folder.shard_starts, position, side="right")) - 1
+    row = position - int(folder.shard_starts[shard])
     index = folder.index(shard)
     path = Path(folder.folder, index.shard)
     content = bytearray(path.read_bytes())

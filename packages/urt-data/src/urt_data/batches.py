@@ -72,32 +72,30 @@ class EpochBatches(Sequence[Any]):
             self._try(position, place, records, outcomes)
         while not records:
             # Another rank has a batch at this step, so this one must have one too: the next readable record stands in.
-            self._try(
-                start + len(outcomes),
-                self._order.places(start + len(outcomes), start + len(outcomes) + 1)[0],
-                records,
-                outcomes,
-            )
-            if len(outcomes) > MAX_STAND_INS:
-                raise QuarantineError(
-                    f"no readable sample among {MAX_STAND_INS} from position {start:,}: {outcomes[-1]}"
-                )
+            self._try(stop, self._order.places(stop, stop + 1)[0], records, outcomes)
+            stop += 1
+            if stop - start > MAX_STAND_INS:
+                last = f": {outcomes[-1]}" if outcomes else ", a repair left all of them out"
+                raise QuarantineError(f"no readable sample among {MAX_STAND_INS} from position {start:,}{last}")
         return ReadBatch(value=self._transform(records) if self._transform else records, outcomes=tuple(outcomes))
 
     def _try(
         self, position: int, place: Place, records: list[PreferenceRecord], outcomes: list[BadSample | None]
     ) -> None:
         try:
-            records.append(self._read(self._components[place.component], place))
-            outcomes.append(None)
+            record = self._read(self._components[place.component], place)
         except SampleError as error:
             if self._strict:
                 raise
             outcomes.append(BadSample(position=position, shard=error.shard, key=error.key, reason=error.reason))
+        else:
+            if record is not None:
+                records.append(record)
+                outcomes.append(None)
 
-    def _read(self, component: Component, place: Place) -> PreferenceRecord:
+    def _read(self, component: Component, place: Place) -> PreferenceRecord | None:
         record = component.read(place.shard, place.number)
-        if self._prepare is None:
+        if self._prepare is None or record is None:
             return record
         try:
             return self._prepare(record)

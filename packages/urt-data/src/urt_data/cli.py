@@ -101,6 +101,8 @@ def run_repair(options: argparse.Namespace, console: Console) -> int:
     console.print(
         f"kept {report.num_kept:,} samples in {options.output}, {report.num_unproven:,} of them unproven", markup=False
     )
+    if report.keeps_order:
+        console.print(f"runs that began with {options.folder} go on with {options.output}", markup=False)
     return 0
 
 

@@ -8,8 +8,10 @@ import numpy as np
 
 from urt_core.records import Preference, PreferenceRecord
 from urt_data.errors import SampleError
+from urt_data.layout import Layout
 from urt_data.permutation import permutation
 from urt_data.shards import ShardFolder
+from urt_data.shards.summary import UNLABELLED
 
 NO_WINNER = {Preference.TIE: "label is a tie", None: "no label"}
 """Labels that no verdict can meet."""
@@ -18,7 +20,8 @@ NO_WINNER = {Preference.TIE: "label is a tie", None: "no label"}
 class Component:
     """The records of `folder` that a selection keeps, counted per shard without reading an index.
 
-    `task` keeps one task; `kept` are the positions to keep among those records, ascending (None: all of them).
+    `task` keeps one task; `kept` are the positions to keep among those records, ascending (None: all of them). Records that a repair left
+    out keep their places.
     """
 
     def __init__(
@@ -31,8 +34,8 @@ class Component:
         self.folder = folder
         self.task = task
         self._kept = kept
-        counts = [shard.num_samples if task is None else shard.tasks.get(task, 0) for shard in folder.shards]
-        self._starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        self._layout = Layout(folder)
+        self._starts = np.concatenate([[0], np.cumsum(self._layout.counts(task), dtype=np.int64)])
         bounds = self._starts if kept is None else np.searchsorted(kept, self._starts)
         self.shard_counts: np.ndarray = np.diff(bounds)
         """Kept records per shard."""
@@ -42,14 +45,15 @@ class Component:
         return int(self._bounds[-1])
 
     def row(self, shard: int, number: int) -> int:
-        """The row in `shard` of its kept record `number`."""
+        """The row in `shard` of its kept record `number`, before any repair."""
         position = int(self._bounds[shard]) + number
         within = (position if self._kept is None else int(self._kept[position])) - int(self._starts[shard])
-        return within if self.task is None else int(self._rows_of_task(shard)[within])
+        return within if self.task is None else int(self._layout.rows_of(shard, self.task)[within])
 
-    def read(self, shard: int, number: int) -> PreferenceRecord:
-        """The kept record `number` of `shard`."""
-        return self.folder.read(shard, self.row(shard, number))
+    def read(self, shard: int, number: int) -> PreferenceRecord | None:
+        """The kept record `number` of `shard`; None where a repair left it out."""
+        row = self.row(shard, number)
+        return None if self._layout.excluded(shard, row) else self._layout.read(shard, row)
 
     def with_a_winner(self) -> tuple[np.ndarray | None, Counter[str]]:
         """Positions whose label names a winner, ascending (None: all of them), and how many others there are, by reason.
@@ -60,7 +64,8 @@ class Component:
         kept: list[int] = []
         for shard, entry in enumerate(self.folder.shards):
             start, count = int(self._bounds[shard]), int(self.shard_counts[shard])
-            undecided = any(entry.preferences.get(str(label or "unlabelled")) for label in NO_WINNER)
+            undecided = any(entry.preferences.get(str(label or UNLABELLED)) for label in NO_WINNER)
+            undecided = undecided or any(excluded.shard == shard for excluded in self.folder.excluded)
             for number in range(count):
                 reason = NO_WINNER.get(self._label(shard, number), "") if undecided else ""
                 left_out.update([reason] if reason else [])
@@ -68,14 +73,14 @@ class Component:
         return (np.array(kept, dtype=np.int64) if left_out else None), left_out
 
     def _label(self, shard: int, number: int) -> Preference | None:
+        row = self.row(shard, number)
+        if (excluded := self._layout.excluded(shard, row)) is not None:
+            unread = str(Preference.FIRST) if excluded.label is None else excluded.label
+            return None if unread == UNLABELLED else Preference(unread)
         try:
-            return self.read(shard, number).preference
+            return self._layout.read(shard, row).preference
         except SampleError:
             return Preference.FIRST
-
-    def _rows_of_task(self, shard: int) -> np.ndarray:
-        index = self.folder.index(shard)
-        return np.flatnonzero(index.tasks == index.task_names.index(str(self.task)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from urt_data.component import Component
 from urt_data.errors import MixtureError
+from urt_data.layout import Layout
 from urt_data.licences import check_licences, provenance
 from urt_data.selection import select
 from urt_data.shards import ShardFolder
@@ -85,7 +86,7 @@ class Mixture:
         self.provenance: list[dict[str, Any]] = provenance(folders)
         """Sources, licences and counts of the folders, before anything is taken from them."""
         self.fingerprint: str = _fingerprint(items, self.draws, seed)
-        """Names the mixture: equal fingerprints read equal records in equal order."""
+        """Names the mixture: equal fingerprints read equal records in equal order, less those that a repair left out."""
 
     def __len__(self) -> int:
         """Records per epoch."""
@@ -122,7 +123,7 @@ class _Part:
 
 
 def _parts(item: MixtureItem, seed: int, split_tasks: bool, left_out: Counter[str]) -> Iterator[_Part]:
-    present = sorted(item.folder.manifest["tasks"])
+    present = sorted(Layout(item.folder).tasks)
     wanted = [task for task in present if item.tasks is None or task in item.tasks]
     if present and not wanted:
         raise MixtureError(
@@ -135,7 +136,7 @@ def _parts(item: MixtureItem, seed: int, split_tasks: bool, left_out: Counter[st
         usable, others = available.with_a_winner() if item.decided else (None, Counter())
         left_out.update(others)
         number = len(available) if usable is None else len(usable)
-        kept = select(number, item.take, words=(seed, item.folder.manifest_sha256, task or ""))
+        kept = select(number, item.take, words=(seed, item.folder.order_sha256, task or ""))
         if usable is not None:
             kept = usable if kept is None else usable[kept]
         components.append(Component(item.folder, task=task, kept=kept))
@@ -188,7 +189,7 @@ def _apportion(shares: np.ndarray, total: int) -> tuple[int, ...]:
 
 def _fingerprint(items: Sequence[MixtureItem], draws: tuple[int, ...], seed: int) -> str:
     described = [
-        (item.folder.manifest_sha256, item.take, item.balance_tasks, item.tasks and sorted(item.tasks), item.decided)
+        (item.folder.order_sha256, item.take, item.balance_tasks, item.tasks and sorted(item.tasks), item.decided)
         for item in items
     ]
     return hashlib.sha256(repr((described, draws, seed)).encode()).hexdigest()

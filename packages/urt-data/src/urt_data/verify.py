@@ -117,7 +117,7 @@ def verify_shard(folder: Path, entry: ShardEntry, *, decode: bool) -> Iterator[P
     findings = ShardFindings(entry.name)
     index = None
     try:
-        index = _read_index(folder, entry)
+        index = read_index(folder, entry)
     except (ShardError, OSError) as error:
         yield findings.make(FindingKind.INDEX, str(error))
     try:
@@ -154,7 +154,8 @@ class ShardFindings:
         return Finding(kind=kind, shard=self.shard, key=key, detail=detail)
 
 
-def _read_index(folder: Path, entry: ShardEntry) -> ShardIndex:
+def read_index(folder: Path, entry: ShardEntry) -> ShardIndex:
+    """The index of a shard, if it is the one that the manifest means."""
     name = entry.name + INDEX_SUFFIX
     content = read_regular(folder / name)
     if sha256(content) != entry.index_sha256:

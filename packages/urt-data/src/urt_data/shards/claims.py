@@ -36,6 +36,45 @@ def check_manifest(document: Mapping[str, Any], *, name: str) -> None:
         twice = next(shard for shard in names if names.count(shard) > 1)
         raise ShardError(f"{name} lists shard {twice!r} twice; {REBUILD}")
 
+    if document.get("repaired") is not None:
+        _check_repaired(document["repaired"], document["shards"], name=name)
+
+
+def _check_repaired(repaired: object, shards: list[Mapping[str, Any]], *, name: str) -> None:
+    """The samples that were left out stand within their shard, each in a place of its own."""
+    samples = repaired.get("excluded") if isinstance(repaired, Mapping) else None
+    fields = {"shard", "row", "key", "task", "label"}
+    well_formed = (
+        isinstance(repaired, Mapping)
+        and set(repaired) == {"manifest_sha256", "excluded"}
+        and is_sha256(repaired["manifest_sha256"])
+        and isinstance(samples, list)
+        and all(
+            isinstance(sample, Mapping)
+            and set(sample) == fields
+            and is_count(sample["shard"])
+            and sample["shard"] < len(shards)
+            and is_count(sample["row"])
+            and isinstance(sample["key"], str)
+            and KEY_PATTERN.fullmatch(sample["key"])
+            and sample["task"] in TASKS
+            and (sample["label"] is None or (isinstance(sample["label"], str) and LABEL.fullmatch(sample["label"])))
+            for sample in samples
+        )
+    )
+    if well_formed:
+        rows: dict[int, list[int]] = {}
+        for sample in samples:  # type: ignore[union-attr]  # a list, as `well_formed` says
+            rows.setdefault(sample["shard"], []).append(sample["row"])
+        well_formed = all(
+            len(set(own)) == len(own) and max(own) < shards[shard]["num_samples"] + len(own)
+            for shard, own in rows.items()
+        )
+    if not well_formed:
+        raise ShardError(
+            f"{name}: its list of samples that a repair left out is none of ours; repair the damaged folder again"
+        )
+
 
 def _check_entry(entry: Mapping[str, Any], *, manifest: str) -> None:
     where = f"{manifest}: shard {entry['name']}"

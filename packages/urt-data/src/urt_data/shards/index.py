@@ -129,6 +129,33 @@ class ShardEntry:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Excluded:
+    """A sample that was left out when its folder was repaired, at its place of before.
+
+    Excluded(shard=3, row=17, key="pair-3017", task="image_generation", label="first")
+    """
+
+    shard: int
+    row: int
+    key: str
+    task: str
+    label: str | None
+    """`unlabelled` where it had none; None where it could not be read."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Repaired:
+    """What a repaired folder is the rest of: Repaired(manifest_sha256="9f…", excluded=(Excluded(shard=3, row=17, …),))
+
+    Shard for shard it holds what the damaged folder held, in the same order, without these samples.
+    """
+
+    manifest_sha256: str
+    """Of the folder as it was first written."""
+    excluded: tuple[Excluded, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
     """Every shard of a folder, and what the data set says about itself (source, revision, licence, commercial_ok, …).
 
@@ -137,6 +164,7 @@ class Manifest:
 
     shards: tuple[ShardEntry, ...]
     metadata: Mapping[str, Any]
+    repaired: Repaired | None = None
 
     def to_document(self) -> dict[str, Any]:
         return {
@@ -148,6 +176,7 @@ class Manifest:
             "provenance": add_provenance(row for shard in self.shards for row in shard.provenance),
             "metadata": dict(self.metadata),
             "shards": [asdict(shard) for shard in self.shards],
+            **({} if self.repaired is None else {"repaired": asdict(self.repaired)}),
         }
 
     def to_bytes(self) -> bytes:
@@ -172,7 +201,11 @@ class Manifest:
             shards = tuple(ShardEntry(**entry) for entry in document["shards"])
         except TypeError as error:
             raise ShardError(f"{name} is not a manifest of shards ({error}); {REBUILD}") from error
-        return cls(shards=shards, metadata=document["metadata"])
+        repaired = document.get("repaired")
+        if repaired is not None:
+            excluded = tuple(Excluded(**sample) for sample in repaired["excluded"])
+            repaired = Repaired(manifest_sha256=repaired["manifest_sha256"], excluded=excluded)
+        return cls(shards=shards, metadata=document["metadata"], repaired=repaired)
 
 
 def sha256(content: bytes) -> str:

@@ -14,7 +14,7 @@ from urt_data.errors import ShardError
 from urt_data.repeats import SeenRecords
 from urt_data.shards.addresses import finish_upload, is_address, start_upload
 from urt_data.shards.background import BackgroundShard
-from urt_data.shards.index import MANIFEST_NAME, Manifest, ShardEntry
+from urt_data.shards.index import MANIFEST_NAME, Manifest, Repaired, ShardEntry
 from urt_data.shards.open_shard import OpenShard, index_path
 
 
@@ -52,6 +52,8 @@ class ShardWriter:
         self._shard: OpenShard | BackgroundShard | None = None
         self._finishing: deque[BackgroundShard] = deque()
         self._entries: list[ShardEntry] = []
+        self.repaired: Repaired | None = None
+        """What the folder is the rest of, known when the last record is written."""
         self._seen = SeenRecords()
         prepare_folder(self.folder, overwrite=overwrite)
 
@@ -63,13 +65,19 @@ class ShardWriter:
         if self._shard.num_samples == self._samples_per_shard:
             self._finish_shard()
 
+    def cut(self) -> None:
+        """Begin a new shard; two cuts in a row leave an empty one between them."""
+        if self._shard is None:
+            self._shard = self._open_shard()
+        self._finish_shard()
+
     def close(self) -> None:
         """Finish the last shard and write the manifest. Called by leaving the `with` block."""
         if self._shard is not None:
             self._finish_shard()
         self._collect(leave=0)
         self._refuse_repeated_keys()
-        finish_folder(self.folder, self._entries, self._metadata)
+        finish_folder(self.folder, self._entries, self._metadata, repaired=self.repaired)
         if self._address is not None:
             finish_upload(self.folder, self._address, replace=True)
 
@@ -143,14 +151,16 @@ def prepare_folder(folder: Path, *, overwrite: bool) -> None:
     remove_temporaries(folder)
 
 
-def finish_folder(folder: Path, entries: list[ShardEntry], metadata: Mapping[str, Any]) -> Manifest:
+def finish_folder(
+    folder: Path, entries: list[ShardEntry], metadata: Mapping[str, Any], *, repaired: Repaired | None = None
+) -> Manifest:
     """Remove shards of an earlier, longer run and write the manifest."""
     expected = {entry.name for entry in entries}
     for path in folder.glob("shard-*.tar"):
         if path.name not in expected:
             index_path(path).unlink(missing_ok=True)
             path.unlink()
-    manifest = Manifest(shards=tuple(entries), metadata=metadata)
+    manifest = Manifest(shards=tuple(entries), metadata=metadata, repaired=repaired)
     write_atomically(folder / MANIFEST_NAME, manifest.to_bytes())
     return manifest
 
