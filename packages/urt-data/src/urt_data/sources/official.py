@@ -10,7 +10,7 @@ out.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -50,11 +50,13 @@ def _grpo_pair(row: Row, folder: InputFolder) -> Pair:
     if payload is None:
         raise FieldError("problem", "holds neither a caption nor a question with two answers in a known wording")
     noun, preference = _solution(row.text("solution"))
-    return _pair(row, folder, payload=payload, noun=noun, preference=preference, label_origin=_label_origin(row))
+    return official_pair(
+        row, folder, payload=payload, noun=noun, preference=preference, label_origin=_label_origin(row)
+    )
 
 
 def _sft_pair(row: Row, folder: InputFolder) -> Iterator[Pair]:
-    human, judgement = _turns(row)
+    human, judgement = conversation(row)
     payload = read_payload(human)
     verdict = VERDICT.search(judgement) or TIE.search(judgement)
     if payload is None or verdict is None:
@@ -64,20 +66,23 @@ def _sft_pair(row: Row, folder: InputFolder) -> Iterator[Pair]:
     read = parse_judgement(judgement, task=task)
     if isinstance(read, ParseFailure):
         raise FieldError("conversations", f"the judgement cannot be read ({read.kind}): {read.excerpt[-80:]!r}")
-    pair = _pair(row, folder, payload=payload, noun=noun, preference=read.verdict, label_origin=LabelOrigin.DISTILLED)
+    pair = official_pair(
+        row, folder, payload=payload, noun=noun, preference=read.verdict, label_origin=LabelOrigin.DISTILLED
+    )
     yield replace(pair, completion=judgement)
 
 
 def _without_verdict(judgement: str) -> str:
     """What a judgement is that decides no pair."""
     if judgement.lstrip("` \n").removeprefix("json").lstrip()[:1] == "{":
-        return "a judgement as JSON (UnifiedReward-Flex and the like), which no dialect reads"
+        return "a judgement as JSON (UnifiedReward-Flex and the like), which no dialect reads: data=official_flex reads the pairs"
     if SECOND_SCORE.search(judgement):
-        return "pair scores, no verdict (UnifiedReward-2.0)"
-    return "pointwise: one candidate and its score, no pair"
+        return "pair scores, no verdict (UnifiedReward-2.0): data=official_pair_scores reads the pairs"
+    return "pointwise: one candidate and its score, no pair: data=official_point_scores pairs those of one caption"
 
 
-def _turns(row: Row) -> tuple[str, str]:
+def conversation(row: Row) -> tuple[str, str]:
+    """What was asked, and what was answered."""
     turns = row.items("conversations")
     if len(turns) != 2 or [turn.get("from") if isinstance(turn, dict) else None for turn in turns] != ["human", "gpt"]:
         raise FieldError("conversations", "must be one turn of `human` and one of `gpt`")
@@ -101,14 +106,25 @@ def _task(row: Row, *, payload: Payload, noun: str) -> Task:
         raise FieldError("solution", f"speaks of {noun}s, but the prompt holds no {wanted}")
     if payload.is_generation:
         return Task.IMAGE_GENERATION if noun == "image" else Task.VIDEO_GENERATION
-    return Task.IMAGE_UNDERSTANDING if len(_images(row)) == 1 else Task.VIDEO_UNDERSTANDING
+    return Task.IMAGE_UNDERSTANDING if len(images_of(row)) == 1 else Task.VIDEO_UNDERSTANDING
 
 
-def _pair(
-    row: Row, folder: InputFolder, *, payload: Payload, noun: str, preference: Preference, label_origin: LabelOrigin
+def official_pair(
+    row: Row,
+    folder: InputFolder,
+    *,
+    payload: Payload,
+    noun: str,
+    preference: Preference,
+    label_origin: LabelOrigin,
+    scores: Mapping[str, tuple[float, float]] | None = None,
 ) -> Pair:
+    """The candidates, or the medium of a question, that a row names.
+
+    `noun` is that of its judgement: image, video or answer.
+    """
     task = _task(row, payload=payload, noun=noun)
-    images = _images(row)
+    images = images_of(row)
     notes = {"origin": row.get("source"), "subset": _collection(row.file)}
     if task.is_generation:
         if len(images) < 2 or len(images) % 2 or (task is Task.IMAGE_GENERATION and len(images) != 2):
@@ -121,10 +137,11 @@ def _pair(
         return Pair(
             task=task,
             text=payload.text,
-            first=read(first, "images", under=_places(row)),
-            second=read(second, "images", under=_places(row)),
+            first=read(first, "images", under=places_of(row)),
+            second=read(second, "images", under=places_of(row)),
             preference=preference,
             label_origin=label_origin,
+            scores=scores or {},
             notes=notes,
         )
     return Pair(
@@ -141,18 +158,18 @@ def _pair(
 
 def _asked_about(row: Row, folder: InputFolder, images: list[Any]) -> Content:
     if not images:
-        return folder.video(row.text("video"), "video", under=_places(row))
+        return folder.video(row.text("video"), "video", under=places_of(row))
     if len(images) == 1:
-        return folder.image(images[0], "images", under=_places(row))
-    return folder.video(images, "images", under=_places(row))
+        return folder.image(images[0], "images", under=places_of(row))
+    return folder.video(images, "images", under=places_of(row))
 
 
-def _places(row: Row) -> tuple[str, ...]:
+def places_of(row: Row) -> tuple[str, ...]:
     """File names start from the folder of their JSON file, or else from the media folder."""
     return tuple(dict.fromkeys((str(PurePosixPath(row.file).parent), "")))
 
 
-def _images(row: Row) -> list[Any]:
+def images_of(row: Row) -> list[Any]:
     """The official loaders take `images`, or `image` as a name or a list."""
     if "images" in row:
         return list(row.items("images"))
@@ -176,7 +193,7 @@ def _embedded(row: Row, folder: InputFolder) -> PreferenceRecord:
         record = PreferenceRecord.from_json(json.loads(row.text(EMBEDDED_RECORD)))
     except (ValueError, RecordError) as error:
         raise FieldError(EMBEDDED_RECORD, f"is no record ({error})") from error
-    names = _images(row) or [row.text("video")]
+    names = images_of(row) or [row.text("video")]
     filled: dict[str, Media] = {}
     for role in ("first", "second", "media"):
         media = getattr(record, role)
@@ -190,6 +207,6 @@ def _embedded(row: Row, folder: InputFolder) -> PreferenceRecord:
 
 def _encoded(row: Row, folder: InputFolder, media: Media, names: list[Any]) -> tuple[bytes, ...]:
     if media.kind is MediaKind.IMAGE:
-        return folder.image(names[0], "images", under=_places(row)).data
+        return folder.image(names[0], "images", under=places_of(row)).data
     is_file = media.files[0].rpartition(".")[2] in VIDEO_SUFFIXES
-    return folder.video(names[0] if is_file else names, "images", under=_places(row)).data
+    return folder.video(names[0] if is_file else names, "images", under=places_of(row)).data
