@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.s3 import s3_on_loopback
 from tests.urt_data.conftest import image_record, png, write
 from urt_core.errors import ConfigError
 from urt_data import Mixture, MixtureItem, PreferenceStream, ShardCache, ShardFolder, ShardWriter
@@ -28,15 +29,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
 
 @pytest.fixture(scope="module")
 def s3_server() -> Iterator[str]:
-    """moto's server: the S3 protocol over HTTP, in this process."""
-    pytest.importorskip("s3fs", reason="s3fs is not installed")
-    server = pytest.importorskip("moto.server", reason="moto is not installed").ThreadedMotoServer(
-        ip_address="127.0.0.1", port=0, verbose=False
-    )
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with s3_on_loopback() as address:
+        yield address
 
 
 @pytest.fixture(params=["memory", "s3"])
@@ -200,6 +194,23 @@ def test_a_server_that_is_gone_or_silent_is_one_line_before_the_work(
     assert "check address, credentials and network" in error
     assert error.count("\n") == 1
     assert not list(tmp_path.glob("*:*"))
+
+
+def test_without_credentials_there_is_one_line(
+    s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    settings = {"client_kwargs": {"endpoint_url": s3_server, "region_name": "us-west-2"}}
+    monkeypatch.setitem(fsspec.config.conf, "s3", settings)
+    assert main(["stats", "s3://private/pairs"]) == 2
+    error = capsys.readouterr().err
+    assert "s3://private/pairs" in error
+    assert "credentials" in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize("fails", ["download", "upload"])

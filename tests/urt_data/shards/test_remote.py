@@ -3,11 +3,12 @@
 import os
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from urt_data import PreferenceStream, ShardCache, ShardFolder
-from urt_data.errors import ConfigError, SampleError, ShardError
+from urt_data import PreferenceStream, Quarantine, ShardCache, ShardFolder
+from urt_data.errors import AddressError, ConfigError, SampleError, ShardError
 from urt_data.shards.remote import RemoteStorage
 
 fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed")
@@ -59,7 +60,9 @@ def test_a_stream_fetches_each_shard_once(remote, tmp_path, monkeypatch):
 
 def test_a_cache_too_small_for_the_shuffle_is_refused(remote, tmp_path):
     far = ShardFolder("memory://bucket/pairs", cache=cache_for(remote, tmp_path / "cache", shards=1.5))
-    with pytest.raises(ConfigError, match=r"raise ShardCache\.max_bytes or lower shuffle_window=14"):
+    with pytest.raises(
+        ConfigError, match=r"raise ShardCache\.max_bytes .* make room on its disk, or lower shuffle_window=14"
+    ):
         PreferenceStream(far, batch_size=4, seed=0, shuffle_window=14)
     assert len(list(PreferenceStream(far, batch_size=50, seed=0, shuffle=False))) == 1
 
@@ -120,3 +123,46 @@ def test_readers_share_a_cache(remote, tmp_path):
     assert sorted(key for keys in read.values() for key in keys) == sorted(record.key for record in remote)
     assert used(tmp_path / "cache") <= cache.max_bytes
     assert os.listdir(tmp_path / "cache")
+
+
+def test_a_cache_folder_that_cannot_be_written_is_named_at_once(remote, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(
+        AddressError,
+        match=r"cache folder .*file/cache, .* memory://bucket/pairs, cannot be written .*data\.cache\.folder",
+    ):
+        ShardFolder("memory://bucket/pairs", cache=cache_for(remote, tmp_path / "file" / "cache", shards=9))
+
+
+def test_a_full_disk_under_the_cache_is_said_before_training(remote, tmp_path, monkeypatch):
+    far = ShardFolder("memory://bucket/pairs", cache=cache_for(remote, tmp_path / "cache", shards=9))
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=100))
+    with pytest.raises(ConfigError, match=r"memory://bucket/pairs .* its cache holds 100; .* make room on its disk"):
+        PreferenceStream(far, batch_size=4, seed=0, shuffle_window=14)
+    with pytest.raises(
+        AddressError, match=r"pairs/shard-000000\.tar has .* disk of the cache folder .* has room for 100"
+    ):
+        far[0]
+
+
+def test_a_disk_that_fills_up_costs_the_oldest_shards(remote, tmp_path, monkeypatch):
+    """Room for one more shard than are there: the one used longest ago goes, as it does at the bound."""
+    far = ShardFolder("memory://bucket/pairs", cache=cache_for(remote, tmp_path / "cache", shards=99))
+    starts = [int(start) for start in far.shard_starts[:-1]]
+    assert far[starts[0]].key == remote[starts[0]].key
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=0))
+    assert far[starts[1]].key == remote[starts[1]].key
+    assert {path.stem for path in (tmp_path / "cache").glob("*.tar")} == {far.shards[1].sha256}
+
+
+def test_a_remote_that_fails_in_training_sets_no_sample_aside(remote, tmp_path, monkeypatch):
+    far = ShardFolder("memory://bucket/pairs", cache=cache_for(remote, tmp_path / "cache", shards=9))
+
+    def broken(*arguments, **settings):
+        raise TimeoutError("the line is dead")
+
+    monkeypatch.setattr(far._storage._filesystem, "open", broken)
+    quarantine = Quarantine(max_share=1.0)
+    with pytest.raises(AddressError, match=r"memory://bucket/pairs/shard-\d+\.tar cannot be reached \(TimeoutError"):
+        next(iter(PreferenceStream(far, batch_size=4, seed=0, quarantine=quarantine)))
+    assert quarantine.num_bad == 0

@@ -3,7 +3,8 @@
 UrtError
 ├── DataError                         stored data that is damaged or incomplete
 │   ├── ShardError                    a shard, its index or its manifest
-│   │   └── SampleError               one sample of a shard; knows shard and key, so it can be quarantined
+│   │   ├── SampleError               one sample of a shard; knows shard and key, so it can be quarantined
+│   │   └── AddressError              a remote or the cache before it; says nothing about any sample
 │   └── QuarantineError               more bad samples than the budget of the run allows
 ├── ConfigError
 │   ├── MixtureError                  weights, caps or repeats that cannot be met
@@ -16,6 +17,7 @@ UrtError
 from urt_core.errors import CheckpointError, ConfigError, DataError, ShardError
 
 __all__ = [
+    "AddressError",
     "CheckpointError",
     "ConfigError",
     "DataError",
@@ -45,6 +47,10 @@ class SampleError(ShardError):
 
 def _sample_error(shard: str, key: str, reason: str) -> SampleError:
     return SampleError(shard=shard, key=key, reason=reason)
+
+
+class AddressError(ShardError):
+    """A remote that cannot be reached, or a cache that cannot be written: no sample is to blame, and none is set aside for it."""
 
 
 class QuarantineError(DataError):

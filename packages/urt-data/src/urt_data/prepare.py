@@ -15,6 +15,8 @@ from urt_data.shards.addresses import local_copy
 from urt_data.sources import Conversion, Source, get
 
 REPORT_EVERY = 1000
+NAMES = ("columns", "ignore", "input", "output")
+"""Settings whose values are names, even where they look like numbers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +87,7 @@ def _converted(
 
 
 def parse_values(arguments: Sequence[str]) -> dict[str, Any]:
-    """`a=1 b.c=x` -> {"a": 1, "b": {"c": "x"}}"""
+    """`a=1 b.c=x columns.first=0` -> {"a": 1, "b": {"c": "x"}, "columns": {"first": "0"}}"""
     values: dict[str, Any] = {}
     for argument in arguments:
         name, equals, text = argument.partition("=")
@@ -95,7 +97,7 @@ def parse_values(arguments: Sequence[str]) -> dict[str, Any]:
         place = values.setdefault(group, {}) if dot else values
         if not isinstance(place, dict) or (inner or name) in place:
             raise ConfigError(f"{name} is set twice; keep one")
-        place[inner if dot else name] = parse_value(text)
+        place[inner if dot else name] = text if group in NAMES else parse_value(text)
     return values
 
 

@@ -180,5 +180,6 @@ class PreferenceStream:
             if available is not None and needed > available:
                 raise ConfigError(
                     f"reading {component.folder.folder} shuffled takes {needed:,} bytes of shards at a time, its cache holds "
-                    f"{available:,}; raise ShardCache.max_bytes or lower shuffle_window={self._shuffle_window}"
+                    f"{available:,}; raise ShardCache.max_bytes (data.cache.gib), make room on its disk, or lower "
+                    f"shuffle_window={self._shuffle_window}"
                 )

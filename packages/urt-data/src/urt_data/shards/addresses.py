@@ -16,7 +16,7 @@ from typing import Any
 
 from urt_core.atomic import DISK_ERRORS
 from urt_core.errors import ConfigError, UrtError
-from urt_data.errors import ShardError
+from urt_data.errors import AddressError, ShardError
 from urt_data.shards.index import MANIFEST_NAME
 
 CRIPPLED = re.compile(r"[a-z][a-z0-9+.-]+:/")
@@ -64,11 +64,11 @@ def reaching(address: str) -> Iterator[None]:
     except Exception as error:  # botocore, aiohttp and the hub's client each have a tree of their own
         reason = " ".join(str(error).split())[:200]
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-            raise ShardError(
+            raise AddressError(
                 f"{address}: the disk of this machine does not take it ({reason}); make room in the cache folder or in {tempfile.gettempdir()}, "
                 "or set TMPDIR"
             ) from error
-        raise ShardError(
+        raise AddressError(
             f"{address} cannot be reached ({type(error).__name__}: {reason}); check address, credentials and network, "
             "and run the command again"
         ) from error

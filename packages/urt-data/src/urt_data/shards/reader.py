@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from urt_core.records import PreferenceRecord
-from urt_data.errors import SampleError, ShardError
-from urt_data.shards.index import INDEX_SUFFIX, MANIFEST_NAME, Manifest, ShardEntry, ShardIndex, sha256
+from urt_data.errors import AddressError, SampleError, ShardError
+from urt_data.shards.index import INDEX_SUFFIX, MANIFEST_NAME, Excluded, Manifest, ShardEntry, ShardIndex, sha256
 from urt_data.shards.sample import from_members
 from urt_data.shards.storage import ShardCache, Storage, open_storage
 from urt_data.shards.tar import split_sample
@@ -52,6 +52,11 @@ class ShardFolder(Sequence[PreferenceRecord]):
         content = self._storage.read(MANIFEST_NAME)
         self._manifest = Manifest.from_bytes(content, name=f"{self.folder}/{MANIFEST_NAME}")
         self.manifest_sha256: str = sha256(content)
+        repaired = self._manifest.repaired
+        self.excluded: tuple[Excluded, ...] = repaired.excluded if repaired else ()
+        """Samples that a repair left out, with their places of before."""
+        self.order_sha256: str = repaired.manifest_sha256 if repaired else self.manifest_sha256
+        """Names the order of training: `manifest_sha256` of the folder before it was repaired, if it was."""
         counts = np.array([shard.num_samples for shard in self._manifest.shards], dtype=np.int64)
         self.shard_starts: np.ndarray = np.concatenate([[0], np.cumsum(counts)])
         """Position of each shard's first sample; one more entry for the end."""
@@ -108,6 +113,8 @@ class ShardFolder(Sequence[PreferenceRecord]):
         key = self.index(shard).keys[row]
         try:
             yield key
+        except AddressError:
+            raise
         except ShardError as error:
             raise SampleError(shard=self._manifest.shards[shard].name, key=key, reason=str(error)) from error
 

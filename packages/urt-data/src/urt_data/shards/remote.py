@@ -7,19 +7,22 @@ shard is never mistaken for an old one, and what does not have its hash never ge
 import fcntl
 import hashlib
 import os
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from urt_data.errors import ShardError
+from urt_data.errors import AddressError, ShardError
 from urt_data.shards.addresses import connect, reaching
 from urt_data.shards.index import ShardEntry
 from urt_data.shards.storage import ShardCache, open_regular, read_at_most
 
 CHUNK_BYTES = 2**22
 WAIT_SECONDS = 0.05
+BLOCK_BYTES = 512
+"""Unit of `st_blocks` (stat(2))."""
 
 
 class RemoteStorage:
@@ -29,12 +32,19 @@ class RemoteStorage:
         self._address = address.rstrip("/")
         self._cache = cache
         self._folder = Path(cache.folder)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        with _writing(self._folder, self._address):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with locked(self._folder / "cache.lock"):
+                pass
         self._filesystem, self._root = connect(self._address)
 
     @property
     def cache_bytes(self) -> int | None:
-        return self._cache.max_bytes
+        """The bound of the cache, or less where its disk has no room for that."""
+        files = _status([*self._folder.glob("*.tar"), *self._folder.glob("*.partial")])
+        # A partial file has its full size before it has its blocks.
+        on_disk = sum(status.st_blocks * BLOCK_BYTES for _, status in files)
+        return min(self._cache.max_bytes, on_disk + shutil.disk_usage(self._folder).free)
 
     def read(self, name: str) -> bytes:
         address = f"{self._address}/{name}"
@@ -113,14 +123,19 @@ class RemoteStorage:
         """Make room by removing the shards used longest ago; the empty file of full size keeps it for this download."""
         if entry.num_bytes > self._cache.max_bytes:
             raise ShardError(
-                f"{entry.name} has {entry.num_bytes:,} bytes, the cache holds {self._cache.max_bytes:,}; raise ShardCache.max_bytes"
+                f"{entry.name} has {entry.num_bytes:,} bytes, the cache holds {self._cache.max_bytes:,}; raise ShardCache.max_bytes (data.cache.gib)"
             )
         while True:
-            with locked(self._folder / "cache.lock"):
+            with locked(self._folder / "cache.lock"), _writing(self._folder, f"{self._address}/{entry.name}"):
                 if self._make_room(entry.num_bytes):
                     with partial.open("wb") as file:
                         file.truncate(entry.num_bytes)
                     return
+                if not any(self._folder.glob("*.partial")):
+                    raise AddressError(
+                        f"{self._address}/{entry.name} has {entry.num_bytes:,} bytes, and the disk of the cache folder {self._folder} has room"
+                        f" for {self.cache_bytes:,}; make room there, or name a folder on another disk (ShardCache.folder, data.cache.folder)"
+                    )
             # Other processes are downloading into the rest of the cache; their shards can make room once they are there.
             time.sleep(WAIT_SECONDS)
 
@@ -130,12 +145,13 @@ class RemoteStorage:
                 partial.unlink(missing_ok=True)
         kept = sorted(_status(self._folder.glob("*.tar")), key=lambda status: status[1].st_mtime_ns)
         used = sum(status.st_size for _, status in [*kept, *_status(self._folder.glob("*.partial"))])
+        bound = self.cache_bytes or 0
         for path, status in kept:
-            if used + num_bytes <= self._cache.max_bytes:
+            if used + num_bytes <= bound:
                 break
             path.unlink(missing_ok=True)
             used -= status.st_size
-        return used + num_bytes <= self._cache.max_bytes
+        return used + num_bytes <= bound
 
     def __getstate__(self) -> dict[str, Any]:
         return {"address": self._address, "cache": self._cache}
@@ -163,7 +179,19 @@ def is_abandoned(partial: Path) -> bool:
         return True
 
 
-def _status(paths: Iterator[Path]) -> Iterator[tuple[Path, os.stat_result]]:
+@contextmanager
+def _writing(folder: Path, address: str) -> Iterator[None]:
+    """What the disk of the cache says, as one line."""
+    try:
+        yield
+    except OSError as error:
+        raise AddressError(
+            f"the cache folder {folder}, which is to keep the shards of {address}, cannot be written ({error.strerror or error}); make room"
+            " there, or name another folder (ShardCache.folder, data.cache.folder)"
+        ) from error
+
+
+def _status(paths: Iterable[Path]) -> Iterator[tuple[Path, os.stat_result]]:
     for path in paths:
         try:
             yield path, path.stat()
