@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from urt_core.records import Preference, Task
 from urt_data.sources.folder import Content, InputFolder
 from urt_data.sources.pair import LabelOrigin, Pair
-from urt_data.sources.rows import FieldError, Row, read_rows
+from urt_data.sources.rows import BadRow, FieldError, Row, read_rows
 from urt_data.sources.source import Source
 
 
@@ -55,8 +55,13 @@ def _clips(folder: InputFolder, place: str) -> list[str | None]:
         return known
     path = folder.root / place / "metadata.json"
     rows = read_rows(path, name=path.name) if path.is_file() else ()
-    clips = [(row.get("basic") or {}).get("clip_path") if isinstance(row, Row) else None for row in rows]
-    return folder.remember(f"clips:{place}", clips)
+    return folder.remember(f"clips:{place}", [_clip(row) for row in rows])
+
+
+def _clip(row: Row | BadRow) -> str | None:
+    basic = row.get("basic") if isinstance(row, Row) else None
+    path = basic.get("clip_path") if isinstance(basic, dict) else None
+    return path if isinstance(path, str) and path.strip() else None
 
 
 SOURCE = Source(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -33,11 +32,11 @@ def exchange(
                 if piece.owner == rank != to:
                     tensors = _tensors(pieces[piece.number])
                     parcels[to] |= {f"{rank}/{piece.number}/{name}": tensor for name, tensor in tensors.items()}
-    arrived: defaultdict[str, dict[str, Tensor]] = defaultdict(dict)
+    arrived: dict[str, dict[str, Tensor]] = {}
     if num_ranks > 1:
         for name, tensor in _all_to_all(parcels, device=device).items():
             label, _, own_name = name.rpartition("/")
-            arrived[label][own_name] = tensor
+            arrived.setdefault(label, {})[own_name] = tensor
     return [
         [
             pieces[piece.number] if piece.owner == rank else _piece(arrived[f"{piece.owner}/{piece.number}"], like=like)
