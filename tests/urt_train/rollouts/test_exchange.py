@@ -63,7 +63,7 @@ def test_two_ranks_get_what_they_are_to_compute(pieces, monkeypatch):
         for rank in (0, 1):
             monkeypatch.setattr(module, "world", lambda rank=rank: (rank, 2))
             if post is catch:
-                with pytest.raises(KeyError, match="[01]/0"):
+                with pytest.raises(KeyError, match=r"[01]/0"):
                     exchange(own[rank], places, like=outside_the_loss(own[rank][0]), device=torch.device("cpu"))
                 continue
             like = replace(outside_the_loss(own[rank][0]), num_tokens=99.0)
