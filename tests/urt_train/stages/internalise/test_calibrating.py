@@ -1,5 +1,6 @@
 """Behind training: instant probabilities of held-out pairs become maps in judge.json."""
 
+import hashlib
 import math
 
 import pytest
@@ -7,6 +8,7 @@ from rich.console import Console
 
 from urt_core import Completion, Dialect, JudgeSpec, Preference, Task
 from urt_core.comparison import Order
+from urt_core.engines.model_folder import SUMS
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.errors import DataError
 from urt_core.judging.pairs import judged_pair
@@ -95,6 +97,8 @@ def test_judge_json_says_what_the_probability_is_worth(conclusion, by):
     assert found(0.99) == pytest.approx(0.75, abs=0.02)
     assert found(0.01) == pytest.approx(0.25, abs=0.02)
     assert after.dialect is before.dialect, "the rest stays as it was"
+    digest = hashlib.sha256((asked.model / "judge.json").read_bytes()).hexdigest()
+    assert f"{digest}  judge.json" in (asked.model / SUMS).read_text(encoding="utf-8"), "the folder still opens"
 
 
 def test_without_a_set_to_calibrate_on_nothing_is_written(conclusion):

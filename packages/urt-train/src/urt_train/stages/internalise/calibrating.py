@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from urt_core import Dialect, JudgeSpec, Preference, SamplingParams, Task
 from urt_core.comparison import Order
+from urt_core.engines.model_folder import write_sums
 from urt_core.instant.calibration import CalibrationKind, InstantCalibration
 from urt_core.instant.modes import instant_sampling
 from urt_core.judging.judge import Asked, judge
@@ -21,7 +22,7 @@ from urt_train.stages.spec import Conclusion
 
 
 def calibrate(conclusion: Conclusion) -> None:
-    """Fit on all labelled pairs of `calibrate_on`, and write the maps into the judge.json of the folder."""
+    """Fit on all labelled pairs of `calibrate_on`, and write the maps into the judge.json of the folder, whose hashes follow."""
     settings: InternaliseConfig = conclusion.settings
     assert settings.calibrate_on is not None
     pairs = select_tasks(conclusion.open_shards(settings.calibrate_on), tasks=settings.tasks)
@@ -30,6 +31,7 @@ def calibrate(conclusion: Conclusion) -> None:
     calibration = InstantCalibration.fit(rows, kind=CalibrationKind(settings.calibration.name))
     spec = JudgeSpec.load(conclusion.model)
     replace(spec, calibration=calibration).save(conclusion.model)
+    write_sums(conclusion.model)  # judge.json is among the files whose hashes are checked
     fitted = ", ".join(f"{task} {found.num_pairs:,}" for task, found in calibration.tasks.items())
     conclusion.console.print(f"calibrated on {settings.calibrate_on}: {fitted} pairs", highlight=False, soft_wrap=True)
 
