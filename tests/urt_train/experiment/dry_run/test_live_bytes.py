@@ -1,6 +1,10 @@
 """Bytes that are alive at once, against arithmetic."""
 
+from contextlib import nullcontext
+
+import pytest
 import torch
+from torch import nn
 
 from urt_train.experiment.dry_run.live_bytes import LiveBytes, own_bytes
 
@@ -33,3 +37,38 @@ def test_what_autograd_saves_is_alive_until_the_backward_pass():
         del loss
     assert after_forward == 2 * 4000 + 4, "both results of exp, which its backward pass multiplies with, and the sum"
     assert live.now == 0
+
+
+@pytest.mark.filterwarnings("ignore:Expected a tensor or a traceable wrapper-subclass:UserWarning")
+@pytest.mark.parametrize("is_fake", [False, True])
+def test_torchs_own_tracker_counts_the_same_bytes(is_fake):
+    """Kept after the forward pass, and the most of both passes, beside what was there before."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.distributed._tools.mem_tracker import MemTracker
+
+    def drop(parameter):
+        parameter.grad = None
+
+    def made():
+        layers = [layer for _ in range(3) for layer in (nn.Linear(100, 404), nn.GELU(), nn.Linear(404, 100))]
+        model = nn.Sequential(*layers)
+        for parameter in model.parameters():
+            parameter.register_post_accumulate_grad_hook(drop)
+        return model, torch.randn(33, 100)
+
+    with FakeTensorMode() if is_fake else nullcontext():
+        model, inputs = made()
+        with LiveBytes(ignoring=[*model.parameters(), inputs]) as live:
+            outputs = model(inputs)
+            kept = live.now
+            outputs.backward(torch.ones_like(outputs))
+        model, inputs = made()
+        tracker = MemTracker()
+        tracker.track_external(model, inputs)
+        with tracker:
+            outputs = model(inputs)
+            held = tracker.get_tracker_snapshot("current")
+            outputs.backward(torch.ones_like(outputs))
+    before = own_bytes([*model.parameters(), inputs])
+    (after_forward,), (peak,) = held.values(), tracker.get_tracker_snapshot("peak").values()
+    assert (kept, live.peak) == (after_forward["Total"] - before, peak["Total"] - before)
