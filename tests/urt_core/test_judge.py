@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,6 +55,16 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: str, words: list[str])
     with pytest.raises(CheckpointError) as error:
         JudgeSpec.load(tmp_path)
     assert all(word in str(error.value) for word in words)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_a_pipe_or_a_device_is_not_waited_for(tmp_path: Path) -> None:
+    for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        make(folder / "judge.json")
+        with pytest.raises(CheckpointError, match="not a regular file"):
+            JudgeSpec.load(folder)
 
 
 def test_a_file_with_another_field_is_refused(tmp_path: Path) -> None:

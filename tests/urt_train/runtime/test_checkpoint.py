@@ -218,6 +218,14 @@ def test_killed_between_the_renames_the_old_folder_comes_back(tmp_path):
     assert (folder / "weights").read_text() == "old"
 
 
+def test_a_pipe_in_the_place_of_the_seal_is_not_waited_for(tmp_path):
+    folder = write_checkpoint(tmp_path, 1)
+    (folder / "complete.json").unlink()
+    os.mkfifo(folder / "complete.json")
+    with pytest.raises(CheckpointError, match="not a regular file"):
+        newest_checkpoint(tmp_path)
+
+
 def test_pruning_keeps_the_newest(tmp_path):
     for step in (1, 2, 3):
         write_checkpoint(tmp_path, step)

@@ -124,6 +124,8 @@ class JudgeSpec:
 def _read(path: Path) -> tuple[dict[str, Any], bool]:
     """The object without its version, and whether that is newer than ours."""
     try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is not a regular file")
         with path.open("rb") as file:
             value = json.loads(file.read(MAX_BYTES))
     except FileNotFoundError:

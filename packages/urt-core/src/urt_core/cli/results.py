@@ -8,15 +8,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
 from urt_core.atomic import cannot_write, write_atomically
 from urt_core.engines import Status
 from urt_core.errors import DataError
 from urt_core.redaction import redacted
+
+try:
+    import fcntl
+except ImportError:  # where files can't be locked, nothing keeps two processes from one file
+    fcntl = None
 
 # What a run that continues asks again. The others are answers, if not always verdicts, and may have been paid for.
 ASKED_AGAIN = (Status.TIMEOUT, Status.HTTP_ERROR, Status.BUDGET, Status.BAD_MEDIA)

@@ -208,7 +208,8 @@ def _check_finite(weights: list[Path]) -> None:
 def _read_regular(path: Path, size: int) -> bytes:
     """At most `size` bytes of a regular file; a link of a hub's cache is followed, a pipe or a device is not read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        # A pipe is opened without waiting for its writer.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing; a model's folder has it beside its weights") from None
     except OSError as error:

@@ -207,6 +207,8 @@ def prune(root: Path, *, keep: int) -> None:
 def read_json(path: Path) -> Any:
     """The content of a JSON file from outside, of a size that is expected of it."""
     try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is not a regular file")
         if path.stat().st_size > LARGEST_JSON:
             raise CheckpointError(f"{path} has {path.stat().st_size:,} bytes, allowed are {LARGEST_JSON:,}; {GO_ON}")
         return json.loads(path.read_bytes())
