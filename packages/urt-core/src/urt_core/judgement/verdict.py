@@ -31,7 +31,7 @@ _PHRASE = (
 _MENTION = re.compile(_PHRASE, re.IGNORECASE)
 _OPENING = re.compile(rf"[* \t]{{0,8}}+{_PHRASE}[* \t]{{0,8}}+(?:\.|$)", re.IGNORECASE)
 _CLAIM = re.compile(
-    rf"(?:^|(?<=[.!?:\"]))[* \t]{{0,8}}+{_PHRASE}[* \t]{{0,8}}+(?:[.!,;\"]|$)", re.IGNORECASE | re.MULTILINE
+    rf"(?:^|(?<=[.!?:\"]))[*#> \t]{{0,8}}+{_PHRASE}[* \t]{{0,8}}+(?:[.!,;\"]|$)", re.IGNORECASE | re.MULTILINE
 )
 """A phrase that starts where a sentence can start and ends where a clause can end."""
 
