@@ -68,7 +68,8 @@ def altered(value: Any, rng: random.Random) -> Any:
 
 
 def spelled(value: Any, rng: random.Random) -> bytes:
-    """JSON of it; now and then with a literal that is none, a name twice, another encoding, cut off, or with bytes turned."""
+    """JSON of it; now and then with a literal that is none, a name twice, another encoding, cut off, or with bytes
+    turned."""
     text = json.dumps(value, ensure_ascii=rng.random() < 0.7).encode("utf-8", "surrogatepass")
     what = rng.randrange(14)
     if what == 0 and b":" in text:

@@ -1,5 +1,5 @@
-"""A chat template is a program of whoever made the model's folder. Jinja's sandbox keeps it from files and attributes, not
-from looping; so it is rendered once in a process that may be killed, before anybody waits for it.
+"""A chat template is a program of whoever made the model's folder. Jinja's sandbox keeps it from files and attributes,
+not from looping; so it is rendered once in a process that may be killed, before anybody waits for it.
 
     python template_trial.py < chat_template.jinja      0: it ended; anything else: it did not
 """
@@ -31,7 +31,8 @@ PLAIN = [{"role": message["role"], "content": TEXT} for message in MESSAGES]
 
 
 def try_template(template: str, *, name: str) -> None:
-    """CheckpointError where rendering a short conversation takes too long, too much memory or makes too long a prompt."""
+    """CheckpointError where rendering a short conversation takes too long, too much memory or makes too long a
+    prompt."""
     from urt_core.errors import CheckpointError
 
     source = template.encode("utf-8", "replace")
