@@ -45,18 +45,20 @@ def log_samples(
     number = min(NUM_SAMPLES, len(given))
     if not trackers or not number:
         return
-    picture = import_module("wandb").Image
+    wandb = import_module("wandb")
     rows = []
     for place in range(number):
         pair = given[place * len(given) // number]
         record = records[pair.key]
-        seen = [_seen(what, picture) for what in (record.media, record.first, record.second)]
+        seen = [_seen(what, wandb.Image) for what in (record.media, record.first, record.second)]
         verdict = str(pair.verdict or f"unreadable: {pair.failure}")
         rows.append(
             [pair.key, str(pair.task), record.text, *seen, str(pair.label or ""), verdict, pair.correct, pair.text]
         )
+    # A column has pictures in the rows of one task and texts in those of another.
+    table = wandb.Table(columns=list(COLUMNS), data=rows, allow_mixed_types=True)
     for tracker in trackers:
-        tracker.log_table("validation/samples", columns=list(COLUMNS), data=rows, step=step)
+        tracker.log_metrics({"validation/samples": table}, step=step)
 
 
 def _seen(what: Media | str | None, picture: Any) -> Any:
