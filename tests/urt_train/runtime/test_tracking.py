@@ -40,7 +40,8 @@ class Tracker:
     def Image(self, picture):
         return picture.size, picture.getpixel((0, 0))
 
-    def Table(self, *, columns, data, dataframe):
+    def Table(self, *, columns, data, allow_mixed_types):
+        assert allow_mixed_types, "without, wandb refuses texts and pictures in one column"
         return {"columns": columns, "data": data}
 
 
