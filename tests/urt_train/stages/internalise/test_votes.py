@@ -217,6 +217,9 @@ def test_a_judge_that_can_read_nothing_is_one_line(config, policy, records):
     ) as error:
         run(config, policy, ScriptedEngine(script=lambda prompt, number: UNREADABLE))
     assert "\n" not in str(error.value)
+
+
+def test_a_judge_that_goes_by_the_order_has_no_reasoning_to_keep(config, policy):
     with pytest.raises(DataError, match="the same candidate in all votes of none"):
         run(
             config,
