@@ -3,7 +3,7 @@ import inspect
 import pytest
 
 from urt_core import errors
-from urt_core.errors import UrtError
+from urt_core.errors import EngineError, ServerError, UrtError
 
 TREE = {
     name: member
@@ -25,3 +25,10 @@ def test_every_error_is_also_a_builtin(name: str) -> None:
     line = next(line for line in (errors.__doc__ or "").splitlines() if f" {name} " in line or line.endswith(name))
     if "(" in line:
         assert ("ValueError" in line) == issubclass(error, ValueError)
+
+
+def test_a_server_says_whether_another_may_do_better():
+    error = ServerError("http://gpu-1 answers 503", is_lost=True)
+    assert isinstance(error, EngineError)
+    assert (error.is_lost, error.is_final, str(error)) == (True, False, "http://gpu-1 answers 503")
+    assert not ServerError("busy").is_lost

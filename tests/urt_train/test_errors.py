@@ -5,13 +5,12 @@ import signal
 
 import pytest
 
-from urt_core.errors import EngineError, UrtError
+from urt_core.errors import UrtError
 from urt_train.errors import (
     LostRankError,
     MissingStageError,
     NonFiniteError,
     ParityError,
-    ServerError,
     Stopped,
     StoppedError,
     TrainError,
@@ -27,13 +26,6 @@ def test_what_ends_training_is_an_error_of_training(kind):
 def test_a_number_that_is_none_is_an_arithmetic_error():
     with pytest.raises(ArithmeticError, match="loss is nan"):
         raise NonFiniteError("loss is nan")
-
-
-def test_a_server_says_whether_another_may_do_better():
-    error = ServerError("http://gpu-1 answers 503", is_lost=True)
-    assert isinstance(error, EngineError)
-    assert (error.is_lost, error.is_final, str(error)) == (True, False, "http://gpu-1 answers 503")
-    assert not ServerError("busy").is_lost
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

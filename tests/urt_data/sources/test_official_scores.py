@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.urt_data.sources.conftest import medium
-from urt_core.records import Preference, PreferenceRecord
+from urt_core.records import Media, Preference, PreferenceRecord
 from urt_data import sources
 
 PAIR = "Alignment Score:\n Image 1: {0}\n Image 2: {1}\n\nCoherence Score:\n Image 1: {2}\n Image 2: {3}"
@@ -85,10 +85,13 @@ def test_a_winner_that_is_no_candidate_costs_the_row(tmp_path, verdict, word):
 def test_flex_reads_the_caption_of_the_prompt_or_of_the_verdict(tmp_path):
     verdict = json.dumps({"prompt": "a blue kite", "winner": "Image 2"})
     [record], _ = converted(tmp_path, "official_flex", verdict)
+    assert isinstance(record, PreferenceRecord)
     assert (record.text, record.preference) == ("a red car", Preference.SECOND)
     [record], _ = converted(tmp_path, "official_flex", verdict, asked="Which one is better?")
+    assert isinstance(record, PreferenceRecord)
     assert record.text == "a blue kite"
     [error], _ = converted(tmp_path, "official_flex", json.dumps({"winner": "Image 2"}), asked="Which one?")
+    assert isinstance(error, sources.RowError)
     assert "no caption" in error.reason
 
 
@@ -108,6 +111,7 @@ def test_points_of_one_caption_become_a_pair_and_a_lonely_one_is_left_out(tmp_pa
     results = list(conversion)
     [record] = [result for result in results if isinstance(result, PreferenceRecord)]
     better = record.first if record.preference is Preference.FIRST else record.second
+    assert isinstance(better, Media)
     assert better.data == (medium("b.jpg"),)
     assert dict(conversion.left_out) == {"the only candidate of its prompt": 1}
     assert [result.row for result in results if isinstance(result, sources.RowError)] == [3]

@@ -33,17 +33,18 @@ def test_twenty_rows_give_the_pairs_that_they_were_made_from(name, tmp_path):
 
     conversion = sources.get(name, **recording.options).records(tmp_path)
     results = list(conversion)
-    assert [result for result in results if not isinstance(result, PreferenceRecord)] == []
+    pairs = [result for result in results if isinstance(result, PreferenceRecord)]
+    assert pairs == results, "no row is lost"
     found = set()
-    for result in results:
+    for result in pairs:
         first, second = named(result.first), named(result.second)
         if result.preference is Preference.TIE:
             found.add((result.text, None, *sorted((first, second))))
         else:
             found.add((result.text, *((first, second) if result.preference is Preference.FIRST else (second, first))))
     assert found == recording.expected
-    assert len(results) == len(recording.expected)
+    assert len(pairs) == len(recording.expected)
     assert conversion.counts["left_out"] == 0
     if sources.get(name).winner_first:
-        decided = [result.preference for result in results if result.preference is not Preference.TIE]
+        decided = [result.preference for result in pairs if result.preference is not Preference.TIE]
         assert set(decided) == {Preference.FIRST, Preference.SECOND}, "the order is drawn"

@@ -5,104 +5,19 @@ import importlib.util
 import math
 from collections import defaultdict
 from dataclasses import replace
-from functools import partial
 
 import pytest
 import torch
 
+from tests.urt_train.stages.grpo.runs import by_token_count, sampler, settings, train
 from urt_core import Completion, SamplingParams, render
 from urt_core.errors import DataError
-from urt_train.config import Batching, LoraConfig, Orders, TrainConfig, TrainerConfig
+from urt_train.config import Batching, LoraConfig, Orders, TrainerConfig
 from urt_train.errors import NonFiniteError, ParityError
 from urt_train.model.batching import ExperienceBatch
 from urt_train.model.lora import add_adapters
-from urt_train.model.policy import Policy
-from urt_train.runtime.machine import make_trainer
 from urt_train.stages import train_config
-from urt_train.stages.grpo.config import GRPOConfig
 from urt_train.stages.grpo.module import GRPO
-
-ZEROS = ("loss", "num_tokens", "kl", "entropy", "ratio", "clipped_low", "clipped_high")
-ON_CPU = train_config()(trainer=TrainerConfig(accelerator="cpu", progress_bar=False))
-
-
-class Recorded(GRPO):
-    """Keeps the gradient of each optimizer step."""
-
-    def on_train_start(self) -> None:
-        self.gradients: list[torch.Tensor] = []
-
-    def configure_gradient_clipping(self, optimizer, *args, **kwargs) -> None:
-        gradients = [parameter.grad for parameter in self.policy.parameters()]
-        self.gradients.append(torch.cat([gradient.flatten() for gradient in gradients if gradient is not None]))
-        super().configure_gradient_clipping(optimizer, *args, **kwargs)
-
-
-def settings(**changes) -> GRPOConfig:
-    defaults = {
-        "prompts_per_rollout": 2,
-        "group_size": 4,
-        "micro_batch_size": 8,
-        "max_completion_tokens": 10,
-        "learning_rate": 1e-3,
-    }
-    return GRPOConfig(**{**defaults, **changes})
-
-
-def train(
-    policy, records, config: GRPOConfig, *, num_rollouts: int = 1, edit=None, reward=None, machine: TrainConfig = ON_CPU
-) -> Recorded:
-    """Some rollouts on the first records, whose completions a random model makes; `reward` replaces what they earn."""
-    policy.batching = config.batching
-    plan = config.plan(num_ranks=1)
-    module = Recorded(
-        policy,
-        config,
-        engine=policy.engine(),
-        reference=policy.reference() if config.kl_coef else None,
-        plan=plan,
-        num_steps=num_rollouts * plan.steps_per_round,
-        seed=0,
-    )
-    if reward is not None:
-        earned = module.advantages
-
-        def advantages(rewards):
-            earned(rewards)  # counts the groups
-            return reward(rewards)
-
-        module.advantages = advantages
-    trainer = make_trainer(machine.trainer, strategy=machine.strategy)
-    trainer.accumulate_grad_batches = plan.batches_per_step
-
-    class Loader:
-        def __len__(self):
-            return num_rollouts * plan.batches_per_round
-
-        def __iter__(self):
-            for number in range(num_rollouts):
-                drawn = records[number * plan.records_per_rank :][: plan.records_per_rank]
-                for batch in module.make_round(partial(list, drawn), number):
-                    yield batch if edit is None else edit(batch)
-
-    trainer.fit(module, train_dataloaders=Loader())
-    return module
-
-
-def sampler(fresh, config: GRPOConfig) -> GRPO:
-    """A module that samples and is never fitted."""
-    plan = config.plan(num_ranks=1)
-    return GRPO(fresh(), config, engine=fresh().engine(), reference=None, plan=plan, num_steps=1, seed=0)
-
-
-def by_token_count(rewards) -> torch.Tensor:
-    """Advantages that differ within each group, though no random completion can be read."""
-    return torch.linspace(-1, 1, rewards.values[..., 0].numel()).reshape(rewards.values.shape[:2])
-
-
-@pytest.fixture
-def fresh(tiny_folder, spec):
-    return lambda: Policy.from_pretrained(tiny_folder, spec=spec).train()
 
 
 @pytest.mark.parametrize("batching", list(Batching))
@@ -312,31 +227,6 @@ def test_a_template_that_opens_the_reasoning_costs_no_format_reward(fresh, recor
     assert module.earned(records[:1], [[whole] * 4]).of("format").tolist() == [[1.0] * 4]
 
 
-def test_groups_without_variance_are_replaced(fresh, records):
-    """Dynamic sampling draws again, as often as it may; where nothing has variance the last groups stay."""
-    draws = []
-    config = settings(resample_rounds=2, kl_coef=0.0)
-    module = sampler(fresh, config)
-
-    def draw():
-        draws.append(len(draws))
-        return records[:2]
-
-    (batch,) = module.make_round(draw, 0)
-    assert len(draws) == 3
-    assert not batch.completion_mask.any(), "the last groups teach nothing"
-    assert module.metrics({**module.sums, **dict.fromkeys(ZEROS, 0.0)})["share/zero_variance_sampled"] == 1.0
-
-
-def test_of_several_candidates_the_promising_are_taken(fresh, records):
-    config = settings(candidates_per_prompt=3, prompts_per_rollout=2)
-    module = sampler(fresh, config)
-    pairs = iter([records[:2], records[2:4], records[4:6]])
-    drawn = module.drawn(lambda: next(pairs), 0)
-    assert len(drawn) == 2
-    assert {record.key for record in drawn} <= {record.key for record in records[:6]}
-
-
 @pytest.mark.skipif(importlib.util.find_spec("peft") is None, reason="needs peft")
 @pytest.mark.parametrize("batching", list(Batching))
 def test_dropout_of_adapters_is_off_where_nothing_learns(fresh, records, batching):
@@ -379,30 +269,3 @@ def test_groups_without_variance_cost_no_forward_pass_and_change_no_gradient(fre
     torch.testing.assert_close(idle.gradients[0], whole.gradients[0], atol=1e-7, rtol=1e-5)
     nothing = train(fresh(), records, config, reward=lambda rewards: torch.zeros(rewards.values.shape[:2]))
     assert float(nothing.gradients[0].abs().max()) == 0.0
-
-
-def test_as_many_prompts_are_sampled_anew_as_groups_are_missing(fresh, records):
-    """Of four groups two have no variance, then one of two: two and one more are sampled, and the metrics tell of all seven."""
-    config = settings(prompts_per_rollout=4, resample_rounds=3, kl_coef=0.0)
-    module = sampler(fresh, config)
-    asked: list[int] = []
-    useful = iter([[True, False, True, False], [False, True], [True]])
-    generate, earned = module.generate, module.earned
-
-    def counted(prompts, sampling):
-        asked.append(len(prompts))
-        return generate(prompts, sampling)
-
-    def given(shown, groups):
-        rewards = earned(shown, groups)
-        values = torch.zeros_like(rewards.values)
-        for row, is_useful in enumerate(next(useful)):
-            values[row, 0, 0] = float(is_useful)
-        return replace(rewards, values=values)
-
-    module.generate, module.earned = counted, given
-    drawn = iter([records[:4], records[4:8], records[8:12]])
-    sampled = module.sample_useful(lambda: next(drawn), 0)
-    assert asked == [4, 2, 1]
-    assert module.useless(sampled) == []
-    assert (module.sums["num_sampled_groups"], module.sums["num_useless_groups"]) == (7.0, 3.0)
