@@ -1,5 +1,7 @@
 """Rounds: how settings divide over devices, and a loader that goes on exactly where its state was taken."""
 
+import multiprocessing
+
 import pytest
 import torch
 
@@ -120,3 +122,17 @@ def test_fine_tuning_steps_divide():
 def test_settings_that_do_not_fit_are_named(config, num_ranks, message):
     with pytest.raises(ConfigError, match=message):
         config.plan(num_ranks=num_ranks)
+
+
+def test_a_closed_loader_lets_go_of_the_processes_that_read_for_it(shards):
+    stream = PreferenceStream(shards, batch_size=5, seed=3, num_workers=1)
+    mask = torch.ones(1, 1, 1, dtype=torch.bool)
+    batch = SFTBatch(prompts={}, completion_ids=mask.long(), completion_mask=mask)
+    loader = RoundLoader(stream, lambda draw, number: [batch] * len(draw()[:1]), num_rounds=7, batches_per_round=1)
+    before = set(multiprocessing.active_children())
+    batches = iter(loader)
+    next(batches)
+    readers = set(multiprocessing.active_children()) - before
+    assert len(readers) == 1
+    loader.close()
+    assert not readers & set(multiprocessing.active_children())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -262,7 +262,7 @@ def fit(
     )
     stream.transform = module.collate
     loader = RoundLoader(stream, module.make_round, num_rounds=num_rounds, batches_per_round=plan.batches_per_round)
-    with tracked(loggers):
+    with tracked(loggers), closing(loader):
         trainer.fit(module, train_dataloaders=loader)
 
 

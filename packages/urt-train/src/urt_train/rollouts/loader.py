@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from urt_core import PreferenceRecord
@@ -90,6 +90,11 @@ class RoundLoader(Generic[Item]):
             self.round += 1
             yield from map(Sealed, batches)
 
+    def close(self) -> None:
+        """Let go of what the stream reads with: its workers would live as long as whoever knows the loader."""
+        if self.drawing is not None:
+            self.drawing.items.close()
+
     def state_dict(self) -> dict[str, Any]:
         begun = None if self.drawing is None else self.drawing.position
         return {"round": self.round, "stream": self.stream.state_dict() if begun is None else begun}
@@ -105,6 +110,6 @@ def rounds_of(stream: PreferenceStream, *, epochs: float, max_rounds: int | None
     return rounds if max_rounds is None else min(rounds, max_rounds)
 
 
-def _endless(stream: Stream[Item]) -> Iterator[list[Item]]:
+def _endless(stream: Stream[Item]) -> Generator[list[Item]]:
     while True:
         yield from stream
