@@ -156,10 +156,13 @@ def whole_groups(*, groups, n, world=WORLD):
 SLOW = pytest.mark.slow  # processes that start take their time
 
 
-@pytest.mark.parametrize(("batch", "k"), [(9, 12), pytest.param(6, 24, marks=SLOW), pytest.param(4, 8, marks=SLOW)])
-def test_flow_grpo(served, batch, k):
-    calls = flow_grpo_sampler(batch=batch, k=k, steps=2)
-    assert any(len({prompt for prompt, _ in call}) > 1 for own in calls for call in own) or k == WORLD * batch
+# Four processes and eight: each sampler on either number at least once.
+@pytest.mark.parametrize(
+    ("batch", "k", "world"), [(9, 12, 4), pytest.param(4, 8, 4, marks=SLOW), pytest.param(9, 24, 8, marks=SLOW)]
+)
+def test_flow_grpo(served, batch, k, world):
+    calls = flow_grpo_sampler(batch=batch, k=k, steps=2, world=world)
+    assert any(len({prompt for prompt, _ in call}) > 1 for own in calls for call in own)
     check(calls, run_processes("flow_grpo", calls, url=served, group_size=k))
 
 
@@ -172,17 +175,17 @@ def test_flow_grpo_with_a_judge_in_each_process():
 
 
 @SLOW
-@pytest.mark.parametrize("trainer", ["verl", "verl_omni"])
-def test_verl_and_verl_omni(served, trainer):
-    calls = verl_sampler(prompts=3, n=8, steps=2)
+@pytest.mark.parametrize(("trainer", "world"), [("verl", 4), ("verl_omni", 8)])
+def test_verl_and_verl_omni(served, trainer, world):
+    calls = verl_sampler(prompts=3, n=8, steps=2, world=world)
     assert {len({sample[0] for own in calls for sample in own[0]})} == {3}
     check(calls, run_processes(trainer, calls, url=served, group_size=8))
 
 
 @SLOW
-@pytest.mark.parametrize("trainer", ["flow_factory", "nemo_gym"])
-def test_trainers_whose_calls_hold_whole_groups(served, trainer):
-    calls = whole_groups(groups=2, n=5)
+@pytest.mark.parametrize(("trainer", "world"), [("flow_factory", 4), ("nemo_gym", 8)])
+def test_trainers_whose_calls_hold_whole_groups(served, trainer, world):
+    calls = whole_groups(groups=2, n=5, world=world)
     check(calls, run_processes(trainer, calls, url=served))
 
 
@@ -197,13 +200,13 @@ def test_unirl(served):
 
 
 @SLOW
-@pytest.mark.parametrize(("per_device", "num_generations"), [(4, 8), (1, 4), (6, 8)])
-def test_trl(per_device, num_generations):
-    calls = trl_sampler(per_device=per_device, num_generations=num_generations, steps=2)
+@pytest.mark.parametrize(("per_device", "num_generations", "world"), [(4, 8, 8), (1, 4, 4), (6, 8, 4)])
+def test_trl(per_device, num_generations, world):
+    calls = trl_sampler(per_device=per_device, num_generations=num_generations, steps=2, world=world)
     answers = run_processes("trl", calls, group_size=num_generations)
     check(calls, [answer[:-1] for answer in answers])
     # The judging is shared out: together as many questions as one process would have asked.
-    num_groups = 2 * WORLD * per_device // num_generations
+    num_groups = 2 * world * per_device // num_generations
     assert sum(answer[-1][0] for answer in answers) == num_groups * num_generations * (num_generations - 1)
 
 
@@ -228,36 +231,3 @@ def test_names_of_groups_are_the_same_on_every_process_and_new_in_every_call(mon
     assert not set(first) & set(one.of_call(["a", "b"]))
     monkeypatch.setenv("MASTER_PORT", "12345")
     assert not set(first) & set(GroupNames().of_call(["a", "b"]))
-
-
-EIGHT = 8
-
-
-@SLOW
-def test_flow_grpo_on_eight(served):
-    """Its own configuration: batches of 9, 24 samples a prompt."""
-    calls = flow_grpo_sampler(batch=9, k=24, steps=2, world=EIGHT)
-    check(calls, run_processes("flow_grpo", calls, url=served, group_size=24))
-
-
-@SLOW
-@pytest.mark.parametrize("trainer", ["verl", "verl_omni"])
-def test_verl_and_verl_omni_on_eight(served, trainer):
-    calls = verl_sampler(prompts=6, n=4, steps=2, world=EIGHT)
-    check(calls, run_processes(trainer, calls, url=served, group_size=4))
-
-
-@SLOW
-@pytest.mark.parametrize("trainer", ["flow_factory", "nemo_gym"])
-def test_trainers_whose_calls_hold_whole_groups_on_eight(served, trainer):
-    calls = whole_groups(groups=2, n=5, world=EIGHT)
-    check(calls, run_processes(trainer, calls, url=served))
-
-
-@SLOW
-def test_trl_on_eight():
-    """Half of a group in each call."""
-    calls = trl_sampler(per_device=4, num_generations=8, steps=2, world=EIGHT)
-    answers = run_processes("trl", calls, group_size=8)
-    check(calls, [answer[:-1] for answer in answers])
-    assert sum(answer[-1][0] for answer in answers) == 2 * EIGHT * 4 // 8 * 8 * 7
