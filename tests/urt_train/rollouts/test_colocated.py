@@ -39,7 +39,7 @@ class Options:
             self.given = given
             return StandIn(policy)
 
-        monkeypatch.setattr("urt_train.rollouts.colocated.VLLMEngine.from_pretrained", from_pretrained)
+        monkeypatch.setattr("urt_train.rollouts.colocated.InStep.from_pretrained", from_pretrained)
 
 
 def test_neighbours_share_an_engine_and_what_it_samples(policy, tiny_folder, spec, records, monkeypatch):
