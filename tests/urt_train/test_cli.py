@@ -21,8 +21,11 @@ OPTIONS = sorted(
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes(option: str) -> None:
-    beside = ["teacher=openai"] if option == "data=shards" else []
-    assert isinstance(compose([option, *beside]), TrainConfig)
+    beside = {
+        "data=shards": ["teacher=openai"],
+        "teacher=vllm_server": ["distill.vllm_servers=[http://gpu-1:8000]"],
+    }
+    assert isinstance(compose([option, *beside.get(option, [])]), TrainConfig)
 
 
 @pytest.mark.parametrize("recipe", sorted(path.stem for path in (CONFIGS / "recipe").glob("*.yaml")))

@@ -233,7 +233,11 @@ def test_a_damaged_file_is_one_line_or_a_model(foreign: Path, name: str, content
         assert "\n" not in str(error)  # noqa: PT017
         assert len(str(error)) < 700  # noqa: PT017
     else:
-        assert name == "generation_config.json"
+        # What a processor's own file may leave out has a default; the weights and their shape have none.
+        is_object = content.startswith(b"{") and content.endswith(b"}") and b'"model_type"' in content
+        assert name == "generation_config.json" or (
+            is_object and name in ("tokenizer_config.json", "preprocessor_config.json")
+        )
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", SUMS])

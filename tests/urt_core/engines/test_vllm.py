@@ -84,7 +84,8 @@ def in_vllm() -> dict[str, Any]:
         [sys.executable, "-W", "ignore", __file__], env=os.environ | quiet, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    # vLLM logs to the same stream, also when it goes.
+    return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
 
 
 @pytest.fixture(scope="module")

@@ -101,5 +101,5 @@ def test_gradient_checkpointing_changes_nothing(policy, records):
 def test_a_folder_that_is_no_model_says_so(tmp_path, spec):
     from urt_core.errors import CheckpointError
 
-    with pytest.raises(CheckpointError, match=r"can't be opened as a model folder .*; give another model\.base"):
+    with pytest.raises(CheckpointError, match=r"config\.json is missing; a model's folder has it beside its weights"):
         Policy.from_pretrained(tmp_path, spec=spec)

@@ -38,7 +38,9 @@ def policy(tiny_folder, spec):
 
 
 @pytest.mark.parametrize("num_prompts", [4, 1], ids=["several groups", "one group"])
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+# float64 proves the formula; in float32 the decay's gradient is a sum of terms that cancel, about 100 roundings of 1e-7 from
+# the other order of sums, a little more or less from one CPU to the next.
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-5), (torch.float64, 1e-10)])
 def test_log_probs_and_gradients_equal_those_of_padded_rows(
     policy, records, num_prompts, dtype, tolerance, monkeypatch
 ):

@@ -6,6 +6,7 @@
     │   └── TemplateError                 a prompt template with wrong or missing placeholders
     ├── MediaError        (ValueError)    an image or video that is damaged, too large or of a refused format
     ├── EngineError       (RuntimeError)  an engine that cannot be built or cannot answer at all
+    │   ├── ServerError                   a server that is lost or does not answer as it should
     │   └── BudgetError                   the token or money budget of a run is spent
     ├── ConfigError       (ValueError)    a setting outside its allowed values
     ├── DataError         (ValueError)    stored data that is damaged or incomplete

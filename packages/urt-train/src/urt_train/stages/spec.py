@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lightning.pytorch import Trainer
     from rich.console import Console
 
-    from urt_core import Engine
+    from urt_core import AsyncEngine, Engine
     from urt_data import ShardFolder
     from urt_train.model.policy import Policy
     from urt_train.stages.module import StageModule
@@ -91,7 +91,7 @@ class Conclusion:
     """The stage's own."""
     model: Path
     """Folder of the judge."""
-    open_engine: Callable[[], Engine]
+    open_engine: Callable[[], Engine | AsyncEngine]
     """The judge, as `evaluation` has it computed."""
     open_shards: Callable[[str], ShardFolder]
     """The shards of a split, wherever they lie."""
