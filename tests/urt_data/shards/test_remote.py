@@ -161,7 +161,9 @@ def test_a_remote_that_fails_in_training_sets_no_sample_aside(remote, tmp_path, 
     def broken(*arguments, **settings):
         raise TimeoutError("the line is dead")
 
-    monkeypatch.setattr(far._storage._filesystem, "open", broken)
+    storage = far._storage
+    assert isinstance(storage, RemoteStorage)
+    monkeypatch.setattr(storage._filesystem, "open", broken)
     quarantine = Quarantine(max_share=1.0)
     with pytest.raises(AddressError, match=r"memory://bucket/pairs/shard-\d+\.tar cannot be reached \(TimeoutError"):
         next(iter(PreferenceStream(far, batch_size=4, seed=0, quarantine=quarantine)))

@@ -35,6 +35,7 @@ def converted(
 )
 def test_the_larger_mean_is_preferred(tmp_path, scores, preference):
     [record], _ = converted(tmp_path, "official_pair_scores", PAIR.format(*scores))
+    assert isinstance(record, PreferenceRecord)
     assert record.preference is preference
     assert record.metadata["scores"]["alignment"] == {"first": scores[0], "second": scores[1]}
     assert record.completion is None, "no dialect reads it"

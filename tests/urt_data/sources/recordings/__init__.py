@@ -15,7 +15,7 @@ from tests.urt_data.sources.recordings import answers, images, official, videos
 from tests.urt_data.sources.recordings.recording import Recording
 
 RECORDINGS: dict[str, Callable[[Recording], None]] = {
-    name: made
+    name: cast("Callable[[Recording], None]", made)
     for module in (images, videos, answers, official)
     for name, made in cast("dict[str, Any]", vars(module)).items()
     if callable(made) and getattr(made, "__module__", "") == module.__name__ and not name.startswith("_")
