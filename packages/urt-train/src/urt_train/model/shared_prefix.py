@@ -45,7 +45,11 @@ VARIABLE_LENGTH: Kernel = FlashKernel()
 def bucket(num_tokens: int) -> int:
     """The length that a FlexAttention call for so many tokens has: a power of two, so that rows of any length up to
     131,072 are 8 shapes to compile, which is how many torch compiles of one function. What is behind the row attends
-    to itself alone, in blocks of its own, so it costs next to nothing."""
+    to itself alone, in blocks of its own, so it costs next to nothing.
+
+    >>> [bucket(num_tokens) for num_tokens in (1, 1024, 1025, 5000)]
+    [1024, 1024, 2048, 8192]
+    """
     return max(SHORTEST_BUCKET, 1 << (num_tokens - 1).bit_length())
 
 

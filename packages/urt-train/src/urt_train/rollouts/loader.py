@@ -105,12 +105,7 @@ class RoundLoader(Generic[Item]):
 
 
 def rounds_of(stream: PreferenceStream, *, epochs: float, max_rounds: int | None) -> int:
-    """Rounds of `epochs` passes, at most `max_rounds`.
-
-    >>> eight = range(8)  # a stream's length is its batches in an epoch
-    >>> rounds_of(eight, epochs=1.5, max_rounds=None), rounds_of(eight, epochs=1.5, max_rounds=10)
-    (12, 10)
-    """
+    """Rounds of `epochs` passes, at most `max_rounds`."""
     rounds = math.ceil(epochs * len(stream))
     return rounds if max_rounds is None else min(rounds, max_rounds)
 
