@@ -274,8 +274,8 @@ def test_names_at_an_address_cannot_leave_the_copy(monkeypatch: pytest.MonkeyPat
             return False
 
         def find(self, path: str) -> list[str]:
-            return ["root/../../evil"]
+            return ["bucket/../../evil"]
 
-    monkeypatch.setattr("urt_data.shards.addresses.connect", lambda address: (Hostile(), "root"))
-    with pytest.raises(ShardError, match="leaves the folder"), local_copy("x://root"):
+    monkeypatch.setattr("urt_data.shards.addresses.connect", lambda address: (Hostile(), "bucket"))
+    with pytest.raises(ShardError, match="leaves the folder"), local_copy("x://bucket"):
         pass

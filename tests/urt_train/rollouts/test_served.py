@@ -4,8 +4,7 @@ The servers here speak vLLM's API over HTTP in this process and sample with a po
 `test_served_by_vllm.py` has a real one.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -13,18 +12,16 @@ import torch
 
 from tests.urt_train.fake_vllm import CHAT, FakeVLLM, reply
 from urt_core import Prompt, SamplingParams, render
-from urt_core.engines.scripted_endpoint import Reply, Request, ScriptedEndpoint
+from urt_core.engines.scripted_endpoint import Reply, Request
 from urt_core.errors import EngineError, ServerError
 from urt_data import ShardWriter
-from urt_train.config import DataConfig, JudgeConfig, ModelConfig, RolloutEngine, TrainerConfig
+from urt_train.config import DataConfig, JudgeConfig, ModelConfig, TrainerConfig
 from urt_train.experiment.run import run_stage
 from urt_train.model.policy import Policy
 from urt_train.rollouts.hand_over import EngineCopy
-from urt_train.rollouts.served import ServedVLLM
 from urt_train.runtime.callbacks import read_rows
 from urt_train.runtime.checkpoint import newest_checkpoint
 from urt_train.stages import train_config
-from urt_train.stages.grpo.config import GRPOConfig
 from urt_train.stages.grpo.engine import open_served
 from urt_train.stages.grpo.module import GRPO
 
@@ -41,41 +38,6 @@ HAND_OVER = [
 SAMPLING = SamplingParams(temperature=1.0, max_tokens=5, seed=3, num_completions=2, logprobs=True)
 
 KEY = "key-of-the-test"
-
-
-@pytest.fixture
-def fakes(tiny_folder, spec) -> list[FakeVLLM]:
-    return [FakeVLLM(Policy.from_pretrained(tiny_folder, spec=spec)) for _ in range(2)]
-
-
-@pytest.fixture
-def addresses(fakes) -> Iterator[list[str]]:
-    with ExitStack() as stack:
-        endpoints = [stack.enter_context(ScriptedEndpoint(script=fake)) for fake in fakes]
-        yield [endpoint.base_url.removesuffix("/v1") for endpoint in endpoints]
-
-
-@pytest.fixture
-def config(addresses) -> GRPOConfig:
-    return GRPOConfig(
-        engine=RolloutEngine.vllm_server,
-        vllm_servers=addresses,
-        vllm_timeout_s=20,
-        prompts_per_rollout=2,
-        group_size=4,
-        micro_batch_size=4,
-        generation_batch_size=2,
-        max_completion_tokens=6,
-        max_prompt_tokens=1000,
-        parity_every=1,
-    )
-
-
-@pytest.fixture
-def engine(policy, config, tmp_path) -> ServedVLLM:
-    served = open_served(config, policy, folder=tmp_path / "weights")
-    served.pool.pause_s = 0.01
-    return served
 
 
 @pytest.fixture
