@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.urt_train.layouts import assert_layouts_agree, group_batch, in_float64
+from urt_core.engines.model_folder import write_sums
 from urt_data import ShardWriter
 from urt_train.cli import compose
 from urt_train.config import LoraConfig
@@ -67,6 +68,7 @@ def test_its_recipe_trains_a_tiny_one(experts, tiny_folder, records, tmp_path, r
     if recipe == "qwen3_vl_30b_a3b":
         base = export_judge(experts, tmp_path / "base")
         (base / "judge.json").unlink()
+        write_sums(base)
     with ShardWriter(tmp_path / "pairs") as shards:
         for record in records:
             shards.write(record)

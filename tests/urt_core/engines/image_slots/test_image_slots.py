@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tests.llava_onevision import CHAT_TEMPLATE, make_config, make_tokenizer
 from urt_core.engines.image_slots import FAMILIES, family_of, image_slots, require_vllm
@@ -30,7 +31,7 @@ def test_an_unknown_family_is_refused_by_name_before_its_weights_are_read(tmp_pa
     """The folder has nothing but a config: whoever looked for weights or a tokenizer would stop with another
     message."""
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llava_next"}))
-    with pytest.raises(EngineError, match=r"^model type is 'llava_next', .*; allowed: llava_onevision, qwen2_5_vl, .*"):
+    with pytest.raises(EngineError, match=r": model type is 'llava_next', .*; allowed: llava_onevision, qwen2_5_vl, .*"):
         TransformersEngine.from_pretrained(tmp_path, policy=MediaPolicy())
 
 
@@ -55,6 +56,7 @@ def folder(tmp_path):
     tokenizer.save_pretrained(tmp_path)
     make_config(tokenizer).save_pretrained(tmp_path)
     LlavaOnevisionImageProcessorPil().save_pretrained(tmp_path)
+    save_file({"weight": torch.zeros(1)}, tmp_path / "model.safetensors")
     # Published before templates had a file of their own: the tokenizer's stands in its config, the processor's in this
     # file.
     (tmp_path / "chat_template.jinja").unlink()
