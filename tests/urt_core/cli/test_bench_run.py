@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,29 +13,30 @@ import pytest
 from urt_core.cli import main
 
 
+def labelled_pairs(picture, folder: Path, *, num: int = 10, unreadable: int = 1) -> str:
+    """A file of labelled pairs; the judge is wrong on one, and some can't be read."""
+    rows = []
+    for number in range(num):
+        shades = (13, 40) if number < unreadable else (200 + number, 20 + number)
+        first, second = map(picture, shades)
+        row = {
+            "key": f"pair-{number}",
+            "task": "image_generation",
+            "text": "a red car",
+            "first": first,
+            "second": second,
+        }
+        label = "second" if number == unreadable else "first"
+        rows.append(row | {"preference": label, "metadata": {"cause": "colour", "item": f"i{number // 2}"}})
+    path = folder / "pairs.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return str(path)
+
+
 @pytest.fixture
 def pairs(picture, tmp_path):
-    """Ten labelled pairs; the judge is right on eight, and one can't be read."""
-
-    def write(*, num: int = 10, unreadable: int = 1) -> str:
-        rows = []
-        for number in range(num):
-            shades = (13, 40) if number < unreadable else (200 + number, 20 + number)
-            first, second = map(picture, shades)
-            row = {
-                "key": f"pair-{number}",
-                "task": "image_generation",
-                "text": "a red car",
-                "first": first,
-                "second": second,
-            }
-            label = "second" if number == unreadable else "first"
-            rows.append(row | {"preference": label, "metadata": {"cause": "colour", "item": f"i{number // 2}"}})
-        path = tmp_path / "pairs.jsonl"
-        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-        return str(path)
-
-    return write
+    """pairs(num=10, unreadable=1): ten labelled pairs; the judge is right on eight, and one can't be read."""
+    return partial(labelled_pairs, picture, tmp_path)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from urt_core import Prompt, SamplingParams
 from urt_core.engines import FinishReason, traits
 from urt_core.engines.scripted_endpoint import Reply, Request, ScriptedEndpoint, chat_reply
 from urt_core.engines.servers import JudgeServer, VLLMServers
-from urt_core.errors import EngineError
+from urt_core.errors import ConfigError, EngineError
 from urt_core.media import MediaPolicy
 
 MODELS = Reply(body=json.dumps({"object": "list", "data": [{"id": "judge"}]}).encode())
@@ -106,6 +106,8 @@ def test_every_server_has_to_be_there_and_serve_this_judge_before_the_first_ques
     two.is_up = False
     with pytest.raises(EngineError, match=r"1 of 2 vLLM servers .*HTTP 503"):
         opened(addresses)
-    with pytest.raises(EngineError, match="no vLLM server is named"):
+    with pytest.raises(ConfigError, match="no vLLM server is named"):
         opened([])
+    with pytest.raises(ConfigError, match=r"vllm_servers is http://gpu-1:8000/v1; allowed: different addresses"):
+        opened(["http://gpu-1:8000/v1"])
     assert str(JudgeServer(addresses[0] + "/", model="judge", policy=MediaPolicy())) == addresses[0]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from inspect import signature
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from urt_core.contracts import load_contract
 from urt_core.engines import Engine
@@ -13,7 +13,11 @@ from urt_core.instant.calibration import InstantCalibration
 from urt_core.judge import FILE_NAME, JudgeSpec
 from urt_core.media import MediaPolicy
 from urt_core.prompts import Dialect
+from urt_core.redaction import redacted
 from urt_core.released import released
+
+EngineKind = Literal["transformers", "vllm", "vllm_server"]
+ENGINE_KINDS: tuple[EngineKind, ...] = get_args(EngineKind)
 
 
 def load_spec(
@@ -46,23 +50,27 @@ def load_calibration(path_or_id: str | PathLike[str]) -> InstantCalibration | No
 def load_engine(
     path_or_id: str | PathLike[str],
     *,
-    kind: Literal["transformers", "vllm"],
+    kind: EngineKind,
     policy: MediaPolicy,
     batch_size: int = 64,
     device: str | None = None,
     base_url: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Engine:
-    """With `base_url` an endpoint that serves the judge under this name.
+    """With `base_url` an endpoint that serves the judge under this name; of kind vllm_server several that do.
 
-    `options` are those of `OpenAIEngine`, or of `vllm.LLM`; for transformers, `dtype`.
+    `options` are those of `OpenAIEngine`, of `VLLMServers.open` (their addresses as `vllm_servers`), or of `vllm.LLM`; for
+    transformers, `dtype`.
     """
     options = dict(options or {})
+    is_served = bool(base_url) or kind == "vllm_server"
     if known := released(path_or_id):
-        # At an endpoint a name is what its server calls the judge.
-        path_or_id = path_or_id if base_url else known.hub_id
-        suggested: dict[str, Any] = {"extra_body": known.extra_body} if base_url and known.extra_body else {}
+        # A name is what its server calls the judge.
+        path_or_id = path_or_id if is_served else known.hub_id
+        suggested: dict[str, Any] = {"extra_body": known.extra_body} if is_served and known.extra_body else {}
         options = {**(known.vllm_options if kind == "vllm" and not base_url else suggested), **options}
+    if kind == "vllm_server":
+        return open_servers(str(path_or_id), policy=policy, base_url=base_url, options=options)
     if base_url:
         from urt_core.engines.openai import OpenAIEngine
 
@@ -87,4 +95,21 @@ def load_engine(
         from urt_core.engines.vllm import VLLMEngine
 
         return VLLMEngine.from_pretrained(str(path_or_id), policy=policy, **options)
-    raise ConfigError(f"engine is {kind!r}; allowed: 'transformers', 'vllm'")
+    raise ConfigError(f"engine is {kind!r}; allowed: {', '.join(ENGINE_KINDS)}")
+
+
+def open_servers(model: str, *, policy: MediaPolicy, base_url: str | None, options: Mapping[str, Any]) -> Engine:
+    from urt_core.engines.servers import JudgeServer, VLLMServers
+
+    if base_url:
+        raise ConfigError(
+            f"engine is vllm_server and base_url is {redacted(base_url)}; allowed: one of them, vllm_server with its vllm_servers"
+        )
+    allowed = signature(JudgeServer).parameters.keys() - {"address", "model", "policy"} | {"vllm_servers"}
+    if unknown := sorted(options.keys() - allowed):
+        raise ConfigError(
+            f"options of vllm_server hold {', '.join(unknown)}; allowed: {', '.join(sorted(allowed))}; for the rest a server is "
+            "started with its own"
+        )
+    settings = dict(options)
+    return VLLMServers.open(settings.pop("vllm_servers", ()), model=model, policy=policy, **settings)

@@ -6,16 +6,10 @@ from copy import copy
 from dataclasses import replace
 from functools import partial
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from urt_core.calibration import Calibration
-from urt_core.comparison import (
-    Comparison,
-    Orders,
-    ProbabilityMethod,
-    asked_orders,
-    failed_comparison,
-)
+from urt_core.comparison import Comparison, Orders, ProbabilityMethod, asked_orders, failed_comparison
 from urt_core.contracts import load_contract
 from urt_core.engines import AsyncEngine, Engine, SamplingParams, traits
 from urt_core.errors import MediaError, PromptError, TemplateError
@@ -36,6 +30,7 @@ from urt_core.votes import default_sampling, with_votes
 
 if TYPE_CHECKING:
     from urt_core.cache import CompletionCache
+    from urt_core.pretrained import EngineKind
 
 
 class Scorer:
@@ -85,7 +80,7 @@ class Scorer:
         cls,
         path_or_id: str | PathLike[str],
         *,
-        engine: Literal["transformers", "vllm"] = "transformers",
+        engine: "EngineKind" = "transformers",
         dialect: Dialect | str | None = None,
         policy: MediaPolicy | None = None,
         batch_size: int = 64,
@@ -98,7 +93,7 @@ class Scorer:
 
         With `base_url` the judge is asked at that OpenAI-compatible endpoint, which serves it under the same name (`vllm serve <folder>`
         does). `engine_options` are those of `OpenAIEngine` then, else those of `vllm.LLM`, such as {"max_model_len": 8192,
-        "tensor_parallel_size": 2}; of transformers, {"dtype": "float32"}. `settings` are those of `Scorer`; without `sampling` among
+        "tensor_parallel_size": 2}; of transformers, {"dtype": "float32"}; of vllm_server, {"vllm_servers": ["http://gpu-1:8000"]}. `settings` are those of `Scorer`; without `sampling` among
         them, judgements may be as long as `judge.json` says.
         """
         from urt_core.pretrained import load_calibration, load_engine, load_spec

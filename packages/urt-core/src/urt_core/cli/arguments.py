@@ -10,6 +10,7 @@ from typing import Any
 from urt_core.cli.bench_arguments import add_bench
 from urt_core.cli.lazily import lazily
 from urt_core.comparison import ProbabilityMethod
+from urt_core.pretrained import ENGINE_KINDS
 from urt_core.prompts import PointContract
 from urt_core.records import Task
 from urt_core.released import need_released
@@ -155,7 +156,16 @@ def add_judge(command: argparse.ArgumentParser, *, is_needed: bool) -> None:
         metavar="NAME",
         help="a released judge, with its contract and limits (`urt judges` lists them)",
     )
-    group.add_argument("--engine", choices=("transformers", "vllm"), default="transformers", help="without --base-url")
+    group.add_argument("--engine", choices=ENGINE_KINDS, default="transformers", help="without --base-url")
+    group.add_argument(
+        "--vllm-servers",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="ADDRESS",
+        help="of --engine vllm_server: http://gpu-1:8000 http://gpu-2:8000 ..., which share the work; one that fails is left "
+        "out until it is healthy",
+    )
     group.add_argument(
         "--engine-option",
         action="append",
@@ -170,7 +180,9 @@ def add_judge(command: argparse.ArgumentParser, *, is_needed: bool) -> None:
     add_endpoint(group)
     group.add_argument("--device", help="for transformers (default: cuda where there is one)")
     group.add_argument("--batch-size", type=int, default=64, help="completions computed together")
-    group.add_argument("--concurrency", type=int, default=16, help="requests in flight at an endpoint")
+    group.add_argument(
+        "--concurrency", type=int, default=16, help="requests in flight at an endpoint, or at each of --vllm-servers"
+    )
     group.add_argument("--templates", metavar="FOLDER", help="prompt wording of your own")
     group.add_argument("--min-pixels", type=int, help="of each image or frame (default: as in judge.json)")
     group.add_argument("--max-pixels", type=int, help="of each image or frame (default: as in judge.json)")

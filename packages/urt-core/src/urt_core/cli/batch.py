@@ -31,6 +31,7 @@ WITHOUT_EFFECT = {
         "no_cache",
         "api_key_env",
         "profile",
+        "vllm_servers",
         "batch_size",
         "concurrency",
     ),

@@ -9,7 +9,7 @@ from urt_core.bench.rescoring import find_benchmark
 from urt_core.bench.run import finish_run, run_share, wait_for_all, what_it_depends_on
 from urt_core.cli.bench import print_result
 from urt_core.cli.bench_records import LabelledRecords
-from urt_core.cli.judge import open_scorer
+from urt_core.cli.judge import is_served, open_scorer
 from urt_core.cli.progress import Progress
 from urt_core.judging.judge import Asked, default_block
 from urt_core.judging.pairs import JudgedPair
@@ -23,7 +23,7 @@ TOO_MANY_FAILURES = 3
 def run_run(options: argparse.Namespace) -> int:
     find_benchmark(options.benchmark).rule(options.rule)
     with Workers(options.workers) as workers:
-        if not options.base_url:
+        if not is_served(options):
             see_own_devices(num_devices=dict(options.engine_option).get("tensor_parallel_size", 1))
         with open_scorer(options) as scorer:
             return judge_and_count(options, scorer, workers)
@@ -46,7 +46,7 @@ def judge_and_count(options: argparse.Namespace, scorer: Scorer, workers: Worker
         engine=scorer.engine,
         asked=asked,
         data=records.about(),
-        judge_identity={} if options.base_url else weights_identity(options.model),
+        judge_identity={} if is_served(options) else weights_identity(options.model),
         block=block,
     )
     expected = len(records) * asked.num_per_pair

@@ -10,7 +10,7 @@ from urt_core.bench.suites.tables import suite_tables
 from urt_core.cli.bench import print_tables
 from urt_core.cli.bench_records import LabelledRecords
 from urt_core.cli.bench_run import weights_identity
-from urt_core.cli.judge import open_scorer
+from urt_core.cli.judge import is_served, open_scorer
 from urt_core.cli.progress import Progress
 from urt_core.judging.journal import Journal
 from urt_core.judging.judge import Asked, default_block
@@ -28,7 +28,7 @@ def run_suites_command(options: argparse.Namespace) -> int:
             engine=scorer.engine,
             asked=asked,
             data={**records.about(), "suites": options.pairs},
-            judge_identity={} if options.base_url else weights_identity(options.model),
+            judge_identity={} if is_served(options) else weights_identity(options.model),
             block=default_block(scorer.engine, asked),
         )
         total = NUM_ROUNDS * min(options.pairs, len(records))

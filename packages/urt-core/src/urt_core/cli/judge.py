@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from urt_core.calibration import Calibration
 from urt_core.engines import AsyncEngine, Engine, close_engine
@@ -81,10 +82,15 @@ def how_to_ask(options: argparse.Namespace) -> tuple[Dialect, MediaPolicy, int |
 def build_engine(options: argparse.Namespace, policy: MediaPolicy) -> Engine:
     from urt_core.pretrained import load_engine
 
+    if (options.engine == "vllm_server") != bool(options.vllm_servers):
+        raise ConfigError(
+            f"--engine is {options.engine} and --vllm-servers is {' '.join(options.vllm_servers) or 'not given'}; allowed: vllm_server "
+            "with addresses such as http://gpu-1:8000, the others without"
+        )
     if not options.base_url:
         if options.budget_tokens or options.budget_cost:
             raise ConfigError(
-                "--budget-tokens and --budget-cost are for endpoints; a local judge costs nothing per token"
+                "--budget-tokens and --budget-cost are for endpoints; a judge of your own costs nothing per token"
             )
         return load_engine(
             options.model,
@@ -92,7 +98,7 @@ def build_engine(options: argparse.Namespace, policy: MediaPolicy) -> Engine:
             policy=policy,
             batch_size=options.batch_size,
             device=options.device,
-            options=dict(options.engine_option),
+            options=read_servers(options) | dict(options.engine_option),
         )
     settings = {
         "api_key": read_key(options.api_key_env),
@@ -104,6 +110,22 @@ def build_engine(options: argparse.Namespace, policy: MediaPolicy) -> Engine:
         **dict(options.engine_option),
     }
     return load_engine(options.model, kind=options.engine, policy=policy, base_url=options.base_url, options=settings)
+
+
+def is_served(options: argparse.Namespace) -> bool:
+    """Whether somebody else computes: weights and GPUs of this machine have no part in it."""
+    return bool(options.base_url) or options.engine == "vllm_server"
+
+
+def read_servers(options: argparse.Namespace) -> dict[str, Any]:
+    if options.engine != "vllm_server":
+        return {}
+    return {
+        "vllm_servers": options.vllm_servers,
+        "api_key": read_key(options.api_key_env),
+        "in_flight": options.concurrency,
+        "timeout_s": options.timeout,
+    }
 
 
 def read_key(name: str) -> str:

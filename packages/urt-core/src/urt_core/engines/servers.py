@@ -3,16 +3,16 @@
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from urt_core.engines import Completion, FinishReason, SamplingParams
 from urt_core.engines.endpoint.answers import excerpt
-from urt_core.engines.endpoint.pool import ServerPool
+from urt_core.engines.endpoint.pool import ServerPool, are_server_addresses
 from urt_core.engines.endpoint.transport import HTTPConnections, NoConnection
 from urt_core.engines.openai import OpenAIEngine, failed
 from urt_core.engines.retrying import RetryPolicy
-from urt_core.errors import EngineError, ServerError
+from urt_core.errors import ConfigError, EngineError, ServerError
 from urt_core.media import MediaPolicy
 from urt_core.prompts import Prompt
 from urt_core.streaming import BACKGROUND
@@ -35,6 +35,7 @@ class JudgeServer:
         api_key: str = "",
         in_flight: int = 32,
         timeout_s: float = 600.0,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> None:
         self.address, self.model = address.rstrip("/"), model
         # One try each: another server may do better, and the pool knows them all.
@@ -47,6 +48,7 @@ class JudgeServer:
             api_key=api_key,
             concurrency=in_flight,
             retry=retry,
+            extra_body=extra_body,
         )
 
     def __str__(self) -> str:
@@ -114,9 +116,17 @@ class VLLMServers:
         cls, addresses: Sequence[str], *, model: str, policy: MediaPolicy, in_flight: int = 32, **settings: Any
     ) -> "VLLMServers":
         """Every server must be there and serve the judge before the first question; one that is lost later, the others
-        can do without. `settings` are those of `JudgeServer`."""
+        can do without. `settings` are those of `JudgeServer`.
+
+        `ConfigError` for addresses that are none, `EngineError` for servers that can't be used.
+        """
         if not addresses:
-            raise EngineError("no vLLM server is named (vllm_servers); allowed: one or more, such as http://gpu-1:8000")
+            raise ConfigError("no vLLM server is named (vllm_servers); allowed: one or more, such as http://gpu-1:8000")
+        if not are_server_addresses(addresses):
+            raise ConfigError(
+                f"vllm_servers is {', '.join(addresses)}; allowed: different addresses such as http://gpu-1:8000, without user, path or "
+                "query"
+            )
         servers = [JudgeServer(at, model=model, policy=policy, in_flight=in_flight, **settings) for at in addresses]
         found = cls(servers, in_flight=in_flight)
         found.pool.on_each(lambda server: server.check_model())

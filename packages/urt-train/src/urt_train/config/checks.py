@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from typing import Any
-from urllib.parse import urlsplit
 
+from urt_core.engines.endpoint.pool import are_server_addresses
 from urt_core.errors import ConfigError
 from urt_train.config.choices import ALL_TASKS, Orders
 
@@ -52,17 +52,5 @@ def no_groups(config: Any) -> None:
 
 
 def server_addresses(config: Any, name: str) -> None:
-    """Scheme, host and port alone: paths are the client's business, and a password would be logged."""
-    addresses = getattr(config, name)
-    if len(set(addresses)) < len(addresses) or not all(map(_is_server_address, addresses)):
+    if not are_server_addresses(getattr(config, name)):
         fail(config, name, "different addresses such as http://gpu-1:8000, without user, path or query")
-
-
-def _is_server_address(address: str) -> bool:
-    try:
-        parts = urlsplit(address)
-        _ = parts.port
-    except ValueError:
-        return False
-    bare = f"{parts.scheme}://{parts.netloc}"
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc and address == bare

@@ -40,16 +40,13 @@ def open_engine(
             return load_engine(model, kind="vllm", policy=policy, options=options)
     key = read_key(settings.api_key_env)
     if kind == "vllm_server":
-        from urt_core.engines.servers import VLLMServers
-
-        return VLLMServers.open(
-            settings.vllm_servers,
-            model=model,
-            policy=policy,
-            api_key=key,
-            in_flight=settings.concurrency,
-            timeout_s=settings.timeout,
-        )
+        servers: dict[str, Any] = {
+            "vllm_servers": settings.vllm_servers,
+            "api_key": key,
+            "in_flight": settings.concurrency,
+            "timeout_s": settings.timeout,
+        }
+        return load_engine(model, kind="vllm_server", policy=policy, options=servers)
     assert kind == "openai", kind
     deadline = settings.timeout * settings.retries
     options: dict[str, Any] = {

@@ -5,11 +5,32 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from urt_core.errors import EngineError, ServerError
 from urt_core.streaming import BACKGROUND
 
 LOG = logging.getLogger(__name__)
+
+
+def are_server_addresses(addresses: Sequence[str]) -> bool:
+    """Whether they are different ones of scheme, host and port alone: paths are the client's business, and a password
+    would be logged.
+
+    >>> are_server_addresses(["http://gpu-1:8000", "http://gpu-2:8000"]), are_server_addresses(["http://gpu-1:8000/v1"])
+    (True, False)
+    """
+    return len(set(addresses)) == len(addresses) and all(map(_is_bare, addresses))
+
+
+def _is_bare(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        return False
+    bare = f"{parts.scheme}://{parts.netloc}"
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc and address == bare
 
 
 class Server(Protocol):
