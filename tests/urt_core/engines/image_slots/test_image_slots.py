@@ -31,7 +31,9 @@ def test_an_unknown_family_is_refused_by_name_before_its_weights_are_read(tmp_pa
     """The folder has nothing but a config: whoever looked for weights or a tokenizer would stop with another
     message."""
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llava_next"}))
-    with pytest.raises(EngineError, match=r": model type is 'llava_next', .*; allowed: llava_onevision, qwen2_5_vl, .*"):
+    with pytest.raises(
+        EngineError, match=r": model type is 'llava_next', .*; allowed: llava_onevision, qwen2_5_vl, .*"
+    ):
         TransformersEngine.from_pretrained(tmp_path, policy=MediaPolicy())
 
 
