@@ -59,9 +59,10 @@ def test_save_and_load(tmp_path):
     (tmp_path / "bad.json").write_text('{"method": "margin", "points": [[0.5, 2.0]]}')
     with pytest.raises(ConfigError, match=r"within 0\.\.1"):
         Calibration.load(tmp_path / "bad.json")
-    (tmp_path / "worse.json").write_text("[")
-    with pytest.raises(ConfigError, match="not readable"):
-        Calibration.load(tmp_path / "worse.json")
+    for text in ("[", f'{{"method": "margin", "points": [[0, 1{"0" * 400}]]}}'):
+        (tmp_path / "worse.json").write_text(text)
+        with pytest.raises(ConfigError, match="not readable"):
+            Calibration.load(tmp_path / "worse.json")
 
 
 def test_nothing_to_fit():

@@ -84,6 +84,15 @@ def test_judgebench_equals_a_brute_force(rows: list[tuple]) -> None:
 scores = st.one_of(st.none(), st.integers(-4, 4).map(lambda n: n / 4))
 
 
+def test_a_score_that_no_float_holds_is_no_score() -> None:
+    lines = [
+        {"id": 0, "score_0": 1, "score_1": 0, "label": "0"},
+        {"id": 1, "score_0": 10**400, "score_1": 0, "label": "0"},
+    ]
+    found = rescore(lines, benchmark="mj_bench")
+    assert (found.values["accuracy"], found.n_failed) == (50.0, 1)
+
+
 @settings(deadline=None)
 @given(st.lists(st.tuples(scores, scores, st.sampled_from(["0", "1", "tie"])), min_size=1, max_size=25))
 def test_mj_bench_equals_a_brute_force_over_thresholds(rows: list[tuple]) -> None:

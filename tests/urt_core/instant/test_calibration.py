@@ -130,6 +130,8 @@ def test_it_is_fitted_by_task_and_survives_json(kind):
         ({"image_generation": {"kind": "platt", "num_pairs": 3}}, r"needs its slope"),
         ({"image_generation": {"kind": "platt", "num_pairs": 3, "slope": 1.0, "points": [[0, 0]]}}, r"alone"),
         ({"image_generation": {"kind": "platt", "num_pairs": 3, "slope": math.nan}}, r"slope nan"),
+        ({"image_generation": {"kind": "platt", "num_pairs": 3, "slope": 10**400}}, r"slope 1000"),
+        ({"image_generation": {"kind": "isotonic", "num_pairs": 3, "points": [[0, 10**400]]}}, r"pairs of numbers"),
         ({"image_generation": {"kind": "platt", "num_pairs": 3, "slope": -1.0}}, r"slope -1"),
         ({"image_generation": {"kind": "platt", "num_pairs": 0, "slope": 1.0}}, r"num_pairs 0"),
         ({"image_generation": {"kind": "isotonic", "num_pairs": 3, "points": [[0.5, 0.4], [0.4, 0.6]]}}, r"ascend"),

@@ -67,6 +67,7 @@ def raises(sample): return {}["x"]
 def text(sample): return "1.0"
 def nothing(sample): return None
 def infinite(sample): return float("inf")
+def huge(sample): return 10**400
 def short(samples): return [1.0]
 def one_for_all(samples): return 1.0
 def letters(samples): return "ab"
@@ -162,6 +163,7 @@ def test_what_is_no_reward_is_refused_by_path_found_and_expected(path: str, foun
         ("text", "returned a str for a sample"),
         ("nothing", "returned a NoneType for a sample"),
         ("infinite", "returned inf for a sample"),
+        ("huge", "returned inf for a sample"),
         ("short", "returned 1 values for 2 samples"),
         ("one_for_all", "returned a float"),
         ("letters", "returned a str"),

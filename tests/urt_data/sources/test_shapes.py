@@ -107,6 +107,20 @@ def test_a_ranking_of_four_gives_six_pairs_of_one_group(tmp_path: Path) -> None:
         assert len(records) == 6
 
 
+def test_marks_below_zero_keep_their_sign(tmp_path: Path) -> None:
+    row = {"prompt": "x", "generations": ["a.png", "b.png", "c.png"], "scores": [-2.5, 0.5, -1]}
+    of = dict(zip([png(name) for name in "abc"], row["scores"], strict=True))
+    records = converted(tmp_path, row)
+    assert len(records) == 3
+    for record in records:
+        assert isinstance(record, PreferenceRecord)
+        assert isinstance(record.first, Media)
+        assert isinstance(record.second, Media)
+        shown = record.metadata["scores"]["score"]
+        assert shown == {"first": of[record.first.data[0]], "second": of[record.second.data[0]]}
+        assert better(record).data[0] == max(record.first.data[0], record.second.data[0], key=of.__getitem__)
+
+
 def test_equal_ratings_are_a_tie_and_orders_are_drawn(tmp_path: Path) -> None:
     row = {"prompt": "x", "image": "a.png", "answers": list("wxyz"), "ratings": [5, 3, 3, 1]}
     records = converted(tmp_path, row, **ASKED)

@@ -65,7 +65,7 @@ class Calibration:
             value = json.loads(Path(path).read_text(encoding="utf-8"))
             points = tuple((float(raw), float(calibrated)) for raw, calibrated in value["points"])
             return cls(method=ProbabilityMethod(value["method"]), points=points)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             raise ConfigError(f"calibration {path}: not readable ({error}); write it with Calibration.save") from error
 
 

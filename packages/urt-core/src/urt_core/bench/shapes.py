@@ -237,7 +237,7 @@ def as_number(value: object) -> float | None:
         return None
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 
@@ -246,4 +246,7 @@ def shown_margin(line: Line) -> float | None:
     if "margin" in line:
         return as_number(line["margin"])
     totals = line.get("totals")
-    return totals[0] - totals[1] if isinstance(totals, list) and len(totals) == 2 else None
+    if not isinstance(totals, list) or len(totals) != 2:
+        return None
+    first, second = map(as_number, totals)
+    return None if first is None or second is None else first - second

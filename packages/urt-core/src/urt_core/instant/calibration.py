@@ -4,6 +4,7 @@ Each map is symmetric: exchanging the candidates turns p into 1 - p before and a
 """
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -63,7 +64,7 @@ class TaskCalibration:
         if self.points is not None:
             try:
                 points = tuple((float(raw), float(calibrated)) for raw, calibrated in self.points)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 raise ConfigError("calibration points must be pairs of numbers; fit them again") from None
             check_points(points)
             object.__setattr__(self, "points", points)
@@ -175,4 +176,5 @@ def log_odds(probability: float) -> float:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is a number that a float holds: JSON has whole numbers of any length."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

@@ -80,7 +80,10 @@ class RewardFunction:
         value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
         if not isinstance(value, Real):
             raise self._wrong(f"returned a {type(value).__name__} for a sample")
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:  # an integer that no float holds
+            number = math.inf
         if math.isinf(number):
             raise self._wrong(f"returned {number} for a sample, which no sum survives")
         return number

@@ -21,6 +21,7 @@ column that nothing names has no place in the record: it is an error, unless `ig
 With `winner_first=True` there is no preference column: `first` is the better one, and the order is drawn.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -103,6 +104,13 @@ def generic_settings(options: Mapping[str, Any]) -> tuple[Names, LabelSettings]:
     if unknown:
         raise ConfigError(f"generic: columns are given for {unknown}; allowed: {', '.join(PARTS)}")
     names = {part: columns.get(part, part) for part in PARTS}
+    for part in ("score_first", "score_second", "rank_first", "rank_second"):
+        says = {kind for kind in ("score", "rank") if re.search(rf"(?<![a-z]){kind}(?![a-z])", names[part].casefold())}
+        if says and part.partition("_")[0] not in says:
+            raise ConfigError(
+                f"generic: columns.{part} is {names[part]!r}, a {says.pop()} by its name; a higher score and a lower rank are better. "
+                f"Give it as columns.{'rank' if part.startswith('score') else 'score'}_{part.partition('_')[2]}, or rename the column"
+            )
     larger, middle = options.get("larger"), options.get("middle")
     labels = LabelSettings(
         column=names["preference"],
@@ -114,6 +122,7 @@ def generic_settings(options: Mapping[str, Any]) -> tuple[Names, LabelSettings]:
         middle=None if middle is None else as_real(middle, "middle"),
         label_is=options.get("label_is"),
         one_sided=bool(options.get("one_sided")),
+        is_crossed=(spelled(names["first"])[0], spelled(names["second"])[0]) == ("2", "1"),
     )
     return names, labels
 
@@ -194,16 +203,25 @@ def _preference(row: Row, names: Names, meaning: Meaning) -> Preference:
 
 
 def _named(row: Row, value: Any, names: Names) -> Preference | None:
-    """The side whose column, model, file or answer the label names; None where it is neither's or both's."""
+    """The side whose column, model, file or answer the label names; None where it is neither's or both's.
+
+    Letter by letter, or else by what both say: `Flux` names `flux`, and `B` names a column `image_b`, wherever it stands.
+    """
     if not is_name(value):
         return None
-    word = value.strip()
-    sides = [
-        side
+    called = {
+        side: [
+            name
+            for name in (names[part], row.get(names[part]), row.get(names[f"{part}_model"]))
+            if isinstance(name, str)
+        ]
         for side, part in ((Preference.FIRST, "first"), (Preference.SECOND, "second"))
-        if word in (names[part], row.get(names[part]), row.get(names[f"{part}_model"]))
-    ]
-    return sides[0] if len(sides) == 1 else None
+    }
+    exact = [side for side, those in called.items() if value.strip() in those]
+    if exact:
+        return exact[0] if len(exact) == 1 else None
+    alike = [side for side, those in called.items() if spelled(value)[0] in [spelled(name)[0] for name in those]]
+    return alike[0] if len(alike) == 1 else None
 
 
 def _decided_otherwise(row: Row, names: Names) -> Preference | None:

@@ -14,6 +14,7 @@ from array import array
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import permutations
 from typing import Any
 
 from urt_core.errors import ConfigError
@@ -24,10 +25,10 @@ from urt_data.sources.rows import FieldError, as_real
 
 FIRST, SECOND, TIE = Preference.FIRST, Preference.SECOND, Preference.TIE
 WORDS: dict[str, Preference] = {
-    **dict.fromkeys(("first", "a", "left", "1st", "one", "a>b", "b<a"), FIRST),
-    **dict.fromkeys(("second", "b", "right", "2nd", "two", "b>a", "a<b"), SECOND),
-    **dict.fromkeys(("tie", "same", "equal", "both", "draw", "neither", "a=b", "b=a", "bothbad", "both bad"), TIE),
-    **dict.fromkeys(("tie (bothbad", "equally good", "both good", "no preference"), TIE),
+    **dict.fromkeys(("first", "a", "left", "1st", "one", "a>b", "b<a", "1>2", "2<1"), FIRST),
+    **dict.fromkeys(("second", "b", "right", "2nd", "two", "b>a", "a<b", "2>1", "1<2"), SECOND),
+    **dict.fromkeys(("tie", "tied", "same", "equal", "both", "draw", "neither", "bothbad", "both bad"), TIE),
+    **dict.fromkeys(("a=b", "b=a", "1=2", "2=1", "tie (bothbad", "equally good", "both good", "no preference"), TIE),
 }
 """Words with one meaning, in lower case."""
 SHOWN_WORDS = ("first", "second", "tie", "a", "b", "left", "right")
@@ -38,8 +39,9 @@ NO = frozenset(("false", "no", "f", "n", "lose", "lost", "loss", "worse", "rejec
 """Words about one of the candidates that do not say which."""
 LOSER_NAME = re.compile(r"worse|worst|los(?:er|es|ing)|rejected|dispreferred|bad", re.IGNORECASE)
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d{1,3})?", re.IGNORECASE)
-NOUN = r"(?:image|video|answer|response|candidate|option|model|output|assistant|picture|clip)"
-PLACED = re.compile(rf"(?:the )?(?:{NOUN}[ _-]?(\w+)|(\w+)[ _-]{NOUN})")
+NOUN = r"(?:image|img|picture|pic|photo|video|clip|answer|response|candidate|option|choice|model|output|assistant|file|path)"
+PLACED = re.compile(rf"(?:the )?(?:{NOUN}[ _-]?\(?(\w+)|(\w+)[ _-]{NOUN})")
+COMPARED = re.compile(r"(\w) ?([<>=])\2{0,2} ?(\w)")
 VERDICT = re.compile(r"(.+?) (?:is better|is preferred|wins|better)(?: than .+)?")
 """`image 1`, `model_a`, `the left image`, `Image 2 is better`: what is left is the place."""
 MIN_ONE_SIDED = 8
@@ -67,6 +69,8 @@ class LabelSettings:
     """`better` or `worse`: which candidate the column names."""
     one_sided: bool = False
     """The labels may all prefer one side; the order of the candidates is then drawn."""
+    is_crossed: bool = False
+    """The first candidate stands in a column that is numbered 2, the second in one that is numbered 1."""
 
     def __post_init__(self) -> None:
         if self.larger is TIE:
@@ -104,7 +108,7 @@ class Meaning:
             allowed = ", ".join(repr(word) for word in (*self.said, *SHOWN_WORDS))
             raise FieldError(
                 self.column,
-                f"is {value!r}; allowed: {allowed}. Give your own words as `preferences`, or columns of votes",
+                f"is {repr(value)[:80]}; allowed: {allowed}. Give your own words as `preferences`, or columns of votes",
             )
         return found.swap() if self.is_worse else found
 
@@ -132,7 +136,7 @@ class LabelColumn:
         if not self._example:
             self._example = f"row {number} ({str(text)[:60]!r}) says {str(value)[:60]!r}"
         if named is not None:
-            self._named[spelling if spelling in WORDS else "", named] += 1
+            self._named[spelling if spelling in WORDS or NUMBER.fullmatch(spelling) else "", named] += 1
         elif amount is not None:
             self._numbers.append(amount)
             self._num_twos += not isinstance(value, str | int | float)
@@ -165,7 +169,11 @@ class LabelColumn:
     def _seen(self) -> Meaning:
         settings = self._settings
         truths = [word for word in self._words if word in YES | NO]
-        if any(word and WORDS[word] is not side for word, side in self._named):
+        # `image1` names a column, but not where `image2` stands beside it and no column is called so.
+        if any(
+            WORDS.get(word, side) is not side or (word not in WORDS and word and self._numbers)
+            for word, side in self._named
+        ):
             raise self._asks(
                 [],
                 "some are the name of one candidate and a word for the other; say what each means (preferences.<value>=first), "
@@ -177,7 +185,7 @@ class LabelColumn:
         is_counted = not self._num_twos and (
             counts == {1.0, 2.0} or (counts <= {1.0, 2.0} and {FIRST, SECOND} <= places)
         )
-        if self._num_twos or (counts and not is_counted):
+        if self._num_twos or (counts and (settings.is_crossed or not is_counted)):
             raise self._asks(self._number_readings())
         if truths:
             raise self._asks(self._truth_readings(truths))
@@ -211,16 +219,17 @@ class LabelColumn:
                 sides[compare(value, middle)] += count
             swapped = Counter({side.swap(): count for side, count in sides.items()})
             return [(f"larger=first{setting}", sides), (f"larger=second{setting}", swapped)]
-        sides_of = {1: [(FIRST,), (SECOND,)], 2: [(FIRST, SECOND), (SECOND, FIRST)]}
-        three = [(FIRST, TIE, SECOND), (SECOND, TIE, FIRST)]
-        more = {(0.0, 1.0, 2.0): [(TIE, FIRST, SECOND)], (1.0, 2.0, 3.0): [(FIRST, SECOND, TIE)]}
-        three += next((sides for known, sides in more.items() if list(known) == values), [])
+        one, two = [(FIRST,), (SECOND,)], [(FIRST, SECOND), (SECOND, FIRST)]
+        if any(word in WORDS for word in self._words):
+            one.append((TIE,))
+        # The middle one of three numbers is most often the tie, but 1, 2 and -1 are written too.
+        three = [sides for at in (1, 0, 2) for sides in permutations((FIRST, SECOND, TIE)) if sides[at] is TIE]
         return [
             _reading(
                 {_number(value): side for value, side in zip(values, sides, strict=True)},
                 {_number(v): n for v, n in counts.items()},
             )
-            for sides in sides_of.get(len(values), three)
+            for sides in (one, two, three)[len(values) - 1]
         ]
 
     def _truth_readings(self, truths: list[str]) -> list[tuple[str, Counter[Preference]]]:
@@ -239,7 +248,10 @@ class LabelColumn:
             shown = ", ".join(f"{sides[side]:,} {side}" for side in (FIRST, SECOND, TIE) if sides[side])
             lines.append(f"  reading {number}: {setting}   gives {shown}")
         if readings:
-            lines.append("Look at the row and give the setting that is right; nothing was written.")
+            lines.append(
+                "Look at the row and give the setting that is right, or say what each value means (preferences.<value>=first, second or tie); "
+                "nothing was written."
+            )
         return LabelError("\n".join(lines))
 
     def _values(self) -> str:
@@ -285,9 +297,12 @@ def spelled(value: Any) -> tuple[str | None, float | None]:
     if isinstance(value, bool):
         return str(value).lower(), None
     if isinstance(value, int | float):
-        return (_number(value), float(value)) if math.isfinite(value) else (None, None)
+        try:
+            return (_number(value), float(value)) if math.isfinite(value) else (None, None)
+        except OverflowError:  # an integer that no float holds
+            return "a number out of range", None
     if isinstance(value, str):
-        word = value.strip().strip("[](){}\"'.").strip().casefold() or value.strip()
+        word = value.strip().strip("[](){}\"'.*`").strip().casefold() or value.strip()
         if not word:
             return None, None
         word = _place(word)
@@ -309,6 +324,8 @@ def _place(word: str) -> str:
     """What a label says of a place, without the noun and the verb around it."""
     verdict = VERDICT.fullmatch(word)
     word = verdict[1] if verdict else word
+    if (compared := COMPARED.fullmatch(word)) is not None:
+        return "".join(compared.groups())
     placed = PLACED.fullmatch(word)
     inner = (placed[1] or placed[2]) if placed else ""
     return inner if inner in WORDS or NUMBER.fullmatch(inner) else word

@@ -88,9 +88,13 @@ def as_real(value: Any, name: str) -> float:
             raise FieldError(name, f"is {_shown(value)}; it must be a number") from None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise FieldError(name, f"is {_shown(value)}; it must be a number")
-    if not math.isfinite(value):
+    try:
+        number = float(value)
+    except OverflowError:
+        raise FieldError(name, f"is {_shown(value)}; no float is as large") from None
+    if not math.isfinite(number):
         raise FieldError(name, f"is {value}; it must be finite")
-    return float(value)
+    return number
 
 
 def read_rows(

@@ -61,7 +61,9 @@ def shaped_pairs(row: Row, folder: InputFolder, *, task: Task) -> Iterator[Pair]
             second=contents[second],
             media=media,
             preference=compare(marks[first], marks[second]),
-            scores={"rank" if _ranks(row) else "score": (abs(marks[first]), abs(marks[second]))},
+            scores={"rank": (-marks[first], -marks[second])}
+            if _ranks(row)
+            else {"score": (marks[first], marks[second])},
             models=(models[first], models[second]) if len(models) == len(candidates) else (None, None),
             winner_first=True,
             notes={"group": str(row.get("id") or f"{row.file}:{row.number}")},
