@@ -2,6 +2,9 @@
 
 import base64
 import io
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -73,5 +76,17 @@ def urt(endpoint, capsys, monkeypatch):
         if not {"--json", "--dry-run"} & set(options):
             assert max(map(len, printed.out.splitlines()), default=0) <= 80
         return SimpleNamespace(code=code, out=printed.out, err=printed.err)
+
+    return run
+
+
+@pytest.fixture
+def urt_process(endpoint):
+    """urt_process("bench", "run", ...) -> the command in a process of its own, ended: one that starts others."""
+
+    def run(*command: object) -> subprocess.CompletedProcess[str]:
+        judge = ["--base-url", endpoint.base_url, "--model", "judge", "--dialect", "v1"]
+        whole = [sys.executable, "-m", "urt_core.cli", *map(str, command), *judge]
+        return subprocess.run(whole, env=os.environ, capture_output=True, text=True, timeout=120)
 
     return run

@@ -2,9 +2,6 @@
 counted."""
 
 import json
-import os
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -126,28 +123,3 @@ def test_rows_without_a_label_are_refused_by_name(bench_run, picture, tmp_path) 
     code, _, err = bench_run(str(tmp_path / "rows.jsonl"), tmp_path / "run")
     assert code == 1
     assert "row a has no preference" in err
-
-
-def test_workers_of_one_command_give_the_same_lines(bench_run, pairs, endpoint, tmp_path) -> None:
-    data = pairs()
-    bench_run(data, tmp_path / "one", "--max-failures", 1)
-    command = [
-        sys.executable,
-        "-m",
-        "urt_core.cli",
-        "bench",
-        "run",
-        "--base-url",
-        endpoint.base_url,
-        "--model",
-        "judge",
-    ]
-    command += ["--dialect", "v1", "--benchmark", "pairs", "--data", data, "--output", str(tmp_path / "three")]
-    done = subprocess.run(
-        [*command, "--workers", "3", "--max-failures", "1"], env=os.environ, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "three" / "judgements.jsonl").read_bytes() == (
-        tmp_path / "one" / "judgements.jsonl"
-    ).read_bytes()
-    assert len(list((tmp_path / "three" / "parts").glob("*.jsonl"))) == 3

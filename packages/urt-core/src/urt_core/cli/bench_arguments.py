@@ -87,10 +87,7 @@ def add_run(part: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--limit", type=int, metavar="N", help="only the first N pairs; the result says so")
     group.add_argument("--orders", dest="asked_orders", choices=("both", "given", "random"), default="both")
-    group.add_argument("--dialect", help=DIALECT)
-    group.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="processes, each with GPUs of its own (default %(default)s)"
-    )
+    add_shared(group)
     group.add_argument(
         "--max-failures",
         type=float,
@@ -111,7 +108,14 @@ def add_suites(part: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--pairs", type=int, default=48, metavar="N", help="evenly spread over the data (default %(default)s)"
     )
+    add_shared(group)
+
+
+def add_shared(group: Any) -> None:
     group.add_argument("--dialect", help=DIALECT)
+    group.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes, each with GPUs of its own (default %(default)s)"
+    )
 
 
 def add_lines(part: argparse.ArgumentParser) -> None:

@@ -9,28 +9,21 @@ from urt_core.bench.rescoring import find_benchmark
 from urt_core.bench.run import finish_run, run_share, wait_for_all, what_it_depends_on
 from urt_core.cli.bench import print_result
 from urt_core.cli.bench_records import LabelledRecords
-from urt_core.cli.judge import is_served, open_scorer
-from urt_core.cli.progress import Progress
+from urt_core.cli.bench_workers import Member, joined
+from urt_core.cli.judge import is_served
 from urt_core.judging.judge import Asked, default_block
-from urt_core.judging.pairs import JudgedPair
-from urt_core.judging.share import Share
-from urt_core.judging.workers import Workers, see_own_devices
-from urt_core.scorer import Scorer
 
 TOO_MANY_FAILURES = 3
 
 
 def run_run(options: argparse.Namespace) -> int:
     find_benchmark(options.benchmark).rule(options.rule)
-    with Workers(options.workers) as workers:
-        if not is_served(options):
-            see_own_devices(num_devices=dict(options.engine_option).get("tensor_parallel_size", 1))
-        with open_scorer(options) as scorer:
-            return judge_and_count(options, scorer, workers)
+    with joined(options) as member:
+        return judge_and_count(options, member)
 
 
-def judge_and_count(options: argparse.Namespace, scorer: Scorer, workers: Workers) -> int:
-    folder, share = Path(options.output), Share.from_environment()
+def judge_and_count(options: argparse.Namespace, member: Member) -> int:
+    folder, scorer, share = Path(options.output), member.scorer, member.share
     records = LabelledRecords(options.data, scorer=scorer, limit=options.limit)
     asked = Asked(
         dialect=scorer.dialect,
@@ -50,12 +43,7 @@ def judge_and_count(options: argparse.Namespace, scorer: Scorer, workers: Worker
         block=block,
     )
     expected = len(records) * asked.num_per_pair
-    with Progress(total=-(-expected // share.num)) as progress:
-
-        def seen(pair: JudgedPair) -> None:
-            workers.check()
-            progress.advance(failed=pair.verdict is None, num_tokens=pair.num_tokens)
-
+    with member.progress(expected) as seen:
         journal = run_share(
             folder,
             records.shared(),
@@ -68,7 +56,7 @@ def judge_and_count(options: argparse.Namespace, scorer: Scorer, workers: Worker
         )
     if share.rank:
         return 0
-    wait_for_all(journal, expected, check=workers.check, say=lambda text: print(f"urt: {text}", file=sys.stderr))
+    wait_for_all(journal, expected, check=member.workers.check, say=lambda text: print(f"urt: {text}", file=sys.stderr))
     result = finish_run(folder, journal, rule=options.rule)
     print_result(str(folder), result)
     for note in result.notes:

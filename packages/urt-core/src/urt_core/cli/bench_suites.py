@@ -10,8 +10,8 @@ from urt_core.bench.suites.tables import suite_tables
 from urt_core.cli.bench import print_tables
 from urt_core.cli.bench_records import LabelledRecords
 from urt_core.cli.bench_run import weights_identity
-from urt_core.cli.judge import is_served, open_scorer
-from urt_core.cli.progress import Progress
+from urt_core.cli.bench_workers import joined
+from urt_core.cli.judge import is_served
 from urt_core.judging.journal import Journal
 from urt_core.judging.judge import Asked, default_block
 
@@ -20,7 +20,8 @@ RESULT, TABLE = "suites.json", "suites.md"
 
 def run_suites_command(options: argparse.Namespace) -> int:
     folder = Path(options.output)
-    with open_scorer(options) as scorer:
+    with joined(options) as member:
+        scorer, share = member.scorer, member.share
         records = LabelledRecords(options.data, scorer=scorer)
         asked = Asked(dialect=scorer.dialect, sampling=scorer.sampling, templates=options.templates)
         about = what_it_depends_on(
@@ -32,15 +33,19 @@ def run_suites_command(options: argparse.Namespace) -> int:
             block=default_block(scorer.engine, asked),
         )
         total = NUM_ROUNDS * min(options.pairs, len(records))
-        with Journal(folder, about=about) as journal, Progress(total=total) as progress:
+        with Journal(folder, about=about, rank=share.rank) as journal, member.progress(total) as seen:
             report = run_suites(
                 scorer.engine,
                 records.sequence(),
                 asked=asked,
                 num_pairs=options.pairs,
                 journal=journal,
-                seen=lambda pair: progress.advance(failed=pair.verdict is None, num_tokens=pair.num_tokens),
+                share=share,
+                seen=seen,
+                check=member.workers.check,
             )
+    if share.rank:
+        return 0
     report.save(folder / RESULT)
     tables = suite_tables(report)
     write_whole(folder / TABLE, "\n".join(table.markdown() for table in tables))
