@@ -16,6 +16,9 @@ BIN := $(VENV)/bin
 # Source-only packages and our own are built with the build tools installed (and pinned) in the environment,
 # not in fresh ones made by pip: DeepSpeed's build would fetch a second torch there.
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation
+# Files whose hashes stand in locks/ (tools/lock.py writes them). What follows each of these lines finds its packages there
+# already and adds what has no one hash: torch, whose builds for a CPU and for CUDA share a version, and our own packages.
+LOCKED := $(BIN)/python -m pip install --quiet --require-hashes --no-deps --no-build-isolation --requirement
 PINS := constraints.txt requirements.txt $(wildcard packages/*/pyproject.toml)
 
 help:  ## show this list
@@ -59,21 +62,24 @@ $(VENV)/.created:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.build-installed: $(VENV)/.created constraints.txt
-	$(INSTALL) setuptools wheel hatchling editables
+$(VENV)/.build-installed: $(VENV)/.created locks/build.txt
+	$(LOCKED) locks/build.txt
 	@touch $@
 
-$(VENV)/.docs-installed: $(VENV)/.created constraints.txt requirements-docs.txt
+$(VENV)/.docs-installed: $(VENV)/.created constraints.txt requirements-docs.txt locks/docs.txt
+	$(LOCKED) locks/docs.txt
 	$(INSTALL) -r requirements-docs.txt
 	@touch $@
 
-$(VENV)/.demo-installed: $(VENV)/.build-installed $(PINS)
+$(VENV)/.demo-installed: $(VENV)/.build-installed $(PINS) locks/demo.txt
 	@echo "Installing the demo's packages into $(VENV) (a few minutes the first time)"
+	$(LOCKED) locks/demo.txt
 	$(INSTALL) -r requirements.txt
 	@touch $@
 
-$(VENV)/.test-installed: $(VENV)/.demo-installed requirements-test.txt tools/mend_torch_companions.py
+$(VENV)/.test-installed: $(VENV)/.demo-installed requirements-test.txt locks/test.txt tools/mend_torch_companions.py
 	@echo "Installing the test engines and peers into $(VENV) (about 4 GB the first time)"
+	$(LOCKED) locks/test.txt
 	$(INSTALL) -r requirements-test.txt
 	$(BIN)/python tools/mend_torch_companions.py
 	@touch $@

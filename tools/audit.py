@@ -1,6 +1,6 @@
 """Look at what would be installed: python tools/audit.py
 
-    pins      every package of the tested set stands in constraints.txt in one version
+    pins      every package of the tested set stands in constraints.txt in one version, and in locks/ with its hashes
     floors    what the four packages ask for admits no version that is known to be bad (KNOWN_BAD)
     advisories   with --advisories: pip-audit asks a source for every pin; where none can be reached it says so
 
@@ -38,6 +38,8 @@ KNOWN_BAD = {
     "vllm": ("0.32", "the first that was tested; PYSEC-2026-4353 and older"),
 }
 """Name -> the lowest version that is not known to be bad, and why."""
+BY_BUILD = {"torch", "torchaudio", "torchcodec", "torchvision", "triton"}
+"""Without hashes: builds for a CPU and for each CUDA come from different indexes and share a version."""
 
 
 def pins(path: Path = ROOT / "constraints.txt") -> dict[str, str]:
@@ -47,6 +49,16 @@ def pins(path: Path = ROOT / "constraints.txt") -> dict[str, str]:
             requirement = Requirement(line.partition(" #")[0])
             found[canonicalize_name(requirement.name)] = str(requirement.specifier).removeprefix("==")
     return found
+
+
+def locks(root: Path = ROOT) -> Iterator[tuple[str, str, str, int]]:
+    """(file, package, version, how many hashes): ("demo.txt", "attrs", "26.1.0", 2)"""
+    for path in sorted(root.glob("locks/*.txt")):
+        for entry in re.split(r"\n(?=\S)", path.read_text(encoding="utf-8").strip()):
+            [requirement, *hashes] = re.split(r"\s*\\?\n\s*", entry)
+            if found := re.match(r"([\w.-]+)==(\S+)", requirement):
+                is_hash = [re.match(r"--hash=sha256:[0-9a-f]{64}\b", each) is not None for each in hashes]
+                yield path.name, canonicalize_name(found[1]), found[2], sum(is_hash) if all(is_hash) else 0
 
 
 def floors(root: Path = ROOT) -> Iterator[tuple[str, Requirement]]:
@@ -74,6 +86,18 @@ def problems(root: Path = ROOT) -> list[str]:
     for name, (floor, why) in KNOWN_BAD.items():
         if name in pinned and _is_version(pinned[name]) and Version(pinned[name]) < Version(floor):
             found.append(f"{name}=={pinned[name]} is below {floor} ({why})")
+    locked = set()
+    for file, name, version, num_hashes in locks(root):
+        locked.add(name)
+        if pinned.get(name, version) != version:
+            found.append(f"locks/{file}: {name}=={version}, pinned is {pinned[name]}; run tools/lock.py")
+        if not num_hashes:
+            found.append(f"locks/{file}: {name}=={version} without hashes; run tools/lock.py")
+    found += [
+        f"{name}=={version} stands in no lock; run tools/lock.py, or take it out of constraints.txt"
+        for name, version in pinned.items()
+        if name not in locked | BY_BUILD
+    ]
     for package, requirement in floors(root):
         name = canonicalize_name(requirement.name)
         if name in KNOWN_BAD and (lowest := _lowest(requirement)) < Version(KNOWN_BAD[name][0]):

@@ -23,6 +23,7 @@ def copy(tmp_path: Path) -> Path:
     """Pins and declared requirements, to be made worse."""
     for name in (
         "constraints.txt",
+        *(f"locks/{name}.txt" for name in ("build", "demo", "docs", "test")),
         *(str(path.relative_to(audit.ROOT)) for path in audit.ROOT.glob("packages/*/pyproject.toml")),
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -35,6 +36,10 @@ def copy(tmp_path: Path) -> Path:
     [
         ("constraints.txt", r"^pillow==.*$", "pillow==12.1.0", "pillow==12.1.0 is below 12.2"),
         ("constraints.txt", r"^starlette==.*$", "starlette>=1", "no one version"),
+        ("constraints.txt", r"^attrs==.*$", "attrs==25.1.0", "locks/test.txt: attrs=="),
+        ("constraints.txt", r"^attrs==.*$", "atrs==25.1.0", "atrs==25.1.0 stands in no lock"),
+        ("locks/demo.txt", r"^(pillow==.*)\n(    --hash=.*\n)+", r"\1\n", "pillow==13.0.0 without hashes"),
+        ("locks/demo.txt", r"^(pillow==.*\n    --hash=sha256:....).*", r"\1 \\", "pillow==13.0.0 without hashes"),
         ("packages/urt-core/pyproject.toml", r'"pillow>=[\d.]+"', '"pillow>=11"', "urt-core takes pillow from 11 on"),
         (
             "packages/urt-core/pyproject.toml",
