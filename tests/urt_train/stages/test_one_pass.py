@@ -13,6 +13,7 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from tests.urt_train.model.test_policy import batch_of
+from tests.urt_train.two_steps import grpo_objective
 from urt_core.errors import ConfigError
 from urt_kernels import SurrogateInputs
 from urt_kernels.surrogates import dpo
@@ -21,7 +22,7 @@ from urt_train.model.batching import ExperienceBatch, SFTBatch
 from urt_train.stages.cold_start.module import cross_entropy
 from urt_train.stages.dpo.module import preference_margins
 from urt_train.stages.grpo.config import GRPOConfig
-from urt_train.stages.grpo.objective import grpo_objective, grpo_step, surrogate_of
+from urt_train.stages.grpo.objective import grpo_step, surrogate_of
 
 
 def of_kind(kind, batch, **more):

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.urt_train.two_steps import grpo_objective
 from urt_train.config import Ratio
 from urt_train.model.batching import ExperienceBatch
 from urt_train.stages.grpo.config import GRPOConfig
-from urt_train.stages.grpo.objective import grpo_objective
 
 OBJECTIVES = {
     "grpo": GRPOConfig(kl_coef=0.04),
