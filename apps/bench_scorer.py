@@ -182,18 +182,18 @@ def rank_rounds(options: argparse.Namespace) -> list[str]:
         with endpoint_process() as base_url:
             with OpenAIEngine(base_url=base_url, model="judge", concurrency=concurrency) as engine:
                 scorer = Scorer(engine=engine)
-                began = time.perf_counter()
+                prompts = [Prompt(parts=(f"which, {index}?",)) for index in range(2 * num_comparisons(100, "swiss"))]
+                engine.generate(prompts[: 2 * concurrency], SamplingParams())  # connections are made
+                before, began, used = engine.num_attempts, time.perf_counter(), time.process_time()
                 ranking = scorer.rank(candidates=answers, method="swiss", **question)
-                elapsed = time.perf_counter() - began
-                num = engine.num_attempts
-                prompts = [Prompt(parts=(f"which, {index}?",)) for index in range(num)]
-                began = time.perf_counter()
+                elapsed, used = time.perf_counter() - began, time.process_time() - used
+                num = engine.num_attempts - before
+                began, alone_used = time.perf_counter(), time.process_time()
                 engine.generate(prompts, SamplingParams())
-                alone = time.perf_counter() - began
-        said = 2 * num_comparisons(100, "swiss")
+                alone, alone_used = time.perf_counter() - began, time.process_time() - alone_used
         rows.append(
-            f"Swiss ranking of 100 at concurrency {concurrency} | {num} requests ({said} said) in {elapsed:.1f} s, "
-            f"{elapsed / alone:.2f} of these requests without rounds | 1.1"
+            f"Swiss ranking of 100 at concurrency {concurrency} | {num} requests ({len(prompts)} said) in {elapsed:.1f} s, "
+            f"{elapsed / alone:.2f} of these requests without rounds; {used:.2f} s of CPU, {alone_used:.2f} without | 1.1"
         )
     wins = [[1.0 if i < j else 0.0 for j in range(100)] for i in range(100)]
     fits = []

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import partial
 from typing import Any, Literal
 
 from urt_core.engines import Completion, Status, Usage
@@ -301,22 +300,18 @@ def mean_scores(readable: dict[Order, list[Vote]]) -> dict[str, tuple[float, flo
         if isinstance(vote.judgement, Judgement)
         for dimension in vote.judgement.scores
     }
-    scores = {}
-    for dimension in dimensions:
-        first = mean_over_orders(readable, partial(vote_score, dimension=dimension, of_first=True))
-        second = mean_over_orders(readable, partial(vote_score, dimension=dimension, of_first=False))
-        assert first is not None
-        assert second is not None
-        scores[dimension] = (first, second)
-    return scores
+    return {dimension: _mean_score(readable, dimension) for dimension in dimensions}
 
 
-def vote_score(vote: Vote, *, dimension: str, of_first: bool) -> float | None:
-    assert isinstance(vote.judgement, Judgement)
-    pair = vote.judgement.scores.get(dimension)
-    if pair is None:
-        return None
-    return pair[int(of_first == (vote.order is Order.SWAPPED))]
+def _mean_score(readable: dict[Order, list[Vote]], dimension: str) -> tuple[float, float]:
+    """Of the first and of the second candidate, the mean of each order's mean over the votes that score them."""
+    means: list[tuple[float, float]] = []
+    for order, votes in readable.items():
+        read = [vote.judgement for vote in votes if isinstance(vote.judgement, Judgement)]
+        if pairs := [judgement.scores[dimension] for judgement in read if dimension in judgement.scores]:
+            shown, other = mean([pair[0] for pair in pairs]), mean([pair[1] for pair in pairs])
+            means.append((other, shown) if order is Order.SWAPPED else (shown, other))
+    return mean([first for first, _ in means]), mean([second for _, second in means])
 
 
 def mean_over_orders(readable: dict[Order, list[Vote]], value: Callable[[Vote], float | None]) -> float | None:

@@ -107,12 +107,18 @@ def win_matrix(num_candidates: int, comparisons: Mapping[Pair, Comparison]) -> l
     """[N, N]: how often the row's candidate beat the column's, a tie being half a win of each. Failures count for
     nobody."""
     wins = [[0.0] * num_candidates for _ in range(num_candidates)]
-    for (i, j), comparison in comparisons.items():
-        if comparison.status is Status.OK:
-            share = {Preference.FIRST: 1.0, Preference.SECOND: 0.0}.get(comparison.preference or Preference.TIE, 0.5)
-            wins[i][j] += share
-            wins[j][i] += 1 - share
+    for (i, j), share in _shares(comparisons):
+        wins[i][j] += share
+        wins[j][i] += 1 - share
     return wins
+
+
+def _shares(comparisons: Mapping[Pair, Comparison]) -> Iterator[tuple[Pair, float]]:
+    """What the first of each pair that was read has won of the one point between them."""
+    won = {Preference.FIRST: 1.0, Preference.SECOND: 0.0}
+    for pair, comparison in comparisons.items():
+        if comparison.status is Status.OK:
+            yield pair, won.get(comparison.preference or Preference.TIE, 0.5)
 
 
 def rates(wins: Sequence[Sequence[float]]) -> tuple[float, ...]:
@@ -196,10 +202,15 @@ class Matches:
         self, ask: Callable[[Pair], Question[Comparison] | Comparison]
     ) -> Iterator[Question[Comparison] | Comparison]:
         """One for each pair; `LATER` while the next round waits for results, which are those that were read."""
+        num_read = 0
         for _ in range(self.num_rounds):
             known = self._asked[: max(0, len(self._asked) - self.num_unknown)]
-            while any(pair not in self.comparisons for pair in known):
-                yield LATER
+            # This is asked after each answer, so that it looks on from where it stood and not from the start.
+            while num_read < len(known):
+                if known[num_read] in self.comparisons:
+                    num_read += 1
+                else:
+                    yield LATER
             for pair in self._round(known):
                 self._asked.append(pair)
                 question = ask(pair)
@@ -244,8 +255,10 @@ def round_robin(num_candidates: int) -> list[Pair]:
 
 def standing(num_candidates: int, comparisons: Mapping[Pair, Comparison]) -> list[tuple[float, float]]:
     """(points, points of the opponents met) of each candidate: the tie-break that Swiss tournaments call Buchholz."""
-    wins = win_matrix(num_candidates, comparisons)
-    points = [sum(row) for row in wins]
+    points = [0.0] * num_candidates
+    for (i, j), share in _shares(comparisons):
+        points[i] += share
+        points[j] += 1 - share
     buchholz = [0.0] * num_candidates
     for i, j in comparisons:
         buchholz[i] += points[j]

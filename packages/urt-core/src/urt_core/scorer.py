@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urt_core.calibration import Calibration
 from urt_core.comparison import Comparison, Orders, ProbabilityMethod, asked_orders, failed_comparison
 from urt_core.contracts import load_contract
-from urt_core.engines import AsyncEngine, Engine, SamplingParams, traits
+from urt_core.engines import AsyncEngine, Engine, SamplingParams
 from urt_core.errors import MediaError, PromptError, TemplateError
 from urt_core.faults import SurrogateError, check_text, faulty
 from urt_core.instant.asking import PairAsker, ask_pair
@@ -390,6 +390,6 @@ class Scorer:
         return as_media(value, kind=task.media_kind, name=name, download=self.download, allow_paths=self.allow_paths)
 
     def _origin(self) -> dict[str, str]:
-        policy = traits(self.engine).policy
+        policy = self._asker.traits.policy
         shown = {"preprocessing": preprocessing_id(policy)} if policy else {}
         return {"model": self.engine.model, "wording": self.wording, **shown}

@@ -96,7 +96,7 @@ def urt(line: Line) -> Reading:
     key, order = need(line, "key", str), one_of(line, "order", {"given": False, "swapped": True})
     label = one_of(line, "label", PREFERENCES)
     if label is Outcome.TIE:
-        label = KINDS_OF_TIE.get(line.get("tie_kind") or "", label)
+        label = KINDS_OF_TIE.get(str(line.get("tie_kind")), label)
     verdict = one_of(line, "verdict", PREFERENCES) if line.get("verdict") is not None else None
     margin = shown_margin(line)
     return Reading(

@@ -60,13 +60,15 @@ class Asker:
                 yield result
             return
 
+        engine = self.engine
+        assert isinstance(engine, AsyncEngine)
+
         async def answer(question: Question[R] | R) -> R:
             if not isinstance(question, Question):
                 return question
-            assert isinstance(self.engine, AsyncEngine)
             asked = question.sampling or sampling
             try:
-                groups = await self.engine.agenerate(question.prompts, asked)
+                groups = await engine.agenerate(question.prompts, asked)
             except OWN_FAULTS as error:
                 groups = unanswerable(question.prompts, error, asked)
             return question.read(groups)
