@@ -1,12 +1,17 @@
 """`--workers` of the bench commands: any number of processes finds the same, and asks no more than one would."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.urt_core.cli.conftest import answer, judgement
 from tests.urt_core.cli.test_bench_run import labelled_pairs
 from urt_core.judging.journal import newest_lines, parts_of
+
+MAX_TOKENS, ANSWER = 4000, 100 + len(judgement(9, 4)) // 4
+"""A budget, and what the scripted endpoint takes for one answer."""
 
 
 @pytest.fixture
@@ -58,3 +63,35 @@ def test_workers_of_one_command_give_the_same_lines(urt_process, endpoint, pairs
     one, three = ((tmp_path / name / "judgements.jsonl").read_bytes() for name in ("one", "three"))
     assert one == three
     assert len(list((tmp_path / "three" / "parts").glob("*.jsonl"))) == 3
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_a_budget_is_one_over_all_processes_and_over_runs(
+    urt_process, endpoint, picture, tmp_path, concurrency
+) -> None:
+    """What was in flight when it ran out is paid beyond it: at most `--concurrency` answers in each process."""
+    paid: list[int] = []
+
+    def slow(request):
+        reply = answer(request)
+        paid.append(sum(json.loads(reply.body)["usage"][name] for name in ("prompt_tokens", "completion_tokens")))
+        return replace(reply, delay_s=0.08 * concurrency)
+
+    endpoint.script = slow
+    data = labelled_pairs(picture, tmp_path, num=60, unreadable=0)
+    run = ("bench", "run", "--benchmark", "pairs", "--data", data, "--output", tmp_path / "run", "--workers", 3)
+    run += ("--concurrency", concurrency, "--budget-tokens")
+    done = urt_process(*run, MAX_TOKENS)
+    assert done.returncode == 1
+    assert "tokens are spent, allowed are 4,000" in done.stderr
+    assert "the same command goes on" in done.stderr
+    assert MAX_TOKENS <= sum(paid) <= MAX_TOKENS + 3 * concurrency * ANSWER
+    assert sum(path.stat().st_size > 0 for path in (tmp_path / "run" / "parts").glob("*.spent")) > 1
+    asked = len(paid)
+    assert urt_process(*run, MAX_TOKENS).returncode == 1
+    assert len(paid) == asked, "a run that goes on has the same budget"
+    endpoint.script = answer
+    before = endpoint.num_requests
+    assert urt_process(*run, 1_000_000).returncode == 0
+    twice = endpoint.num_requests - before - (2 * 60 - asked)
+    assert 0 <= twice <= 3 * 2 * concurrency, "both orders of the pairs in flight, at the most"

@@ -159,6 +159,29 @@ def test_unreadable_output_is_a_typed_failure_and_wrong(tmp_path) -> None:
     assert found[1].status is Status.PARSE_ERROR
 
 
+def test_of_a_pair_that_is_half_answered_the_other_half_is_asked_where_answers_stand_alone(tmp_path) -> None:
+    """A local engine is asked for both: what it computes together decides the last digits."""
+    down = Completion(text="", finish_reason=FinishReason.HTTP_ERROR, detail="503")
+    records = [record(number) for number in range(3)]
+
+    class Alone(Waiting):
+        is_independent = True
+
+    for engine, num_again in ((Alone, 3), (Waiting, 6)):
+        folder = tmp_path / engine.__name__
+        straight = run(folder / "straight", records, engine=engine(script=always_first))
+        asked: list[str] = []
+
+        def odd(prompt, index, asked=asked) -> str | Completion:
+            asked.append(prompt.key)
+            return down if asked.count(prompt.key) == 2 else "Answer 1 is better"
+
+        run(folder / "resumed", records, engine=engine(script=odd))
+        second = engine(script=always_first)
+        assert run(folder / "resumed", records, engine=second) == straight
+        assert len(second.prompts) == num_again
+
+
 def test_a_pair_without_a_label_is_judged_and_neither_right_nor_wrong() -> None:
     [pair, _] = judge([record(1, preference=None)], engine=ScriptedEngine(script=always_first), asked=ASKED)
     assert (pair.label, pair.correct, pair.verdict) == (None, None, Preference.FIRST)

@@ -2,16 +2,27 @@
 
 import threading
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from urt_core.engines import Usage
 from urt_core.errors import BudgetError, ConfigError
 
 
+class Ledger(Protocol):
+    """Where several processes note what they spend (`urt_core.judging.spending.Spending`)."""
+
+    def note(self, usage: Usage) -> None: ...
+
+    def total(self) -> Usage: ...
+
+
 @dataclass(kw_only=True)
 class Budget:
-    """Counts tokens and money over all requests that share it, and says when one of them is used up.
+    """Counts tokens and money over all requests that share it, and says when one of them is used up. Processes that
+    share a ledger have one budget.
 
-    Requests in flight when a limit is reached still finish: the overshoot is at most what they cost.
+    Requests in flight when a limit is reached still finish: the overshoot is at most what they cost, those of all
+    processes together.
 
     Budget(max_tokens=2_000_000, max_cost=5.0, prompt_price=0.15, completion_price=0.60)    # prices per million tokens
     """
@@ -26,6 +37,9 @@ class Budget:
     """Per million completion tokens."""
     spent: Usage = field(default_factory=Usage)
     num_requests: int = 0
+    _ledger: Ledger | None = field(default=None, repr=False)
+    _before: Usage = field(default_factory=Usage, repr=False)
+    """Spent outside of the ledger."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
@@ -38,13 +52,27 @@ class Budget:
             self.spent.prompt_tokens * self.prompt_price + self.spent.completion_tokens * self.completion_price
         ) / 1e6
 
+    def share(self, ledger: Ledger) -> None:
+        """Count what stands in `ledger`, and what others note there, from now on."""
+        with self._lock:
+            if ledger is not self._ledger:
+                self._before, self._ledger = self.spent, ledger
+                self.spent += ledger.total()
+
     def add(self, usage: Usage) -> None:
         with self._lock:
-            self.spent += usage
             self.num_requests += 1
+            if self._ledger is None:
+                self.spent += usage
+            else:
+                self._ledger.note(usage)
+                self.spent = self._before + self._ledger.total()
 
     def check(self) -> None:
         """Raises where nothing more may be sent."""
+        if self._ledger is not None:
+            with self._lock:
+                self.spent = self._before + self._ledger.total()
         tokens = self.spent.prompt_tokens + self.spent.completion_tokens
         if self.max_tokens is not None and tokens >= self.max_tokens:
             raise BudgetError(f"{tokens:,} tokens are spent, allowed are {self.max_tokens:,} (Budget.max_tokens)")

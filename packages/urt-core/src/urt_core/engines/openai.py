@@ -60,6 +60,7 @@ class OpenAIEngine:
     honours = frozenset({"top_logprobs", "stop", "response_format", "presence_penalty", "frequency_penalty"})
     """Sent on; an endpoint that does not know one of them says so."""
     gives_logprobs = False
+    is_independent = True
 
     def __init__(
         self,

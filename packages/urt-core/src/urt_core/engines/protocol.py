@@ -77,6 +77,9 @@ class Traits:
     """Whether `SamplingParams.logprobs` is met without fail."""
     budget: "Budget | None" = None
     """What it may spend; a run that goes on counts into it what it has spent before."""
+    is_independent: bool = False
+    """Whether an answer is the same whatever is asked beside it: of a question that is half answered, a run that goes on
+    asks the other half alone."""
     is_concurrent: bool = False
     """Asked by `agenerate`, one question a call and as many calls at a time as `concurrency` says: an engine without
     `generate`, or one that says a `concurrency`."""

@@ -103,6 +103,7 @@ class VLLMServers:
     """
 
     honours = OpenAIEngine.honours
+    is_independent = True
 
     def __init__(self, servers: Sequence[JudgeServer], *, in_flight: int = 32, pause_s: float = 1.0) -> None:
         self.pool = ServerPool(servers, in_flight=in_flight, pause_s=pause_s, setting="vllm_servers", remedy=REMEDY)

@@ -14,9 +14,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from urt_core.atomic import publish, temporary_path, write_whole
-from urt_core.engines import Status, Usage
+from urt_core.engines import Status
 from urt_core.errors import DataError
 from urt_core.judging.pairs import JudgedPair
+from urt_core.judging.spending import Spending
 
 try:
     import fcntl
@@ -49,7 +50,6 @@ class Journal:
         self.lines: dict[str, tuple[Path, int]] = {}
         """As `look_again` found them."""
         self._read_to: dict[Path, int] = {}
-        self._spent = Usage()
 
     def __enter__(self) -> Self:
         self._check_about()
@@ -61,11 +61,10 @@ class Journal:
             mend(self.own)
             mend(timings_of(self.own))
             self._seconds = stack.enter_context(timings_of(self.own).open("ab", buffering=0))
+            mend(spent_of(self.own))
+            self.spending = Spending(spent_of(self.own))
             for path in self.parts:
                 for offset, line in placed(path):
-                    self._spent += Usage(
-                        prompt_tokens=line.get("prompt_tokens", 0), completion_tokens=line.get("num_tokens", 0)
-                    )
                     if Status(line["status"]) in ANSWERED:
                         self.answered[line["question"]] = (path, offset)
             self._open_files = stack.pop_all()
@@ -107,11 +106,6 @@ class Journal:
         with path.open("rb") as file:
             file.seek(offset)
             return JudgedPair.from_json(json.loads(file.readline()))
-
-    def take_spent(self) -> Usage:
-        """What all lines have cost that stood here when this process began, failed requests included; said once."""
-        spent, self._spent = self._spent, Usage()
-        return spent
 
     @property
     def parts(self) -> list[Path]:
@@ -244,6 +238,10 @@ def mend(path: Path) -> None:
 
 def timings_of(part: Path) -> Path:
     return part.with_suffix(".seconds")
+
+
+def spent_of(part: Path) -> Path:
+    return part.with_suffix(".spent")
 
 
 def sort_key(line: Mapping[str, Any]) -> tuple:

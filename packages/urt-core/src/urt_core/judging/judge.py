@@ -12,7 +12,7 @@ from os import PathLike
 from typing import Literal
 
 from urt_core.comparison import Order
-from urt_core.engines import AsyncEngine, Completion, Engine, SamplingParams, traits
+from urt_core.engines import AsyncEngine, Completion, Engine, SamplingParams, Usage, traits
 from urt_core.errors import ConfigError, EngineError
 from urt_core.judging.asking import Asker, Question
 from urt_core.judging.journal import ANSWERED, Journal
@@ -104,13 +104,17 @@ def judge(
     """
     share, limits = share or Share(), limits or Limits()
     size = block or default_block(engine, asked)
-    if journal and (budget := traits(engine).budget):
-        budget.add(journal.take_spent())
+    budget = traits(engine).budget
+    if journal and budget:
+        budget.share(journal.spending)
     blocks = (Block.of(some, asked, engine) for some in share.blocks(records, size))
-    questions = (_question(block, asked, journal, again=again) for block in blocks)
+    alone = traits(engine).is_independent
+    questions = (_question(block, asked, journal, again=again, alone=alone) for block in blocks)
     failures = 0
     for judged in Asker(engine).ask(questions, asked.sampled(()), ordered=journal is None):
         if journal is not None and judged.fresh:
+            if budget is None:  # else it is noted as it is paid
+                journal.spending.note(spent_on(judged.fresh))
             journal.append(judged.fresh, seconds=judged.seconds)
         for pair in judged.all:
             failures = 0 if pair.status in ANSWERED else failures + 1
@@ -184,34 +188,42 @@ class Block:
         return [identity for votes in self.ids for identity in votes]
 
 
-def _question(block: Block, asked: Asked, journal: Journal | None, *, again: bool) -> Question[Judged] | Judged:
+def _question(
+    block: Block, asked: Asked, journal: Journal | None, *, again: bool, alone: bool
+) -> Question[Judged] | Judged:
     """What is asked about a block, or what the journal has. A block with one open question is asked whole, because what
-    is computed together decides the last digits of it."""
+    is computed together decides the last digits of it; of an engine that answers each `alone`, the open prompts are."""
     answered = journal.answered if journal else {}
     known = [identity for identity in block.questions if identity in answered]
     read_again = [journal.read(identity) for identity in known] if journal and again else []
     if len(known) == len(block.questions):
         return Judged(known=read_again)
     began = time.monotonic()
+    places = [place for place, votes in enumerate(block.ids) if not alone or not answered.keys() >= set(votes)]
 
     def read(groups: Sequence[Sequence[Completion]]) -> Judged:
         fresh = [
             judged_pair(
-                record,
+                block.shown[place][0],
                 completion,
-                order=order,
+                order=block.shown[place][1],
                 dialect=asked.dialect,
                 vote_index=vote,
-                question=votes[vote],
-                prompt_sha256=digest,
+                question=block.ids[place][vote],
+                prompt_sha256=block.digests[place],
             )
-            for (record, order), digest, votes, group in zip(block.shown, block.digests, block.ids, groups, strict=True)
+            for place, group in zip(places, groups, strict=True)
             for vote, completion in enumerate(group)
-            if votes[vote] not in answered
+            if block.ids[place][vote] not in answered
         ]
-        return Judged(fresh=fresh, known=read_again, seconds=(time.monotonic() - began) / max(1, len(block.prompts)))
+        return Judged(fresh=fresh, known=read_again, seconds=(time.monotonic() - began) / max(1, len(places)))
 
-    return Question(prompts=tuple(block.prompts), read=read, sampling=block.sampling)
+    return Question(prompts=tuple(block.prompts[place] for place in places), read=read, sampling=block.sampling)
+
+
+def spent_on(pairs: Iterable[JudgedPair]) -> Usage:
+    tokens = [(pair.prompt_tokens, pair.num_tokens) for pair in pairs]
+    return Usage(prompt_tokens=sum(prompt for prompt, _ in tokens), completion_tokens=sum(said for _, said in tokens))
 
 
 def derived_seed(*parts: object) -> int:
