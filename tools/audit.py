@@ -33,7 +33,7 @@ KNOWN_BAD = {
     "lightning": ("2.6.6", "2.6.2 and 2.6.3 are poisoned; CVE-2026-58659 up to 2.6.5"),
     "pillow": ("12.2", "CVE-2026-40192: FITS files that unfold without end"),
     "starlette": ("1.0.1", "CVE-2026-48710: a Host that changes the path"),
-    "torch": ("2.11", "the first that was tested; below 2.6 CVE-2025-32434: weights_only runs code"),
+    "torch": ("2.8", "the first that was tested, by urt-kernels; below 2.6 CVE-2025-32434: weights_only runs code"),
     "transformers": ("5.16", "the first that was tested; below 5.5 CVE-2026-4372 and -5241: code of a hub"),
     "vllm": ("0.32", "the first that was tested; PYSEC-2026-4353 and older"),
 }

@@ -45,7 +45,7 @@ def main(rank: int, ranks: int, port: str) -> None:
         leaf.grad - whole_hidden.grad,
         mine.grad - whole_weight.grad[own],
     ]
-    print("vocabulary", max(float(error.detach().abs().max()) for error in errors))
+    print("difference vocabulary", max(float(error.detach().abs().max()) for error in errors))
 
     # FSDP2: this rank has rows of its own, the last one none.
     rows = slice(rank * 5, 13 if rank + 2 == ranks else min(13, rank * 5 + 5)) if rank + 1 < ranks else slice(0, 0)
@@ -71,7 +71,7 @@ def main(rank: int, ranks: int, port: str) -> None:
         leaf.grad - whole_hidden.grad[rows],
         sharded.grad.full_tensor() - whole_weight.grad,
     ]
-    print("gathered", max(float(error.detach().abs().max()) for error in errors if error.numel()))
+    print("difference gathered", max(float(error.detach().abs().max()) for error in errors if error.numel()))
     dist.destroy_process_group()
 
 

@@ -98,7 +98,7 @@ def test_a_row_does_not_depend_on_its_neighbours(device, small_chunks):
 def test_fused_forward(device):
     fused = import_module("urt_kernels.linear_logprobs.fused")
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
-    hidden, weight, bias, targets = head(device, num_rows=130, vocabulary=1100, size=72)
+    hidden, weight, bias, targets = head(device, num_rows=130, vocabulary=1100, size=80)
     hidden, weight, bias = hidden.to(dtype), weight.to(dtype), bias.to(dtype)
     targets[2] = IGNORE_TARGET
     bias[5] = -torch.inf

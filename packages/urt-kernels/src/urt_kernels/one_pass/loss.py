@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import Unpack
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ from urt_kernels.policy_loss.arguments import (
     checked_normalizer,
     checked_settings,
 )
-from urt_kernels.policy_loss.result import GRPOSettings
+from urt_kernels.policy_loss.result import GRPOLoss, GRPOSettings
 from urt_kernels.shapes import Bool, Float, Int, Number, Shaped
 from urt_kernels.surrogates import TOGETHER, Surrogate
 
@@ -156,10 +156,10 @@ def linear_loss(
     policy = placed(logprobs, live, targets)
     sums = None
     if rollout_logprobs is not None and advantages is not None:
-        sums = _sums(
+        _, *others = _sums(
             policy, rollout_logprobs, advantages, whole, reference_logprobs, old_logprobs, cu_seqlens, settings, impl
         )
-        sums = sums._replace(loss=loss.detach())
+        sums = GRPOLoss(loss.detach(), *others)
     own_entropy = placed(entropies, live, targets) if entropy or settings.entropy_coef > 0 else None
     return LinearLoss(loss, policy, own_entropy, placed(top1, live, targets), sums)
 
@@ -207,10 +207,9 @@ def _sums(
     cu_seqlens: Tensor | None,
     settings: GRPOSettings,
     impl: Impl,
-) -> Any:
+) -> GRPOLoss:
     """The sums of `grpo_loss`; for a surrogate of a user's own, the clips of "clip"."""
-    given = settings._asdict()
-    own = {name: given[name] for name in Clips.__annotations__}
+    own = {name: getattr(settings, name) for name in Clips.__annotations__}
     with torch.no_grad():
         return grpo_loss(
             policy,

@@ -120,7 +120,7 @@ def grpo_loss(
         advantages if advantages.dim() == 2 else advantages[:, None],
         mask,
         checked_normalizer(aggregation, num_tokens, num_sequences, mask),
-        *settings[:-1],
+        *tuple(settings)[:-1],
         resolve(impl, policy_logprobs.device, operation="grpo_loss", unsupported=obstacle),
     )
     return GRPOLoss(loss, *metrics.unbind())
