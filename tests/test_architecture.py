@@ -78,12 +78,15 @@ def test_imports_run_one_way(package: str) -> None:
 
 
 def test_what_several_packages_need_has_one_floor_which_the_tested_set_meets() -> None:
-    """torch 2.11 and transformers 5.16 are the oldest that the project has been used with, vLLM 0.32 the only one."""
+    """torch 2.11 and transformers 5.16 are the oldest that the project has been used with, vLLM 0.32 the only one. The
+    kernels, which others install by themselves, have been used with torch 2.8."""
     floors: dict[str, set[str]] = {}
     for package in PACKAGES:
         for group in requirements(package):
             for requirement in map(Requirement, group):
                 floors.setdefault(requirement.name, set()).add(str(requirement.specifier))
+    assert [str(each) for each in map(Requirement, requirements("urt_kernels")[0])] == ["torch>=2.8"]
+    floors["torch"].remove(">=2.8")
     assert {name: sorted(found) for name, found in floors.items() if len(found) > 1} == {}
     assert (floors["torch"], floors["transformers"], floors["vllm"]) == ({">=2.11"}, {">=5.16"}, {">=0.32"})
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
