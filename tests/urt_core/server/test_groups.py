@@ -120,6 +120,47 @@ def test_a_client_that_goes_away_takes_its_samples_along_and_may_come_back():
     run(main)
 
 
+def test_a_call_that_comes_again_while_its_group_is_judged_gets_the_same_answer():
+    async def main(groups, judge):
+        judge.delay_s = 0.1
+        calls = [asyncio.create_task(groups.join(part(*samples))) for samples in ((1, 2), (3, 4))]
+        await asyncio.sleep(0.02)
+        again = asyncio.create_task(groups.join(part(2, 1)))
+        await asyncio.sleep(0.02)
+        for call in calls:  # whoever is left has it judged to the end
+            call.cancel()
+        assert await again == [(1 / 3, OK), (0.0, OK)]
+        assert (len(judge.calls), judge.cancelled) == (1, 0)
+
+    run(main)
+
+
+@pytest.mark.parametrize("when", ["judged", "answered"])
+@pytest.mark.parametrize("intruder", [part(3, 1, text="a dog"), part(3, 1, medium="other"), part(3, 1, size=5)])
+def test_another_prompt_never_gets_the_rates_of_a_group_that_was_judged(when, intruder):
+    async def main(groups, judge):
+        judge.delay_s = 0.05
+        group = asyncio.gather(groups.join(part(3, 1)), groups.join(part(4, 2)))
+        await (group if when == "answered" else asyncio.sleep(0.02))
+        with pytest.raises(Problem, match="give each group of samples an id of its own"):
+            await groups.join(intruder)
+        assert await group == [[(2 / 3, OK), (0.0, OK)], [(1.0, OK), (1 / 3, OK)]]
+
+    run(main)
+
+
+def test_a_name_may_be_used_again_while_the_last_answer_is_kept():
+    async def main(groups, judge):
+        await asyncio.gather(groups.join(part(3, 1)), groups.join(part(4, 2)))
+        await asyncio.sleep(0.15)
+        fresh = await asyncio.gather(groups.join(part(7, 5, text="a dog")), groups.join(part(8, 6, text="a dog")))
+        await asyncio.sleep(0.1)  # the answer of the first is forgotten, that of the second is not
+        assert await groups.join(part(7, 5, text="a dog")) == fresh[0]
+        assert len(judge.calls) == 2
+
+    run(main, timeout_s=0.2)
+
+
 def test_judging_goes_on_while_somebody_waits_and_stops_when_nobody_does():
     async def main(groups, judge):
         judge.delay_s = 0.2

@@ -28,6 +28,7 @@ line)."""
 SLOT = re.compile(r"<image>[ \t]*\n?")
 FORWARDED = ("response_format", "presence_penalty", "frequency_penalty")
 """Sent on as they are, by engines that honour them."""
+RESPONSE_FORMATS = ("text", "json_object", "json_schema")
 WITHOUT_EFFECT = frozenset(
     {"model", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "stream_options"}
     | {"parallel_tool_calls", "do_sample", "request_id", "priority", "cache_salt"}
@@ -163,6 +164,7 @@ class ChatRequest(BaseModel):
         for name in asked:
             if name not in FORWARDED or name not in honoured:
                 raise Problem(400, f"{name} is not supported by this judge; leave the field away", param=name)
+            check_forwarded(name, sent=asked[name])
         if self.top_logprobs and not self.logprobs:
             raise Problem(400, "top_logprobs needs logprobs: true beside it", param="top_logprobs")
         if self.top_logprobs and "top_logprobs" not in honoured:
@@ -187,6 +189,19 @@ class ChatRequest(BaseModel):
 
 def asks_something(name: str, sent: Any) -> bool:
     return name not in WITHOUT_EFFECT and not any(sent == nothing for nothing in ASKS_NOTHING.get(name, ()))
+
+
+def check_forwarded(name: str, *, sent: Any) -> None:
+    """Refuses here what every endpoint would, by the name of the field and not by that of the endpoint's error."""
+    if name == "response_format":
+        allowed = f"an object whose type is one of {', '.join(RESPONSE_FORMATS)}, with a json_schema where it is that"
+        kind = sent.get("type") if isinstance(sent, dict) else None
+        fits = kind in RESPONSE_FORMATS and (kind != "json_schema" or isinstance(sent.get("json_schema"), dict))
+    else:
+        allowed = "a number from -2 to 2"
+        fits = isinstance(sent, int | float) and not isinstance(sent, bool) and -2 <= sent <= 2
+    if not fits:
+        raise Problem(400, f"{name} is not {allowed}", param=name)
 
 
 def chat_prompt(request: ChatRequest, scorer: Scorer) -> Prompt:
