@@ -34,7 +34,7 @@ base: $(VENV)/.demo-installed  ## the embedded base model again, from its seed (
 	done
 
 test: $(VENV)/.test-installed  ## run all tests on this machine's CPUs; ARGS="-k parser" passes words on to pytest
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.test-installed  ## ruff (lint, format) and pyright
 	$(BIN)/ruff check .

@@ -2,7 +2,6 @@
 that use them."""
 
 import os
-from collections.abc import Iterable
 
 import pytest
 from hypothesis import settings
@@ -18,7 +17,18 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
-def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    slow_first(items)
+    skip_without_gpu(items)
+
+
+def slow_first(items: list[pytest.Item]) -> None:
+    """Files with slow tests first, else as they are: of two processes neither is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+def skip_without_gpu(items: list[pytest.Item]) -> None:
     """Skip tests marked `gpu` where torch sees no CUDA device."""
     gpu_tests = [item for item in items if item.get_closest_marker("gpu")]
     if not gpu_tests:
