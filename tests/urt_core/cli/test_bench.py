@@ -116,7 +116,10 @@ def test_paired_difference_is_that_of_the_items(bench, write) -> None:
         ('{"item": }\n', 3, "line 4: is not JSON"),
         ('{"item": "i0", "chosen": "A", "forward": ["A"], "reverse": ["A"]}\n', 3, "line 4: repeats the judgement of line 1"),
         ('{"item": "x", "label": "leftvote", "vote": null}\n', 0, "line 1: is of shape genai_bench.*another benchmark"),
-        ('{"item": "x", "chosen": "C", "forward": ["A"], "reverse": ["A"]}\n', 0, "line 1: has chosen 'C'; allowed: A, B"),
+        ('{"item": "x", "chosen": "C", "forward": ["A"], "reverse": ["A"]}\n', 0, "line 1: has chosen 'C'; allowed: A, B: mend"),
+        ('{"item": "x", "label": "leftvote", "vote": null}\n', 3, "line 4: lacks chosen; allowed: A, B: mend or remove the line"),
+        ('{"chosen": "A", "forward": ["A"], "reverse": ["A"]}\n', 3, "line 4: lacks item or id or pair_id.*: mend or remove"),
+        ('[1]\n', 3, "line 4: is a JSON list; each line must be an object: mend or remove it"),
     ],
 )  # fmt: skip
 def test_a_wrong_line_ends_with_one_line_that_names_file_line_and_remedy(bench, write, tail, lines, message) -> None:
@@ -138,3 +141,23 @@ def test_judges_of_different_items_are_not_compared(bench, write) -> None:
 def test_a_missing_file_and_a_missing_benchmark_are_said(bench, write) -> None:
     assert "does not exist" in bench("rescore", "nowhere.jsonl", "--benchmark", "mmrb2")[2]
     assert "--benchmark" in bench("rescore", write("a.jsonl", mmrb2_lines(2, right=1)))[2]
+
+
+def test_a_run_is_not_counted_by_the_rules_of_another_benchmark(bench, tmp_path, write) -> None:
+    lines = [
+        {"key": f"p{n}", "order": order, "label": label, "verdict": "first", "vote_index": [n]}
+        for n in range(4)
+        for order, label in (("given", "first"), ("swapped", "second"))
+    ]
+    run = tmp_path / "run"
+    run.mkdir()
+    write("run/judgements.jsonl", lines)
+    for about, code in (("mmrb2", 1), ("judgebench", 0), ("pairs", 0)):
+        (run / "about.json").write_text(json.dumps({"benchmark": about, "data": {"num_in_set": 4}}))
+        found, out, err = bench("rescore", run, "--benchmark", "judgebench", "--json")
+        assert found == code, err
+        if code:
+            assert "is of mmrb2, and --benchmark says judgebench; leave --benchmark out" in err
+            assert (out, err.count("\n")) == ("", 1)
+        else:
+            assert json.loads(out)["n_total"] == 4

@@ -2,6 +2,7 @@
 counted."""
 
 import json
+import re
 from functools import partial
 from pathlib import Path
 
@@ -117,9 +118,41 @@ def test_too_many_failures_are_an_exit_code(bench_run, pairs, tmp_path) -> None:
     assert bench_run(pairs(unreadable=3), tmp_path / "run")[0] == 3
 
 
-def test_rows_without_a_label_are_refused_by_name(bench_run, picture, tmp_path) -> None:
-    row = {"key": "a", "task": "image_generation", "text": "x", "first": picture(1), "second": picture(2)}
-    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
-    code, _, err = bench_run(str(tmp_path / "rows.jsonl"), tmp_path / "run")
-    assert code == 1
-    assert "row a has no preference" in err
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"preference": None}, r"row 2: a has no preference; allowed: first, second, tie"),
+        ({"preference": "left"}, r"row 2: a has the preference 'left'; allowed: first, second, tie"),
+        ({"preference": 3}, r"row 2: a has the preference 3; allowed"),
+        ({"preference": ["first"]}, r"row 2: a has the preference \['first'\]; allowed"),
+        ({"text": None}, r"row 2: .*text"),
+        ({"task": "pictures"}, r"row 2: task is 'pictures'; allowed: 'image_generation'"),
+        ({"metadata": "colour"}, r"row 2: a has metadata 'colour', which is no object"),
+        ({"first": []}, r"row 2: .*first"),
+        ({"key": "b"}, r"row 2: .*rows 1 and 2 have the key 'b'"),
+        ("text", r"row 2: request a lacks text; it has"),
+        ("half", r"row 2: pairs.jsonl, line 2 is not JSON"),
+    ],
+    ids=str,
+)
+def test_a_row_that_is_no_labelled_pair_is_one_line(bench_run, picture, tmp_path, change, message) -> None:
+    first, second = picture(200), picture(20)
+    good = {"task": "image_generation", "text": "x", "first": first, "second": second, "preference": "first"}
+    row = {"key": "a", **good} | (change if isinstance(change, dict) else {})
+    row.pop(change if isinstance(change, str) else "", None)
+    line = json.dumps(row)
+    text = json.dumps({"key": "b", **good}) + "\n" + (line[:30] if change == "half" else line)
+    (tmp_path / "pairs.jsonl").write_text(text + "\n")
+    code, out, err = bench_run(str(tmp_path / "pairs.jsonl"), tmp_path / "run")
+    said = err.splitlines()[-1]
+    assert (code, out) == (1, "")
+    assert said.startswith(f"urt: {tmp_path / 'pairs.jsonl'}, row 2: ")
+    assert re.search(message, said), said
+    assert said.endswith("a benchmark needs all of its rows: mend or remove it")
+
+
+def test_no_pairs_and_no_limit_are_said_before_anything_is_asked(bench_run, pairs, tmp_path, endpoint) -> None:
+    (tmp_path / "none.jsonl").write_text("\n")
+    assert "none.jsonl holds no pairs" in bench_run(str(tmp_path / "none.jsonl"), tmp_path / "run")[2]
+    assert "--limit is 0; it must be at least 1" in bench_run(pairs(), tmp_path / "run", "--limit", 0)[2]
+    assert endpoint.num_requests == 0

@@ -82,6 +82,39 @@ def test_a_journal_of_another_judge_is_refused_by_what_differs(tmp_path) -> None
             pass
 
 
+def test_of_settings_that_are_nested_the_ones_that_differ_are_said(tmp_path) -> None:
+    with Journal(
+        tmp_path, about={"asked": {"votes": 1, "sampling": {"temperature": 0.0, "stop": []}}, "data": {"n": 3}}
+    ):
+        pass
+    with pytest.raises(DataError) as refused:
+        with Journal(
+            tmp_path, about={"asked": {"votes": 3, "sampling": {"temperature": 0.7, "stop": []}}, "data": {"n": 3}}
+        ):
+            pass
+    said = str(refused.value).partition("(")[2].partition(")")[0]
+    assert said == "asked.votes was 1, is 3; asked.sampling.temperature was 0.0, is 0.7"
+    (tmp_path / "about.json").write_text("[]")
+    with pytest.raises(DataError, match=r"about\.json is a JSON list, and no object; name another folder"):
+        with Journal(tmp_path, about={}):
+            pass
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"question": ["a"]}, {"question": None, "key": ["a"]}, {"status": "fine"}, {"status": []}, {"key": {}}],
+    ids=str,
+)
+def test_a_line_whose_fields_are_none_of_a_judgement_is_named(tmp_path, change) -> None:
+    run(tmp_path, [record(number) for number in range(3)], engine=ScriptedEngine(script=always_first), block=1)
+    part = tmp_path / "parts" / "rank-0000.jsonl"
+    lines = part.read_text().splitlines(keepends=True)
+    lines[2] = json.dumps(json.loads(lines[2]) | change) + "\n"
+    part.write_text("".join(lines))
+    with pytest.raises(DataError, match=r"rank-0000\.jsonl, line 3: is no judgement .*; remove the line"):
+        run(tmp_path, [record(0)], engine=ScriptedEngine(script=always_first))
+
+
 def test_one_process_at_a_time_writes_a_part(tmp_path) -> None:
     with Journal(tmp_path, about={}):
         with pytest.raises(DataError, match="being written by another process"):

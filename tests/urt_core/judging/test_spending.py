@@ -6,7 +6,7 @@ import pytest
 
 from urt_core.engines import Usage
 from urt_core.engines.budget import Budget
-from urt_core.errors import BudgetError
+from urt_core.errors import BudgetError, DataError
 from urt_core.judging.spending import Spending
 
 
@@ -30,6 +30,14 @@ def test_a_note_counts_when_it_is_whole(tmp_path) -> None:
     with (tmp_path / "rank-0000.spent").open("ab") as file:
         file.write(b"0 4\n")
     assert spending.total() == Usage(prompt_tokens=130, completion_tokens=24)
+
+
+def test_a_line_that_is_no_note_is_named(tmp_path) -> None:
+    (tmp_path / "rank-0000.spent").write_bytes(b"100 20\n1 2 3\n")
+    with pytest.raises(
+        DataError, match=r"rank-0000\.spent, line 2: b'1 2 3' is no note of what was spent.*mend or remove"
+    ):
+        Spending(tmp_path / "rank-0001.spent").total()
 
 
 def test_threads_of_one_process_lose_nothing(tmp_path) -> None:

@@ -1,13 +1,11 @@
 """Positions -> records: what runs in the training process, or in its data workers."""
 
-import ctypes
-import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from urt_core.errors import UrtError
+from urt_core.lifetime import end_with_parent
 from urt_core.records import PreferenceRecord
 from urt_data.component import Component
 from urt_data.errors import QuarantineError, SampleError
@@ -16,8 +14,6 @@ from urt_data.plan import EpochPlan
 from urt_data.quarantine import BadSample
 
 MAX_STAND_INS = 1000
-PR_SET_PDEATHSIG = 1
-"""Of Linux's sys/prctl.h: the signal that a process gets when its parent is gone."""
 Prepare = Callable[[PreferenceRecord], PreferenceRecord]
 """What a record goes through before it counts as read, such as decoding: a UrtError that it raises is that record's fault."""
 Transform = Callable[[list[PreferenceRecord]], Any]
@@ -146,9 +142,8 @@ def read_with_workers(batches: EpochBatches, *, num_workers: int, prefetch: int)
 
 
 def _end_with_parent(worker: int) -> None:
-    """A worker whose parent was killed would wait for ever for somebody to read what it has sent; Linux ends it (prctl(2))."""
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    """A worker whose parent was killed would wait for ever for somebody to read what it has sent."""
+    end_with_parent()
 
 
 def _unchanged(value: Any) -> Any:

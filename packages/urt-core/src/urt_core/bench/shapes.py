@@ -11,6 +11,7 @@ from urt_core.bench.rules.rule import Benchmark
 from urt_core.errors import ConfigError, DataError
 
 Line = Mapping[str, Any]
+REMEDY = "mend or remove the line, or name another --shape"
 
 DOUBLE_BRACKETS = re.compile(r"\[\[.*\]\]")
 """GenAI-Bench `inference.py`: the first match, greedy within its line."""
@@ -73,7 +74,7 @@ def judgebench(line: Line) -> Reading:
     item, decisions = identity(line, "item", "pair_id"), need(line, "decisions", list)
     if len(decisions) != 2:
         raise DataError(
-            f"decisions holds {len(decisions)} entries; it needs one for each of the two orders, null where it is unreadable"
+            f"decisions holds {len(decisions)} entries; it needs one for each of the two orders, null where it is unreadable: {REMEDY}"
         )
     given, swapped = (DECISIONS.get(decision) if isinstance(decision, str) else None for decision in decisions)
     return Reading(
@@ -117,7 +118,7 @@ def scored_lists(line: Line) -> ScoredList:
     num_right = line.get("num_correct", 1)
     if not isinstance(num_right, int) or not 1 <= num_right < len(scores):
         raise DataError(
-            f"num_correct is {num_right!r} of {len(scores)} scores; it needs at least one right and one wrong candidate"
+            f"num_correct is {num_right!r} of {len(scores)} scores; it needs at least one right and one wrong candidate: {REMEDY}"
         )
     values = (value[0] if isinstance(value, list) and value else value for value in scores)
     return ScoredList(
@@ -171,7 +172,7 @@ def readings(
         where = f"{source}, line {number}" if source else f"line {number}"
         try:
             if not isinstance(line, Mapping):
-                raise DataError(f"is a JSON {type(line).__name__}; each line must be an object")
+                raise DataError(f"is a JSON {type(line).__name__}; each line must be an object: mend or remove it")
             shape = shape or shape_of(line)
             if shape not in benchmark.shapes:
                 raise DataError(
@@ -194,13 +195,14 @@ def readings(
 def judgement_key(line: Line, reading: Reading | ScoredList) -> tuple:
     if isinstance(reading, ScoredList):
         return (reading.item, reading.group)
-    return (reading.pair, bool(reading.given), bool(reading.swapped), line.get("vote_index", 0), line.get("dialect"))
+    which = (str(line.get(name)) for name in ("vote_index", "dialect"))
+    return (reading.pair, bool(reading.given), bool(reading.swapped), *which)
 
 
 def need(line: Line, name: str, kind: type) -> Any:
     value = line.get(name)
     if not isinstance(value, kind):
-        raise DataError(f"has {name} {value!r:.60}; it must be a {kind.__name__}")
+        raise DataError(f"{found(line, name)}; it must be a {kind.__name__}: {REMEDY}")
     return value
 
 
@@ -208,13 +210,17 @@ def identity(line: Line, *names: str) -> str:
     for name in names:
         if isinstance(line.get(name), str | int):
             return str(line[name])
-    raise DataError(f"lacks {' or '.join(names)}, which tells its item from the others")
+    raise DataError(f"lacks {' or '.join(names)}, which tells its item from the others: {REMEDY}")
+
+
+def found(line: Line, name: str) -> str:
+    return f"has {name} {line[name]!r:.60}" if name in line else f"lacks {name}"
 
 
 def one_of(line: Line, name: str, allowed: Mapping[str, Any]) -> Any:
     value = line.get(name)
     if not isinstance(value, str) or value not in allowed:
-        raise DataError(f"has {name} {value!r:.60}; allowed: {', '.join(allowed)}")
+        raise DataError(f"{found(line, name)}; allowed: {', '.join(allowed)}: {REMEDY}")
     return allowed[value]
 
 
@@ -227,7 +233,9 @@ def first_letter(line: Line, name: str) -> Outcome | None:
 
 def score(line: Line, name: str) -> float | None:
     if name not in line:
-        raise DataError(f"lacks {name}; a line of this shape has a score for each candidate, null where there is none")
+        raise DataError(
+            f"lacks {name}; a line of this shape has a score for each candidate, null where there is none: {REMEDY}"
+        )
     return as_number(line[name])
 
 

@@ -69,6 +69,10 @@ def scored(options: argparse.Namespace) -> dict[str, BenchResult]:
         benchmark = options.benchmark or (about or {}).get("benchmark")
         if benchmark is None:
             raise ConfigError(f"{path} does not say which benchmark it is of; name it with --benchmark")
+        if about and find_benchmark(benchmark).name != about["benchmark"] != "pairs":
+            raise ConfigError(
+                f"{path} is of {about['benchmark']}, and --benchmark says {benchmark}; leave --benchmark out, or name another file"
+            )
         try:
             result = rescore_numbered(
                 numbered_lines(path),

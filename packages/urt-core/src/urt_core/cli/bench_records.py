@@ -1,23 +1,31 @@
 """The labelled pairs of a benchmark: a folder of shards (`urt-data`), or rows of a file with a `preference`."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from urt_core.cli.inputs import BadRow, Requests, open_shards
-from urt_core.errors import DataError
+from urt_core.cli.inputs import Requests, open_shards
+from urt_core.cli.requests import Row, row_request
+from urt_core.errors import ConfigError, DataError, UrtError
 from urt_core.records import Preference, PreferenceRecord
 from urt_core.scorer import Scorer
+
+FIELDS = ("task", "text", "first", "second")
+PREFERENCES = tuple(map(str, Preference))
 
 
 class LabelledRecords:
     """LabelledRecords("outputs/tiny/data/test", scorer=scorer, limit=None); len(), iteration, and what identifies them"""
 
     def __init__(self, path: str | Path, *, scorer: Scorer, limit: int | None = None) -> None:
+        if limit is not None and limit < 1:
+            raise ConfigError(f"--limit is {limit}; it must be at least 1, or be left out")
         self.path, self.scorer, self.limit = Path(path), scorer, limit
         self.requests = Requests(path)
+        if not len(self.requests):
+            raise DataError(f"{self.path} holds no pairs; name a folder of shards or rows with a preference")
         self.shards: Any = open_shards(self.path) if self.path.is_dir() else None
 
     def __len__(self) -> int:
@@ -49,19 +57,26 @@ class LabelledRecords:
         if self.shards is not None:
             yield from (labelled(record, self.path) for record in self.shards)
             return
-        for key, row in self.requests:
-            if isinstance(row, BadRow):
-                raise DataError(f"{row.detail}; a benchmark needs all of its rows: mend or remove it")
-            if row.get("preference") is None:
+        for number, (key, row) in enumerate(self.requests, start=1):
+            try:
+                yield self._labelled(key, row)
+            except UrtError as error:
                 raise DataError(
-                    f"{self.path}: row {key} has no preference; a benchmark needs one for each pair: first, second or tie"
-                )
-            found = self.scorer.record(
-                key=key, **{name: row[name] for name in ("task", "text", "first", "second", "media") if name in row}
-            )
-            if not isinstance(found, PreferenceRecord):
-                raise DataError(f"{self.path}: row {key} can't be judged ({found.detail}); mend or remove it")
-            yield replace(found, preference=Preference(row["preference"]), metadata=row.get("metadata") or {})
+                    f"{self.path}, row {number}: {error}; a benchmark needs all of its rows: mend or remove it"
+                ) from error
+
+    def _labelled(self, key: str, row: Row) -> PreferenceRecord:
+        found = self.scorer.record(key=key, **row_request(row, FIELDS, key))
+        if not isinstance(found, PreferenceRecord):
+            raise DataError(f"{key} can't be judged ({found.detail})")
+        assert isinstance(row, Mapping)  # else there would be no request
+        if (label := row.get("preference")) not in PREFERENCES:
+            said = "no preference" if label is None else f"the preference {label!r:.60}"
+            raise DataError(f"{key} has {said}; allowed: {', '.join(PREFERENCES)}")
+        facts = row.get("metadata") or {}
+        if not isinstance(facts, Mapping):
+            raise DataError(f"{key} has metadata {facts!r:.60}, which is no object")
+        return replace(found, preference=Preference(label), metadata=facts)
 
 
 class _Labelled(Sequence[PreferenceRecord]):

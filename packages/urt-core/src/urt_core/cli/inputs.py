@@ -36,7 +36,7 @@ class Requests:
         if self.path.is_dir():
             self._shards = open_shards(self.path)
         elif not self.path.is_file():
-            raise DataError(f"{self.path} does not exist; --input is a JSONL or Parquet file or a folder of shards")
+            raise DataError(f"{self.path} does not exist; name a JSONL or Parquet file, or a folder of shards")
 
     def __len__(self) -> int:
         if self.path.is_dir():

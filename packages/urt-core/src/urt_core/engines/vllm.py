@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from urt_core.engines import Completion, SamplingParams
+from urt_core.engines.vllm_lifetime import ending_with_this_process
 from urt_core.engines.vllm_requests import (
     HONOURS,
     REFUSALS,
@@ -68,7 +69,8 @@ class VLLMEngine:
             from vllm import AsyncEngineArgs, AsyncLLMEngine
 
             asked = AsyncEngineArgs(**{"disable_log_stats": True, "enable_log_requests": False, **complete})
-            return AsyncLLMEngine.from_engine_args(asked)
+            with ending_with_this_process():
+                return AsyncLLMEngine.from_engine_args(asked)
 
         try:
             llm = BACKGROUND.run(start())

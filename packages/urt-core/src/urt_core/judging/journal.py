@@ -152,8 +152,14 @@ class Journal:
             before = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise DataError(f"{path} is not JSON ({error}); name another folder to start anew") from error
-        if changed := [name for name in sorted({*before, *self.about}) if before.get(name) != self.about.get(name)]:
-            shown = "; ".join(f"{name} was {before.get(name)!r}, is {self.about.get(name)!r}" for name in changed)
+        if not isinstance(before, dict):
+            raise DataError(
+                f"{path} is a JSON {type(before).__name__}, and no object; name another folder to start anew"
+            )
+        if before != self.about:
+            was, now = dict(leaves(before)), dict(leaves(self.about))
+            changed = [name for name in {**was, **now} if was.get(name) != now.get(name)]
+            shown = "; ".join(f"{name} was {was.get(name)!r}, is {now.get(name)!r}" for name in changed)
             raise DataError(
                 f"{path} is of another judge, other data or other settings ({shown}); name another folder to start anew"
             )
@@ -213,13 +219,33 @@ def placed(path: Path, *, start: int = 0) -> Iterator[tuple[int, dict[str, Any]]
                 return
             try:
                 value = json.loads(line)
-                value["question"]
-            except (ValueError, KeyError, TypeError) as error:
+                check_fields(value)
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise DataError(
                     f"{path}, line {number}: is no judgement ({error}); remove the line, and the same command asks it again"
                 ) from error
             yield offset, value
             offset += len(line)
+
+
+def check_fields(line: Mapping[str, Any]) -> None:
+    """That what lines are found and sorted by is there; `KeyError`, `TypeError` or `ValueError` where it is not."""
+    for name, kind in (("question", str), ("key", str), ("dialect", str), ("order", str), ("vote_index", int)):
+        if not isinstance(line[name], kind):
+            raise TypeError(f"{name} is {line[name]!r:.60}")
+    Status(line.get("status", Status.OK))
+
+
+def leaves(about: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    """
+    >>> list(leaves({"asked": {"votes": 3, "sampling": {"seed": 0}}}))
+    [('asked.votes', 3), ('asked.sampling.seed', 0)]
+    """
+    for name, value in about.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, f"{within}{name}.")
+        else:
+            yield f"{within}{name}", value
 
 
 def mend(path: Path) -> None:

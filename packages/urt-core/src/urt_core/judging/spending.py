@@ -9,6 +9,7 @@ from pathlib import Path
 
 from urt_core.atomic import cannot_write
 from urt_core.engines import Usage
+from urt_core.errors import DataError
 
 
 class Spending:
@@ -20,6 +21,7 @@ class Spending:
     def __init__(self, own: Path) -> None:
         self.own = own
         self._read_to: Counter[Path] = Counter()
+        self._num_lines: Counter[Path] = Counter()
         self._total = Usage()
         self._lock = threading.Lock()
 
@@ -41,7 +43,18 @@ class Spending:
                     file.seek(self._read_to[path])
                     new, _, _ = file.read().rpartition(b"\n")  # what is behind it, a process has yet to finish
                 for line in new.splitlines():
-                    prompt, completion = map(int, line.split())
-                    self._total += Usage(prompt_tokens=prompt, completion_tokens=completion)
+                    self._num_lines[path] += 1
+                    self._total += read_note(line, where=f"{path}, line {self._num_lines[path]}")
                 self._read_to[path] += len(new) + bool(new)
             return self._total
+
+
+def read_note(line: bytes, *, where: str) -> Usage:
+    try:
+        prompt, completion = map(int, line.split())
+    except ValueError:
+        raise DataError(
+            f"{where}: {line[:60]!r} is no note of what was spent, such as '812 164' (tokens of prompt and completion); mend or "
+            "remove the line"
+        ) from None
+    return Usage(prompt_tokens=prompt, completion_tokens=completion)

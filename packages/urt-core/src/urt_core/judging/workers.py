@@ -10,8 +10,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from urt_core.errors import ConfigError, EngineError
+from urt_core.lifetime import end_with_parent
 
 PATIENCE_S = 10.0
+STARTED_BY = "URT_STARTED_BY"
+"""Of a process that another one started: the id of that one, with which it ends."""
 
 
 class Workers:
@@ -30,11 +33,13 @@ class Workers:
         self._parent = os.getppid()
 
     def __enter__(self) -> Self:
+        if started_by := os.environ.get(STARTED_BY):
+            end_with_parent(int(started_by))
         if self.num == 1:
             return self
         os.environ |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": str(self.num)}
         for rank in range(1, self.num):
-            own = {**os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+            own = {**os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), STARTED_BY: str(os.getpid())}
             self._children.append(subprocess.Popen(self.command, env=own))
         return self
 
