@@ -4,7 +4,7 @@
     python apps/bench_kills.py engines=transformers kills=3 processes=2 data=pairs.jsonl output=/tmp/kills
 
 Each engine judges the pairs once undisturbed. Then `urt bench run --workers N` judges them again: as soon as something
-new is on disk, one of its processes, drawn at random, is killed, and everything that it started has to end by itself;
+new is on disk and up to `delay_ms` later, one of its processes, drawn at random, is killed, and everything that it started has to end by itself;
 the same command goes on, until it has been killed `kills` times and may finish. One row per engine and number of
 processes says whether the sorted lines are the same bytes, how many questions have more than one line, and how many
 processes were left behind; the last row how often the verdicts of the engines agree. The exit code is 1 where anything
@@ -18,9 +18,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.program import run_script
 from urt_core.errors import ConfigError
@@ -35,12 +36,13 @@ DEFAULTS = {
     "engines": "transformers,vllm",
     "processes": "1,2,3",
     "kills": 20,
+    "batch_size": 8,
+    "delay_ms": 250,
     "output": "outputs/kills",
     "seed": 0,
 }
 OPTIONS = {
-    # Small blocks, so that there are many points between them.
-    "transformers": ["--batch-size", "8"],
+    "transformers": [],
     "vllm": [
         *("--engine-option", "dtype=float32", "--engine-option", "concurrency=8"),
         *("--engine-option", "max_model_len=1024", "--engine-option", "gpu_memory_utilization=0.05"),
@@ -84,14 +86,20 @@ def main(arguments: list[str]) -> int:
     judged, is_right = {}, True
     print("| engine | processes | killed | lines | asked twice | left behind |\n| --- | --- | --- | --- | --- | --- |")
     for engine in engines:
-        command = bench_command(settings["model"], settings["data"], engine)
+        command = bench_command(engine, settings)
         straight = output / f"{engine}-straight"
         subprocess.run([*command, "--output", str(straight)], check=True, stdout=subprocess.DEVNULL)
         judged[engine] = read_judged_pairs(straight / "judgements.jsonl")
         for num in processes:
             folder = output / f"{engine}-{num}"
-            rng = random.Random(f"{settings['seed']} {engine} {num}")
-            found = judge_killed([*command, "--workers", num], folder, straight, kills=settings["kills"], rng=rng)
+            found = judge_killed(
+                [*command, "--workers", num],
+                folder,
+                straight,
+                kills=settings["kills"],
+                delay_s=settings["delay_ms"] / 1000,
+                rng=random.Random(f"{settings['seed']} {engine} {num}"),
+            )
             same = f"{len(judged[engine]):,}, the same bytes" if found.same else "DIFFERENT"
             print(f"| {engine} | {num} | {found.kills} | {same} | {found.twice} | {found.left} |", flush=True)
             is_right = is_right and found.is_right
@@ -100,12 +108,16 @@ def main(arguments: list[str]) -> int:
     return 0 if is_right else 1
 
 
-def bench_command(model: str, data: str, engine: str) -> list[str]:
-    judge = ["--model", model, "--engine", engine, *OPTIONS[engine], "--max-failures", "1"]
-    return [sys.executable, "-m", "urt_core.cli", "bench", "run", "--benchmark", "pairs", "--data", data, *judge]
+def bench_command(engine: str, settings: Mapping[str, Any]) -> list[str]:
+    """Of a local engine in small blocks, so that there are many points between them."""
+    judge = ["--model", settings["model"], "--engine", engine, "--batch-size", str(settings["batch_size"])]
+    run = ["bench", "run", "--benchmark", "pairs", "--data", settings["data"], "--max-failures", "1"]
+    return [sys.executable, "-m", "urt_core.cli", *run, *judge, *OPTIONS[engine]]
 
 
-def judge_killed(command: list[str], folder: Path, straight: Path, *, kills: int, rng: random.Random) -> Killed:
+def judge_killed(
+    command: list[str], folder: Path, straight: Path, *, kills: int, delay_s: float, rng: random.Random
+) -> Killed:
     num_killed = left = 0
     log = folder.with_suffix(".log").open("ab")
     with log:
@@ -116,7 +128,7 @@ def judge_killed(command: list[str], folder: Path, straight: Path, *, kills: int
             )
             while process.poll() is None and size_of(folder) == on_disk:
                 time.sleep(0.005)
-            time.sleep(rng.random() / 4)
+            time.sleep(rng.random() * delay_s)
             if process.poll() is not None:
                 break
             victim = rng.choice(judging_processes(process.pid))
