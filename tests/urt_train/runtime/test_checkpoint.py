@@ -15,6 +15,7 @@ from urt_train.runtime.checkpoint import (
     TRAINER,
     Seal,
     checkpoint_folder,
+    checkpoints,
     fingerprint,
     is_complete,
     newest_checkpoint,
@@ -230,5 +231,26 @@ def test_pruning_keeps_the_newest(tmp_path):
     for step in (1, 2, 3):
         write_checkpoint(tmp_path, step)
     partial_folder(checkpoint_folder(tmp_path, 4)).mkdir()
+    prune(tmp_path, keep=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step_00000002", "step_00000003"]
+
+
+@pytest.mark.parametrize("num_removed", range(6))
+def test_pruning_that_is_cut_off_leaves_no_half_checkpoint(tmp_path, monkeypatch, num_removed):
+    """Killed after any number of the files that it removes: what is called a checkpoint is whole, and the next one ends
+    the work."""
+    for step in (1, 2, 3):
+        write_checkpoint(tmp_path, step)
+
+    def cut_off(path, **_):
+        for file in sorted(path.iterdir())[:num_removed]:
+            file.unlink()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("urt_train.runtime.checkpoint.shutil.rmtree", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        prune(tmp_path, keep=2)
+    monkeypatch.undo()
+    assert all(map(is_complete, checkpoints(tmp_path)))
     prune(tmp_path, keep=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step_00000002", "step_00000003"]

@@ -197,9 +197,18 @@ def newest_checkpoint(root: Path) -> Path | None:
 
 
 def prune(root: Path, *, keep: int) -> None:
-    """Drop all but the newest complete checkpoints, and what was never finished."""
-    for path in [path for path in checkpoints(root) if (path / COMPLETE).exists()][keep:]:
-        shutil.rmtree(path, ignore_errors=True)
+    """Drop all but the newest complete checkpoints, and what was never finished.
+
+    One that is dropped first loses its name: half of it must not stand there as a checkpoint where this is cut off.
+    """
+    dropped = [path for path in checkpoints(root) if (path / COMPLETE).exists()][keep:]
+    _clear_unfinished(root)
+    for path in dropped:
+        os.replace(path, partial_folder(path))
+    _clear_unfinished(root)
+
+
+def _clear_unfinished(root: Path) -> None:
     for leftover in root.glob("step_*.partial"):
         shutil.rmtree(leftover, ignore_errors=True)
 
