@@ -1,14 +1,26 @@
 """A judge that says at once what it is told to, with its log-probabilities, and reasons that the first answer is better."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from urt_core import Completion, Dialect, SamplingParams, Scorer, Task
 from urt_core.engines.scripted import ScriptedEngine
-from urt_core.instant import CalibrationKind, InstantCalibration, TaskCalibration
+from urt_core.instant import Anchor, AnchorSet, CalibrationKind, InstantCalibration, TaskCalibration
 
 REASONED = "<think>\n1. Correctness: Answer 1 ({}/10) - a; Answer 2 ({}/10) - b\n</think>\n<answer>Answer {} is better</answer>"
 CALIBRATED = InstantCalibration(
     tasks={"image_understanding": TaskCalibration(kind=CalibrationKind.PLATT, num_pairs=100, slope=0.5)}
+)
+AS_IT_IS = InstantCalibration(
+    tasks={
+        task: TaskCalibration(kind=CalibrationKind.PLATT, num_pairs=100, slope=1.0)
+        for task in ("image_understanding", "video_understanding")
+    }
+)
+STRENGTHS = (-2.0, -0.5, 0.5, 2.0)
+ANCHORS = AnchorSet(
+    tasks={"image_understanding": tuple(Anchor(candidate=f"answer {s}", strength=s) for s in STRENGTHS)}
 )
 PIXEL = (
     b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x02\x00\x00\x00\x90wS\xde\x00\x00\x00\x0cIDATx\x9cc\xf8"
@@ -58,6 +70,15 @@ def pair(scorer: Scorer, key: str):
     return scorer.record(
         task=Task.IMAGE_UNDERSTANDING, text="what is it?", first="a cat", second="a dog", media=PIXEL, key=key
     )
+
+
+def anchored_judge(probabilities: Sequence[float]) -> Judge:
+    """Says the candidate beats each anchor with its probability, a little more in the given order than in the swapped one."""
+    return Judge({f"anchor-{n}": (verdict(1, p + 0.01), verdict(2, p - 0.01)) for n, p in enumerate(probabilities)})
+
+
+def anchored_scorer(engine: Judge, **settings: Any) -> Scorer:
+    return Scorer(engine=engine, **{"anchors": ANCHORS, "instant_calibration": AS_IT_IS, **settings})
 
 
 SURE = (verdict(1, 0.999), verdict(2, 0.999))

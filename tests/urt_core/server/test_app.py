@@ -9,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from tests.urt_core.instant.instant_judge import anchored_judge, anchored_scorer
 from urt_core import Completion, Dialect, FinishReason, Scorer
 from urt_core.adapters import ReferencePool
 from urt_core.engines.scripted import ScriptedEngine
@@ -116,6 +117,22 @@ def test_score():
     assert (score["status"], score["score"], score["contract"]) == ("ok", 4.5, "final_score")
     failed = serve(lambda prompt, index: "nice").post("/v1/score", json=request).json()
     assert (failed["status"], failed["score"], failed["fraction"]) == ("parse_error", None, None)
+
+
+def test_a_score_against_anchors():
+    request = {
+        "task": "image_understanding", "text": "q", "candidate": "a", "media": picture(255), "against": "anchors", "key": "k",
+    }  # fmt: skip
+    own = anchored_scorer(anchored_judge((0.9, 0.8, 0.6, 0.3)), allow_paths=False)
+    client = TestClient(create_app(own, ServerSettings()), base_url="http://127.0.0.1")
+    score = client.post("/v1/score", json=request).json()
+    assert score["score"] == pytest.approx(0.65)
+    assert (score["key"], score["against"], score["calibrated"], score["num_votes"]) == ("k", "anchors", True, 8)
+    assert score["interval"][0] < 0.65 < score["interval"][1]
+    both = client.post("/v1/score", json=request | {"contract": "acs"})
+    assert (both.status_code, "by a contract or against anchors" in both.json()["error"]["message"]) == (422, True)
+    without = serve(lambda prompt, index: "Answer 1 is better.").post("/v1/score", json=request)
+    assert (without.status_code, "this judge has none" in without.json()["error"]["message"]) == (422, True)
 
 
 def test_rank():

@@ -4,18 +4,19 @@ import json
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
 from urt_core.atomic import write_atomically
 from urt_core.errors import CheckpointError, ConfigError
+from urt_core.instant.anchors import AnchorSet
 from urt_core.instant.calibration import InstantCalibration
 from urt_core.prompts.prompt import Dialect
 
 FILE_NAME = "judge.json"
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 """Major: what an older urt would read wrongly. Minor: what it may pass over."""
 MAX_BYTES = 1 << 20
 _HIGHEST = {"min_pixels": 2**25, "max_pixels": 2**25, "num_frames": 4096, "max_completion_tokens": 2**20}
@@ -55,6 +56,8 @@ class JudgeSpec:
     """Contracts by which it was trained to score single candidates; None where nobody wrote it down."""
     calibration: InstantCalibration | None = None
     """What its instant probabilities are worth, by task; None where it was not calibrated."""
+    anchors: AnchorSet | None = None
+    """What single candidates are held against, by task: names of files beside this one, or answers; None where none were picked."""
 
     def __post_init__(self) -> None:
         try:
@@ -87,12 +90,15 @@ class JudgeSpec:
             object.__setattr__(self, "point_contracts", tuple(self.point_contracts))
         if self.calibration is not None and not isinstance(self.calibration, InstantCalibration):
             object.__setattr__(self, "calibration", InstantCalibration.from_json(self.calibration))
+        if self.anchors is not None and not isinstance(self.anchors, AnchorSet):
+            object.__setattr__(self, "anchors", AnchorSet.from_json(self.anchors))
 
     def save(self, folder: str | PathLike[str]) -> Path:
         """Writes `judge.json` into an existing folder, whole or not at all."""
         path = Path(folder) / FILE_NAME
-        value = {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        value = {"schema_version": SCHEMA_VERSION, **asdict(replace(self, calibration=None, anchors=None))}
         value["calibration"] = self.calibration.to_json() if self.calibration else None
+        value["anchors"] = self.anchors.to_json() if self.anchors else None
         write_atomically(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
         return path
 

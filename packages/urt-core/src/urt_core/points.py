@@ -1,15 +1,18 @@
 """The score of one candidate: what `Scorer.score` asks and returns."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any
 
 from urt_core.contracts import load_contract
 from urt_core.engines import Completion, Status, Usage
+from urt_core.errors import PromptError, TemplateError
+from urt_core.faults import faulty
 from urt_core.judgement import ParseFailure, PointJudgement, parse_point
-from urt_core.prompts import PointContract, Prompt, render_point
+from urt_core.judging.asking import Question
+from urt_core.prompts import PointContract, render_point
 from urt_core.records import Candidate, Media, Task
 
 
@@ -42,15 +45,17 @@ class PointScore:
     key: str
     task: Task | None
     """None where the request was so wrong that it has none."""
-    contract: PointContract
+    contract: PointContract | None
+    """None where it was held against anchors."""
     status: Status
     score: float | None
-    """On the contract's own scale; the mean over the readable votes."""
+    """On the contract's own scale, the mean over the readable votes; against anchors the mean probability of beating them."""
     fraction: float | None
     """The score on a scale from 0 to 1."""
     scores: dict[str, float] = field(default_factory=dict)
     """Lower-case dimension -> mean score."""
     num_votes: int = 0
+    """Completions that were asked for; against anchors two for each, one in each order."""
     num_failed: int = 0
     judgements: tuple[PointJudgement | ParseFailure, ...] = field(default=(), repr=False)
     texts: tuple[str, ...] = field(default=(), repr=False)
@@ -60,12 +65,18 @@ class PointScore:
     detail: str = ""
     wording: str = ""
     """What there is to say about the prompt, where it is not the one that the judge was trained with."""
+    against: str = ""
+    """What it was held against: "anchors", or nothing."""
+    interval: tuple[float, float] | None = None
+    """Of a score against anchors, 95 %: from the spread of what they say around one strength (`urt_core.instant.anchored.held_against`)."""
+    calibrated: bool = False
+    """Whether `score` is a probability that is calibrated by the maps in the judge's judge.json."""
 
     def to_json(self) -> dict[str, Any]:
         return {
             "key": self.key,
             "task": None if self.task is None else str(self.task),
-            "contract": str(self.contract),
+            "contract": None if self.contract is None else str(self.contract),
             "status": str(self.status),
             "score": self.score,
             "fraction": self.fraction,
@@ -78,19 +89,43 @@ class PointScore:
             "preprocessing": self.preprocessing,
             "detail": self.detail,
             **({"wording": self.wording} if self.wording else {}),
+            **(
+                {
+                    "against": self.against,
+                    "interval": list(self.interval) if self.interval else None,
+                    "calibrated": self.calibrated,
+                }
+                if self.against
+                else {}
+            ),
         }
 
 
-def point_prompt(request: PointRequest, contract: PointContract, *, templates: str | PathLike[str] | None) -> Prompt:
-    return render_point(
-        contract=contract,
-        task=request.task,
-        text=request.text,
-        candidate=request.candidate,
-        media=request.media,
-        key=request.key,
-        templates=templates,
-    )
+def ask_point(
+    request: PointRequest | PointScore,
+    contract: PointContract,
+    *,
+    templates: str | PathLike[str] | None,
+    origin: Mapping[str, str],
+) -> Question[PointScore] | PointScore:
+    """The candidate by `contract`; what failed before it could be asked passes through."""
+    if isinstance(request, PointScore):
+        return request
+    try:
+        prompt = render_point(
+            contract=contract,
+            task=request.task,
+            text=request.text,
+            candidate=request.candidate,
+            media=request.media,
+            key=request.key,
+            templates=templates,
+        )
+    except TemplateError:
+        raise  # of all requests, not of this one
+    except PromptError as error:
+        return failed_score(key=request.key, task=request.task, completion=faulty(error), contract=contract)
+    return Question(prompts=(prompt,), read=lambda groups: score_votes(request, groups[0], contract=contract, **origin))
 
 
 def score_votes(

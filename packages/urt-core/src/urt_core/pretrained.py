@@ -9,7 +9,6 @@ from typing import Any, Literal, get_args
 from urt_core.contracts import load_contract
 from urt_core.engines import Engine
 from urt_core.errors import CheckpointError, ConfigError
-from urt_core.instant.calibration import InstantCalibration
 from urt_core.judge import FILE_NAME, JudgeSpec
 from urt_core.media import MediaPolicy
 from urt_core.prompts import Dialect
@@ -40,11 +39,14 @@ def load_spec(
     return asked, policy or MediaPolicy(), None
 
 
-def load_calibration(path_or_id: str | PathLike[str]) -> InstantCalibration | None:
-    """What the instant probabilities of a judge are worth, where its folder says so."""
+def load_scale(path_or_id: str | PathLike[str], *, policy: MediaPolicy) -> dict[str, Any]:
+    """Settings of a `Scorer`: what the instant probabilities of a judge are worth, and what single candidates are held against, where its folder says so; a
+    CheckpointError where an anchor can't be shown."""
     if not (Path(path_or_id) / FILE_NAME).is_file():
-        return None
-    return JudgeSpec.load(path_or_id).calibration
+        return {}
+    spec = JudgeSpec.load(path_or_id)
+    anchors = spec.anchors and spec.anchors.read(path_or_id, policy)
+    return {"instant_calibration": spec.calibration, "anchors": anchors}
 
 
 def load_engine(

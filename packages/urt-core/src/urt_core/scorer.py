@@ -1,27 +1,37 @@
 """`Scorer`: compare, score and rank candidates with a judge, and say plainly where it could not judge."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from urt_core.calibration import Calibration
 from urt_core.comparison import Comparison, Orders, ProbabilityMethod, asked_orders, failed_comparison
 from urt_core.contracts import load_contract
 from urt_core.engines import AsyncEngine, Engine, SamplingParams
-from urt_core.errors import MediaError, PromptError, TemplateError
+from urt_core.errors import MediaError
 from urt_core.faults import SurrogateError, check_text, faulty
+from urt_core.instant.anchored import ask_anchored, ready_for_scores
+from urt_core.instant.anchors import AnchorSet
 from urt_core.instant.asking import PairAsker, ask_pair
 from urt_core.instant.calibration import InstantCalibration
-from urt_core.instant.modes import Bounds, Mode, as_bounds, as_instant, checked_mode, one_pass_sampling
+from urt_core.instant.modes import (
+    Bounds,
+    Mode,
+    as_bounds,
+    as_instant,
+    checked_mode,
+    instant_sampling,
+    one_pass_sampling,
+)
 from urt_core.judging.asking import Asker, Question
 from urt_core.media import MediaPolicy, as_media, preprocessing_id
 from urt_core.media.reading import Unreadable, read_once
 from urt_core.media.sources import Download
-from urt_core.points import PointRequest, PointScore, failed_score, point_prompt, score_votes
+from urt_core.points import PointRequest, PointScore, ask_point, failed_score
 from urt_core.prompts import Dialect, PointContract
 from urt_core.ranking import Matches, Pair, Ranking, RankMethod
 from urt_core.records import PreferenceRecord, Task
@@ -60,17 +70,17 @@ class Scorer:
         mode: Mode | str = Mode.REASON,
         bounds: Bounds | Sequence[float] = (0.1, 0.9),
         instant_calibration: InstantCalibration | None = None,
+        anchors: AnchorSet | None = None,
     ) -> None:
         self.engine, self.dialect = engine, load_contract(dialect)
         self.orders = asked_orders(orders)
         self.probability, self.calibration = ProbabilityMethod(probability), calibration
         self.templates, self.download, self.allow_paths = templates, download, allow_paths
-        self.instant_calibration = instant_calibration
+        self.instant_calibration, self.anchors = instant_calibration, anchors
         self.mode, self.bounds = checked_mode(mode, instant_calibration), as_bounds(bounds)
-        sampling = sampling or default_sampling(votes)
+        self.sampling = with_votes(sampling or default_sampling(votes), votes)
         if self.probability is ProbabilityMethod.LOGPROB:
-            sampling = replace(sampling, logprobs=True)
-        self.sampling = with_votes(sampling, votes)
+            self.sampling = replace(self.sampling, logprobs=True)
         self.wording = ""
         """What every answer says about its prompts, where they aren't those that the judge was trained with."""
         self._asker = Asker(engine)
@@ -96,7 +106,7 @@ class Scorer:
         "tensor_parallel_size": 2}; of transformers, {"dtype": "float32"}; of vllm_server, {"vllm_servers": ["http://gpu-1:8000"]}. `settings` are those of `Scorer`; without `sampling` among
         them, judgements may be as long as `judge.json` says.
         """
-        from urt_core.pretrained import load_calibration, load_engine, load_spec
+        from urt_core.pretrained import load_engine, load_scale, load_spec
 
         asked, shown, max_tokens = load_spec(path_or_id, dialect=dialect, policy=policy)
         loaded = load_engine(
@@ -109,7 +119,7 @@ class Scorer:
             options=engine_options,
         )
         settings.setdefault("sampling", default_sampling(settings.get("votes", 1), max_tokens=max_tokens))
-        settings.setdefault("instant_calibration", load_calibration(path_or_id))
+        settings = {**load_scale(path_or_id, policy=shown), **settings}
         scorer = cls(engine=loaded, dialect=asked, **settings)
         scorer.wording = wording_of(path_or_id, templates=scorer.templates)
         return scorer
@@ -229,23 +239,16 @@ class Scorer:
         self, record: PreferenceRecord | Comparison, orders: Orders | None = None, mode: Mode = Mode.REASON
     ) -> Question[Comparison] | Comparison:
         """What is asked about a pair, and how the answers become its comparison."""
-        if isinstance(record, Comparison):
-            return record
         is_instant, at_once = mode is Mode.INSTANT, partial(as_instant, calibration=self.instant_calibration)
-        try:
-            return ask_pair(
-                record,
-                orders=asked_orders(orders) if orders else self.orders,
-                dialect=Dialect.DIRECT if is_instant else self.dialect,
-                method=ProbabilityMethod.LOGPROB if is_instant else self.probability,
-                templates=self.templates,
-                origin=self._origin(),
-                finish=at_once if is_instant else self.calibration and self.calibration.apply,
-            )
-        except TemplateError:
-            raise  # of all records, not of this one
-        except PromptError as error:
-            return self.failed_pair(error, key=record.key, task=record.task)
+        return ask_pair(
+            record,
+            orders=asked_orders(orders) if orders else self.orders,
+            dialect=Dialect.DIRECT if is_instant else self.dialect,
+            method=ProbabilityMethod.LOGPROB if is_instant else self.probability,
+            templates=self.templates,
+            origin=self._origin(),
+            finish=at_once if is_instant else self.calibration and self.calibration.apply,
+        )
 
     def score(
         self,
@@ -255,12 +258,14 @@ class Scorer:
         candidate: Any,
         media: Any = None,
         contract: PointContract | str = PointContract.THINK,
+        against: Literal["anchors"] | None = None,
         votes: int | None = None,
         key: str = "candidate",
     ) -> PointScore:
-        """Score one candidate by `contract`, which has to be one the judge was trained on."""
+        """Score one candidate by `contract`, which has to be one the judge was trained on; or `against` the judge's anchors: the calibrated
+        probability of beating them, asked at once, two passes each, whatever contract and votes say."""
         request = self.point_request(task=task, text=text, candidate=candidate, media=media, contract=contract, key=key)
-        [score] = self.score_batch([request], contract=contract, votes=votes)
+        [score] = self.score_batch([request], contract=contract, against=against, votes=votes)
         return score
 
     def score_batch(
@@ -268,22 +273,36 @@ class Scorer:
         requests: Iterable[PointRequest | PointScore],
         *,
         contract: PointContract | str = PointContract.THINK,
+        against: Literal["anchors"] | None = None,
         ordered: bool = True,
         votes: int | None = None,
     ) -> Iterator[PointScore]:
-        questions = (self.point_question(request, load_contract(contract, PointContract)) for request in requests)
-        return self._asker.ask(questions, with_votes(self.sampling, votes), ordered=ordered)
+        question, sampling = self.point_questions(contract, against, votes)
+        return self._asker.ask(map(question, requests), sampling, ordered=ordered)
 
     def ascore_batch(
         self,
         requests: Iterable[PointRequest | PointScore],
         *,
         contract: PointContract | str = PointContract.THINK,
+        against: Literal["anchors"] | None = None,
         ordered: bool = True,
         votes: int | None = None,
     ) -> AsyncIterator[PointScore]:
-        questions = (self.point_question(request, load_contract(contract, PointContract)) for request in requests)
-        return self._asker.aask(questions, with_votes(self.sampling, votes), ordered=ordered)
+        question, sampling = self.point_questions(contract, against, votes)
+        return self._asker.aask(map(question, requests), sampling, ordered=ordered)
+
+    def point_questions(
+        self, contract: PointContract | str, against: str | None = None, votes: int | None = None
+    ) -> tuple[Callable[[Any], Question[PointScore] | PointScore], SamplingParams]:
+        """What is asked about a request, and how it is sampled; a ConfigError where the judge has no scale of anchors."""
+        if against is None:
+            by = load_contract(contract, PointContract)
+            ask = partial(ask_point, contract=by, templates=self.templates, origin=self._origin())
+            return ask, with_votes(self.sampling, votes)
+        scale = ready_for_scores(against, anchors=self.anchors, calibration=self.instant_calibration)
+        pair = partial(self.pair_question, orders="both", mode=Mode.INSTANT)
+        return partial(ask_anchored, **scale, ask=pair, origin=self._origin()), instant_sampling(self.sampling)
 
     def point_request(
         self,
@@ -307,22 +326,6 @@ class Scorer:
             return failed_score(key=key, task=task, completion=faulty(error), contract=contract)
         return PointRequest(key=key, task=task, text=text, candidate=candidate, media=media)
 
-    def point_question(
-        self, request: PointRequest | PointScore, contract: PointContract
-    ) -> Question[PointScore] | PointScore:
-        if isinstance(request, PointScore):
-            return request
-        try:
-            prompt = point_prompt(request, contract, templates=self.templates)
-        except TemplateError:
-            raise  # of all requests, not of this one
-        except PromptError as error:
-            return failed_score(key=request.key, task=request.task, completion=faulty(error), contract=contract)
-        return Question(
-            prompts=(prompt,),
-            read=lambda groups: score_votes(request, groups[0], contract=contract, **self._origin()),
-        )
-
     def rank(
         self,
         *,
@@ -340,8 +343,9 @@ class Scorer:
         matches = Matches(len(candidates), method, num_rounds)
         candidates, [medium] = self.prepared(candidates, task=task), self.prepared_media([media], task=task)
         match = partial(self._match, task=task, text=text, candidates=candidates, media=medium, orders=orders, key=key)
-        sampling = one_pass_sampling(self.mode, with_votes(self.sampling, votes))
-        for _ in self._asker.ask(matches.questions(match), sampling):
+        for _ in self._asker.ask(
+            matches.questions(match), one_pass_sampling(self.mode, with_votes(self.sampling, votes))
+        ):
             pass
         return matches.ranking(key)
 
@@ -362,8 +366,9 @@ class Scorer:
         candidates = await asyncio.to_thread(self.prepared, candidates, task=task)
         [medium] = await asyncio.to_thread(self.prepared_media, [media], task=task)
         match = partial(self._match, task=task, text=text, candidates=candidates, media=medium, orders=orders, key=key)
-        sampling = one_pass_sampling(self.mode, with_votes(self.sampling, votes))
-        async for _ in self._asker.aask(matches.questions(match), sampling):
+        async for _ in self._asker.aask(
+            matches.questions(match), one_pass_sampling(self.mode, with_votes(self.sampling, votes))
+        ):
             pass
         return matches.ranking(key)
 

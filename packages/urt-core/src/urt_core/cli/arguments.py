@@ -48,10 +48,16 @@ def build_parser() -> argparse.ArgumentParser:
     score = add_command(commands, "score", "score one candidate, or every candidate of a file")
     add_request(score, "candidate")
     add_batch(score)
-    score.add_argument(
+    scale = score.add_mutually_exclusive_group()
+    scale.add_argument(
         "--contract",
         default="think",
         help="what the judge writes: " + ", ".join(PointContract) + ", or a path of your own",
+    )
+    scale.add_argument(
+        "--against",
+        choices=("anchors",),
+        help="the calibrated probability of beating the anchors in the judge's folder, answered at once; on one scale for all prompts",
     )
 
     rank = add_command(commands, "rank", "rank candidates by comparing pairs of them")

@@ -76,11 +76,15 @@ def print_score(score: PointScore) -> None:
     if score.score is None or score.fraction is None:
         print(styled(f"not scored: {score.status}", Style.BAD))
         print(wrapped(score.detail, indent=INDENT))
+    elif score.interval:
+        low, high = score.interval
+        how = "calibrated" if score.calibrated else "not calibrated"
+        print(f"{styled(f'{score.score:.2f}', Style.GOOD)}  ({low:.2f} to {high:.2f}) against anchors, {how}")
     else:
         print(f"{styled(f'{score.score:g}', Style.GOOD)}  {score.fraction:.0%} of the scale of {score.contract}")
         if score.scores:
             print(table([["", "score"], *([name, f"{value:g}"] for name, value in score.scores.items())]))
-    for text in score.texts:
+    for text in score.texts if not score.against else ():  # verdicts alone, which the score holds
         print(f"\n{wrapped(text.strip(), indent=INDENT)}")
     print(f"\n{footer(score.model, score.preprocessing, score.usage)}")
 

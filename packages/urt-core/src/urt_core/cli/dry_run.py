@@ -7,34 +7,35 @@ from typing import Any
 from urt_core.cli.inputs import Requests
 from urt_core.cli.judge import build_scorer, how_to_ask
 from urt_core.cli.requests import one_request, row_request
-from urt_core.contracts import load_contract
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.errors import DataError, MediaError
 from urt_core.judging.asking import Question
 from urt_core.media import MediaPolicy, load_frames, preprocessing_id
-from urt_core.prompts import PointContract, Prompt
+from urt_core.prompts import Prompt
 from urt_core.records import Media
 
 
 def show_first_prompt(
-    options: argparse.Namespace, fields: Sequence[str], *, num_calls: Callable[[dict[str, Any]], int]
+    options: argparse.Namespace, fields: Sequence[str], *, num_calls: Callable[[dict[str, Any]], int] | None = None
 ) -> int:
-    """`num_calls` of a request; those of the first one stand for all."""
+    """`num_calls` of a request, or else as many as it has prompts; those of the first one stand for all."""
     scorer = build_scorer(options, engine=ScriptedEngine(script=[], model=options.model))
     request, count = first_request(options, fields)
-    num_completions = count * num_calls(request)
+    calls = num_calls(request) if num_calls else None
     if "candidates" in request:
         request["first"], request["second"] = request.pop("candidates")[:2]
     if "candidate" in request:
         asked: Any = scorer.point_request(contract=options.contract, **request)
-        question = scorer.point_question(asked, load_contract(options.contract, PointContract))
+        ask, sampling = scorer.point_questions(options.contract, options.against)
+        question, max_tokens = ask(asked), sampling.max_tokens
     else:
         asked = scorer.record(**request)
-        question = scorer.pair_question(asked)
+        question, max_tokens = scorer.pair_question(asked), scorer.sampling.max_tokens
     if not isinstance(question, Question):
         raise MediaError(f"the first request can't be shown: {question.detail}")
     _, policy, _ = how_to_ask(options)
-    num_tokens = num_completions * scorer.sampling.max_tokens
+    num_completions = count * (len(question.prompts) if calls is None else calls)
+    num_tokens = num_completions * max_tokens
     print(f"{count:,} requests, {num_completions:,} completions, at most {num_tokens:,} tokens")
     print(f"preprocessing {preprocessing_id(policy)}\n\n{describe(question.prompts[0], policy)}")
     return 0

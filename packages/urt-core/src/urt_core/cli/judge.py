@@ -32,7 +32,7 @@ def open_scorer(options: argparse.Namespace) -> Iterator[Scorer]:
 
 def build_scorer(options: argparse.Namespace, *, engine: Engine | AsyncEngine | None = None) -> Scorer:
     """`engine` stands in for the one the options describe: a dry run has none."""
-    from urt_core.pretrained import load_calibration
+    from urt_core.pretrained import load_scale
 
     dialect, policy, max_tokens = how_to_ask(options)
     download = None
@@ -56,7 +56,7 @@ def build_scorer(options: argparse.Namespace, *, engine: Engine | AsyncEngine | 
         download=download,
         mode=getattr(options, "mode", "reason"),
         bounds=getattr(options, "bounds", (0.1, 0.9)),
-        instant_calibration=load_calibration(options.model),
+        **load_scale(options.model, policy=policy),
     )
     scorer.wording = wording_of(options.model, templates=options.templates)
     if scorer.wording:

@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from functools import partial
+from typing import Literal
 
 from urt_core.cli.batch import run_batch
 from urt_core.cli.display import print_score
@@ -21,11 +22,12 @@ FIELDS = ("task", "text", "candidate")
 
 def run_score(options: argparse.Namespace) -> int:
     if options.dry_run:
-        return show_first_prompt(options, FIELDS, num_calls=lambda request: options.votes)
+        by_contract = None if options.against else lambda request: options.votes
+        return show_first_prompt(options, FIELDS, num_calls=by_contract)
     with open_scorer(options) as scorer:
         if options.input:
-            return run_batch(options, scorer, partial(score_rows, contract=options.contract))
-        score = scorer.score(contract=options.contract, **one_request(options, FIELDS))
+            return run_batch(options, scorer, partial(score_rows, contract=options.contract, against=options.against))
+        score = scorer.score(contract=options.contract, against=options.against, **one_request(options, FIELDS))
         if options.json:
             print(json.dumps(score.to_json(), ensure_ascii=False, indent=2))
         else:
@@ -33,7 +35,9 @@ def run_score(options: argparse.Namespace) -> int:
         return 0 if score.status is Status.OK else 3
 
 
-def score_rows(scorer: Scorer, rows: Rows, *, contract: str) -> Iterator[PointScore]:
+def score_rows(
+    scorer: Scorer, rows: Rows, *, contract: str, against: Literal["anchors"] | None = None
+) -> Iterator[PointScore]:
     def request(key: str, row: Row) -> PointRequest | PointScore:
         try:
             return scorer.point_request(key=key, contract=contract, **row_request(row, FIELDS, key))
@@ -41,4 +45,4 @@ def score_rows(scorer: Scorer, rows: Rows, *, contract: str) -> Iterator[PointSc
             return failed_score(key=key, task=None, completion=faulty(error), contract=contract)
 
     requests = (request(key, row) for key, row in rows)
-    return scorer.score_batch(requests, contract=contract, ordered=False)
+    return scorer.score_batch(requests, contract=contract, against=against, ordered=False)

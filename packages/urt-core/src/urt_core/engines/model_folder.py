@@ -23,16 +23,19 @@ from urt_core.errors import CheckpointError, EngineError, UrtError
 SUMS = "SHA256SUMS"
 MAX_CONFIG_BYTES = 1 << 20
 MAX_SUMS_BYTES = 1 << 20
+MAX_PICTURE_BYTES = 8 << 20
 MAX_LAYERS = 1024
 """Of a model or its vision tower; the largest published ones have fewer than 200."""
 _READ = re.compile(
-    r"(?:adapter|added_tokens|chat_template|config|generation_config|judge|merges|model|preprocessor|processor|special_tokens|spiece|tokenizer"
+    r"anchor.*|(?:adapter|added_tokens|chat_template|config|generation_config|judge|merges|model|preprocessor|processor|special_tokens|spiece|tokenizer"
     r"|video|vocab).*\.(?:json|jinja|model|txt)|.*\.safetensors|additional_chat_templates"
 )
 """Files that libraries look for in a model's folder; one of them that the list does not name may change the model."""
 _LINE = re.compile(r"([0-9a-f]{64}) [ *]([A-Za-z0-9_][A-Za-z0-9._-]{0,199})")
 _WEIGHTS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}\.safetensors")
 _LAYERS = re.compile(r"(?:.*_)?(?:layers|depth)")
+_PICTURE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}\.(?:png|jpe?g)")
+_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 _KERNEL = re.compile(r"_?(?:attn|experts)_implementation.*")
 
 
@@ -72,6 +75,18 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} is a {type(value).__name__}; it must be an object with model_type and so on")
     return value
+
+
+def read_picture(folder: Path, name: str) -> bytes:
+    """The bytes of a PNG or JPEG of the folder itself, of bounded size; a CheckpointError where it is something else."""
+    if not _PICTURE.fullmatch(name):
+        raise CheckpointError(
+            f"{folder} names the picture {name[:80]!r}; allowed: .png and .jpg files of the folder itself"
+        )
+    data = _read_regular(folder / name, MAX_PICTURE_BYTES)
+    if not data.startswith(_SIGNATURES):
+        raise CheckpointError(f"{folder}/{name} begins like neither a PNG nor a JPEG; copy the judge again")
+    return data
 
 
 def open_model(path: str | os.PathLike[str], **settings: Any) -> Any:

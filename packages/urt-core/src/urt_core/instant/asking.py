@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from itertools import islice
 from os import PathLike
 
-from urt_core.comparison import Comparison, Order, ProbabilityMethod, compare_votes, read_vote
+from urt_core.comparison import Comparison, Order, ProbabilityMethod, compare_votes, failed_comparison, read_vote
 from urt_core.engines import Completion, SamplingParams
+from urt_core.errors import PromptError, TemplateError
+from urt_core.faults import faulty
 from urt_core.instant.modes import Bounds, Mode, after_reasoning, is_sure, one_pass_sampling
 from urt_core.judging.asking import Asker, Question
 from urt_core.prompts import Dialect, render
@@ -17,7 +19,7 @@ Pair = PreferenceRecord | Comparison
 
 
 def ask_pair(
-    record: PreferenceRecord,
+    record: Pair,
     *,
     orders: Sequence[Order],
     dialect: Dialect,
@@ -25,9 +27,11 @@ def ask_pair(
     templates: str | PathLike[str] | None,
     origin: Mapping[str, str],
     finish: Callable[[Comparison], Comparison] | None = None,
-) -> Question[Comparison]:
-    """The pair in `orders`, and how the answers become its comparison; `finish` has the last word. A PromptError where it can't be
-    rendered."""
+) -> Question[Comparison] | Comparison:
+    """The pair in `orders`, and how the answers become its comparison; `finish` has the last word. What failed before it could be asked
+    passes through, and a pair that can't be rendered fails so."""
+    if isinstance(record, Comparison):
+        return record
     shown = {Order.GIVEN: record, Order.SWAPPED: record.swap()}
 
     def read(groups: Sequence[Sequence[Completion]]) -> Comparison:
@@ -39,7 +43,14 @@ def ask_pair(
         comparison = compare_votes(record, votes, method=method, **origin)
         return finish(comparison) if finish else comparison
 
-    return Question(prompts=tuple(render(shown[order], dialect, templates=templates) for order in orders), read=read)
+    try:
+        return Question(
+            prompts=tuple(render(shown[order], dialect, templates=templates) for order in orders), read=read
+        )
+    except TemplateError:
+        raise  # of all records, not of this one
+    except PromptError as error:
+        return failed_comparison(key=record.key, task=record.task, completion=faulty(error), method=method)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

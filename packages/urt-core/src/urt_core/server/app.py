@@ -85,7 +85,9 @@ def add_judging(app: FastAPI, scorer: Scorer, *, settings: ServerSettings, work:
         async def scored() -> PointScore:
             fields = request.question("candidate", "contract")
             point = await asyncio.to_thread(scorer.point_request, **fields)
-            batch = scorer.ascore_batch([point], contract=request.contract, votes=request.votes)
+            batch = scorer.ascore_batch(
+                [point], contract=request.contract, against=request.against, votes=request.votes
+            )
             [result] = [one async for one in batch]
             return result
 

@@ -62,6 +62,13 @@ class CompareRequest(Request):
 class ScoreRequest(Request):
     candidate: Medium
     contract: PointContract = PointContract.THINK
+    against: Literal["anchors"] | None = None
+
+    @model_validator(mode="after")
+    def one_scale(self) -> "ScoreRequest":
+        if self.against and "contract" in self.model_fields_set:
+            raise ValueError("a candidate is scored by a contract or against anchors; send one of the two")
+        return self
 
     def candidates_of(self) -> list[Medium]:
         return [self.candidate]
