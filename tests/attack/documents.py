@@ -201,6 +201,11 @@ def judge_file(rng: random.Random) -> bytes:
     from dataclasses import asdict
 
     value = {"schema_version": rng.choice(("1.0", "1.1", "1.1", "1.9", "2.0", "1", 1)), **asdict(good)}
+    pictures = [{"files": [f"anchor-image-generation-{number}.png"], "strength": number / 2} for number in range(3)]
+    value["anchors"] = {
+        "image_generation": pictures,
+        "image_understanding": [{"text": "a", "strength": n} for n in range(3)],
+    }
     return spelled(altered(json.loads(json.dumps(value)), rng), rng)
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import urt_core
 from urt_core.engines import model_folder
-from urt_core.engines.model_folder import SUMS, check_model_folder, open_model, write_sums
+from urt_core.engines.model_folder import SUMS, check_model_folder, open_model, read_picture, write_sums
 from urt_core.engines.processing import load_processing
 from urt_core.engines.transformers import TransformersEngine
 from urt_core.errors import CheckpointError, EngineError, UrtError
@@ -52,6 +52,15 @@ def test_an_export_is_opened_with_and_without_its_list(judge: Path) -> None:
     assert engine_of(judge).module.num_parameters() > 0
     (judge / SUMS).unlink()
     check_model_folder(judge)
+
+
+def test_a_picture_that_the_list_does_not_name_is_refused(judge: Path) -> None:
+    (judge / "anchor-image-generation-0.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(CheckpointError, match=r"SHA256SUMS does not list anchor-image-generation-0\.png"):
+        check_model_folder(judge)
+    write_sums(judge)
+    check_model_folder(judge)
+    assert read_picture(judge, "anchor-image-generation-0.png") == b"\x89PNG\r\n\x1a\n"
 
 
 def test_the_example_carries_its_hashes() -> None:
