@@ -28,12 +28,17 @@ def build(inputs: StageInputs) -> Internalise:
 
 
 def conclude(conclusion: Conclusion) -> None:
-    """Say in judge.json what an instant probability is worth."""
+    """Say in judge.json what an instant probability is worth, and what single candidates are held against."""
     if conclusion.settings.calibrate_on is None:
         return
     from urt_train.stages.internalise.calibrating import calibrate
 
-    calibrate(conclusion)
+    engine = conclusion.open_engine()
+    calibrate(conclusion, engine)
+    if conclusion.settings.num_anchors:
+        from urt_train.stages.internalise.anchoring import pick_anchors
+
+        pick_anchors(conclusion, engine)
 
 
 def prepares_from(settings: InternaliseConfig) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from urt_core import Dialect, JudgeSpec, Preference, SamplingParams, Task
 from urt_core.comparison import Order
+from urt_core.engines import AsyncEngine, Engine
 from urt_core.engines.model_folder import write_sums
 from urt_core.instant.calibration import CalibrationKind, InstantCalibration
 from urt_core.instant.modes import instant_sampling
@@ -21,13 +22,13 @@ from urt_train.stages.internalise.config import InternaliseConfig
 from urt_train.stages.spec import Conclusion
 
 
-def calibrate(conclusion: Conclusion) -> None:
+def calibrate(conclusion: Conclusion, engine: Engine | AsyncEngine) -> None:
     """Fit on all labelled pairs of `calibrate_on`, and write the maps into the judge.json of the folder, whose hashes follow."""
     settings: InternaliseConfig = conclusion.settings
     assert settings.calibrate_on is not None
     pairs = select_tasks(conclusion.open_shards(settings.calibrate_on), tasks=settings.tasks)
     asked = Asked(dialect=Dialect.DIRECT, orders="both", sampling=instant_sampling(SamplingParams()))
-    rows = instant_rows(judge(pairs.grouped_by_task(), engine=conclusion.open_engine(), asked=asked))
+    rows = instant_rows(judge(pairs.grouped_by_task(), engine=engine, asked=asked))
     calibration = InstantCalibration.fit(rows, kind=CalibrationKind(settings.calibration.name))
     spec = JudgeSpec.load(conclusion.model)
     replace(spec, calibration=calibration).save(conclusion.model)

@@ -22,6 +22,8 @@ class Targets(StrEnum):
     """The distribution of the votes, in both orders."""
     hard = auto()
     """The candidate that most votes name; pairs without one are left out."""
+    on_policy = auto()
+    """What the judge, as it is in that step, answers behind its reasoning for the pair, in each order by itself."""
 
 
 class Removal(StrEnum):
@@ -58,7 +60,8 @@ class InternaliseConfig(FineTuningConfig):
     judge_batch_size: int = 32
     """Pairs judged in one engine call."""
     targets: Targets = Targets.soft
-    """soft (the distribution of the votes) or hard (what most of them name)."""
+    """soft (the distribution of the votes), hard (what most of them name) or on_policy (what the judge of the step answers behind its
+    reasoning)."""
     removal: Removal = Removal.at_once
     """at_once, or front: the reasoning stands in front of the answer at first and loses its first tokens step by step."""
     removal_until: float = 0.6
@@ -69,6 +72,8 @@ class InternaliseConfig(FineTuningConfig):
     """Labelled held-out split on which the instant probability is calibrated behind training; null leaves it uncalibrated."""
     calibration: CalibrationBy = CalibrationBy.platt
     """platt (one slope for each task) or isotonic (hundreds of pairs for each task)."""
+    num_anchors: int = 8
+    """Anchors of each task that are picked from `calibrate_on` for scores of single candidates, 3 to 32; 0 picks none."""
     batching: Batching = Batching.shared_prefix
     """shared_prefix (the prompt once for both verdicts) or padded (the reference path)."""
 
@@ -78,6 +83,8 @@ class InternaliseConfig(FineTuningConfig):
         at_least(self, 0, "temperature", "replay")
         above(self, 0, "top_p", "removal_until")
         within(self, 0, 1, "top_p", "removal_until")
+        if self.num_anchors:
+            within(self, 3, 32, "num_anchors")
         if self.num_samples > 1:
             above(self, 0, "temperature")
 
