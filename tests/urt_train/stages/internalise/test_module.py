@@ -12,12 +12,13 @@ from urt_train.config import Batching, TrainerConfig
 from urt_train.model.batching import SFTBatch, pack_completions
 from urt_train.model.policy import Policy
 from urt_train.runtime.machine import make_trainer
-from urt_train.stages.internalise.config import InternaliseConfig, Removal
+from urt_train.stages.internalise.config import InternaliseConfig, Removal, Targets
 from urt_train.stages.internalise.module import Internalise, Lesson
 from urt_train.stages.internalise.votes import SHARE
 
 ON_CPU = TrainerConfig(accelerator="cpu", progress_bar=False)
 SHARES = (1.0, 0.75, 0.5, 0.0)
+SIDES = (Preference.FIRST, Preference.SECOND)
 
 
 @pytest.fixture
@@ -169,3 +170,71 @@ def test_a_text_that_is_too_long_is_left_out_and_counted(fresh, taught):
     _, [step] = train(fresh(), taught, max_completion_tokens=40)
     assert step["left_out"] == 1
     assert step["share/bare"] == 1.0
+
+
+def own_share(policy, record) -> torch.Tensor:
+    """exp log p(judgement that names the first) over the sum of both, behind the prompt that asks for reasoning."""
+    words = [verdict_text(record.task, side, dialect=Dialect.V1) for side in SIDES]
+    [said] = [word for word in words if word in record.completion]
+    texts = [word.join(record.completion.rsplit(said, 1)) for word in words]
+    return torch.stack([logprobs_of(policy, record, Dialect.V1, text).sum() for text in texts]).softmax(0)
+
+
+@pytest.mark.parametrize("batching", list(Batching))
+def test_the_loss_is_the_cross_entropy_to_the_policy_behind_its_reasoning_in_float64(fresh, taught, batching):
+    policy = fresh().eval()
+    policy.batching = Batching.padded
+    terms, shares = [], []
+    with torch.no_grad():
+        for record in taught[:4]:
+            share = own_share(policy, record)
+            answers = [verdict_text(record.task, side, dialect=Dialect.DIRECT) for side in SIDES]
+            said = torch.stack([logprobs_of(policy, record, Dialect.DIRECT, text).sum() for text in answers])
+            terms.append(-(share * said).sum())
+            shares.append(share)
+        terms.append(-logprobs_of(policy, taught[4], Dialect.V1, taught[4].completion).mean())
+    _, [step] = train(fresh(), taught, targets=Targets.on_policy, batching=batching)
+    assert step["loss"] == pytest.approx(float(torch.stack(terms).mean()), rel=1e-5)
+    entropy = -sum(float(torch.special.xlogy(share, share).sum()) for share in shares)
+    assert step["kl/votes"] == pytest.approx((float(torch.stack(terms[:4]).sum()) - entropy) / 4, rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_micro_batches_do_not_change_what_it_teaches_itself(fresh, taught, size):
+    def after(**changes) -> torch.Tensor:
+        module, _ = train(fresh(), taught, targets=Targets.on_policy, **changes)
+        return torch.cat([parameter.detach().flatten() for parameter in module.policy.parameters()])
+
+    torch.testing.assert_close(after(micro_batch_size=size), after(micro_batch_size=5), atol=2e-6, rtol=1e-5)
+
+
+def test_a_pair_without_a_judgement_is_taught_by_its_votes(fresh, taught):
+    """The first has no reasoning of this order, the second none that can be read, the third one that is too long."""
+    records = [
+        replace(taught[0], completion=None),
+        replace(taught[1], completion="two cats"),
+        replace(taught[2], completion=taught[2].completion.replace("<think>", "<think>" + 200 * "a cat ")),
+        taught[3],
+    ]
+    module = module_of(fresh(), targets=Targets.on_policy, batch_size=4, max_completion_tokens=400)
+    lessons = [module.lesson(record) for record in records]
+    assert [lesson.judgements is None for lesson in lessons] == [True, True, True, False]
+    [batch] = module.make_round(partial(module.collate, records), 0)
+    assert batch.teacher is not None
+    changed = module.taught_by_itself(batch, batch.teacher)
+    is_taught = batch.teacher.completion_mask.any(-1).all(-1)
+    assert int(is_taught.sum()) == 1
+    torch.testing.assert_close(changed.shares[~is_taught], batch.shares[~is_taught])
+    torch.testing.assert_close(changed.shares.sum(-1), torch.ones(4))
+    assert not torch.allclose(changed.shares[is_taught], batch.shares[is_taught])
+
+
+def test_it_is_off_unless_asked_for_and_waits_for_the_bare_answer(fresh, taught):
+    module = module_of(fresh())
+    assert module.make_round(partial(module.collate, taught), 0)[0].teacher is None
+    front = module_of(fresh(), targets=Targets.on_policy, removal=Removal.front, removal_until=0.5, num_steps=10)
+    early, late = (front.make_round(partial(front.collate, taught), number)[0] for number in (0, 5))
+    assert early.teacher is not None
+    assert late.teacher is not None
+    assert not early.teacher.completion_mask.any()
+    assert int(late.teacher.completion_mask.any(-1).all(-1).sum()) == 4

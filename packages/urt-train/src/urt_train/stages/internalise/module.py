@@ -27,7 +27,7 @@ from urt_train.model.batching import (
 )
 from urt_train.model.policy import Policy
 from urt_train.runtime.ranks import all_sum
-from urt_train.stages.internalise.config import InternaliseConfig, Removal, RoundPlan
+from urt_train.stages.internalise.config import InternaliseConfig, Removal, RoundPlan, Targets
 from urt_train.stages.internalise.votes import SHARE
 from urt_train.stages.module import StageModule
 
@@ -54,6 +54,8 @@ class Lesson(NamedTuple):
     """Tokens of "the first is better" and of "the second is better", each with its end."""
     share: float
     """Of the votes for the first."""
+    judgements: tuple[list[int], list[int]] | None = None
+    """With `targets=on_policy` the judgement of the pair that ends with either verdict, in the order of `verdicts`."""
 
     def texts(self, removed: float) -> list[Text]:
         """One or two, where a share `removed` of the reasoning is gone.
@@ -69,7 +71,9 @@ class Lesson(NamedTuple):
             verdict = self.verdicts[self.share < 0.5]
             return [Text(kept + verdict, before + [1.0] * len(verdict))]
         shares = zip(self.verdicts, (self.share, 1 - self.share), strict=True)
-        return [Text(verdict, [share] * len(verdict), share) for verdict, share in shares if share > 0]
+        return [
+            Text(verdict, [share] * len(verdict), share) for verdict, share in shares if share > 0 or self.judgements
+        ]
 
 
 class Lessons(NamedTuple):
@@ -77,6 +81,8 @@ class Lessons(NamedTuple):
 
     prompts: Mapping[str, Tensor]
     lessons: list[Lesson]
+    asked_to_reason: Mapping[str, Tensor] | None = None
+    """With `targets=on_policy` the same pairs as the judge is asked to reason about them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +96,16 @@ class InstantBatch(TokenBatch):
     """Of each token in the loss."""
     shares: Float[Tensor, "P 2"]
     """Of the votes for each text, where verdicts stand alone; 0 elsewhere."""
+    teacher: TokenBatch | None = None
+    """With `targets=on_policy` the judgements [P, 2, C] whose verdicts are those of `completion_ids`."""
+
+    def to(self, device: torch.device) -> InstantBatch:
+        return replace(
+            self,
+            prompts={name: tensor.to(device) for name, tensor in self.prompts.items()},
+            teacher=self.teacher and self.teacher.to(device),
+            **{name: tensor.to(device) for name, tensor in self.by_completion().items()},
+        )
 
 
 class Internalise(StageModule):
@@ -98,6 +114,10 @@ class Internalise(StageModule):
     The loss of a bare verdict is - p log q(first) - (1 - p) log q(second), p the share of the votes and q the judge's own probability of
     the text: the cross-entropy to the votes, which is their Kullback-Leibler divergence from it but for a constant (arXiv 2606.09076,
     reasoning distilled into scores). A pair is there in both orders, with p and 1 - p.
+
+    With `targets=on_policy` p is the policy's own, as it is in that step, behind its reasoning: of the judgement of the pair, ended by
+    either verdict, the share of the one that names the first. A direct answer and the end of a judgement are different words, so that the
+    divergence is that over the two verdicts, not over the vocabulary.
     """
 
     config: InternaliseConfig
@@ -109,7 +129,10 @@ class Internalise(StageModule):
     def collate(self, records: Sequence[PreferenceRecord]) -> Lessons:
         own = self.policy.spec.dialect
         prompts = [render(record, Dialect.DIRECT if SHARE in record.metadata else own) for record in records]
-        return Lessons(self.policy.encode(prompts), [self.lesson(record) for record in records])
+        asked = None
+        if self.config.targets is Targets.on_policy:
+            asked = self.policy.encode([render(record, own) for record in records])
+        return Lessons(self.policy.encode(prompts), [self.lesson(record) for record in records], asked)
 
     def lesson(self, record: PreferenceRecord) -> Lesson:
         text = record.completion or ""
@@ -125,7 +148,24 @@ class Internalise(StageModule):
             read = parse_judgement(text, task=record.task, dialect=self.policy.spec.dialect)
             if isinstance(read, Judgement) and read.reasoning:
                 reasoning = self.policy.tokenizer(read.reasoning + "\n", add_special_tokens=False)["input_ids"]
-        return Lesson(reasoning, (first, second), float(record.metadata[SHARE]))
+        judgements = self.both_judgements(record) if self.config.targets is Targets.on_policy else None
+        return Lesson(reasoning, (first, second), float(record.metadata[SHARE]), judgements)
+
+    def both_judgements(self, record: PreferenceRecord) -> tuple[list[int], list[int]] | None:
+        """The judgement of the pair with its verdict and with the other one, that for the first candidate first; None where there is none
+        or it is too long to have both, and the votes stand."""
+        text, dialect = record.completion or "", self.policy.spec.dialect
+        first, second = (
+            verdict_text(record.task, side, dialect=dialect) for side in (Preference.FIRST, Preference.SECOND)
+        )
+        read = parse_judgement(text, task=record.task, dialect=dialect)
+        if not isinstance(read, Judgement) or read.verdict is Preference.TIE:
+            return None
+        before, said, after = text.rpartition(first if read.verdict is Preference.FIRST else second)
+        if not said:
+            return None
+        both = encode_completions(self.policy.tokenizer, [before + first + after, before + second + after])
+        return (both[0], both[1]) if max(map(len, both)) <= self.config.max_completion_tokens else None
 
     def removed(self, number: int) -> float:
         """The share of each reasoning that is gone in round `number`: a line from 0 to 1 (arXiv 2405.14838 takes away as many tokens of
@@ -137,20 +177,30 @@ class Internalise(StageModule):
     def make_round(self, draw: Callable[[], Lessons], number: int) -> list[InstantBatch]:
         """Micro-batches of one optimizer step."""
         with self.timed("data"):
-            prompts, lessons = draw()
+            prompts, lessons, asked = draw()
             texts = [lesson.texts(self.removed(number)) for lesson in lessons]
             longest = self.config.max_completion_tokens
+            short = set(prompts_within(asked or prompts, self.config.max_prompt_tokens))
             fits = [
                 row
                 for row in prompts_within(prompts, self.config.max_prompt_tokens)
-                if all(len(text.ids) <= longest for text in texts[row])
+                if row in short and all(len(text.ids) <= longest for text in texts[row])
             ]
             lengths = prompts["attention_mask"].sum(-1)
             self.note_left_out(lengths, num_kept=len(fits))
             rows = fits or shortest_prompts(prompts)
             (num_lessons,) = all_sum([len(fits)], device=self.policy.device)
+            teacher = None
+            if asked is not None:
+                is_bare = self.removed(number) >= 1
+                judged = [(lessons[row].judgements if fits and is_bare else None) or ([], []) for row in rows]
+                ids, mask = pack_completions(judged)
+                teacher = TokenBatch(prompts=select_prompts(asked, rows), completion_ids=ids, completion_mask=mask)
             return self.micro_batches(
-                select_prompts(prompts, rows), [texts[row] if fits else [] for row in rows], num_lessons=num_lessons
+                select_prompts(prompts, rows),
+                [texts[row] if fits else [] for row in rows],
+                num_lessons=num_lessons,
+                teacher=teacher,
             )
 
     def micro_batches(
@@ -159,6 +209,7 @@ class Internalise(StageModule):
         texts: Sequence[Sequence[Text]],
         *,
         num_lessons: float,
+        teacher: TokenBatch | None = None,
     ) -> list[InstantBatch]:
         pairs = [[*own, NO_TEXT, NO_TEXT][:2] for own in texts]
         ids, mask = pack_completions([[text.ids for text in pair] for pair in pairs])
@@ -172,11 +223,16 @@ class Internalise(StageModule):
         )
         order = (prompts["attention_mask"].sum(-1) + mask.sum((1, 2))).argsort(stable=True).tolist()
         size = self.plan.batch_size // 2
-        parts = [whole.select(order[start : start + size]).trimmed() for start in range(0, len(order), size)]
+        chosen = [order[start : start + size] for start in range(0, len(order), size)]
+        parts = [
+            replace(whole.select(rows).trimmed(), teacher=teacher and teacher.select(rows).trimmed()) for rows in chosen
+        ]
         empty = replace(parts[-1], completion_mask=torch.zeros_like(parts[-1].completion_mask)).trimmed()
         return parts + [empty] * (self.plan.batches_per_round - len(parts))
 
     def training_step(self, batch: InstantBatch, batch_idx: int) -> Tensor:
+        if batch.teacher is not None:
+            batch = self.taught_by_itself(batch, batch.teacher)
         mask = batch.completion_mask
         result = self.policy.token_loss(
             batch, surrogate=weighted_nll, advantages=batch.weights[mask], num_tokens=max(batch.num_sequences, 1.0)
@@ -195,6 +251,18 @@ class Internalise(StageModule):
             prompt_tokens=batch.prompts["attention_mask"].sum(),
         )
         return self.step_share(result.loss)
+
+    @torch.no_grad()
+    def taught_by_itself(self, batch: InstantBatch, teacher: TokenBatch) -> InstantBatch:
+        """The batch with the policy's own shares in place of the votes, where it has a judgement with both verdicts."""
+        shares = self.policy.token_logprobs(teacher).logprobs.sum(-1).softmax(-1)
+        is_taught = teacher.completion_mask.any(-1).all(-1)
+        weights = shares[..., None] * batch.completion_mask
+        return replace(
+            batch,
+            shares=torch.where(is_taught[:, None], shares, batch.shares),
+            weights=torch.where(is_taught[:, None, None], weights, batch.weights),
+        )
 
     def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
         lessons, bare = max(sums["num_lessons"], 1.0), max(sums["num_bare"], 1.0)

@@ -57,7 +57,7 @@ class Votes:
     def taught_share(self, targets: Targets) -> float:
         """What the pair is taught as."""
         assert self.share is not None
-        return self.share if targets is Targets.soft else float(self.share > 0.5)
+        return float(self.share > 0.5) if targets is Targets.hard else self.share
 
     def fate(self, targets: Targets) -> str:
         """What becomes of the pair: unreadable, undecided (hard targets have no tie), or taught."""
