@@ -119,6 +119,15 @@ def test_a_link_is_no_file_of_a_checkpoint(tmp_path):
         read_seal(folder)
 
 
+def test_what_was_laid_beside_the_sealed_files_is_named(tmp_path):
+    folder = write_checkpoint(tmp_path, 1)
+    (folder / ".nfs0001").touch()
+    assert newest_checkpoint(tmp_path) == folder
+    (folder / "state.ckpt").touch()
+    with pytest.raises(CheckpointError, match=r"step_00000001 was changed after it was sealed.* state\.ckpt"):
+        newest_checkpoint(tmp_path)
+
+
 def test_killed_while_saving_leaves_the_last_one(tmp_path):
     kept = write_checkpoint(tmp_path, 5)
     partial = partial_folder(checkpoint_folder(tmp_path, 6))

@@ -116,8 +116,8 @@ class Seal:
 
 
 def read_seal(folder: Path) -> Seal:
-    """The seal of a checkpoint, every file of which is there in its size; CheckpointError that says what is wrong with
-    it."""
+    """The seal of a checkpoint, every file of which is there in its size, and no other; CheckpointError that says what
+    is wrong with it."""
     if not (folder / COMPLETE).exists():
         raise CheckpointError(f"{folder} is no complete checkpoint: it has no {COMPLETE}; {GO_ON}")
     content = read_json(folder / COMPLETE)
@@ -144,6 +144,12 @@ def read_seal(folder: Path) -> Seal:
         if not path.is_file() or path.is_symlink() or path.stat().st_size != size:
             found = f"{path.stat().st_size:,} bytes of" if path.is_file() else "none of the"
             raise CheckpointError(f"{folder} is damaged: {name} has {found} its {size:,} bytes; {GO_ON}")
+    # Hidden files are those of file systems and synchronisers.
+    added = sorted({path.name for path in folder.glob("[!.]*")} - {COMPLETE, *seal.files})
+    if added:
+        raise CheckpointError(
+            f"{folder} was changed after it was sealed: its {COMPLETE} does not name {added[0]}; take that away, or {GO_ON}"
+        )
     return seal
 
 
