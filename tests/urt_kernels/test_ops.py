@@ -58,7 +58,7 @@ def one_pass_arguments() -> tuple[Any, ...]:
     head = (normal(3, 4, grad=True), normal(5, 4, grad=True), normal(5, grad=True), targets, *HEAD)
     tokens = (normal(3), None, normal(3), normal(3), torch.full((3,), 0.2), torch.tensor([0, 0, 1]), 2, rows)
     objective = (0.2, 0.28, 3.0, 2.0, 0.04, "k3", 10.0, "token", "dapo", "clip", 0.01)
-    return (*head, *tokens, *objective, torch.tensor(1.0), 0, True, True, True, True, "reference", True)
+    return (*head, *tokens, *objective, torch.tensor(1.0), 0, True, True, True, True, "", 5, 0, "", "reference", True)
 
 
 def loss_arguments() -> tuple[Any, ...]:

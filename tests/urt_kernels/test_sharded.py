@@ -1,50 +1,44 @@
 """Heads in parts: a vocabulary-parallel group and FSDP2 shards over gloo, the fake group, a low-rank adapter."""
 
-import socket
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
+from tests.urt_kernels.ranks import differences, free_port
+from tests.urt_kernels.test_ops import one_pass_arguments
 from urt_kernels import linear_token_logprobs
 from urt_kernels.sharded import (
+    gathered_loss,
     gathered_token_logprobs,
     low_rank_token_logprobs,
+    vocabulary_parallel_loss,
     vocabulary_parallel_token_logprobs,
 )
 
-RANK = Path(__file__).parent / "sharded_ranks.py"
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+FOLDER = Path(__file__).parent
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_parts_over_ranks_are_the_whole_head(ranks):
     """Values and gradients within fp32 rounding of the whole head in fp64; the same bits on every rank."""
-    port = str(free_port())
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(RANK), str(rank), str(ranks), port],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(ranks)
-    ]
-    for process in processes:
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err[-3000:]
-        errors = dict(line.split()[1:] for line in out.splitlines() if line.startswith("difference "))
-        assert float(errors["vocabulary"]) < 2e-5
-        assert float(errors["gathered"]) < 2e-5
+    for found in differences(FOLDER / "sharded_ranks.py", ranks):
+        assert found.keys() == {"vocabulary", "gathered"}
+        assert max(found.values()) < 2e-5
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_the_one_pass_over_ranks_is_that_of_the_whole_head(ranks):
+    """Seven objectives, in one chunk, in several and by a second pass, and one compiled graph: loss, log-probs, entropy,
+    top-1, gradients and buffers in fp64."""
+    for found in differences(FOLDER / "sharded_loss_ranks.py", ranks, "float64", "reference"):
+        assert len(found) == 2 * 3 * 7 + 1
+        assert max(found.values()) < 1e-12
 
 
 @pytest.fixture
@@ -68,6 +62,34 @@ def test_eight_ranks_of_the_fake_group(fake_group):
     assert (hidden.grad.dtype, weight.grad.shape) == (torch.bfloat16, weight.shape)
 
 
+def sharded(weight: torch.Tensor, ranks: int) -> Any:
+    return distribute_tensor(weight, init_device_mesh("cpu", (ranks,)), [Shard(0)]).requires_grad_()
+
+
+def test_the_one_pass_of_eight_ranks_of_the_fake_group(fake_group):
+    hidden = torch.randn(2, 5, 8).bfloat16().requires_grad_()
+    targets, mine = torch.arange(10).view(2, 5), torch.randn(13, 8).bfloat16().requires_grad_()
+    arguments: Any = {"surrogate": "nll", "temperature": 1.0, "entropy_coef": 0.1}
+    own = vocabulary_parallel_loss(hidden, mine, targets, vocabulary=100, **arguments)
+    shards = sharded(torch.randn(100, 8).bfloat16(), 8)
+    gathered = gathered_loss(hidden, shards, targets, block=32, **arguments)
+    for result, weight in ((own, mine), (gathered, shards)):
+        by_hidden, by_weight = torch.autograd.grad(result.loss, [hidden, weight])
+        assert (by_hidden.dtype, by_weight.dtype, by_weight.shape) == (torch.bfloat16, torch.bfloat16, weight.shape)
+        assert result.policy_logprobs.shape == result.top1.shape == (2, 5)
+
+
+def test_the_gradient_takes_the_memory_of_the_shard(fake_group):
+    """No tensor of the whole weight's size in fp32 (1 MiB) is made; a block and its gradient take an eighth of it."""
+    weight = sharded(torch.randn(4096, 64), 8)
+    hidden, targets = torch.randn(1, 16, 64).requires_grad_(), torch.arange(16)[None]
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        gathered_loss(hidden, weight, targets, block=512, surrogate="nll", temperature=1.0).loss.backward()
+    events = profile.events()
+    assert events is not None
+    assert 2**17 <= max(event.self_cpu_memory_usage for event in events) < 2**20 / 3
+
+
 def test_a_split_that_does_not_cover_is_refused(fake_group):
     hidden, targets = torch.zeros(2, 8), torch.zeros(2, dtype=torch.long)
     for rows, vocabulary, message in (
@@ -78,8 +100,73 @@ def test_a_split_that_does_not_cover_is_refused(fake_group):
             vocabulary_parallel_token_logprobs(
                 hidden, torch.zeros(rows, 8), targets, vocabulary=vocabulary, temperature=1.0
             )
+        with pytest.raises(ValueError, match=message):
+            vocabulary_parallel_loss(
+                hidden[None],
+                torch.zeros(rows, 8),
+                targets[None],
+                vocabulary=vocabulary,
+                surrogate="nll",
+                temperature=1.0,
+            )
     with pytest.raises(ValueError, match="weight is a Tensor: it must be a DTensor"):
         gathered_token_logprobs(hidden, torch.zeros(5, 8), targets, temperature=1.0)
+    weight = sharded(torch.zeros(16, 8), 8)
+    for changes, message in (
+        ({"bias": torch.zeros(16)}, "bias is given: gathered_loss takes none"),
+        ({"weight_grad": torch.zeros(16, 8)}, r"weight_grad has shape \[16, 8\]: it must be \[2, 8\]"),
+        ({"block": 0}, "block=0"),
+    ):
+        arguments: Any = {"surrogate": "nll", "temperature": 1.0, **changes}
+        with pytest.raises(ValueError, match=message):
+            gathered_loss(hidden[None], weight, targets[None], **arguments)
+
+
+@pytest.fixture
+def group_of_one():
+    """A real group, in which collectives change nothing."""
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{free_port()}", rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("spread", ["vocabulary", "shards"])
+def test_opcheck_of_the_ranks_op(group_of_one, spread):
+    """Without a bias, which shards do not take."""
+    *before, _, _, _, _, impl, validate = one_pass_arguments()
+    before[2], before[-1] = None, False
+    group: Any = dist.group.WORLD
+    held = (spread, len(before[1]), 2, group.group_name)
+    torch.library.opcheck(torch.ops.urt_kernels.linear_loss.default, (*before, *held, impl, validate))
+
+
+class Parallel(torch.nn.Module):
+    def forward(self, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        arguments: Any = {"surrogate": "nll", "temperature": 0.7, "entropy_coef": 0.2, "num_tokens": 9}
+        return vocabulary_parallel_loss(hidden, weight, targets, vocabulary=len(weight), **arguments).loss
+
+
+def test_gradcheck_compile_and_export_over_ranks(group_of_one, no_type_checks):
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(2, 3, 6, dtype=torch.float64, generator=generator).requires_grad_()
+    weight = torch.randn(11, 6, dtype=torch.float64, generator=generator).requires_grad_()
+    targets = torch.tensor([[0, 10, 3], [4, 4, 7]])
+    module = Parallel()
+    assert torch.autograd.gradcheck(lambda *leaves: module(*leaves, targets), (hidden, weight))
+    shards = sharded(weight.detach(), 1)
+
+    def gathered(hidden: torch.Tensor) -> torch.Tensor:
+        return gathered_loss(hidden, shards, targets, block=4, surrogate="nll", temperature=0.7).loss
+
+    assert torch.autograd.gradcheck(gathered, hidden)
+    compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
+    exported = torch.export.export(module, (hidden.detach(), weight.detach(), targets)).module()
+    losses = [form(hidden, weight, targets) for form in (module, compiled)]
+    torch.testing.assert_close(exported(hidden, weight, targets), losses[0])
+    torch.testing.assert_close(losses[1], losses[0])
+    gradients = [torch.autograd.grad(loss, [hidden, weight]) for loss in losses]
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 def test_a_low_rank_adapter_on_the_head():

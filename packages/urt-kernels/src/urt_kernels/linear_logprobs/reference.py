@@ -11,7 +11,7 @@ from torch import Tensor
 from urt_kernels.checks import compute_dtype
 from urt_kernels.linear_logprobs.chunks import balanced, padded, rounded_up, spans
 from urt_kernels.linear_logprobs.head import TILE_ROWS, Head
-from urt_kernels.linear_logprobs.running import RunningRows
+from urt_kernels.linear_logprobs.running import RowStatistics, RunningRows
 from urt_kernels.logprobs.upstream import Upstream, log_p_gradient
 
 CHUNK_ROWS = 256
@@ -20,18 +20,24 @@ VOCABULARY_BLOCK = 8192
 
 def forward(hidden: Tensor, head: Head, targets: Tensor, entropy: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(log-probs, entropies, top-1 matches, log-sum-exps) of the rows of the head's logits."""
+    return statistics(hidden, head, targets, entropy)[:4]
+
+
+def statistics(hidden: Tensor, head: Head, targets: Tensor, entropy: bool) -> RowStatistics:
     dtype = compute_dtype(hidden, head.weight, head.bias)
     num_rows = len(hidden)
-    logprobs, entropies, lse = (torch.empty(num_rows, dtype=dtype, device=hidden.device) for _ in range(3))
+    numbers = [torch.empty(num_rows, dtype=dtype, device=hidden.device) for _ in range(4)]
     top1 = torch.empty(num_rows, dtype=torch.bool, device=hidden.device)
+    found = RowStatistics(numbers[0], numbers[1], top1, numbers[2], numbers[3])
     for rows in balanced(num_rows, CHUNK_ROWS, step=TILE_ROWS):
         running, part = RunningRows(targets[rows], dtype=dtype, entropy=entropy), head.of_rows(rows)
         chunk = chunk_of(hidden, rows, head, dtype)
         for columns in spans(len(head.weight), VOCABULARY_BLOCK):
             logits = part.logits(chunk, head.rounded(head.weight[columns], dtype), columns)
             running.add(logits[: rows.stop - rows.start], columns)
-        logprobs[rows], entropies[rows], top1[rows], lse[rows] = running.finish()
-    return logprobs, entropies if entropy else entropies.new_empty(0), top1, lse
+        for values, own in zip(found, running.finish(), strict=True):
+            values[rows] = own
+    return found if entropy else found._replace(entropies=found.entropies.new_empty(0))
 
 
 def chunk_of(hidden: Tensor, rows: slice, head: Head, dtype: torch.dtype) -> Tensor:

@@ -3,11 +3,28 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from urt_kernels.logprobs.result import IGNORE_TARGET
 from urt_kernels.logprobs.upstream import LOWEST, target_in
+
+
+class RowStatistics(NamedTuple):
+    """What a vocabulary, or a part of it, says of n rows, ``[n]`` each.
+
+    >>> RowStatistics(logprobs=logprobs, entropies=entropies, top1=top1, lse=lse, highest=highest)
+    """
+
+    logprobs: Tensor
+    entropies: Tensor
+    """Empty where not asked for."""
+    top1: Tensor
+    lse: Tensor
+    highest: Tensor
+    """The highest logit, in the units of the implementation that found it."""
 
 
 class RunningRows:
@@ -16,7 +33,7 @@ class RunningRows:
     >>> rows = RunningRows(targets, dtype=torch.float32, entropy=False)
     >>> for columns in spans(vocabulary, 8192):
     ...     rows.add(logits_of(columns), columns)
-    >>> logprobs, _, top1, lse = rows.finish()
+    >>> rows.finish().logprobs
     """
 
     def __init__(self, targets: Tensor, *, dtype: torch.dtype, entropy: bool) -> None:
@@ -43,8 +60,8 @@ class RunningRows:
         self.total = self.total * shift.exp() + weights.sum(-1, keepdim=True)
         self.highest = highest
 
-    def finish(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(log-probs, entropies, top-1 matches, log-sum-exps), each ``[n]``; zeros where the target is ignored."""
+    def finish(self) -> RowStatistics:
+        """Zeros where the target is ignored; entropies that nobody asked for are those of the log-sum-exp alone."""
         ignored = self.targets == IGNORE_TARGET
         log_total = self.total.log()
         # In this order a log-prob near 0 keeps its digits, however large the logits are.
@@ -54,4 +71,5 @@ class RunningRows:
             self.highest + log_total,
         )
         values = [column[:, 0].masked_fill(ignored, 0.0) for column in columns]
-        return values[0], values[1], (self.chosen == self.highest)[:, 0] & ~ignored, values[2]
+        top1 = (self.chosen == self.highest)[:, 0] & ~ignored
+        return RowStatistics(values[0], values[1], top1, values[2], self.highest[:, 0])

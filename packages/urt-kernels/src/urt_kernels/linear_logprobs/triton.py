@@ -16,6 +16,7 @@ from urt_kernels.dispatch import on_device
 from urt_kernels.linear_logprobs.chunks import balanced, padded, rounded_up, spans
 from urt_kernels.linear_logprobs.head import Head
 from urt_kernels.linear_logprobs.products import Sums, product
+from urt_kernels.linear_logprobs.running import RowStatistics
 from urt_kernels.logprobs.triton import IGNORE, INVERSE_LN_2, LN_2, LOG2_E, LOWEST, logits_gradient, merge_block
 from urt_kernels.logprobs.upstream import Upstream
 from urt_kernels.tuning import HEIGHT_STEP, backward_blocks, chunked_backward, chunked_forward, cover, statistics_blocks
@@ -25,10 +26,15 @@ ALIGNMENT = 64
 
 
 def forward(hidden: Tensor, head: Head, targets: Tensor, entropy: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(log-probs, entropies, top-1 matches, log-sum-exps) of the rows of the head's logits."""
+    return statistics(hidden, head, targets, entropy)[:4]
+
+
+def statistics(hidden: Tensor, head: Head, targets: Tensor, entropy: bool) -> RowStatistics:
     num_rows, vocabulary = len(hidden), len(head.weight)
     plan = chunked_forward(vocabulary)
     rows_of_chunks = list(balanced(num_rows, plan.rows, step=HEIGHT_STEP))
-    statistics = Statistics(num_rows, vocabulary, plan.columns, hidden, entropy=entropy)
+    found = Statistics(num_rows, plan.columns, hidden, entropy=entropy)
     operand = head.operand_dtype(hidden)
     workspace = Block(rows_of_chunks, plan.columns, hidden)
     chunks = [(rows, chunk_of(hidden, rows, operand)) for rows in rows_of_chunks]
@@ -40,8 +46,9 @@ def forward(hidden: Tensor, head: Head, targets: Tensor, entropy: bool) -> tuple
             for rows, chunk in chunks:
                 logits = workspace.view(len(chunk), len(weight))
                 product(chunk, weight.T, out=logits)
-                statistics.add(logits, head.of_rows(rows), targets, rows, columns)
-    return statistics.logprobs, statistics.entropies, statistics.top1, statistics.lse
+                part, ends = head.of_rows(rows), columns.stop == vocabulary
+                found.add(logits, part, targets, rows, columns, begins=columns.start == 0, ends=ends)
+    return found.result()
 
 
 def chunk_of(hidden: Tensor, rows: slice, operand: torch.dtype) -> Tensor:
@@ -68,17 +75,17 @@ class Block:
 class Statistics:
     """The rows' running statistics while blocks of logits go by.
 
-    >>> statistics = Statistics(num_rows, vocabulary, 2048, hidden, entropy=True)
-    >>> statistics.add(logits, head, targets, rows, columns)
+    >>> statistics = Statistics(num_rows, 2048, hidden, entropy=True)
+    >>> statistics.add(logits, head, targets, rows, slice(0, 2048), begins=True, ends=False)
     """
 
-    def __init__(self, num_rows: int, vocabulary: int, columns: int, like: Tensor, *, entropy: bool) -> None:
+    def __init__(self, num_rows: int, columns: int, like: Tensor, *, entropy: bool) -> None:
         self.logprobs, self.lse, self.total = (
             torch.empty(num_rows, dtype=torch.float32, device=like.device) for _ in range(3)
         )
         self.entropies = torch.empty_like(self.lse) if entropy else self.lse.new_empty(0)
         self.top1 = torch.empty_like(self.lse, dtype=torch.bool)
-        self.vocabulary, self.entropy = vocabulary, entropy
+        self.entropy = entropy
         self.blocks = statistics_blocks(columns)
 
     def add(
@@ -91,9 +98,11 @@ class Statistics:
         *,
         exponentials: Tensor | None = None,
         maxima: Tensor | None = None,
+        begins: bool,
+        ends: bool,
     ) -> None:
-        """``head`` has the temperatures of these rows; with ``exponentials``, 2^(logit - maximum) of the block is kept
-        there."""
+        """``head`` has the temperatures of these rows; 2^(logit - maximum) of the block is kept in ``exponentials``.
+        The first and the last block that the rows see are told by ``begins`` and ``ends``."""
         bias, allowed, scale = head.bias, head.allowed, head.logit_scale
         statistics_kernel[(rows.stop - rows.start,)](
             logits,
@@ -106,7 +115,7 @@ class Statistics:
             self.total[rows],
             self.entropies[rows] if self.entropy else None,
             self.top1[rows],
-            None if exponentials is None else exponentials[:, columns],
+            exponentials,
             maxima,
             columns.stop - columns.start,
             logits.stride(0),
@@ -116,8 +125,8 @@ class Statistics:
             LOG2_E * (1.0 if head.softcap else scale) / head.temperature,
             scale / (head.softcap or 1.0),
             head.softcap or 0.0,
-            FIRST=columns.start == 0,
-            LAST=columns.stop == self.vocabulary,
+            FIRST=begins,
+            LAST=ends,
             WITH_ENTROPY=self.entropy,
             WITH_BIAS=bias is not None,
             WITH_ALLOWED=allowed is not None,
@@ -127,6 +136,20 @@ class Statistics:
             BLOCK=self.blocks.block,
             num_warps=self.blocks.num_warps,  # pyright: ignore[reportCallIssue]  an option of the launch
         )
+
+    def of_rows(self, rows: slice) -> RowStatistics:
+        found = RowStatistics(*(values[rows] for values in self.result()))
+        return found if self.entropy else found._replace(entropies=self.entropies)
+
+    def put(self, rows: slice, found: RowStatistics) -> None:
+        """In place of what the blocks said, where other parts of the vocabulary are elsewhere."""
+        for values, own in zip(self.result(), found, strict=True):
+            if len(values):
+                values[rows] = own
+
+    def result(self) -> RowStatistics:
+        """Once every row has seen its last block."""
+        return RowStatistics(self.logprobs, self.entropies, self.top1, self.lse, self.total)
 
 
 def backward(
@@ -233,7 +256,7 @@ def statistics_kernel(
     """Merge one block of logits into the rows' running statistics.
 
     Until the last block, logprobs holds the target's logit, lse the maximum and entropies the weighted sum (all in base
-    2). With KEEP, which needs BLOCK to span the width, 2^(logit - maximum) is left for the one-pass gradient.
+    2); behind it, total holds the maximum. With KEEP, which needs BLOCK to span the width, 2^(logit - maximum) is left for the one-pass gradient.
     """
     row = tl.program_id(0)
     target = tl.load(targets + row).to(tl.int64)
@@ -306,6 +329,7 @@ def statistics_kernel(
             log_total = tl.log2(row_total)
             tl.store(logprobs + row, ((chosen - highest) - log_total) * LN_2)
             tl.store(lse + row, (highest + log_total) * LN_2)
+            tl.store(total + row, highest)
             tl.store(top1 + row, (chosen >= highest) & (row_total == row_total))
             if WITH_ENTROPY:
                 tl.store(entropies + row, (log_total - row_weighted / row_total) * LN_2)

@@ -21,12 +21,13 @@ class _LossInto(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight_grad: Tensor, *arguments: Any) -> Outputs:
         hidden, weight, bias, targets = arguments[:4]
-        assumed, together, entropy, *needs, impl, validate = arguments[-8:]
+        assumed, together, entropy, *others = arguments[29:]
+        needs, spread, (impl, validate) = others[:3], others[3:7], others[7:]
         if validate:
-            check_targets(targets, len(weight), None)
+            check_targets(targets, spread[1], None)
         head, tokens = Head(weight, bias, *arguments[4:10]), Tokens(*arguments[10:18])
         options = Pass(tuple(needs), assumed, weight_grad, together, entropy)
-        outputs = run(hidden, head, targets, tokens, GRPOSettings(*arguments[18:29]), options, impl)
+        outputs = run(hidden, head, targets, tokens, GRPOSettings(*arguments[18:29]), options, tuple(spread), impl)
         ctx.mark_non_differentiable(*outputs[1:])
         ctx.save_for_backward(assumed, outputs[4], outputs[6])
         ctx.dtypes = (hidden.dtype, None if bias is None else bias.dtype)

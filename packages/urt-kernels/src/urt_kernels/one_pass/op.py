@@ -9,8 +9,12 @@ from torch import Tensor
 
 from urt_kernels.checks import check_targets, compute_dtype, exact
 from urt_kernels.linear_logprobs.head import Head
+from urt_kernels.one_pass.held import Held, HeldWhole
 from urt_kernels.policy_loss.objective import Tokens
 from urt_kernels.policy_loss.result import GRPOSettings
+
+WHOLE = ""
+"""``spread`` of a weight that this process has to itself."""
 
 
 class Pass(NamedTuple):
@@ -74,17 +78,21 @@ def linear_loss_op(
     needs_hidden: bool,
     needs_weight: bool,
     needs_bias: bool,
+    spread: str,
+    vocabulary: int,
+    block: int,
+    group: str,
     impl: str,
     validate: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     if validate:
-        check_targets(targets, len(weight), None)
+        check_targets(targets, vocabulary, None)
     head = Head(weight, bias, temperature, temperatures, logit_scale, softcap, allowed, operands)
     tokens = Tokens(old, rollout, reference_logprobs, advantages, weights, sequences, num_sequences, rows)
     numbers = (clip_low, clip_high, dual_clip, importance_cap, kl_coef, kl, kl_clamp)
     settings = GRPOSettings(*numbers, ratio, aggregation, surrogate, entropy_coef)
     options = Pass((needs_hidden, needs_weight, needs_bias), assumed, None, together, entropy)
-    return run(hidden, head, targets, tokens, settings, options, impl)
+    return run(hidden, head, targets, tokens, settings, options, (spread, vocabulary, block, group), impl)
 
 
 def run(
@@ -94,13 +102,33 @@ def run(
     tokens: Tokens,
     settings: GRPOSettings,
     options: Pass,
+    spread: tuple[str, int, int, str],
     impl: str,
 ) -> Outputs:
+    """``spread``: how the weight is held (WHOLE, "vocabulary" or "shards"), columns of all, of a block, name of the group."""
+    held: Held = HeldWhole(head.weight)
+    if spread[0] != WHOLE:
+        held, head, targets = _over_ranks(head, targets, options.weight_grad, *spread)
     with exact(hidden):
         loss, logprobs, entropies, top1, gradients = _implementation(impl).forward(
-            hidden, head, targets, tokens, settings, options
+            hidden, head, targets, tokens, settings, options, held
         )
     return loss, logprobs, entropies if options.entropy else entropies.new_empty(0), top1, *gradients
+
+
+def _over_ranks(
+    head: Head, targets: Tensor, into: Tensor | None, spread: str, vocabulary: int, block: int, group: str
+) -> tuple[Held, Head, Tensor]:
+    """The weight over the ranks of the group, and head and targets as this rank computes with them."""
+    from urt_kernels.sharded.held import held_over_ranks
+
+    held = held_over_ranks(
+        spread, head.weight, vocabulary=vocabulary, block=block, group=group, operands=head.operands, into=into
+    )
+    own = held.columns
+    inside = (targets >= own.start) & (targets < own.stop)
+    allowed = None if head.allowed is None else head.allowed[:, own]
+    return held, head._replace(allowed=allowed), torch.where(inside, targets - own.start, -1)
 
 
 @linear_loss_op.register_fake
@@ -140,6 +168,10 @@ def _fake(
     needs_hidden: bool,
     needs_weight: bool,
     needs_bias: bool,
+    spread: str,
+    vocabulary: int,
+    block: int,
+    group: str,
     impl: str,
     validate: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:

@@ -7,6 +7,8 @@ themselves take 8.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -16,9 +18,10 @@ from urt_kernels.linear_logprobs.chunks import spans
 from urt_kernels.linear_logprobs.head import TILE_ROWS, Head
 from urt_kernels.linear_logprobs.reference import VOCABULARY_BLOCK, Gradients, chunk_of, logits_gradient
 from urt_kernels.linear_logprobs.running import RunningRows
-from urt_kernels.logprobs.upstream import Upstream
+from urt_kernels.one_pass.held import Held
 from urt_kernels.one_pass.op import Pass
 from urt_kernels.one_pass.plan import parts
+from urt_kernels.one_pass.second_pass import upstream_of, with_second_pass
 from urt_kernels.policy_loss.objective import Tokens, slopes
 from urt_kernels.policy_loss.result import GRPOSettings
 
@@ -31,82 +34,58 @@ def chunk_rows(vocabulary: int, itemsize: int) -> int:
 
 
 def forward(
-    hidden: Tensor, head: Head, targets: Tensor, tokens: Tokens, settings: GRPOSettings, options: Pass
+    hidden: Tensor, head: Head, targets: Tensor, tokens: Tokens, settings: GRPOSettings, options: Pass, held: Held
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, tuple[Tensor, ...]]:
     """(loss, log-probs, entropies, top-1 matches, gradients by hidden, weight and bias)."""
     dtype = compute_dtype(hidden, head.weight, head.bias)
-    vocabulary = len(head.weight)
-    largest = chunk_rows(vocabulary, dtype.itemsize)
+    largest = chunk_rows(held.widest, dtype.itemsize)
     chunks = parts(tokens, together=options.together, largest=largest, step=TILE_ROWS)
-    if chunks is None:
-        return with_second_pass(two_steps, hidden, head, targets, tokens, settings, options)
+    most = held.most_chunks(None if chunks is None else len(chunks))
+    if chunks is None or most is None:
+        return with_second_pass(two_steps, hidden, head, targets, tokens, settings, options, held)
     logprobs, entropies = (torch.empty(len(hidden), dtype=dtype, device=hidden.device) for _ in range(2))
     top1 = torch.empty_like(logprobs, dtype=torch.bool)
     loss = logprobs.new_zeros(())
-    sums = Gradients.of(hidden, head, options.needs, dtype, into=options.weight_grad)
+    learns = options.needs[1]
+    own_needs = (options.needs[0], learns and held.sums_here, options.needs[2])
+    sums = Gradients.of(hidden, head, own_needs, dtype, into=options.weight_grad if held.sums_here else None)
     for rows, constants in chunks:
         count, part = rows.stop - rows.start, head.of_rows(rows)
         chunk = chunk_of(hidden, rows, head, dtype)
         running = RunningRows(targets[rows], dtype=dtype, entropy=options.entropy)
         kept = []
-        for columns in spans(vocabulary, VOCABULARY_BLOCK):
-            logits = part.logits(chunk, head.rounded(head.weight[columns], dtype), columns)[:count]
+        for columns, weight in _blocks(held, head, dtype):
+            logits = part.logits(chunk, weight, columns)[:count]
             running.add(logits, columns)
             kept.append(logits if options.differentiates else None)
-        logprobs[rows], entropies[rows], top1[rows], lse = running.finish()
-        found = slopes(
-            logprobs[rows],
-            entropies[rows] if options.entropy else None,
-            constants,
-            settings,
-            differentiate=options.differentiates,
-        )
-        loss += found.loss
+        found = running.finish()
+        found = found if options.entropy else found._replace(entropies=found.entropies.new_empty(0))
+        found = held.whole_rows(found, targets[rows])
+        logprobs[rows], top1[rows] = found.logprobs, found.top1
+        if options.entropy:
+            entropies[rows] = found.entropies
+        own = found.entropies if options.entropy else None
+        slope = slopes(found.logprobs, own, constants, settings, differentiate=options.differentiates)
+        loss += slope.loss
         if not options.differentiates:
             continue
-        upstream = Upstream(
-            targets[rows],
-            logprobs[rows],
-            entropies[rows],
-            lse,
-            found.policy * options.assumed,
-            None if found.entropy is None else found.entropy * options.assumed,
-            None,
-        )
-        for columns, logits in zip(spans(vocabulary, VOCABULARY_BLOCK), kept, strict=True):
+        upstream = upstream_of(slope, found, targets[rows], options)
+        for (columns, weight), logits in zip(_blocks(held, head, dtype, learns=learns), kept, strict=True):
             assert logits is not None
             gradient = logits_gradient(logits, columns, upstream, part)
-            sums.add(gradient, rows, columns, chunk, head.rounded(head.weight[columns], dtype))
-    return loss, logprobs, entropies, top1, sums.finish(hidden, weight_dtype=dtype, bias_dtype=dtype)
+            sums.add(gradient, rows, columns, chunk, weight)
+            if learns:
+                held.add(gradient, chunk[:count])
+        if sums.hidden is not None:
+            held.sum_(sums.hidden[rows])
+    for _ in range(most - len(chunks)):
+        held.idle(differentiates=options.differentiates, learns=learns)
+    by_hidden, by_weight, by_bias = sums.finish(hidden, weight_dtype=dtype, bias_dtype=dtype)
+    return loss, logprobs, entropies, top1, (by_hidden, held.gradient(by_weight), by_bias)
 
 
-def with_second_pass(
-    implementation: object,
-    hidden: Tensor,
-    head: Head,
-    targets: Tensor,
-    tokens: Tokens,
-    settings: GRPOSettings,
-    options: Pass,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, tuple[Tensor, ...]]:
-    """Where tokens that depend on each other do not fit into one chunk: all log-probs first, the gradient by a second
-    pass."""
-    forward, backward = implementation.forward, implementation.backward  # pyright: ignore[reportAttributeAccessIssue]
-    logprobs, entropies, top1, lse = forward(hidden, head, targets, options.entropy)
-    own = entropies if options.entropy else None
-    found = slopes(logprobs, own, tokens, settings, differentiate=options.differentiates)
-    none = hidden.new_empty(0)
-    gradients = (none, none.clone(), none.clone())
-    if options.differentiates:
-        upstream = Upstream(
-            targets,
-            logprobs,
-            own,
-            lse,
-            found.policy * options.assumed,
-            None if found.entropy is None else found.entropy * options.assumed,
-            None,
-        )
-        gradients = backward(upstream, hidden, head, options.needs, into=options.weight_grad)
-        gradients = (gradients[0], *(each.to(logprobs.dtype) for each in gradients[1:]))
-    return found.loss, logprobs, entropies, top1, gradients
+def _blocks(held: Held, head: Head, dtype: torch.dtype, *, learns: bool = False) -> Iterator[tuple[slice, Tensor]]:
+    """Columns and their rows of the weight, as products take them."""
+    for first, weight in held.parts(learns=learns):
+        for own in spans(len(weight), VOCABULARY_BLOCK):
+            yield slice(first + own.start, first + own.stop), head.rounded(weight[own], dtype)

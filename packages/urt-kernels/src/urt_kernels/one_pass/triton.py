@@ -6,7 +6,7 @@ Once the slopes are known these become the gradient in place. An entry other tha
 way (2.3e-3 against 1.7e-3 relative L2 of the gradient in bf16); the target's own comes from its fp32 log-prob.
 """
 
-from typing import no_type_check
+from typing import NamedTuple, no_type_check
 
 import torch
 import triton
@@ -20,108 +20,139 @@ from urt_kernels.linear_logprobs.head import Head
 from urt_kernels.linear_logprobs.products import Sums, product
 from urt_kernels.linear_logprobs.triton import ALIGNMENT, Block, Statistics, chunk_of
 from urt_kernels.logprobs.triton import INVERSE_LN_2, LN_2, LOWEST, minus_expm1
+from urt_kernels.logprobs.upstream import Upstream
+from urt_kernels.one_pass.held import Held
 from urt_kernels.one_pass.op import Pass
 from urt_kernels.one_pass.plan import parts
-from urt_kernels.one_pass.reference import with_second_pass
+from urt_kernels.one_pass.second_pass import upstream_of, with_second_pass
 from urt_kernels.policy_loss.objective import Tokens, slopes
 from urt_kernels.policy_loss.result import GRPOSettings
 from urt_kernels.tuning import HEIGHT_STEP, backward_blocks, cover, one_pass
 
 
 def forward(
-    hidden: Tensor, head: Head, targets: Tensor, tokens: Tokens, settings: GRPOSettings, options: Pass
+    hidden: Tensor, head: Head, targets: Tensor, tokens: Tokens, settings: GRPOSettings, options: Pass, held: Held
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, tuple[Tensor, ...]]:
     """(loss, log-probs, entropies, top-1 matches, gradients by hidden, weight and bias)."""
-    num_rows, vocabulary = len(hidden), len(head.weight)
     operand = head.operand_dtype(hidden)
-    plan = one_pass(vocabulary, operand.itemsize, trains_weight=options.needs[1])
+    learns = options.needs[1]
+    plan = one_pass(held.widest, operand.itemsize, trains_weight=learns)
     chunks = parts(tokens, together=options.together, largest=plan.rows, step=HEIGHT_STEP)
-    if chunks is None:
-        return with_second_pass(two_steps, hidden, head, targets, tokens, settings, options)
-    statistics = Statistics(num_rows, vocabulary, plan.columns, hidden, entropy=options.entropy)
-    sums = Sums(hidden, head, options.needs, into=options.weight_grad)
-    workspace = Block([rows for rows, _ in chunks], plan.columns, hidden)
-    kept = Block([rows for rows, _ in chunks] if options.differentiates else [], vocabulary, hidden, dtype=operand)
-    blocks = list(spans(vocabulary, plan.columns))
+    most = held.most_chunks(None if chunks is None else len(chunks))
+    if chunks is None or most is None:
+        return with_second_pass(two_steps, hidden, head, targets, tokens, settings, options, held)
+    heights = [rows for rows, _ in chunks]
+    statistics = Statistics(len(hidden), plan.columns, hidden, entropy=options.entropy)
+    own_needs = (options.needs[0], learns and held.sums_here, options.needs[2])
+    sums = Sums(hidden, head, own_needs, into=options.weight_grad if held.sums_here else None)
+    workspace = Block(heights, plan.columns, hidden)
+    kept: list[Block] = []
     loss = statistics.lse.new_zeros(())
     targets = targets.contiguous()
     with on_device(hidden):
         for rows, constants in chunks:
             chunk, part = chunk_of(hidden, rows, operand), head.of_rows(rows)
-            exponentials = kept.view(len(chunk), vocabulary) if options.differentiates else None
-            maxima = statistics.lse.new_empty(len(blocks), len(chunk))
-            for index, columns in enumerate(blocks):
-                logits = workspace.view(len(chunk), columns.stop - columns.start)
-                product(chunk, head.weight[columns].to(operand).T, out=logits)
-                statistics.add(logits, part, targets, rows, columns, exponentials=exponentials, maxima=maxima[index])
-            found = slopes(
-                statistics.logprobs[rows],
-                statistics.entropies[rows] if options.entropy else None,
-                constants,
-                settings,
-                differentiate=options.differentiates,
-            )
-            loss += found.loss
-            if exponentials is None:
+            exponentials: list[Exponentials] = []
+            walked = 0
+            for index, (first, weight) in enumerate(held.parts()):
+                if options.differentiates and len(kept) == index:
+                    kept.append(Block(heights, len(weight), hidden, dtype=operand))
+                own = Exponentials.of(kept, index, first, weight, chunk, plan.columns)
+                exponentials.append(own)
+                for number, columns in enumerate(spans(len(weight), plan.columns)):
+                    width = columns.stop - columns.start
+                    logits = workspace.view(len(chunk), width)
+                    product(chunk, weight[columns].to(operand).T, out=logits)
+                    statistics.add(
+                        logits,
+                        part,
+                        targets,
+                        rows,
+                        slice(first + columns.start, first + columns.stop),
+                        exponentials=None if own.values is None else own.values[:, columns],
+                        maxima=own.maxima[number],
+                        begins=walked == 0,
+                        ends=walked + width == held.vocabulary,
+                    )
+                    walked += width
+            own_rows = statistics.of_rows(rows)
+            found = held.whole_rows(own_rows, targets[rows])
+            if found is not own_rows:
+                statistics.put(rows, found)
+            entropies = found.entropies if options.entropy else None
+            slope = slopes(found.logprobs, entropies, constants, settings, differentiate=options.differentiates)
+            loss += slope.loss
+            if not options.differentiates:
                 continue
-            _gradient(
-                exponentials,
-                maxima,
-                part,
-                targets,
-                rows,
-                statistics,
-                found.policy,
-                found.entropy,
-                options,
-                plan.columns,
-            )
-            sums.add(exponentials, rows, slice(0, vocabulary), chunk, head.weight.to(operand))
+            upstream = upstream_of(slope, found, targets[rows], options)
+            for own, (first, weight) in zip(exponentials, held.parts(learns=learns), strict=True):
+                gradient = own.gradient(part, upstream, rows, plan.columns)
+                columns = slice(first, first + len(weight))
+                sums.add(gradient, rows, columns, chunk, weight.to(operand))
+                if learns:
+                    held.add(gradient, chunk)
+            if sums.chunk is not None:
+                held.sum_(sums.chunk)
             sums.end_of_chunk(rows)
-    gradients = sums.finish(weight_dtype=torch.float32, bias_dtype=torch.float32)
-    return loss, statistics.logprobs, statistics.entropies, statistics.top1, gradients
+    for _ in range(most - len(chunks)):
+        held.idle(differentiates=options.differentiates, learns=learns)
+    by_hidden, by_weight, by_bias = sums.finish(weight_dtype=torch.float32, bias_dtype=torch.float32)
+    outputs = (statistics.logprobs, statistics.entropies, statistics.top1)
+    return loss, *outputs, (by_hidden, held.gradient(by_weight), by_bias)
 
 
-def _gradient(
-    exponentials: Tensor,
-    maxima: Tensor,
-    head: Head,
-    targets: Tensor,
-    rows: slice,
-    statistics: Statistics,
-    slope_policy: Tensor,
-    slope_entropy: Tensor | None,
-    options: Pass,
-    columns_per_maximum: int,
-) -> None:
-    """Turn the exponentials of a chunk into the gradient, in place."""
-    num_rows, vocabulary = exponentials.shape
-    tiles = backward_blocks(columns_per_maximum)
-    num_tiles = cover(rounded_up(vocabulary, ALIGNMENT), tiles.block)
-    exponentials_gradient_kernel[(num_rows * num_tiles,)](
-        exponentials,
-        maxima,
-        head.temperatures,
-        targets[rows],
-        slope_policy * options.assumed,
-        None if slope_entropy is None else slope_entropy * options.assumed,
-        statistics.logprobs[rows],
-        statistics.entropies[rows] if slope_entropy is not None else None,
-        statistics.lse[rows],
-        rows.stop - rows.start,
-        num_rows,
-        exponentials.stride(0),
-        columns_per_maximum,
-        num_tiles,
-        (1.0 if head.softcap else head.logit_scale) / head.temperature,
-        head.logit_scale,
-        head.softcap or 0.0,
-        WITH_ENTROPY=slope_entropy is not None,
-        WITH_TEMPERATURES=head.temperatures is not None,
-        WITH_SOFTCAP=head.softcap is not None,
-        BLOCK=tiles.block,
-        num_warps=tiles.num_warps,  # pyright: ignore[reportCallIssue]  an option of the launch
-    )
+class Exponentials(NamedTuple):
+    """What is kept of a chunk's logits over one part of the vocabulary.
+
+    >>> Exponentials.of(kept, 0, 0, weight, chunk, 2048).gradient(head, upstream, slice(0, 100), 2048)
+    """
+
+    first: int
+    """Column of the head that the part begins with."""
+    values: Tensor | None
+    """2^(logit - maximum of its block) ``[n, width]``; None where there is no gradient to form."""
+    maxima: Tensor
+    """``[blocks, n]``."""
+
+    @classmethod
+    def of(
+        cls, kept: list[Block], index: int, first: int, weight: Tensor, chunk: Tensor, columns: int
+    ) -> "Exponentials":
+        maxima = torch.empty(cover(len(weight), columns), len(chunk), dtype=torch.float32, device=chunk.device)
+        return cls(first, kept[index].view(len(chunk), len(weight)) if kept else None, maxima)
+
+    def gradient(self, head: Head, upstream: Upstream, rows: slice, columns_per_maximum: int) -> Tensor:
+        """Turn them into the gradient, in place."""
+        assert self.values is not None
+        num_rows, vocabulary = self.values.shape
+        tiles = backward_blocks(columns_per_maximum)
+        num_tiles = cover(rounded_up(vocabulary, ALIGNMENT), tiles.block)
+        with_entropy = upstream.grad_entropies is not None
+        exponentials_gradient_kernel[(num_rows * num_tiles,)](
+            self.values,
+            self.maxima,
+            head.temperatures,
+            upstream.targets - self.first if self.first else upstream.targets,
+            upstream.grad_logprobs,
+            upstream.grad_entropies,
+            upstream.logprobs,
+            upstream.entropies if with_entropy else None,
+            upstream.lse,
+            rows.stop - rows.start,
+            num_rows,
+            self.values.stride(0),
+            columns_per_maximum,
+            num_tiles,
+            (1.0 if head.softcap else head.logit_scale) / head.temperature,
+            head.logit_scale,
+            head.softcap or 0.0,
+            WITH_ENTROPY=with_entropy,
+            WITH_TEMPERATURES=head.temperatures is not None,
+            WITH_SOFTCAP=head.softcap is not None,
+            BLOCK=tiles.block,
+            num_warps=tiles.num_warps,  # pyright: ignore[reportCallIssue]  an option of the launch
+        )
+        return self.values
 
 
 @triton.jit

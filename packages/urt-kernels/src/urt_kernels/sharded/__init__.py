@@ -15,14 +15,17 @@ from urt_kernels.linear_logprobs.arguments import check_head, live_rows, placed,
 from urt_kernels.linear_logprobs.op import linear_token_logprobs_op
 from urt_kernels.shapes import Bool, Float, Int, Number
 from urt_kernels.sharded.gathered import GatheredShards
+from urt_kernels.sharded.loss import check_part, check_shards, gathered_loss, vocabulary_parallel_loss
 from urt_kernels.sharded.low_rank import LowRankParts
 from urt_kernels.sharded.merge import across_ranks, reduced_gradient
 from urt_kernels.sharded.parts import by_parts
 
 __all__ = [
     "ShardedLogprobs",
+    "gathered_loss",
     "gathered_token_logprobs",
     "low_rank_token_logprobs",
+    "vocabulary_parallel_loss",
     "vocabulary_parallel_token_logprobs",
 ]
 
@@ -59,22 +62,14 @@ def vocabulary_parallel_token_logprobs(
     ranks: all ranks have the same bits.
     """
     check_head(hidden, weight, targets, None, mask)
-    rank, ranks = dist.get_rank(group), dist.get_world_size(group)
-    size = -(-vocabulary // ranks)
-    first, own = rank * size, max(0, min(size, vocabulary - rank * size))
-    if own == 0:
-        raise ValueError(f"vocabulary={vocabulary} in parts of {size} leaves none for rank {rank} of {ranks}.")
-    if len(weight) != own:
-        raise ValueError(
-            f"weight has {len(weight)} rows: it must be {own}, rank {rank}'s part of vocabulary={vocabulary} over {ranks} ranks."
-        )
+    own = check_part(weight, vocabulary, group)
     check_positive("temperature", temperature)
     chosen = resolve(impl, hidden.device, operation="linear_token_logprobs", unsupported=no_fp64(hidden, weight))
     live = live_rows(mask)
     rows, wanted = reduced_gradient(rows_of(hidden, live, trailing=1), group), rows_of(targets, live).long()
     _check_range(wanted, vocabulary)
-    inside = (wanted >= first) & (wanted < first + own)
-    local = torch.where(inside, wanted - first, 0)
+    inside = (wanted >= own.start) & (wanted < own.stop)
+    local = torch.where(inside, wanted - own.start, 0)
     head = (float(temperature), None, 1.0, None, None, None)
     logprobs, entropies, _, lse = linear_token_logprobs_op(rows, weight, None, local, *head, entropy, chosen, False)
     found = across_ranks(logprobs, entropies if entropy else None, lse, inside, group)
@@ -98,18 +93,8 @@ def gathered_token_logprobs(
     ranks and scattered to where its shard is (a sum, not FSDP's mean: the loss's divisor counts all ranks). All ranks
     must call it, those without rows too.
     """
-    if not hasattr(weight, "placements"):
-        raise ValueError(
-            f"weight is a {type(weight).__name__}: it must be a DTensor; linear_token_logprobs takes tensors."
-        )
-    if [str(each) for each in weight.placements] != ["S(0)"]:
-        raise ValueError(
-            f"weight has placements {weight.placements}: it must be [Shard(0)] on a mesh of one dimension."
-        )
+    check_shards(hidden, weight, targets, block)
     check_positive("temperature", temperature)
-    check_positive("block", block)
-    check_shape("targets", targets, tuple(hidden.shape[:-1]), meaning="that of hidden without its last axis")
-    check_shape("weight", weight, (weight.shape[0], hidden.shape[-1]), meaning="[V, H] with the H of hidden")
     shard = weight.to_local(grad_placements=weight.placements)
     group = weight.device_mesh.get_group()
     parts = GatheredShards(shard.detach(), vocabulary=weight.shape[0], block=block, group=group)

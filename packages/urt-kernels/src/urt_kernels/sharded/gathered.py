@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+# Its first name warns in newer versions of torch, its second is not in older ones.
+_reduce_scatter: Any = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
 
 
 class GatheredShards:
@@ -22,11 +26,16 @@ class GatheredShards:
         self.ranks, self.rank = dist.get_world_size(group), dist.get_rank(group)
         self.size = -(-vocabulary // self.ranks)
         self.step = max(1, block // self.ranks)
+        self.sum_dtype = torch.promote_types(shard.dtype, torch.float32)
         self.total: Tensor | None = None
         self.start = 0
+        self.heights: list[int] = []
+
+    def begin(self, total: Tensor | None = None) -> None:
+        """Sums start from zeros, or are added to ``total``."""
+        self.total = total
 
     def blocks(self) -> Iterator[list[tuple[int, Tensor]]]:
-        self.total = None
         for start in range(0, self.size, self.step):
             self.start = start
             height = min(self.step, self.size - self.start)
@@ -46,13 +55,11 @@ class GatheredShards:
     def add(self, gradients: list[Tensor]) -> None:
         """Each rank keeps the sum over all ranks of the part that is its own."""
         if self.total is None:
-            self.total = torch.zeros(self.shard.shape, dtype=torch.float32, device=self.shard.device)
+            self.total = torch.zeros(self.shard.shape, dtype=self.sum_dtype, device=self.shard.device)
         height = min(self.step, self.size - self.start)
         given = iter(gradients)
-        whole = torch.zeros(
-            self.ranks, height, self.shard.shape[1], dtype=torch.promote_types(self.shard.dtype, torch.float32),
-            device=self.shard.device,
-        )  # fmt: skip
+        shape = (self.ranks, height, self.shard.shape[1])
+        whole = torch.zeros(shape, dtype=self.sum_dtype, device=self.shard.device)
         for part, count in zip(whole, self.heights, strict=True):
             if count > 0:
                 part[:count] = next(given)
@@ -61,7 +68,7 @@ class GatheredShards:
             own = whole[self.rank]
         else:
             own = torch.empty_like(whole[0])
-            dist.reduce_scatter_tensor(own, whole.view(-1, whole.shape[-1]), group=self.group)
+            _reduce_scatter(own, whole.view(-1, whole.shape[-1]), group=self.group)
         rows = self.total[self.start : self.start + height]
         rows += own[: len(rows)]
 

@@ -20,11 +20,13 @@ class LowRankParts:
         self.sums: list[Tensor | None] = [None, None]
         self.columns = slice(0, 0)
 
-    def blocks(self) -> Iterator[list[tuple[int, Tensor]]]:
+    def begin(self) -> None:
         self.sums = [
             torch.empty_like(each) if trained else None
             for each, trained in zip((self.weight, self.up), self.trains, strict=True)
         ]
+
+    def blocks(self) -> Iterator[list[tuple[int, Tensor]]]:
         wide = torch.promote_types(self.weight.dtype, self.up.dtype)
         for columns in spans(self.vocabulary, self.block):
             self.columns = columns

@@ -1,4 +1,4 @@
-"""Statistics of the parts of a vocabulary as those of the whole."""
+"""Statistics of the ranks' parts of a vocabulary as those of the whole, and gradients that are sums over ranks."""
 
 from __future__ import annotations
 
@@ -8,22 +8,20 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-Merged = tuple[Tensor, Tensor | None, Tensor]
+from urt_kernels.linear_logprobs.merge import Merged, merged, merged_statistics
+from urt_kernels.linear_logprobs.running import RowStatistics
 
 
-def merged(logprobs: Tensor, entropies: Tensor | None, lse: Tensor, inside: Tensor) -> Merged:
-    """(log-probs, entropies, log-sum-exps) ``[n]`` from those of P parts, ``[P, n]`` each; ``inside`` says where the
-    target is.
-
-    With s the share of a part in the sum of exponentials: ln p = ln p_part + ln s, and H = sum_parts s (H_part - ln s).
-    Both stay small where the log-sum-exps are large.
-    """
-    whole = lse.logsumexp(0)
-    log_shares = lse - whole
-    chosen = torch.where(inside, logprobs + log_shares, 0.0).sum(0)
-    if entropies is None:
-        return chosen, None, whole
-    return chosen, (log_shares.exp() * (entropies - log_shares)).sum(0), whole
+def gathered_statistics(own: RowStatistics, inside: Tensor, group: dist.ProcessGroup | None) -> RowStatistics:
+    """The same from every rank's part, in one exchange; all ranks have the same bits."""
+    numbers = [own.logprobs, own.lse, own.highest, own.top1.to(own.lse.dtype), inside.to(own.lse.dtype)]
+    asked = own.entropies.numel() == own.lse.numel() > 0
+    columns = torch.stack([*numbers, own.entropies] if asked else numbers)
+    gathered = [torch.empty_like(columns) for _ in range(dist.get_world_size(group))]
+    dist.all_gather(gathered, columns, group=group)
+    logprobs, lse, highest, top1, found, *entropies = torch.stack(gathered, dim=1).unbind(0)
+    parts = RowStatistics(logprobs, entropies[0] if asked else lse.new_empty(len(lse), 0), top1 != 0, lse, highest)
+    return merged_statistics(parts, found != 0)
 
 
 def across_ranks(

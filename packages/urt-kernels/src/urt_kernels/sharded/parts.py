@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from urt_kernels.checks import compute_dtype
+from urt_kernels.linear_logprobs.merge import Merged, merged
 from urt_kernels.linear_logprobs.op import linear_token_logprobs_backward_op, linear_token_logprobs_op
-from urt_kernels.sharded.merge import Merged, merged
 
 
 @runtime_checkable
@@ -19,6 +19,10 @@ class Parts(Protocol):
 
     vocabulary: int
     needs_gradient: bool
+
+    def begin(self) -> None:
+        """Before the gradients of a backward pass."""
+        ...
 
     def blocks(self) -> Iterator[list[tuple[int, Tensor]]]:
         """Parts that are there together: the first column of each and its rows of the weight."""
@@ -76,6 +80,7 @@ class _ByParts(torch.autograd.Function):
         parts: Parts = ctx.parts
         total = torch.zeros(hidden.shape, dtype=compute_dtype(hidden), device=hidden.device)
         needs = (ctx.needs_input_grad[0], parts.needs_gradient)
+        parts.begin()
         for block in parts.blocks():
             gradients = []
             for first, weight in block:

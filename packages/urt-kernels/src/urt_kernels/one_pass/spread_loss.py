@@ -1,0 +1,250 @@
+"""The one pass from arguments to result, whoever holds the weight."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Required, Unpack
+
+import torch
+from torch import Tensor
+
+from urt_kernels.checks import check_shape, compute_dtype
+from urt_kernels.dispatch import Impl, no_fp64, resolve
+from urt_kernels.linear_logprobs.arguments import head_arguments, live_rows, placed, rows_of
+from urt_kernels.one_pass.into import loss_into
+from urt_kernels.one_pass.op import linear_loss_op
+from urt_kernels.one_pass.result import LinearLoss
+from urt_kernels.one_pass.weights import sequence_numbers, token_weights
+from urt_kernels.packed import check_offsets
+from urt_kernels.policy_loss import grpo_loss
+from urt_kernels.policy_loss.arguments import (
+    Aggregation,
+    Clips,
+    boolean_mask,
+    check_batch,
+    checked_normalizer,
+    checked_settings,
+)
+from urt_kernels.policy_loss.result import GRPOLoss, GRPOSettings
+from urt_kernels.shapes import Bool, Float, Int, Number, Shaped
+from urt_kernels.surrogates import TOGETHER, Surrogate
+
+
+class Spread(NamedTuple):
+    """Who holds the weight, as an op takes it.
+
+    >>> Spread(kind="vocabulary", vocabulary=151936, block=0, group=group.group_name)
+    """
+
+    kind: str
+    """WHOLE, "vocabulary" (a part on each rank, the same rows on all) or "shards" (gathered, rows of each rank's own)."""
+    vocabulary: int
+    """Columns of the whole head."""
+    block: int
+    """Columns that are gathered at once."""
+    group: str
+    """The name that torch.distributed knows the process group by."""
+
+
+class Objective(Clips, total=False):
+    """Arguments of `linear_loss` by name; it documents them."""
+
+    surrogate: Required[str | Surrogate]
+    temperature: Required[Number | Float[Tensor, "*N"]]
+    mask: Shaped[Tensor, "*N"] | None
+    cu_seqlens: Int[Tensor, " B_plus_1"] | None
+    rollout_logprobs: Float[Tensor, "*N"] | None
+    advantages: Float[Tensor, "*_"] | None
+    reference_logprobs: Float[Tensor, "*N"] | None
+    old_logprobs: Float[Tensor, "*N"] | None
+    bias: Float[Tensor, " V"] | None
+    logit_scale: Number
+    softcap: Number | None
+    allowed: Bool[Tensor, "*N V"] | None
+    operands: torch.dtype | None
+    aggregation: Aggregation
+    num_tokens: Number | Tensor | None
+    num_sequences: Number | Tensor | None
+    sequences_together: int | None
+    entropy: bool
+    entropy_coef: Number
+    weight_grad: Float[Tensor, "V H"] | None
+    upstream: Number | Tensor | None
+    validate_targets: bool
+    impl: Impl
+
+
+def spread_loss(
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    spread: Spread,
+    *,
+    surrogate: str | Surrogate,
+    temperature: Number | Tensor,
+    mask: Tensor | None = None,
+    cu_seqlens: Tensor | None = None,
+    rollout_logprobs: Tensor | None = None,
+    advantages: Tensor | None = None,
+    reference_logprobs: Tensor | None = None,
+    old_logprobs: Tensor | None = None,
+    bias: Tensor | None = None,
+    logit_scale: Number = 1.0,
+    softcap: Number | None = None,
+    allowed: Tensor | None = None,
+    operands: torch.dtype | None = None,
+    aggregation: Aggregation = "dapo",
+    num_tokens: Number | Tensor | None = None,
+    num_sequences: Number | Tensor | None = None,
+    sequences_together: int | None = None,
+    entropy: bool = False,
+    entropy_coef: Number = 0.0,
+    weight_grad: Tensor | None = None,
+    upstream: Number | Tensor | None = None,
+    validate_targets: bool = True,
+    impl: Impl = "auto",
+    **objective: Unpack[Clips],
+) -> LinearLoss:
+    if weight_grad is not None:
+        check_shape("weight_grad", weight_grad, tuple(weight.shape), meaning="that of weight")
+    settings = checked_settings(**objective, surrogate=surrogate, aggregation=aggregation, entropy_coef=entropy_coef)
+    whole = torch.ones_like(targets, dtype=torch.bool) if mask is None else boolean_mask("mask", mask)
+    check_batch(
+        targets,
+        rollout_logprobs=rollout_logprobs,
+        advantages=advantages,
+        mask=whole,
+        reference_logprobs=reference_logprobs,
+        old_logprobs=old_logprobs,
+        cu_seqlens=cu_seqlens,
+        kl_coef=settings.kl_coef,
+        like_name="targets",
+    )
+    if cu_seqlens is not None:
+        total, meaning = targets.shape[0], "the number of packed rows"
+        check_offsets("cu_seqlens", cu_seqlens, total, targets.device, meaning=meaning, look=validate_targets)
+    live = None if mask is None else live_rows(whole)
+    head = head_arguments(
+        targets,
+        spread.vocabulary,
+        temperature,
+        live,
+        logit_scale=logit_scale,
+        softcap=softcap,
+        allowed=allowed,
+        operands=operands,
+    )
+    chosen = resolve(impl, hidden.device, operation="linear_loss", unsupported=no_fp64(hidden, weight, bias))
+    dtype = compute_dtype(hidden, weight, bias)
+    numbers, count = sequence_numbers(targets, cu_seqlens)
+    rows = torch.arange(targets.numel(), device=targets.device) if live is None else live
+    sequences = numbers[rows]
+    divisor = checked_normalizer(aggregation, num_tokens, num_sequences, whole)
+    weights = token_weights(
+        sequences, count, aggregation, divisor, budget=None if cu_seqlens is not None else whole.numel()
+    )
+    constants = (
+        rollout_logprobs if old_logprobs is None else old_logprobs,
+        None if old_logprobs is None else rollout_logprobs,
+        reference_logprobs,
+        _per_token(advantages, targets, numbers, count),
+    )
+    track = torch.is_grad_enabled()
+    arguments = (
+        rows_of(hidden, live, trailing=1),
+        weight,
+        bias,
+        rows_of(targets, live),
+        *head,
+        *(None if each is None else rows_of(each, live).to(dtype) for each in constants),
+        weights.to(dtype),
+        sequences,
+        count,
+        rows,
+        *settings,
+        _assumed(upstream, weights, operands or hidden.dtype),
+        _together(settings, sequences_together),
+        entropy or settings.entropy_coef > 0,
+        track and hidden.requires_grad,
+        track and weight.requires_grad,
+        track and bias is not None and bias.requires_grad,
+        *spread,
+        chosen,
+        validate_targets,
+    )
+    loss, logprobs, entropies, top1, *_ = (
+        linear_loss_op(*arguments)
+        if weight_grad is None or not (track and weight.requires_grad)
+        else loss_into(weight_grad, *arguments)
+    )
+    policy = placed(logprobs, live, targets)
+    sums = None
+    if rollout_logprobs is not None and advantages is not None:
+        _, *others = _sums(
+            policy, rollout_logprobs, advantages, whole, reference_logprobs, old_logprobs, cu_seqlens, settings, impl
+        )
+        sums = GRPOLoss(loss.detach(), *others)
+    own_entropy = placed(entropies, live, targets) if entropy or settings.entropy_coef > 0 else None
+    return LinearLoss(loss, policy, own_entropy, placed(top1, live, targets), sums)
+
+
+def _together(settings: GRPOSettings, asked: int | None) -> int:
+    if asked is not None:
+        if asked < 0:
+            raise ValueError(f"sequences_together={asked}: it must be at least 0.")
+        return max(asked, int(settings.ratio == "sequence"))
+    return max(TOGETHER.get(settings.surrogate, 0), int(settings.ratio == "sequence"))
+
+
+def _assumed(upstream: Number | Tensor | None, weights: Tensor, operands: torch.dtype) -> Tensor:
+    """The upstream gradient that the gradients are formed for. For fp16, whose gradients would underflow before a loss
+    scale reaches them, that which brings the largest weight to 1."""
+    if isinstance(upstream, Tensor):
+        if upstream.numel() != 1:
+            raise ValueError(f"upstream has shape {list(upstream.shape)}: it must be one number.")
+        return upstream.detach().reshape(()).to(weights.device)
+    if upstream is not None:
+        if not (upstream == upstream and abs(upstream) < float("inf") and upstream != 0):
+            raise ValueError(f"upstream={upstream}: it must be a finite number other than 0.")
+        return weights.new_full((), float(upstream))
+    if operands != torch.float16 or len(weights) == 0:
+        return weights.new_ones(())
+    return 1.0 / weights.amax().clamp(min=1e-30)
+
+
+def _per_token(advantages: Tensor | None, targets: Tensor, numbers: Tensor, count: int) -> Tensor | None:
+    """Advantages of sequences or tokens as one for each row of the targets."""
+    if advantages is None or (advantages.shape == targets.shape and targets.dim() > 1):
+        return advantages
+    if advantages.numel() == count:
+        return advantages.reshape(-1)[numbers].reshape(targets.shape)
+    return advantages
+
+
+def _sums(
+    policy: Tensor,
+    rollout: Tensor,
+    advantages: Tensor,
+    mask: Tensor,
+    reference: Tensor | None,
+    old: Tensor | None,
+    cu_seqlens: Tensor | None,
+    settings: GRPOSettings,
+    impl: Impl,
+) -> GRPOLoss:
+    """The sums of `grpo_loss`; for a surrogate of a user's own, the clips of "clip"."""
+    own = {name: getattr(settings, name) for name in Clips.__annotations__}
+    with torch.no_grad():
+        return grpo_loss(
+            policy,
+            rollout,
+            advantages,
+            mask,
+            reference_logprobs=reference,
+            old_logprobs=old,
+            cu_seqlens=cu_seqlens,
+            surrogate=settings.surrogate if settings.surrogate == "cispo" else "clip",
+            aggregation=settings.aggregation,  # pyright: ignore[reportArgumentType]  checked
+            num_tokens=None if settings.aggregation == "grpo" else 1.0,
+            impl=impl,
+            **own,
+        )

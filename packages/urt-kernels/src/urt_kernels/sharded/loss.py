@@ -1,0 +1,97 @@
+"""linear_loss of a head that the ranks of a group hold in parts, in one pass."""
+
+from __future__ import annotations
+
+from typing import Any, Unpack
+
+import torch.distributed as dist
+from torch import Tensor
+
+from urt_kernels.checks import FLOATS, INTEGERS, check_dtype, check_positive, check_shape
+from urt_kernels.linear_logprobs.arguments import check_head
+from urt_kernels.one_pass.result import LinearLoss
+from urt_kernels.one_pass.spread_loss import Objective, Spread, spread_loss
+from urt_kernels.shapes import Float, Int
+
+
+def vocabulary_parallel_loss(
+    hidden: Float[Tensor, "*N H"],
+    weight: Float[Tensor, "V_r H"],
+    targets: Int[Tensor, "*N"],
+    *,
+    vocabulary: int,
+    group: dist.ProcessGroup | None = None,
+    **objective: Unpack[Objective],
+) -> LinearLoss:
+    """`linear_loss` of a head whose vocabulary is spread over ``group``, for the same rows on all ranks.
+
+    ``weight``, ``bias`` and ``weight_grad`` are this rank's part, cut as for `vocabulary_parallel_token_logprobs`;
+    ``allowed`` has the whole vocabulary. While a chunk's logits are there, five or six numbers a row cross the group,
+    and the hidden states' gradient is summed over it in fp32. All ranks get the same bits of everything but their
+    weight's gradient, which stays where its part is.
+    """
+    check_head(hidden, weight, targets, objective.get("bias"), None)
+    check_part(weight, vocabulary, group)
+    return spread_loss(hidden, weight, targets, Spread("vocabulary", vocabulary, 0, group_name(group)), **objective)
+
+
+def gathered_loss(
+    hidden: Float[Tensor, "*N H"],
+    weight: Any,
+    targets: Int[Tensor, "*N"],
+    *,
+    block: int = 8192,
+    **objective: Unpack[Objective],
+) -> LinearLoss:
+    """`linear_loss` of a DTensor weight with Shard(0), as FSDP2 holds it: each rank has rows of its own.
+
+    For each chunk of rows ``block`` vocabulary entries are whole at a time, once for the logits and once for the
+    gradients, whose sum over the ranks is scattered to where its shard is: no tensor of the whole weight's size exists,
+    and the gradient takes the memory of the shard. The gradient is a sum, not FSDP's mean: give the divisor of all
+    ranks. All ranks must call it, those without rows too, and multiply the loss by the same factor. ``weight_grad`` is
+    a buffer of the shard's shape; a bias is not taken.
+    """
+    check_shards(hidden, weight, targets, block)
+    if objective.get("bias") is not None:
+        raise ValueError(
+            "bias is given: gathered_loss takes none; append it to weight, and a column of ones to hidden."
+        )
+    shard = weight.to_local(grad_placements=weight.placements)
+    spread = Spread("shards", weight.shape[0], block, weight.device_mesh.get_group().group_name)
+    return spread_loss(hidden, shard, targets, spread, **objective)
+
+
+def check_part(weight: Tensor, vocabulary: int, group: dist.ProcessGroup | None) -> slice:
+    """The columns of this rank: r c to (r + 1) c with c = ceil(V / R)."""
+    rank, ranks = dist.get_rank(group), dist.get_world_size(group)
+    size = -(-vocabulary // ranks)
+    own = max(0, min(size, vocabulary - rank * size))
+    if own == 0:
+        raise ValueError(f"vocabulary={vocabulary} in parts of {size} leaves none for rank {rank} of {ranks}.")
+    if len(weight) != own:
+        raise ValueError(
+            f"weight has {len(weight)} rows: it must be {own}, rank {rank}'s part of vocabulary={vocabulary} over {ranks} ranks."
+        )
+    return slice(rank * size, rank * size + own)
+
+
+def check_shards(hidden: Tensor, weight: Any, targets: Tensor, block: int) -> None:
+    if not hasattr(weight, "placements"):
+        raise ValueError(
+            f"weight is a {type(weight).__name__}: it must be a DTensor; linear_token_logprobs and linear_loss take tensors."
+        )
+    if [str(each) for each in weight.placements] != ["S(0)"]:
+        raise ValueError(
+            f"weight has placements {weight.placements}: it must be [Shard(0)] on a mesh of one dimension."
+        )
+    check_positive("block", block)
+    check_dtype("hidden", hidden, FLOATS)
+    check_dtype("targets", targets, INTEGERS)
+    check_shape("targets", targets, tuple(hidden.shape[:-1]), meaning="that of hidden without its last axis")
+    check_shape("weight", weight, (weight.shape[0], hidden.shape[-1]), meaning="[V, H] with the H of hidden")
+
+
+def group_name(group: dist.ProcessGroup | None) -> str:
+    found = dist.group.WORLD if group is None else group
+    assert found is not None
+    return found.group_name
