@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from urt_kernels.dispatch import interpreting, triton_available
-from urt_kernels.tuning import backward_blocks, forward_blocks, fused_forward, statistics_blocks
+from urt_kernels.tuning import backward_blocks, divergence_blocks, forward_blocks, fused_forward, statistics_blocks
 
 pytestmark = [
     pytest.mark.skipif(not triton_available(), reason="Triton is not installed"),
@@ -188,6 +188,27 @@ def test_one_pass_gradient(entropy):
     assert code.programs_per_sm >= (7 if entropy else 12)
     assert code.step_instructions <= (56 if entropy else 18) * blocks.block / code.threads
     assert code.step_barriers == 0
+    assert code.wide_loads > 0
+
+
+@pytest.mark.parametrize("divergence", ["forward_kl", "reverse_kl", "jsd"])
+def test_divergence_of_two_heads(divergence):
+    blocks = divergence_blocks(QWEN3_VL_8B)
+    code = machine_code(
+        "distillation.triton",
+        "divergence_kernel",
+        {
+            **pointers("student teacher values out"),
+            **dict.fromkeys(("width", "student_stride", "teacher_stride", "out_stride"), "i32:16"),
+            **dict.fromkeys(("scale", "beta", "gradient_scale"), "fp32"),
+        },
+        {"DIVERGENCE": divergence, "BLOCK": blocks.block},
+        num_warps=blocks.num_warps,
+    )
+    assert code.spills == 0
+    assert code.programs_per_sm >= 4
+    # JSD has two logarithms of each entry's mixture, the others none.
+    assert code.step_instructions <= (68 if divergence == "jsd" else 30) * blocks.block / code.threads
     assert code.wide_loads > 0
 
 

@@ -54,6 +54,11 @@ def backward_blocks(vocabulary: int) -> RowBlocks:
     return _row_blocks("backward_blocks", vocabulary, block=4096, num_warps=8)
 
 
+def divergence_blocks(vocabulary: int) -> RowBlocks:
+    """The walk of two rows at once: 64 registers a thread, four programs on an SM."""
+    return _row_blocks("divergence_blocks", vocabulary, block=2048, num_warps=8)
+
+
 def _row_blocks(name: str, vocabulary: int, *, block: int, num_warps: int) -> RowBlocks:
     """No more columns than there are, and four warps where these are few."""
     chosen = TABLE.get(name, {"block": block, "num_warps": num_warps})

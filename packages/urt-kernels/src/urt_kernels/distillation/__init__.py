@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from torch import Tensor
 
 from urt_kernels.checks import check_choice, check_dtype, check_positive, check_same_device, check_shape
+from urt_kernels.dispatch import Impl, no_fp64, resolve
 from urt_kernels.distillation.function import Student, TeacherHead, TeacherTokens, distilled
 from urt_kernels.linear_logprobs.arguments import check_head, live_rows, placed, rows_of
 from urt_kernels.shapes import Bool, Float, Int, Number
@@ -40,6 +41,7 @@ def linear_distillation_loss(
     beta: Number = 0.5,
     mask: Bool[Tensor, "*N"] | None = None,
     num_tokens: Number | None = None,
+    impl: Impl = "auto",
 ) -> Distillation:
     """Divergence of the student's softmax p from the teacher's q over the whole vocabulary, summed over rows / ``num_tokens``.
 
@@ -65,7 +67,9 @@ def linear_distillation_loss(
     check_same_device(hidden=hidden, teacher_hidden=teacher_hidden, teacher_weight=teacher_weight)
     live = live_rows(mask)
     teacher = TeacherHead(rows_of(teacher_hidden.detach(), live, trailing=1), teacher_weight.detach())
-    return _result(hidden, weight, teacher, live, temperature, divergence, float(beta), mask, num_tokens)
+    obstacle = no_fp64(hidden, weight, teacher_hidden, teacher_weight)
+    chosen = resolve(impl, hidden.device, operation="linear_distillation_loss", unsupported=obstacle)
+    return _result(hidden, weight, teacher, live, temperature, divergence, float(beta), mask, num_tokens, chosen)
 
 
 def linear_top_k_distillation_loss(
@@ -95,7 +99,7 @@ def linear_top_k_distillation_loss(
     teacher = TeacherTokens(
         rows_of(teacher_tokens, live, trailing=1).long(), rows_of(teacher_logprobs.detach(), live, trailing=1)
     )
-    return _result(hidden, weight, teacher, live, temperature, "forward_kl", 0.5, mask, num_tokens)
+    return _result(hidden, weight, teacher, live, temperature, "forward_kl", 0.5, mask, num_tokens, "reference")
 
 
 def _result(
@@ -108,6 +112,7 @@ def _result(
     beta: float,
     mask: Tensor | None,
     num_tokens: Number | None,
+    impl: str,
 ) -> Distillation:
     rows = hidden[..., 0]
     check_head(hidden, weight, rows.long(), None, mask)
@@ -117,5 +122,5 @@ def _result(
     if num_tokens is not None:
         check_positive("num_tokens", num_tokens)
     scale = 1.0 / float(len(student) or 1) if num_tokens is None else 1.0 / float(num_tokens)
-    loss, values = distilled(Student(student, weight, float(temperature), scale), teacher, divergence, beta)
+    loss, values = distilled(Student(student, weight, float(temperature), scale), teacher, divergence, beta, impl)
     return Distillation(loss, placed(values, live, rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import torch
@@ -37,10 +38,10 @@ class TeacherTokens(NamedTuple):
 
 
 def distilled(
-    student: Student, teacher: TeacherHead | TeacherTokens, divergence: str, beta: float
+    student: Student, teacher: TeacherHead | TeacherTokens, divergence: str, beta: float, impl: str
 ) -> tuple[Tensor, Tensor]:
     """(scale times the sum of divergences, the divergences ``[n]``)."""
-    return _Distilled.apply(student.hidden, student.weight, student, teacher, divergence, beta)  # pyright: ignore[reportReturnType]
+    return _Distilled.apply(student.hidden, student.weight, student, teacher, divergence, beta, impl)  # pyright: ignore[reportReturnType]
 
 
 class _Distilled(torch.autograd.Function):
@@ -53,6 +54,7 @@ class _Distilled(torch.autograd.Function):
         teacher: TeacherHead | TeacherTokens,
         divergence: str,
         beta: float,
+        impl: str,
     ) -> tuple[Tensor, Tensor]:
         needs_hidden, needs_weight = ctx.needs_input_grad[:2]
         dtype = compute_dtype(hidden, weight, teacher.hidden if isinstance(teacher, TeacherHead) else None)
@@ -65,16 +67,16 @@ class _Distilled(torch.autograd.Function):
             wide = weight.to(dtype)
             for rows in balanced(len(hidden), largest, step=1):
                 chunk = hidden[rows].to(dtype)
-                log_p = (chunk @ wide.T).div_(student.temperature).log_softmax(-1)
+                logits = chunk @ wide.T
                 if isinstance(teacher, TeacherHead):
-                    logits = teacher.hidden[rows].to(dtype) @ teacher.weight.to(dtype).T
-                    log_q = logits.div_(student.temperature).log_softmax(-1)
-                    values[rows], gradient = whole_divergence(log_p, log_q, divergence, beta)
+                    other = teacher.hidden[rows].to(dtype) @ teacher.weight.to(dtype).T
+                    values[rows], gradient = _of_logits(logits, other, student, divergence, beta, impl)
                 else:
+                    log_p = logits.div_(student.temperature).log_softmax(-1)
                     values[rows], gradient = top_k_divergence(
                         log_p, teacher.tokens[rows], teacher.logprobs[rows].to(dtype)
                     )
-                gradient.mul_(student.scale / student.temperature)
+                    gradient.mul_(student.scale / student.temperature)
                 if grad_hidden is not None:
                     grad_hidden[rows] = (gradient @ wide).to(hidden.dtype)
                 if grad_weight is not None:
@@ -93,7 +95,22 @@ class _Distilled(torch.autograd.Function):
             None if gradient is None else (gradient * grad_loss).to(dtype)
             for gradient, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         ]
-        return *gradients, None, None, None, None
+        return *gradients, None, None, None, None, None
+
+
+def _of_logits(
+    logits: Tensor, teacher: Tensor, student: Student, divergence: str, beta: float, impl: str
+) -> tuple[Tensor, Tensor]:
+    """(divergences, the loss's derivative by the student's logits) from both heads' products, which are overwritten."""
+    if impl == "triton":
+        kernels = import_module("urt_kernels.distillation.triton")
+        values = kernels.whole_divergence(
+            logits, teacher, student.temperature, divergence, beta, student.scale, out=logits
+        )
+        return values, logits
+    log_p, log_q = (each.div_(student.temperature).log_softmax(-1) for each in (logits, teacher))
+    values, gradient = whole_divergence(log_p, log_q, divergence, beta)
+    return values, gradient.mul_(student.scale / student.temperature)
 
 
 def whole_divergence(log_p: Tensor, log_q: Tensor, divergence: str, beta: float) -> tuple[Tensor, Tensor]:

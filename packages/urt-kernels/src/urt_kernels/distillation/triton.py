@@ -1,0 +1,137 @@
+# pyright: reportMissingImports=false, reportIndexIssue=false
+"""Divergence and gradient of rows whose logits, the student's and the teacher's, lie there in fp32.
+
+One program walks one row: once for both log-sum-exps and the row's sum, once more for the gradient. JSD, whose sum has
+the logarithm of a mixture, walks it three times. Nothing of the row's size is written but the gradient.
+"""
+
+from typing import no_type_check
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from urt_kernels.dispatch import on_device
+from urt_kernels.logprobs.triton import INVERSE_LN_2, LN_2, LOG2_E, LOWEST
+from urt_kernels.tuning import divergence_blocks
+
+
+def whole_divergence(
+    student: Tensor, teacher: Tensor, temperature: float, divergence: str, beta: float, scale: float, out: Tensor
+) -> Tensor:
+    """The divergences ``[n]`` of logits ``[n, V]`` / temperature; their derivative by the student's logits, times
+    ``scale``, goes to ``out``, which may be ``student``."""
+    values = torch.empty(len(student), dtype=torch.float32, device=student.device)
+    blocks = divergence_blocks(student.shape[1])
+    if len(student):
+        with on_device(student):
+            divergence_kernel[(len(student),)](
+                student,
+                teacher,
+                values,
+                out,
+                student.shape[1],
+                student.stride(0),
+                teacher.stride(0),
+                out.stride(0),
+                LOG2_E / temperature,
+                beta,
+                scale / temperature,
+                DIVERGENCE=divergence,
+                BLOCK=blocks.block,
+                num_warps=blocks.num_warps,  # pyright: ignore[reportCallIssue]  an option of the launch
+            )
+    return values
+
+
+@triton.jit
+@no_type_check
+def walked(row_start, columns, width, scale):
+    values = tl.load(row_start + columns, mask=columns < width, other=float("-inf")).to(tl.float32)
+    return tl.maximum(values * scale, LOWEST)
+
+
+@triton.jit
+@no_type_check
+def mixture(log_p, log_q, beta):
+    """ln (beta q + (1 - beta) p)"""
+    highest = tl.maximum(log_p, log_q)
+    p, q = tl.exp2((log_p - highest) * INVERSE_LN_2), tl.exp2((log_q - highest) * INVERSE_LN_2)
+    return highest + tl.log2(beta * q + (1.0 - beta) * p) * LN_2
+
+
+@triton.jit
+@no_type_check
+def divergence_kernel(
+    student,
+    teacher,
+    values,
+    out,
+    width,
+    student_stride,
+    teacher_stride,
+    out_stride,
+    scale,
+    beta,
+    gradient_scale,
+    DIVERGENCE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    row = tl.program_id(0).to(tl.int64)
+    own, other, gradients = student + row * student_stride, teacher + row * teacher_stride, out + row * out_stride
+    highest_p = LOWEST
+    highest_q = LOWEST
+    total_p = tl.zeros([BLOCK], tl.float32)
+    total_q = tl.zeros([BLOCK], tl.float32)
+    # Of the logits' difference, under the teacher's weights or the student's.
+    weighted = tl.zeros([BLOCK], tl.float32)
+    for start in range(0, width, BLOCK):
+        columns = start + tl.arange(0, BLOCK)
+        z_p, z_q = walked(own, columns, width, scale), walked(other, columns, width, scale)
+        new_p, new_q = tl.maximum(highest_p, tl.max(z_p, 0)), tl.maximum(highest_q, tl.max(z_q, 0))
+        p, q = tl.exp2(z_p - new_p), tl.exp2(z_q - new_q)
+        shift_p, shift_q = tl.exp2(highest_p - new_p), tl.exp2(highest_q - new_q)
+        total_p, total_q = total_p * shift_p + p, total_q * shift_q + q
+        if DIVERGENCE == "forward_kl":
+            weighted = weighted * shift_q + tl.where(q > 0, q * (z_q - z_p), 0.0)
+        elif DIVERGENCE == "reverse_kl":
+            weighted = weighted * shift_p + tl.where(p > 0, p * (z_p - z_q), 0.0)
+        highest_p, highest_q = new_p, new_q
+    sum_p, sum_q = tl.sum(total_p, 0), tl.sum(total_q, 0)
+    lse_p, lse_q = highest_p + tl.log2(sum_p), highest_q + tl.log2(sum_q)
+    value = 0.0
+    mean = 0.0
+    if DIVERGENCE == "forward_kl":
+        value = (tl.sum(weighted, 0) / sum_q - lse_q + lse_p) * LN_2
+    elif DIVERGENCE == "reverse_kl":
+        value = (tl.sum(weighted, 0) / sum_p - lse_p + lse_q) * LN_2
+        mean = value
+    else:
+        of_teacher = tl.zeros([BLOCK], tl.float32)
+        of_student = tl.zeros([BLOCK], tl.float32)
+        for start in range(0, width, BLOCK):
+            columns = start + tl.arange(0, BLOCK)
+            log_p = (walked(own, columns, width, scale) - lse_p) * LN_2
+            log_q = (walked(other, columns, width, scale) - lse_q) * LN_2
+            p, q = tl.exp2(log_p * INVERSE_LN_2), tl.exp2(log_q * INVERSE_LN_2)
+            log_m = mixture(log_p, log_q, beta)
+            of_teacher += tl.where(q > 0, beta * q * (log_q - log_m), 0.0)
+            of_student += tl.where(p > 0, (1.0 - beta) * p * (log_p - log_m), 0.0)
+        mean = tl.sum(of_student, 0)
+        value = tl.sum(of_teacher, 0) + mean
+    tl.store(values + row, value)
+    for start in range(0, width, BLOCK):
+        columns = start + tl.arange(0, BLOCK)
+        log_p = (walked(own, columns, width, scale) - lse_p) * LN_2
+        log_q = (walked(other, columns, width, scale) - lse_q) * LN_2
+        p = tl.exp2(log_p * INVERSE_LN_2)
+        if DIVERGENCE == "forward_kl":
+            gradient = p - tl.exp2(log_q * INVERSE_LN_2)
+        elif DIVERGENCE == "reverse_kl":
+            gradient = tl.where(p > 0, p * (log_p - log_q - mean), 0.0)
+        else:
+            slope = (1.0 - beta) * (log_p - mixture(log_p, log_q, beta))
+            gradient = tl.where(p > 0, p * (slope - mean), 0.0)
+        pointers = gradients + columns
+        tl.store(pointers, (gradient * gradient_scale).to(out.dtype.element_ty), mask=columns < width)
