@@ -5,7 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from urt_kernels.linear_logprobs.chunks import rounded_up
 from urt_kernels.linear_logprobs.head import Head
+from urt_kernels.tuning import HEIGHT_STEP
+
+# Elements that the stride of a block of logits is a multiple of.
+ALIGNMENT = 64
 
 
 def product(left: Tensor, right: Tensor, out: Tensor) -> None:
@@ -27,6 +32,22 @@ def add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
 def _keeps_fp32(operand: Tensor) -> bool:
     """Whether cuBLAS multiplies these operands as they are into an fp32 result; elsewhere they are widened first."""
     return operand.is_cuda and operand.dtype in (torch.bfloat16, torch.float16)
+
+
+class Block:
+    """One block of fp32 logits at a time, its rows 256 bytes aligned whatever the vocabulary.
+
+    >>> Block([slice(0, 128)], 2048, hidden).view(128, 1105).stride()
+    (1152, 1)
+    """
+
+    def __init__(self, rows: list[slice], columns: int, like: Tensor, *, dtype: torch.dtype = torch.float32) -> None:
+        height = max((rounded_up(each.stop - each.start, HEIGHT_STEP) for each in rows), default=0)
+        self.space = like.new_empty(height * rounded_up(columns, ALIGNMENT), dtype=dtype)
+
+    def view(self, rows: int, columns: int) -> Tensor:
+        stride = rounded_up(columns, ALIGNMENT)
+        return self.space[: rows * stride].view(rows, stride)[:, :columns]
 
 
 class Sums:

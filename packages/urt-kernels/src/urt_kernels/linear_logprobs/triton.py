@@ -15,18 +15,14 @@ from torch import Tensor
 from urt_kernels.dispatch import on_device
 from urt_kernels.linear_logprobs.chunks import balanced, padded, rounded_up, spans
 from urt_kernels.linear_logprobs.head import Head
-from urt_kernels.linear_logprobs.products import Sums, product
+from urt_kernels.linear_logprobs.products import Block, Sums, product
 from urt_kernels.linear_logprobs.running import RowStatistics
 from urt_kernels.logprobs.triton import IGNORE, INVERSE_LN_2, LN_2, LOG2_E, LOWEST, logits_gradient, merge_block
 from urt_kernels.logprobs.upstream import Upstream
 from urt_kernels.tuning import HEIGHT_STEP, backward_blocks, chunked_backward, chunked_forward, cover, statistics_blocks
 
-# Elements that the stride of a block of logits is a multiple of.
-ALIGNMENT = 64
-
 
 def forward(hidden: Tensor, head: Head, targets: Tensor, entropy: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(log-probs, entropies, top-1 matches, log-sum-exps) of the rows of the head's logits."""
     return statistics(hidden, head, targets, entropy)[:4]
 
 
@@ -56,22 +52,6 @@ def chunk_of(hidden: Tensor, rows: slice, operand: torch.dtype) -> Tensor:
     return padded(hidden[rows].to(operand), rounded_up(rows.stop - rows.start, HEIGHT_STEP))
 
 
-class Block:
-    """One block of fp32 logits at a time, its rows 256 bytes aligned whatever the vocabulary.
-
-    >>> Block([slice(0, 128)], 2048, hidden).view(128, 1105).stride()
-    (1152, 1)
-    """
-
-    def __init__(self, rows: list[slice], columns: int, like: Tensor, *, dtype: torch.dtype = torch.float32) -> None:
-        height = max((rounded_up(each.stop - each.start, HEIGHT_STEP) for each in rows), default=0)
-        self.space = like.new_empty(height * rounded_up(columns, ALIGNMENT), dtype=dtype)
-
-    def view(self, rows: int, columns: int) -> Tensor:
-        stride = rounded_up(columns, ALIGNMENT)
-        return self.space[: rows * stride].view(rows, stride)[:, :columns]
-
-
 class Statistics:
     """The rows' running statistics while blocks of logits go by.
 
@@ -85,8 +65,7 @@ class Statistics:
         )
         self.entropies = torch.empty_like(self.lse) if entropy else self.lse.new_empty(0)
         self.top1 = torch.empty_like(self.lse, dtype=torch.bool)
-        self.entropy = entropy
-        self.blocks = statistics_blocks(columns)
+        self.entropy, self.blocks = entropy, statistics_blocks(columns)
 
     def add(
         self,
@@ -138,17 +117,14 @@ class Statistics:
         )
 
     def of_rows(self, rows: slice) -> RowStatistics:
-        found = RowStatistics(*(values[rows] for values in self.result()))
-        return found if self.entropy else found._replace(entropies=self.entropies)
+        return RowStatistics(*(values[rows] for values in self.result()))
 
     def put(self, rows: slice, found: RowStatistics) -> None:
         """In place of what the blocks said, where other parts of the vocabulary are elsewhere."""
         for values, own in zip(self.result(), found, strict=True):
-            if len(values):
-                values[rows] = own
+            values[rows] = own
 
     def result(self) -> RowStatistics:
-        """Once every row has seen its last block."""
         return RowStatistics(self.logprobs, self.entropies, self.top1, self.lse, self.total)
 
 

@@ -17,8 +17,8 @@ from urt_kernels.dispatch import on_device
 from urt_kernels.linear_logprobs import triton as two_steps
 from urt_kernels.linear_logprobs.chunks import rounded_up, spans
 from urt_kernels.linear_logprobs.head import Head
-from urt_kernels.linear_logprobs.products import Sums, product
-from urt_kernels.linear_logprobs.triton import ALIGNMENT, Block, Statistics, chunk_of
+from urt_kernels.linear_logprobs.products import ALIGNMENT, Block, Sums, product
+from urt_kernels.linear_logprobs.triton import Statistics, chunk_of
 from urt_kernels.logprobs.triton import INVERSE_LN_2, LN_2, LOWEST, minus_expm1
 from urt_kernels.logprobs.upstream import Upstream
 from urt_kernels.one_pass.held import Held
