@@ -134,7 +134,7 @@ def judge_file(data: bytes) -> object:
 
 
 def judgement(data: bytes) -> object:
-    text = data.decode("utf-8", "surrogatepass" if data[:1] == b"<" else "replace")
+    text = data.decode("utf-8", "surrogateescape" if data[:1] == b"<" else "replace")
     pairs = [parse_judgement(text, task=task, dialect=dialect) for task in Task for dialect in (None, *Dialect)]
     points = [parse_point(text, contract=contract, task=task) for contract, task in point_questions()]
     return pairs, points, parse_pair_score(text, task=Task.IMAGE_GENERATION)
