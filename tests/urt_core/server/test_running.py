@@ -14,6 +14,7 @@ from typing import Any
 import openai
 import pytest
 
+from tests.urt_core.server.conftest import PIXEL
 from urt_core import SamplingParams
 from urt_core.engines.openai import OpenAIEngine
 from urt_core.engines.scripted_endpoint import Reply, ScriptedEndpoint, chat_reply
@@ -45,6 +46,27 @@ def test_it_answers_and_drains(start, pair):
         assert server.process.wait(30) == 0
         with pytest.raises(OSError, match="refused"):
             server.ask("/v1/compare", pair)
+
+
+def test_health_is_answered_while_many_candidates_are_ranked(start):
+    """Pairing, asking and reading stand on no loop that others wait for."""
+    with ScriptedEndpoint(script=lambda request: Reply(body=chat_reply(VERDICT).body, delay_s=0.02)) as endpoint:
+        server = start(endpoint.base_url)
+        names = [f"answer {number}" for number in range(64)]
+        question = {"task": "image_understanding", "text": "q", "media": PIXEL, "candidates": names, "method": "swiss"}
+        answers = []
+        ranking = threading.Thread(target=lambda: answers.append(server.ask("/v1/rank", question)))
+        ranking.start()
+        waited = []
+        while ranking.is_alive():
+            status, seconds, _ = server.ask("/health")
+            assert status == 200
+            waited.append(seconds)
+            time.sleep(0.01)
+        [(status, _, ranked)] = answers
+        assert (status, ranked["num_failed"], len(ranked["comparisons"])) == (200, 0, 7 * 32)
+        assert len(waited) >= 10
+        assert max(waited) < 1
 
 
 def test_urt_serves_urt(start):
