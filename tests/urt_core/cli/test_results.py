@@ -207,7 +207,8 @@ BAD_ROWS = {
 
 @pytest.mark.parametrize("name", BAD_ROWS)
 def test_one_bad_row_costs_a_row(urt, endpoint, picture, tmp_path, name):
-    picture(200), picture(100)
+    picture(200)
+    picture(100)
     common = {"task": "image_generation", "text": "a car", "first": "200.png", "second": "100.png"}
     rows = [json.dumps(common | {"key": f"k-{number}"}).encode() for number in range(100)]
     bad, status = BAD_ROWS[name]

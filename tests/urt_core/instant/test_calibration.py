@@ -3,6 +3,7 @@
 import json
 import math
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -48,7 +49,7 @@ def test_the_slope_is_the_most_likely_one(seed):
     from scipy.optimize import minimize_scalar
 
     rows = rows_of(seed, 200, sharpness=2.0)
-    best = minimize_scalar(
+    best: Any = minimize_scalar(
         lambda slope: -log_likelihood(slope, rows), bounds=(0.01, 5), method="bounded", options={"xatol": 1e-9}
     )
     assert fit_slope(rows) == pytest.approx(best.x, rel=1e-5)
