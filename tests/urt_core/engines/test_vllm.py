@@ -165,7 +165,9 @@ async def watched(engine: Any) -> dict[str, Any]:
     sampling = SamplingParams(temperature=1.0, max_tokens=200, seed=5, num_completions=2)
     alone = [read((await engine.agenerate([prompt], sampling))[0]) for prompt in prompts]
     asked = [asyncio.ensure_future(engine.agenerate([prompt], sampling)) for prompt in prompts]
-    await asyncio.sleep(0.2)
+    unfinished = engine._running[0].output_processor.get_num_unfinished_requests
+    while unfinished() < 4 and not asked[1].done():  # two answers to each of the first two
+        await asyncio.sleep(0.001)
     asked[1].cancel()
     some = await asyncio.gather(*asked, return_exceptions=True)
     order: list[str] = []
@@ -175,12 +177,11 @@ async def watched(engine: Any) -> dict[str, Any]:
         order.append(name)
 
     await asyncio.gather(told("long", 300), told("short", 3))
-    left = engine._running[0].output_processor.get_num_unfinished_requests()
     return {
         "alone": alone,
         "watched": [None if isinstance(answer, BaseException) else read(answer[0]) for answer in some],
         "order": order,
-        "left": left,
+        "left": unfinished(),
     }
 
 
