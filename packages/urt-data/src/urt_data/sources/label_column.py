@@ -181,7 +181,8 @@ class LabelColumn:
             )
         counts = set(self._numbers)
         # Beside words for both sides even a 1 alone is a place: whoever counts from 0 does not write `second` as well.
-        places = {WORDS[word] for word in self._words if word in WORDS}
+        # A word counts as one where it is a column's name, too (`A` beside `image_a`).
+        places = {WORDS[word] for word in (*self._words, *(word for word, _ in self._named)) if word in WORDS}
         is_counted = not self._num_twos and (
             counts == {1.0, 2.0} or (counts <= {1.0, 2.0} and {FIRST, SECOND} <= places)
         )
