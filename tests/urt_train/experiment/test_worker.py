@@ -1,5 +1,7 @@
 """The other processes of an evaluation: each judges its share, the first has the same result as one alone."""
 
+import shutil
+
 import pytest
 
 from urt_data import ShardWriter
@@ -10,7 +12,8 @@ from urt_train.experiment.assessment import assess, assess_suites
 
 @pytest.mark.slow
 def test_three_processes_find_what_one_finds(tmp_path, tiny_folder, spec, records):
-    spec.save(tiny_folder)
+    judge = str(shutil.copytree(tiny_folder, tmp_path / "judge"))
+    spec.save(judge)
     with ShardWriter(tmp_path / "test") as shards:
         for record in records:
             shards.write(record)
@@ -19,7 +22,7 @@ def test_three_processes_find_what_one_finds(tmp_path, tiny_folder, spec, record
         config = compose(
             [
                 f"output_root={tmp_path / str(num)}",
-                f"checkpoint={tiny_folder}",
+                f"checkpoint={judge}",
                 f"data.test={tmp_path / 'test'}",
                 f"judge.dialect={spec.dialect}",
                 f"evaluation.workers={num}",
@@ -31,9 +34,9 @@ def test_three_processes_find_what_one_finds(tmp_path, tiny_folder, spec, record
                 "trainer.num_threads=1",
             ]
         )
-        assess(config, str(tiny_folder))
-        reports.append(assess_suites(config, str(tiny_folder)))
-        folder = assessment.evaluation_folder(config, str(tiny_folder), "test")
+        assess(config, judge)
+        reports.append(assess_suites(config, judge))
+        folder = assessment.evaluation_folder(config, judge, "test")
         files.append([(folder / name).read_bytes() for name in ("judgements.jsonl", "result.json", "tables.md")])
         assert not (folder / assessment.JUDGED).exists()
     assert files[0] == files[1]
