@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch.utils.data import default_collate
 
 from benchmarks.program import run_script
 from urt_core.media import MediaPolicy, load_frames
@@ -164,8 +165,8 @@ def decode(batch: list[PreferenceRecord]) -> list:
 
 def bench_loader(folder: Path, settings: dict) -> Iterator[str]:
     """Decoded pairs a second by the clock, two reading processes each: the stream that training reads, shuffled and with
-    its checks, and webdataset in stored order with its own decoder of pictures as bytes. Both hand over uint8 tensors in
-    batches of 32, by shared memory."""
+    its checks, and webdataset in stored order with its own decoder of pictures as bytes. Both hand over a batch as one
+    tensor of uint8, by shared memory."""
     from webdataset import WebDataset, WebLoader  # type: ignore[attr-defined]  # found at run time
 
     with ShardWriter(folder, samples_per_shard=100) as shards:
@@ -174,12 +175,13 @@ def bench_loader(folder: Path, settings: dict) -> Iterator[str]:
     urls = [str(path) for path in sorted(folder.glob("*.tar"))]
 
     def ours() -> int:
-        stream = PreferenceStream(ShardFolder(folder), batch_size=32, seed=0, transform=as_tensors, num_workers=2)
-        return sum(map(len, stream))
+        stream = PreferenceStream(ShardFolder(folder), batch_size=32, seed=0, transform=as_tensor, num_workers=2)
+        return sum(len(batch) for batch in stream) // 2
 
     def theirs() -> int:
-        samples = WebDataset(urls, shardshuffle=False).decode("torchrgb8").map(images_of).batched(32, collation_fn=list)
-        return sum(map(len, WebLoader(samples, batch_size=None, num_workers=2)))
+        pairs = WebDataset(urls, shardshuffle=False).decode("torchrgb8").map(images_of)
+        loader = WebLoader(pairs.batched(32, collation_fn=as_one), batch_size=None, num_workers=2)
+        return sum(len(batch) for batch in loader) // 2
 
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(settings["repeats"]):
@@ -191,12 +193,24 @@ def bench_loader(folder: Path, settings: dict) -> Iterator[str]:
     yield f"two workers, pictures decoded: {rates[0]:,.0f} pairs/s, webdataset {rates[1]:,.0f}, ratio {rates[0] / rates[1]:.2f}"
 
 
-def as_tensors(batch: list[PreferenceRecord]) -> list:
-    return [[torch.from_numpy(np.asarray(frame)) for frame in pair] for pair in decode(batch)]
+def as_tensor(batch: list[PreferenceRecord]) -> torch.Tensor:
+    """[2 x pairs, height, width, 3], in shared memory; each picture is let go before the next is decoded."""
+    media = [media for record in batch for media in (record.first, record.second) if isinstance(media, Media)]
+    width, height = load_frames(media[0], NATIVE)[0].size
+    shared = torch.UntypedStorage._new_shared(len(media) * height * width * 3)  # what default_collate does in a worker
+    tensor = torch.empty(0, dtype=torch.uint8).set_(shared).view(len(media), height, width, 3)
+    for number, medium in enumerate(media):
+        tensor[number] = torch.from_numpy(np.asarray(load_frames(medium, NATIVE)[0]))
+    return tensor
 
 
-def images_of(sample: dict[str, Any]) -> list:
+def images_of(sample: dict[str, Any]) -> list[torch.Tensor]:
     return [value for name, value in sample.items() if name.endswith(".jpg")]
+
+
+def as_one(pairs: list[list[torch.Tensor]]) -> torch.Tensor:
+    """[2 x pairs, 3, height, width], in shared memory"""
+    return default_collate([picture for pair in pairs for picture in pair])
 
 
 def bench_resume(folder: Path, settings: dict) -> Iterator[str]:

@@ -1,6 +1,8 @@
 """Worker processes, DataLoaders and Lightning: the same batches in the same order, and a state that counts what was
 handed out."""
 
+import subprocess
+import sys
 from itertools import islice
 
 import pytest
@@ -154,3 +156,23 @@ def test_lightning_resumes_in_the_middle_of_an_epoch(folder_of, tmp_path):
     second = fit(24, checkpoint=tmp_path / "13.ckpt")
     assert first.seen + second.seen == straight.seen
     assert second.weight == straight.weight
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's setting")
+def test_what_a_worker_lets_go_of_is_not_cleared_again():
+    """Pages that the kernel has to give, in a process of its own, for 20 batches of 16 pictures of a megabyte."""
+    program = """
+import resource, sys
+from urt_data.batches import keep_freed_memory
+if "keep" in sys.argv: keep_freed_memory()
+pictures = [bytes([number]) * (1 << 20) for number in range(16)]; del pictures
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20): pictures = [bytes([number]) * (1 << 20) for number in range(16)]; del pictures
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    given, kept = (
+        int(subprocess.run([sys.executable, "-c", program, word], capture_output=True, text=True, check=True).stdout)
+        for word in ("give", "keep")
+    )
+    assert kept < 100
+    assert given > 10 * kept + 1000
