@@ -2,6 +2,7 @@
 would."""
 
 import importlib.util
+import json
 import os
 import socket
 import subprocess
@@ -16,20 +17,24 @@ import torch
 from urt_core import Dialect, JudgeSpec, SamplingParams, Task, render
 from urt_core.errors import ServerError
 from urt_core.streaming import BACKGROUND
+from urt_data import ShardWriter
 from urt_data.sprites import Split, pairs
+from urt_train.cli import compose
 from urt_train.config import RolloutEngine
+from urt_train.experiment.run import run_stage
 from urt_train.model.batching import TokenBatch, pack_completions, pack_values
 from urt_train.model.policy import Policy
 from urt_train.rollouts.rollout import probability_ratio_error
 from urt_train.rollouts.servers import VLLMServer
+from urt_train.runtime.callbacks import read_rows
 from urt_train.stages.grpo.config import GRPOConfig
 from urt_train.stages.grpo.engine import open_served
 
 TINY = Path(__file__).parents[3] / "packages/urt-train/src/urt_train/model/tiny"
 
 
-@pytest.fixture
-def real_server(tmp_path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def real_server(tmp_path_factory) -> Iterator[str]:
     """A vLLM server on the embedded base, in as few processes as vLLM allows: each loads its libraries anew."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -50,7 +55,7 @@ def real_server(tmp_path) -> Iterator[str]:
         *("--mm-processor-kwargs", '{"size": {"shortest_edge": 2304, "longest_edge": 3072}}'),
         *("--distributed-executor-backend", "uni"),
     ]
-    log = tmp_path / "server.log"
+    log = tmp_path_factory.mktemp("vllm") / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=os.environ | settings, stdout=output, stderr=output)
     address = f"http://127.0.0.1:{port}"
@@ -111,3 +116,30 @@ def test_a_real_server_takes_the_weights_and_stays_in_parity(real_server, tmp_pa
         sampled.append([[answer.token_ids for answer in group] for group in groups])
     assert sampled[0] != sampled[1]
     assert len({row for group in sampled[1] for row in group}) > len(prompts), "completions of a group differ"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="needs vllm (make test installs it)")
+def test_a_real_server_samples_while_the_policy_learns(real_server, tmp_path):
+    """Three steps of the judge that ships with urt: each rollout but the first is begun before the policy has learned
+    from the one before, is one step old, and agrees with the weights that sampled it."""
+    with ShardWriter(tmp_path / "hard") as shards:
+        for task in Task:
+            for record in pairs(task, 3, split=Split.TRAIN, seed=0):
+                shards.write(record)
+    config = compose(
+        [
+            "recipe=tiny", "stage=grpo", "engine=vllm_server", f"output_root={tmp_path / 'out'}", f"data.hard={tmp_path / 'hard'}",
+            f"grpo.vllm_servers=[{real_server}]", "grpo.initial=embedded:judge", "grpo.staleness=1", "grpo.max_steps=3",
+            "grpo.prompts_per_rollout=4", "grpo.group_size=4", "grpo.micro_batch_size=16", "grpo.kl_coef=0",
+            "grpo.temperature=1.2", "trainer.accelerator=cpu", "trainer.num_threads=1", "trainer.progress_bar=false", "logger={}",
+        ]
+    )  # fmt: skip
+    run_stage(config)
+    rows = read_rows(config.stage_dir() / "metrics.csv")
+    assert [row["age"] for row in rows] == [0, 1, 1]
+    assert all(row["parity"] < 1.02 for row in rows)
+    lines = [json.loads(line) for line in (config.stage_dir() / "timeline.jsonl").read_text().splitlines()]
+    spans = {(line["phase"], line["step"]): (line["start"], line["end"]) for line in lines}
+    for step in (2, 3):
+        assert spans["sampling", step][0] < spans["learning", step - 1][1]
