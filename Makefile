@@ -41,7 +41,7 @@ check: $(VENV)/.test-installed  ## ruff (lint, format) and pyright
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-attack: $(VENV)/.test-installed  ## hostile files, media, endpoints and clients, all on this machine; a table with counts (15 minutes)
+attack: $(VENV)/.test-installed  ## hostile files, media, endpoints and clients, all on this machine; a table with counts (three minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.attack $(ARGS)
 
 audit: $(VENV)/.build-installed  ## pins against floors and, where it can be reached, an advisory source

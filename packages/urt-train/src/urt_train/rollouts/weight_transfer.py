@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from urt_core.engines.endpoint.pool import ServerPool
@@ -24,6 +25,8 @@ from urt_train.config import WeightTransfer
 from urt_train.model.policy import Policy
 from urt_train.rollouts.servers import VLLMServer
 from urt_train.runtime.checkpoint import whole_folder
+
+HEAD = "lm_head.weight"
 
 
 @runtime_checkable
@@ -55,7 +58,11 @@ class FolderChannel:
 
     def send(self, policy: Policy, weights: Mapping[str, Tensor], pool: ServerPool[VLLMServer]) -> None:
         with whole_folder(self.folder) as partial:
-            policy.model.save_pretrained(partial, state_dict=weights)
+            policy.model.save_pretrained(partial, state_dict=dict(weights))  # it takes out what is tied
+            if HEAD in weights and policy.model.config.tie_word_embeddings:
+                # It is left out above, being the embedding. A vLLM on a CPU computes with a packed copy of it, which it
+                # only makes anew of weights that it reads under this name.
+                save_file({HEAD: weights[HEAD].contiguous()}, partial / "tied_head.safetensors")
         body = {"method": "reload_weights", "kwargs": {"weights_path": str(self.folder)}}
         pool.on_each(lambda server: server.call("POST", "/collective_rpc", body=body))
 
