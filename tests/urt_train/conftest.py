@@ -31,6 +31,19 @@ TRACE = (
 )
 
 
+@pytest.fixture(autouse=True)
+def stages_of_our_own(monkeypatch) -> None:
+    """A stage that a test names by its path is known to no other test, whatever ran before in this process."""
+    from hydra.core.config_store import ConfigStore
+
+    from urt_train.stages import registry
+
+    monkeypatch.delitem(ConfigStore.instance().repo, "stage", raising=False)  # one for the process
+    ours = {name: spec for name, spec in registry._stages.items() if spec.config.__module__.startswith("urt_train.")}
+    monkeypatch.setattr(registry, "_stages", ours)
+    monkeypatch.setattr(registry, "_paths", {})
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory) -> Path:
     """A model folder with float32 weights, tokenizer, chat template and image processor."""

@@ -13,10 +13,7 @@ from urt_train.stages.cold_start.config import ColdStartConfig
 
 
 @pytest.fixture
-def own(monkeypatch):
-    """What a test adds is forgotten after it."""
-    monkeypatch.setattr(registry, "_stages", dict(registry._stages))
-    monkeypatch.setattr(registry, "_paths", {})
+def own():
     return find_stage("tests.urt_train.stages.own_stage:SPEC")
 
 
