@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import warnings
@@ -72,6 +73,8 @@ def make_trainer(
             f"trainer.devices is {machine.devices!r}, which are {trainer.world_size} processes here; allowed: 1, or as many"
             f" processes as a launcher starts: torchrun --nproc-per-node {trainer.world_size} -m urt_train ..."
         )
+    if trainer.world_size > 1:
+        atexit.register(_part)
     return trainer
 
 
@@ -83,6 +86,13 @@ def meet(machine: TrainerConfig, *, strategy: Mapping[str, Any]) -> Trainer:
     if trainer.world_size > 1:
         trainer.strategy.setup_environment()
     return trainer
+
+
+def _part() -> None:
+    """Ends the group's own threads while the interpreter still lives. One that comes for the interpreter's lock when that is gone is
+    unwound by Python out of C++ that must not throw, which aborts a process whose work was done (Lightning does this for NCCL)."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def check_strategy(strategy: Mapping[str, Any], *, stage: str, samples: bool) -> None:
