@@ -194,22 +194,46 @@ def test_one_pass_gradient(entropy):
 @pytest.mark.parametrize("divergence", ["forward_kl", "reverse_kl", "jsd"])
 def test_divergence_of_two_heads(divergence):
     blocks = divergence_blocks(QWEN3_VL_8B)
-    code = machine_code(
-        "distillation.triton",
-        "divergence_kernel",
-        {
-            **pointers("student teacher values out"),
-            **dict.fromkeys(("width", "student_stride", "teacher_stride", "out_stride"), "i32:16"),
-            **dict.fromkeys(("scale", "beta", "gradient_scale"), "fp32"),
-        },
-        {"DIVERGENCE": divergence, "BLOCK": blocks.block},
-        num_warps=blocks.num_warps,
-    )
+    arguments = divergence_arguments(divergence)
+    code = machine_code("distillation.triton", "divergence_kernel", *arguments, num_warps=blocks.num_warps)
     assert code.spills == 0
     assert code.programs_per_sm >= 4
     # JSD has two logarithms of each entry's mixture, the others none.
     assert code.step_instructions <= (68 if divergence == "jsd" else 30) * blocks.block / code.threads
     assert code.wide_loads > 0
+
+
+def divergence_arguments(divergence: str) -> tuple[dict[str, str], dict[str, Any]]:
+    types = {
+        **pointers("student teacher values"),
+        **pointers("out", "bf16"),
+        **dict.fromkeys(("width", "student_stride", "teacher_stride", "out_stride"), "i32:16"),
+        **dict.fromkeys(("scale", "beta", "gradient_scale"), "fp32"),
+    }
+    return types, {"DIVERGENCE": divergence, "BLOCK": divergence_blocks(QWEN3_VL_8B).block}
+
+
+def test_divergence_from_a_servers_tokens():
+    blocks = forward_blocks(QWEN3_VL_8B)
+    code = machine_code("distillation.triton", "top_k_kernel", *top_k_arguments(), num_warps=blocks.num_warps)
+    assert code.spills == 0
+    assert code.programs_per_sm >= 6
+    assert code.step_instructions <= 9 * blocks.block / code.threads
+    assert code.step_barriers <= 3
+    assert code.wide_loads > 0
+
+
+def top_k_arguments() -> tuple[dict[str, str], dict[str, Any]]:
+    types = {
+        **pointers("student logprobs values"),
+        **pointers("out", "bf16"),
+        **pointers("tokens", "i64"),
+        "width": "i32:16",
+        "num_listed": "i32",
+        **dict.fromkeys(("student_stride", "out_stride"), "i32:16"),
+        **dict.fromkeys(("scale", "gradient_scale"), "fp32"),
+    }
+    return types, {"LISTED": 32, "BLOCK": forward_blocks(QWEN3_VL_8B).block}
 
 
 @pytest.mark.parametrize("entropy", [True, False])
@@ -326,8 +350,14 @@ def test_the_row_kernels_compile_for_other_gpus(backend, architecture):
         "WITH_TEMPERATURES": False,
         "BLOCK": blocks.block,
     }
-    kernel = import_module("urt_kernels.logprobs.triton").forward_kernel
-    code = compiled_for(
-        kernel, types, constants, backend=backend, architecture=architecture, num_warps=blocks.num_warps
-    )
-    assert len(code.asm["hsaco" if backend == "hip" else "cubin"]) > 1000
+    distillation = import_module("urt_kernels.distillation.triton")
+    kernels = [(import_module("urt_kernels.logprobs.triton").forward_kernel, types, constants, blocks.num_warps)]
+    kernels += [(distillation.top_k_kernel, *top_k_arguments(), blocks.num_warps)]
+    warps = divergence_blocks(QWEN3_VL_8B).num_warps
+    for divergence in ("forward_kl", "reverse_kl", "jsd"):
+        kernels.append((distillation.divergence_kernel, *divergence_arguments(divergence), warps))
+    for kernel, own_types, own_constants, num_warps in kernels:
+        code = compiled_for(
+            kernel, own_types, own_constants, backend=backend, architecture=architecture, num_warps=num_warps
+        )
+        assert len(code.asm["hsaco" if backend == "hip" else "cubin"]) > 1000

@@ -9,8 +9,10 @@ from urt_kernels import (
     IGNORE_TARGET,
     group_advantages,
     grpo_loss,
+    linear_distillation_loss,
     linear_loss,
     linear_token_logprobs,
+    linear_top_k_distillation_loss,
     token_logprobs,
 )
 
@@ -67,6 +69,16 @@ def loss_arguments() -> tuple[Any, ...]:
     return (*values, mask, divisor, 0.2, 0.28, 3.0, 2.0, 0.04, "k3", 10.0, "token", "dapo", "clip", "reference")
 
 
+def distillation_arguments() -> tuple[Any, ...]:
+    heads = (normal(3, 4, grad=True), normal(5, 4, grad=True), normal(3, 2), normal(5, 2))
+    return (*heads, 0.7, "jsd", 0.3, True, True, "reference")
+
+
+def top_k_distillation_arguments() -> tuple[Any, ...]:
+    told = (torch.tensor([[0, 4], [1, 1], [3, 2]]), normal(3, 2).log_softmax(-1))
+    return (normal(3, 4, grad=True), normal(5, 4, grad=True), *told, 0.7, True, True, "reference")
+
+
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
@@ -75,6 +87,8 @@ def loss_arguments() -> tuple[Any, ...]:
         ("group_advantages", advantages_arguments),
         ("grpo_loss", loss_arguments),
         ("linear_loss", one_pass_arguments),
+        ("linear_distillation_loss", distillation_arguments),
+        ("linear_top_k_distillation_loss", top_k_distillation_arguments),
     ],
 )
 def test_opcheck(name, arguments):
@@ -122,7 +136,25 @@ class OnePass(torch.nn.Module):
         ).loss
 
 
-MODULES = [Head, OnePass]
+class Distilled(torch.nn.Module):
+    """Both distillation losses of one head, over a mask."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(normal(11, 8))
+        self.teacher = torch.nn.Parameter(normal(11, 6))
+
+    def forward(self, hidden: torch.Tensor, targets: torch.Tensor, rewards: torch.Tensor) -> torch.Tensor:
+        mask = (targets > 0) & (rewards[:, None] > 0)
+        whole = linear_distillation_loss(
+            hidden, self.weight, hidden[..., :6], self.teacher, temperature=0.7, divergence="reverse_kl", mask=mask
+        )
+        tokens, logprobs = torch.stack([targets, targets + 5], -1), torch.full((*targets.shape, 2), -1.0)
+        listed = linear_top_k_distillation_loss(hidden, self.weight, tokens, logprobs, temperature=0.7)
+        return whole.loss + listed.loss + listed.divergences.mean()
+
+
+MODULES = [Head, OnePass, Distilled]
 
 
 def batch(num_sequences: int = 4) -> tuple[torch.Tensor, ...]:
@@ -153,12 +185,16 @@ def test_exports_with_a_dynamic_batch(no_type_checks):
     torch.testing.assert_close(program.module()(*batch(6)), Head()(*batch(6)))
 
 
-def test_the_one_pass_exports_with_a_dynamic_batch(no_type_checks):
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [(OnePass, ["linear_loss"]), (Distilled, ["linear_distillation_loss", "linear_top_k_distillation_loss"])],
+)
+def test_losses_of_a_head_export_with_a_dynamic_batch(kind, expected, no_type_checks):
     size = torch.export.Dim("B", min=2, max=64) * 2
-    module = OnePass()
+    module = kind()
     program = torch.export.export(module, batch(), dynamic_shapes=({0: size}, {0: size}, {0: size}))
     names = {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
-    assert "urt_kernels.linear_loss.default" in names
+    assert {f"urt_kernels.{name}.default" for name in expected} <= names
     torch.testing.assert_close(program.module()(*batch(6)), module(*batch(6)))
 
 

@@ -80,7 +80,7 @@ def check_temperature(temperature: Number | Tensor, targets: Tensor) -> tuple[fl
     return 1.0, temperature.detach()
 
 
-def check_targets(targets: Tensor, vocabulary: int, ignore: int | None) -> None:
+def check_targets(targets: Tensor, vocabulary: int, ignore: int | None, *, name: str = "targets") -> None:
     """Look at the values of the targets. On a GPU this waits for the device, and it is skipped in a captured graph."""
     if targets.numel() == 0 or (targets.is_cuda and torch.cuda.is_current_stream_capturing()):
         return
@@ -90,4 +90,4 @@ def check_targets(targets: Tensor, vocabulary: int, ignore: int | None) -> None:
     if bool(wrong.any()):
         value = int(targets[wrong].flatten()[0])
         also = "" if ignore is None else f", and {ignore} for a row to ignore"
-        raise ValueError(f"targets holds {value}: allowed are 0 to {vocabulary - 1}{also}.")
+        raise ValueError(f"{name} holds {value}: allowed are 0 to {vocabulary - 1}{also}.")

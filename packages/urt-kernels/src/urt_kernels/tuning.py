@@ -45,7 +45,7 @@ def forward_blocks(vocabulary: int) -> RowBlocks:
 
 def statistics_blocks(columns: int) -> RowBlocks:
     """The fp32 logits of one product at once, as the one-pass form needs, 16 elements a thread."""
-    block = _power_of_two(columns)
+    block = power_of_two(columns)
     return RowBlocks(block=block, num_warps=min(16, max(4, block // 512)))
 
 
@@ -62,7 +62,7 @@ def divergence_blocks(vocabulary: int) -> RowBlocks:
 def _row_blocks(name: str, vocabulary: int, *, block: int, num_warps: int) -> RowBlocks:
     """No more columns than there are, and four warps where these are few."""
     chosen = TABLE.get(name, {"block": block, "num_warps": num_warps})
-    fits = min(_power_of_two(vocabulary), chosen["block"])
+    fits = min(power_of_two(vocabulary), chosen["block"])
     return RowBlocks(block=fits, num_warps=chosen["num_warps"] if fits == chosen["block"] else 4)
 
 
@@ -143,5 +143,5 @@ def cover(length: int, size: int) -> int:
     return -(-length // size)
 
 
-def _power_of_two(number: int) -> int:
+def power_of_two(number: int) -> int:
     return 1 << max(4, (number - 1).bit_length())

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
+import torch
 from torch import Tensor
 
-from urt_kernels.checks import check_choice, check_dtype, check_positive, check_same_device, check_shape
+from urt_kernels.checks import check_choice, check_positive, check_same_device, check_shape
 from urt_kernels.dispatch import Impl, no_fp64, resolve
-from urt_kernels.distillation.function import Student, TeacherHead, TeacherTokens, distilled
+from urt_kernels.distillation.op import linear_distillation_loss_op, linear_top_k_distillation_loss_op
+from urt_kernels.distillation.result import Distillation
 from urt_kernels.linear_logprobs.arguments import check_head, live_rows, placed, rows_of
 from urt_kernels.shapes import Bool, Float, Int, Number
 
 __all__ = ["Distillation", "linear_distillation_loss", "linear_top_k_distillation_loss"]
 
 Divergence = Literal["forward_kl", "reverse_kl", "jsd"]
-
-
-class Distillation(NamedTuple):
-    """The mean divergence, and that of each row.
-
-    >>> result = linear_distillation_loss(hidden, weight, teacher_hidden, teacher_weight, temperature=1.0, mask=mask)
-    >>> result.loss.backward()
-    """
-
-    loss: Float[Tensor, ""]
-    """Differentiable in the student's hidden and weight."""
-    divergences: Float[Tensor, "*N"]
-    """In nats, without gradient; 0 outside of the mask."""
 
 
 def linear_distillation_loss(
@@ -55,6 +44,7 @@ def linear_distillation_loss(
     check_choice("divergence", divergence, ("forward_kl", "reverse_kl", "jsd"))
     if not 0 < beta < 1:
         raise ValueError(f"beta={beta}: it must be above 0 and below 1.")
+    check_student(hidden, weight, temperature, mask, num_tokens)
     check_shape(
         "teacher_hidden", teacher_hidden, (*hidden.shape[:-1], teacher_hidden.shape[-1]), meaning="rows of hidden"
     )
@@ -66,10 +56,19 @@ def linear_distillation_loss(
     )
     check_same_device(hidden=hidden, teacher_hidden=teacher_hidden, teacher_weight=teacher_weight)
     live = live_rows(mask)
-    teacher = TeacherHead(rows_of(teacher_hidden.detach(), live, trailing=1), teacher_weight.detach())
     obstacle = no_fp64(hidden, weight, teacher_hidden, teacher_weight)
-    chosen = resolve(impl, hidden.device, operation="linear_distillation_loss", unsupported=obstacle)
-    return _result(hidden, weight, teacher, live, temperature, divergence, float(beta), mask, num_tokens, chosen)
+    total, values, *_ = linear_distillation_loss_op(
+        rows_of(hidden, live, trailing=1),
+        weight,
+        rows_of(teacher_hidden.detach(), live, trailing=1),
+        teacher_weight.detach(),
+        float(temperature),
+        divergence,
+        float(beta),
+        *_needs(hidden, weight),
+        resolve(impl, hidden.device, operation="linear_distillation_loss", unsupported=obstacle),
+    )
+    return _result(total, values, hidden, live, mask, num_tokens)
 
 
 def linear_top_k_distillation_loss(
@@ -81,46 +80,52 @@ def linear_top_k_distillation_loss(
     temperature: Number,
     mask: Bool[Tensor, "*N"] | None = None,
     num_tokens: Number | None = None,
+    impl: Impl = "auto",
 ) -> Distillation:
     """sum_k q_k (ln q_k - ln p_k) over the K tokens that a teacher's server told, as it told them (not renormalised).
 
     A token of log-prob -inf fills up a shorter list. ln p is that of the whole vocabulary, so that probability outside of the
     K tokens costs the student.
     """
+    check_student(hidden, weight, temperature, mask, num_tokens)
     check_shape("teacher_logprobs", teacher_logprobs, tuple(teacher_tokens.shape), meaning="that of teacher_tokens")
     shape = (*hidden.shape[:-1], teacher_tokens.shape[-1])
     check_shape("teacher_tokens", teacher_tokens, shape, meaning="rows of hidden, then K")
+    if shape[-1] == 0:
+        raise ValueError(f"teacher_tokens has shape {list(shape)}: it must list at least one token for each row.")
     check_same_device(hidden=hidden, teacher_tokens=teacher_tokens, teacher_logprobs=teacher_logprobs)
-    wrong = (teacher_tokens < 0) | (teacher_tokens >= weight.shape[0])
-    if teacher_tokens.device.type == "cpu" and bool(wrong.any()):
-        value = int(teacher_tokens[wrong][0])
-        raise ValueError(f"teacher_tokens holds {value}: allowed are 0 to {weight.shape[0] - 1}.")
     live = live_rows(mask)
-    teacher = TeacherTokens(
-        rows_of(teacher_tokens, live, trailing=1).long(), rows_of(teacher_logprobs.detach(), live, trailing=1)
+    total, values, *_ = linear_top_k_distillation_loss_op(
+        rows_of(hidden, live, trailing=1),
+        weight,
+        rows_of(teacher_tokens, live, trailing=1),
+        rows_of(teacher_logprobs.detach(), live, trailing=1),
+        float(temperature),
+        *_needs(hidden, weight),
+        resolve(impl, hidden.device, operation="linear_top_k_distillation_loss", unsupported=no_fp64(hidden, weight)),
     )
-    return _result(hidden, weight, teacher, live, temperature, "forward_kl", 0.5, mask, num_tokens, "reference")
+    return _result(total, values, hidden, live, mask, num_tokens)
+
+
+def check_student(
+    hidden: Tensor, weight: Tensor, temperature: Number, mask: Tensor | None, num_tokens: Number | None
+) -> None:
+    check_head(hidden, weight, None, None, mask)
+    check_positive("temperature", temperature)
+    if num_tokens is not None:
+        check_positive("num_tokens", num_tokens)
+
+
+def _needs(hidden: Tensor, weight: Tensor) -> tuple[bool, bool]:
+    track = torch.is_grad_enabled()
+    return track and hidden.requires_grad, track and weight.requires_grad
 
 
 def _result(
-    hidden: Tensor,
-    weight: Tensor,
-    teacher: TeacherHead | TeacherTokens,
-    live: Tensor | None,
-    temperature: Number,
-    divergence: str,
-    beta: float,
-    mask: Tensor | None,
-    num_tokens: Number | None,
-    impl: str,
+    total: Tensor, values: Tensor, hidden: Tensor, live: Tensor | None, mask: Tensor | None, num_tokens: Number | None
 ) -> Distillation:
     rows = hidden[..., 0]
-    check_head(hidden, weight, rows.long(), None, mask)
-    check_dtype("hidden", hidden, (hidden.dtype,))
-    check_positive("temperature", temperature)
-    student = rows_of(hidden, live, trailing=1)
-    if num_tokens is not None:
-        check_positive("num_tokens", num_tokens)
-    scale = 1.0 / float(len(student) or 1) if num_tokens is None else 1.0 / float(num_tokens)
-    loss, values = distilled(Student(student, weight, float(temperature), scale), teacher, divergence, beta, impl)
-    return Distillation(loss, placed(values, live, rows))
+    divisor = num_tokens
+    if divisor is None:
+        divisor = max(1, rows.numel()) if mask is None else mask.sum().clamp(min=1)
+    return Distillation(total / divisor, placed(values, live, rows))

@@ -79,7 +79,9 @@ def head_arguments(
     return HeadArguments(number, temperatures, float(logit_scale), softcap, allowed, operands)
 
 
-def check_head(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None, mask: Tensor | None) -> None:
+def check_head(
+    hidden: Tensor, weight: Tensor, targets: Tensor | None, bias: Tensor | None, mask: Tensor | None
+) -> None:
     if hidden.dim() < 2 or hidden.shape[-1] == 0:
         raise ValueError(f"hidden has shape {list(hidden.shape)}: it must be [..., H] with H of at least 1.")
     if hasattr(weight, "placements"):
@@ -91,14 +93,17 @@ def check_head(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | N
             f"weight has shape {list(weight.shape)}: it must be [V, H] with V of at least 1 (gather a weight that ZeRO-3 holds)."
         )
     check_shape("weight", weight, (weight.shape[0], hidden.shape[-1]), meaning="[V, H] with the H of hidden")
-    check_shape("targets", targets, tuple(hidden.shape[:-1]), meaning="that of hidden without its last axis")
+    rows = tuple(hidden.shape[:-1])
+    if targets is not None:
+        check_shape("targets", targets, rows, meaning="that of hidden without its last axis")
     check_dtype("hidden", hidden, FLOATS)
     check_dtype("weight", weight, FLOATS)
-    check_dtype("targets", targets, INTEGERS)
+    if targets is not None:
+        check_dtype("targets", targets, INTEGERS)
     if bias is not None:
         check_shape("bias", bias, (weight.shape[0],), meaning="one value per row of weight")
         check_dtype("bias", bias, FLOATS)
     if mask is not None:
-        check_shape("mask", mask, tuple(targets.shape), meaning="that of targets")
+        check_shape("mask", mask, rows, meaning="that of hidden without its last axis")
         check_dtype("mask", mask, (torch.bool,))
     check_same_device(hidden=hidden, weight=weight, targets=targets, bias=bias, mask=mask)
