@@ -11,6 +11,7 @@ from tests.urt_core.cli.test_bench_run import labelled_pairs
 from tests.urt_core.engines.test_servers import MODELS
 from urt_core.cli import main
 from urt_core.engines.scripted_endpoint import Reply, Request, ScriptedEndpoint
+from urt_core.errors import ConfigError
 from urt_core.scorer import Scorer
 
 
@@ -98,6 +99,11 @@ def test_the_same_in_python(servers, judged, picture) -> None:
     assert judged == {"one": 1, "two": 1}
 
 
+def test_servers_and_an_endpoint_are_two_judges() -> None:
+    with pytest.raises(ConfigError, match=r"engine is vllm_server and base_url is http://b/v1; allowed: one of them"):
+        Scorer.from_pretrained("judge", engine="vllm_server", base_url="http://b/v1", dialect="v1")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -105,7 +111,10 @@ def test_the_same_in_python(servers, judged, picture) -> None:
         ("--vllm-servers http://a", r"--engine is transformers and --vllm-servers is http://a; allowed: vllm_server"),
         ("--engine vllm_server --vllm-servers http://a/v1", r"vllm_servers is http://a/v1; allowed: different addresses"),
         ("--engine vllm_server --vllm-servers http://a --vllm-servers http://a", r"vllm_servers is http://a, http://a;"),
-        ("--engine vllm_server --vllm-servers http://a --base-url http://b/v1", r"vllm_server and base_url is http://b/v1"),
+        ("--engine vllm_server --vllm-servers http://a --base-url http://b/v1", r"--base-url is http://b/v1, .* and --engine vllm_server --vllm-servers http://a is for a judge without one; leave"),
+        ("--engine vllm --base-url http://b/v1", r"--base-url is http://b/v1, an endpoint .* and --engine vllm is for .*; leave one of the two out"),
+        ("--engine transformers --base-url http://b/v1", r"and --engine transformers is for a judge without one"),
+        ("--device cpu --base-url http://b/v1", r"and --device cpu is for a judge without one"),
         ("--engine vllm_server --vllm-servers http://a --engine-option top_k=1", r"hold top_k; allowed: api_key, .*vllm_servers"),
         ("--engine vllm_server --vllm-servers http://a --budget-tokens 9", r"--budget-tokens and --budget-cost are for endpoints"),
     ],

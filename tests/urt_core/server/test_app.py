@@ -176,6 +176,7 @@ def test_a_sample_that_could_not_be_judged_gets_what_the_server_was_told(on_fail
     rewards = json.loads(answer.text)["rewards"]
     assert rewards[:2] == [0.0, 1.0]
     assert rewards[2] == pytest.approx(expected, nan_ok=True)
+    assert ("NaN" in answer.text) == math.isnan(expected), "all but nan are JSON for strict parsers too"
     assert answer.json()["statuses"] == ["ok", "ok", "timeout"]
     assert answer.json()["failure_rate"] == pytest.approx(1 / 3)
 

@@ -162,7 +162,7 @@ def add_judge(command: argparse.ArgumentParser, *, is_needed: bool) -> None:
         metavar="NAME",
         help="a released judge, with its contract and limits (`urt judges` lists them)",
     )
-    group.add_argument("--engine", choices=ENGINE_KINDS, default="transformers", help="without --base-url")
+    group.add_argument("--engine", choices=ENGINE_KINDS, help="without --base-url (default: transformers)")
     group.add_argument(
         "--vllm-servers",
         action="extend",

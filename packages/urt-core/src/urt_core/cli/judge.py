@@ -34,6 +34,7 @@ def build_scorer(options: argparse.Namespace, *, engine: Engine | AsyncEngine | 
     """`engine` stands in for the one the options describe: a dry run has none."""
     from urt_core.pretrained import load_scale
 
+    refuse_two_engines(options)
     dialect, policy, max_tokens = how_to_ask(options)
     download = None
     if options.allow_downloads:
@@ -82,9 +83,10 @@ def how_to_ask(options: argparse.Namespace) -> tuple[Dialect, MediaPolicy, int |
 def build_engine(options: argparse.Namespace, policy: MediaPolicy) -> Engine:
     from urt_core.pretrained import load_engine
 
-    if (options.engine == "vllm_server") != bool(options.vllm_servers):
+    kind = options.engine or "transformers"
+    if (kind == "vllm_server") != bool(options.vllm_servers):
         raise ConfigError(
-            f"--engine is {options.engine} and --vllm-servers is {' '.join(options.vllm_servers) or 'not given'}; allowed: vllm_server "
+            f"--engine is {kind} and --vllm-servers is {' '.join(options.vllm_servers) or 'not given'}; allowed: vllm_server "
             "with addresses such as http://gpu-1:8000, the others without"
         )
     if not options.base_url:
@@ -94,7 +96,7 @@ def build_engine(options: argparse.Namespace, policy: MediaPolicy) -> Engine:
             )
         return load_engine(
             options.model,
-            kind=options.engine,
+            kind=kind,
             policy=policy,
             batch_size=options.batch_size,
             device=options.device,
@@ -109,7 +111,17 @@ def build_engine(options: argparse.Namespace, policy: MediaPolicy) -> Engine:
         "budget": read_budget(options),
         **dict(options.engine_option),
     }
-    return load_engine(options.model, kind=options.engine, policy=policy, base_url=options.base_url, options=settings)
+    return load_engine(options.model, kind=kind, policy=policy, base_url=options.base_url, options=settings)
+
+
+def refuse_two_engines(options: argparse.Namespace) -> None:
+    """What says who computes here has no part in what an endpoint computes."""
+    given = {"--engine": options.engine, "--vllm-servers": " ".join(options.vllm_servers), "--device": options.device}
+    if options.base_url and (beside := [f"{name} {value}" for name, value in given.items() if value]):
+        raise ConfigError(
+            f"--base-url is {options.base_url}, an endpoint that computes by itself, and {' '.join(beside)} is for a judge without one;"
+            " leave one of the two out"
+        )
 
 
 def is_served(options: argparse.Namespace) -> bool:
