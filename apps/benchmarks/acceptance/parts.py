@@ -65,6 +65,8 @@ def parts(*, device: str, out: Path, model: str = "") -> list[Part]:
     def timed(*arguments: str) -> list[str]:
         return program("bench_train.py", f"device={device}", f"model={model}", *arguments)
 
+    # Runs of each function: a CPU takes a second for one, and other work beside it makes minutes of thirty.
+    repetitions = [] if on_gpu else ["--repetitions", "5"]
     data = out / "tiny" / "data"
     machine = [f"trainer.accelerator={'gpu' if on_gpu else 'cpu'}", "trainer.devices=1", "trainer.progress_bar=false"]
     few = "data.counts={train: {image_generation: 64}, pool: {image_generation: 32}, test: {image_generation: 16}}"
@@ -142,7 +144,7 @@ def parts(*, device: str, out: Path, model: str = "") -> list[Part]:
         Part(
             name="kernels_quick",
             title="times of the kernels, one shape each",
-            commands=[program("bench_kernels.py", "--quick")],
+            commands=[program("bench_kernels.py", "--quick", *repetitions)],
             num_gpus=gpu,
         ),
         Part(
