@@ -1,12 +1,13 @@
 """The budget of bad samples: shares from the grace on, runs in a row, and what is written down."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from urt_data.errors import QuarantineError
-from urt_data.quarantine import BadSample, Quarantine
+from urt_data.quarantine import BadSample, Quarantine, written_down
 
 BAD = BadSample(position=1, shard="shard-000001.tar", key="pair-37", reason="torn")
 
@@ -33,6 +34,31 @@ def test_each_is_written_down(tmp_path: Path) -> None:
     quarantine.account([None, BAD, None])
     assert [json.loads(line)["key"] for line in file.read_text().splitlines()] == ["pair-37"]
     assert (quarantine.num_read, quarantine.num_bad) == (3, 1)
+
+
+def test_a_sample_that_is_read_again_is_one_sample(tmp_path: Path) -> None:
+    """Another position of the same sample is another read of it; the same key in another shard is another sample."""
+    file = tmp_path / "quarantine.jsonl"
+    quarantine = Quarantine(file=file)
+    elsewhere = replace(BAD, shard="shard-000002.tar")
+    quarantine.account([BAD, None, replace(BAD, position=9), elsewhere])
+    assert (quarantine.num_read, quarantine.num_bad) == (4, 3)
+    assert quarantine.samples == {(BAD.shard, BAD.key), (elsewhere.shard, BAD.key)}
+    assert [json.loads(line)["shard"] for line in file.read_text().splitlines()] == [BAD.shard, elsewhere.shard]
+
+
+def test_what_an_earlier_process_wrote_down_is_not_written_again(tmp_path: Path) -> None:
+    """Also behind a half line, which a kill left."""
+    file = tmp_path / "quarantine.jsonl"
+    Quarantine(file=file).account([BAD])
+    with file.open("a") as torn:
+        torn.write('{"position": 3, "shard": "shard-0')
+    assert written_down(file) == {(BAD.shard, BAD.key)}
+    again = Quarantine(file=file, known=written_down(file))
+    again.account([BAD, replace(BAD, key="pair-38")])
+    assert [json.loads(line)["key"] for line in file.read_text().splitlines()] == ["pair-37", "pair-38"]
+    assert len(again.samples) == 2
+    assert written_down(tmp_path / "none.jsonl") == set()
 
 
 @pytest.mark.parametrize("wrong", [{"max_share": 1.1}, {"max_consecutive": -1}, {"grace": 0}])

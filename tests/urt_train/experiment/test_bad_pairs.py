@@ -78,6 +78,25 @@ def test_the_run_goes_on_and_names_them(config, stage, workers):
     assert [row["quarantined"] for row in read_rows(folder / "metrics.csv")][-1] == len(BAD)
 
 
+def test_a_pair_that_is_read_in_every_epoch_is_one_pair(config, tmp_path, monkeypatch):
+    """Three epochs over four bad pairs, in one go and stopped in the second; a run anew counts from 0."""
+    config = replace(config, cold_start=replace(config.cold_start, epochs=3.0), stage="cold_start")
+    other = replace(config, output_root=str(tmp_path / "again"))
+    run_stage(config)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 4)
+        with pytest.raises(StoppedError):
+            run_stage(other)
+    run_stage(other)
+    for each in (config, other):
+        folder = each.stage_dir()
+        assert [row["quarantined"] for row in read_rows(folder / "metrics.csv")][-1] == len(BAD)
+        assert (folder / "quarantine.jsonl").read_text().count("\n") == len(BAD)
+    (other.stage_dir() / "quarantine.1.jsonl").write_text('{"shard": "of another run", "key": "pair"}\n')
+    run_stage(replace(other, ckpt_path=None))
+    assert [row["quarantined"] for row in read_rows(other.stage_dir() / "metrics.csv")][-1] == len(BAD)
+
+
 @pytest.mark.parametrize("stage", ["cold_start", "grpo"])
 def test_a_run_stopped_and_resumed_on_the_repaired_data_is_the_straight_one(config, tmp_path, monkeypatch, stage):
     """The weights of a run that met the bad pairs and left them out, bit for bit; the resumed one meets none."""

@@ -11,7 +11,7 @@ from urt_core import render
 from urt_core.judging.journal import parts_of, placed
 from urt_data import ShardWriter
 from urt_train.model.batching import pack_completions
-from urt_train.runtime.ranks import all_sum, any_rank, derived_seed, world
+from urt_train.runtime.ranks import all_sum, all_union, any_rank, derived_seed, world
 
 SCRIPT = Path(__file__).parents[1] / "two_ranks.py"
 
@@ -103,6 +103,7 @@ def test_alone_the_sums_are_ones_own():
     assert all_sum([1.5, 2], device=torch.device("cpu")) == [1.5, 2.0]
     assert any_rank(True, device=torch.device("cpu"))
     assert not any_rank(False, device=torch.device("cpu"))
+    assert all_union(["a", "b", "a"]) == {"a", "b"}
 
 
 def test_derived_seeds_differ_by_purpose_and_fit():

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from urt_core.errors import ConfigError
 from urt_data import Mixture, MixtureItem, Quarantine, ShardCache, ShardFolder
+from urt_data.quarantine import SampleName, written_down
 from urt_train.config.data import CacheConfig, DataPart, QuarantineConfig
+from urt_train.runtime.run_folder import QUARANTINE_FILES
 
 
 def open_shards(place: str, cache: CacheConfig) -> ShardFolder:
@@ -55,10 +57,16 @@ def learning_data(
 
 
 def open_quarantine(settings: QuarantineConfig, *, folder: str, rank: int) -> Quarantine:
-    """Where bad pairs of one process are counted and written down."""
+    """Where bad pairs of one process are counted and written down; those that any process of the run has met are
+    known."""
     name = "quarantine.jsonl" if rank == 0 else f"quarantine.{rank}.jsonl"
+    known = [written_down(file) for file in Path(folder).glob(QUARANTINE_FILES)]
     return Quarantine(
-        file=f"{folder}/{name}", max_share=settings.share, max_consecutive=settings.in_a_row, grace=settings.grace
+        file=f"{folder}/{name}",
+        max_share=settings.share,
+        max_consecutive=settings.in_a_row,
+        grace=settings.grace,
+        known=set[SampleName]().union(*known),
     )
 
 

@@ -234,7 +234,7 @@ def fit(
     trainer.accumulate_grad_batches = plan.batches_per_step
     checkpoints.batches_per_round = plan.batches_per_round
     quarantine = open_quarantine(config.data.quarantine, folder=str(folder), rank=trainer.global_rank)
-    metrics.counts["quarantined"] = lambda: quarantine.num_bad
+    metrics.found["quarantined"] = quarantine.samples
     stream = PreferenceStream(
         data,
         batch_size=plan.records_per_rank,

@@ -6,10 +6,11 @@ import csv
 import io
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, Trainer
 from rich.console import Console
 
@@ -17,7 +18,7 @@ from urt_core.atomic import append, whole_lines, write_whole
 from urt_core.errors import CheckpointError
 from urt_core.progress import progress_bar
 from urt_train.runtime.identity import changes, file_states
-from urt_train.runtime.ranks import all_sum, raise_first, world
+from urt_train.runtime.ranks import all_sum, all_union, raise_first, world
 
 SECONDS_BETWEEN_LINES = 30.0
 """Where a bar can't be drawn over, such as the log file of a cluster."""
@@ -31,8 +32,11 @@ class StepMetrics(Callback):
     ) -> None:
         self.path, self.title, self.every, self.segment = path, title, every, segment
         self.progress = progress_bar(console) if console is not None else None
-        self.counts: dict[str, Callable[[], float]] = {}
-        """Totals of this process that grow beside training, by name; summed over the ranks."""
+        self.found: dict[str, Collection[Hashable]] = {}
+        """What this process finds beside training, by name; its number over all ranks is a column, where what several
+        have found is one."""
+        self.num_found: dict[str, tuple[float, int]] = {}
+        """(sum over the ranks, of which so many are different)"""
         self.rows: list[dict[str, float]] = []
         self.columns: list[str] = []
         self.step_start = 0.0
@@ -70,11 +74,7 @@ class StepMetrics(Callback):
             **{name: value / world()[1] for name, value in totals.items() if name.startswith("time/")},
             **({} if module.grad_norm is None else {"grad_norm": module.grad_norm}),
             "learning_rate": module.config.learning_rate * module.learning_rate_share(trainer.global_step - 1),
-            **dict(
-                zip(
-                    self.counts, all_sum([count() for count in self.counts.values()], device=module.device), strict=True
-                )
-            ),
+            **self._count_found(module.device),
             "time/step": seconds,
             "tokens_per_second": (totals["num_tokens"] + totals.get("prompt_tokens", 0.0)) / seconds,
         }
@@ -82,6 +82,14 @@ class StepMetrics(Callback):
             metrics["segment"] = float(self.segment)
         if trainer.is_global_zero:
             self._show(trainer, metrics)
+
+    def _count_found(self, device: torch.device) -> dict[str, float]:
+        """Every rank takes part; what was found is sent around in those steps alone in which there is more of it."""
+        sums = all_sum([len(found) for found in self.found.values()], device=device)
+        for (name, found), total in zip(self.found.items(), sums, strict=True):
+            if self.num_found.get(name, (0.0, 0))[0] != total:
+                self.num_found[name] = (total, len(all_union(found)))
+        return {name: float(self.num_found.get(name, (0.0, 0))[1]) for name in self.found}
 
     def _show(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         step = trainer.global_step

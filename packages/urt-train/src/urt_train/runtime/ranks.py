@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -31,6 +31,15 @@ def all_sum(values: Sequence[float], *, device: torch.device) -> list[float]:
     total = torch.tensor(values, dtype=torch.float64, device=device)
     distributed.all_reduce(total)
     return total.tolist()
+
+
+def all_union(values: Iterable[T]) -> set[T]:
+    """What any rank has, on every rank. Every rank takes part."""
+    everybody: list[Any] = [set(values)]
+    if world()[1] > 1:
+        everybody = [None] * world()[1]
+        distributed.all_gather_object(everybody, set(values))
+    return set[T]().union(*everybody)
 
 
 def any_rank(flag: bool, *, device: torch.device) -> bool:

@@ -25,6 +25,8 @@ SEGMENTS = "segments.jsonl"
 20]}}"""
 FINISHED = "finished.json"
 RUN_ID = "run_id"
+QUARANTINE_FILES = "quarantine*.jsonl"
+"""Of every process one: the pairs that it could not read."""
 
 PACKAGES = (
     "urt-core",
@@ -122,6 +124,8 @@ def _clear(folder: Path) -> None:
         IDENTITY,
     ):
         (folder / name).unlink(missing_ok=True)
+    for leftover in folder.glob(QUARANTINE_FILES):
+        leftover.unlink()
 
 
 def environment() -> dict[str, str]:
