@@ -1,0 +1,74 @@
+"""What the program says of made-up answers, and of a real judge on a few pairs."""
+
+import random
+from dataclasses import replace
+
+import pytest
+from bench_instant import DRAWS, auto_rows, error_of_chance, instant_rows, main
+
+from urt_core import Comparison, Preference, PreferenceRecord, Task
+from urt_core.comparison import ProbabilityMethod
+from urt_core.engines import Status, Usage
+from urt_data.sprites.pairs import pairs
+from urt_data.sprites.world import Split
+
+
+def answer(record: PreferenceRecord, probability: float, *, tokens: int) -> Comparison:
+    return Comparison(
+        key=record.key,
+        task=record.task,
+        status=Status.OK,
+        preference=Preference.FIRST if probability > 0.5 else Preference.SECOND,
+        probability_first=probability,
+        probability_method=ProbabilityMethod.LOGPROB,
+        position_consistent=True,
+        calibrated=True,
+        usage=Usage(completion_tokens=tokens),
+    )
+
+
+def test_auto_is_read_from_both_ways_of_asking():
+    """Labels alternate. At once: sure and right, sure and wrong, unsure and wrong, unsure and right; reasoning is always right."""
+    records = list(pairs(Task.IMAGE_GENERATION, 4, split=Split.TEST, seed=0))
+    assert [record.preference for record in records] == [Preference.FIRST, Preference.SECOND] * 2
+    at_once = [answer(record, p, tokens=4) for record, p in zip(records, (0.97, 0.97, 0.3, 0.4), strict=True)]
+    slow = [answer(record, float(record.preference is Preference.FIRST), tokens=100) for record in records]
+    everywhere, tightest, *_ = auto_rows(
+        list(zip(records, at_once, strict=True)), list(zip(records, slow, strict=True))
+    )
+    assert everywhere == "| reasoning everywhere | 0 % | - | 100.0% | | 400 |"
+    assert tightest.startswith("| auto, bounds 0.05 and 0.95 | 50% | 50.0% | 75.0% | -25.0 (")
+    assert tightest.endswith(f"| {4 * 4 + 2 * 100} |")
+
+
+def test_unread_pairs_are_wrong_and_have_no_probability():
+    records = list(pairs(Task.IMAGE_GENERATION, 2, split=Split.TEST, seed=0))
+    read = answer(records[0], 0.9, tokens=4)
+    unread = replace(read, status=Status.PARSE_ERROR, preference=None, probability_first=None, position_consistent=None)
+    *_, whole = instant_rows(Split.TEST, [(records[0], read), (records[1], unread)], seed=0)
+    assert whole.startswith("| test | all | 2 | 50.0% (")
+    assert "| 50.0% | 0.100 |" in whole  # one pair at 0.9, which was right
+
+
+def test_chance_alone_leaves_an_error():
+    """One bin of n pairs at p: the mean of |share - p| is sqrt(2 p (1 - p) / (pi n)) for n not small."""
+    found = error_of_chance([0.75] * 400, seed=0)
+    spread = (0.75 * 0.25 / 400) ** 0.5
+    expected = spread * (2 / 3.141592653589793) ** 0.5
+    error = spread * (1 - 2 / 3.141592653589793) ** 0.5 / DRAWS**0.5
+    assert found == pytest.approx(expected, abs=4 * error)
+    assert error_of_chance([1.0] * 50, seed=0) == 0
+
+
+def test_chance_falls_with_pairs():
+    draw = random.Random(0)
+    few = [draw.uniform(0.5, 1) for _ in range(100)]
+    assert error_of_chance(few * 16, seed=0) == pytest.approx(error_of_chance(few, seed=0) / 4, rel=0.1)
+
+
+def test_of_the_judge_that_ships(capsys):
+    main(["--model", "embedded:judge", "--pairs", "2", "--reasoned", "1"])
+    said = capsys.readouterr().out
+    assert said.count("| test |") == said.count("| test_unseen |") == 5
+    assert "| reasoning everywhere | 0 % |" in said
+    assert "with reasoning:" in said
