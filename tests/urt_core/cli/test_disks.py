@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from urt_core.cli.results import ResultFile
+from urt_core.cli.batch.results import ResultFile
 from urt_core.errors import DataError
 
 if sys.platform == "win32":
@@ -110,7 +110,7 @@ def test_a_folder_that_may_not_be_written(endpoint, pairs: Path) -> None:
 def test_two_processes_on_one_output(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     held = (
-        "import sys\nfrom urt_core.cli.results import ResultFile\n"
+        "import sys\nfrom urt_core.cli.batch.results import ResultFile\n"
         "with ResultFile(sys.argv[1], settings={}) as results:\n"
         "    results.append({'key': 'a', 'status': 'ok'})\n    print('held', flush=True)\n    sys.stdin.readline()\n"
     )

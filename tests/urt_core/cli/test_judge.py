@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
+from tests.urt_core.cli.bench.test_run import labelled_pairs
 from tests.urt_core.cli.conftest import answer
-from tests.urt_core.cli.test_bench_run import labelled_pairs
 from tests.urt_core.engines.test_servers import MODELS
 from urt_core.cli import main
 from urt_core.engines.scripted_endpoint import Reply, Request, ScriptedEndpoint

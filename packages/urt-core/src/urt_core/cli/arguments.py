@@ -7,7 +7,7 @@ import os
 from functools import partial
 from typing import Any
 
-from urt_core.cli.bench_arguments import add_bench
+from urt_core.cli.bench.arguments import add_bench
 from urt_core.cli.lazily import lazily
 from urt_core.comparison import ProbabilityMethod
 from urt_core.pretrained import ENGINE_KINDS
@@ -100,7 +100,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def add_command(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-    command.set_defaults(run=lazily(name))
+    command.set_defaults(run=lazily(f"commands.{name}", name))
     return command
 
 

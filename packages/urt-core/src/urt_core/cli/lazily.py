@@ -5,6 +5,6 @@ from collections.abc import Callable
 from importlib import import_module
 
 
-def lazily(module: str, name: str | None = None) -> Callable[[argparse.Namespace], int]:
+def lazily(module: str, name: str) -> Callable[[argparse.Namespace], int]:
     """`run_<name>` of `urt_core.cli.<module>`."""
-    return lambda options: getattr(import_module(f"urt_core.cli.{module}"), f"run_{name or module}")(options)
+    return lambda options: getattr(import_module(f"urt_core.cli.{module}"), f"run_{name}")(options)

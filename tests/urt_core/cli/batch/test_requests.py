@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from urt_core.cli.requests import need_fields, one_request, row_fields
+from urt_core.cli.batch.requests import need_fields, one_request, row_fields
 from urt_core.errors import ConfigError, DataError
 
 FIELDS = ("task", "text", "first", "second")

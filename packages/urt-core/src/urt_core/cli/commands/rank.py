@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from urt_core.cli.batch import run_batch
+from urt_core.cli.batch.dry_run import show_first_prompt
+from urt_core.cli.batch.requests import Rows, one_request, row_request
+from urt_core.cli.batch.run import run_batch
 from urt_core.cli.display import print_ranking
-from urt_core.cli.dry_run import show_first_prompt
 from urt_core.cli.judge import open_scorer
-from urt_core.cli.requests import Rows, one_request, row_request
 from urt_core.errors import ConfigError, DataError, MediaError, PromptError, RecordError
 from urt_core.ranking import Ranking, failed_ranking, num_comparisons
 from urt_core.scorer import Scorer

@@ -37,12 +37,12 @@ def add_bench(commands: Any, *, add_judge: Callable[[argparse.ArgumentParser], N
     listed.add_argument("--json", action="store_true", help="print JSON")
 
     run = add_part(parts, "run", "a judge on a benchmark: a folder of lines, and the table")
-    run.set_defaults(run=lazily("bench_run", "run"))
+    run.set_defaults(run=lazily("bench.run", "run"))
     add_run(run)
     add_judge(run)
 
     suites = add_part(parts, "suites", "what moves a judge that should not, on any pairs")
-    suites.set_defaults(run=lazily("bench_suites", "suites_command"))
+    suites.set_defaults(run=lazily("bench.suites", "suites_command"))
     add_suites(suites)
     add_judge(suites)
 
@@ -61,7 +61,7 @@ def add_bench(commands: Any, *, add_judge: Callable[[argparse.ArgumentParser], N
 
 def add_part(parts: Any, name: str, text: str) -> argparse.ArgumentParser:
     part = parts.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-    part.set_defaults(run=lazily("bench", name))
+    part.set_defaults(run=lazily("bench.scores", name))
     return part
 
 

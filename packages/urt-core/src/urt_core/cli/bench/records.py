@@ -6,8 +6,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from urt_core.cli.inputs import Requests, open_shards
-from urt_core.cli.requests import Row, row_request
+from urt_core.cli.batch.inputs import Requests, open_shards
+from urt_core.cli.batch.requests import Row, row_request
 from urt_core.errors import ConfigError, DataError, UrtError
 from urt_core.records import Preference, PreferenceRecord
 from urt_core.scorer import Scorer

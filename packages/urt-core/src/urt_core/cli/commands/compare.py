@@ -4,12 +4,12 @@ import argparse
 import json
 from collections.abc import Iterator
 
-from urt_core.cli.batch import run_batch
+from urt_core.cli.batch.dry_run import show_first_prompt
+from urt_core.cli.batch.requests import Row, Rows, one_request, row_request
+from urt_core.cli.batch.run import run_batch
+from urt_core.cli.commands.example import run_example
 from urt_core.cli.display import print_comparison
-from urt_core.cli.dry_run import show_first_prompt
-from urt_core.cli.example import run_example
 from urt_core.cli.judge import open_scorer
-from urt_core.cli.requests import Row, Rows, one_request, row_request
 from urt_core.comparison import Comparison
 from urt_core.engines import Status
 from urt_core.errors import ConfigError, UrtError

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from urt_core.cli.batch.progress import Progress
 from urt_core.cli.judge import is_served, open_scorer
-from urt_core.cli.progress import Progress
 from urt_core.judging.pairs import JudgedPair
 from urt_core.judging.share import Share
 from urt_core.judging.workers import Workers, see_own_devices

@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from urt_core.cli.inputs import Requests
+from urt_core.cli.batch.inputs import Requests
+from urt_core.cli.batch.requests import one_request, row_request
 from urt_core.cli.judge import build_scorer, how_to_ask
-from urt_core.cli.requests import one_request, row_request
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.errors import DataError, MediaError
 from urt_core.judging.asking import Question

@@ -3,9 +3,9 @@
 import argparse
 import json
 
+from urt_core.cli.batch.inputs import BadRow, Requests
+from urt_core.cli.batch.requests import row_request
 from urt_core.cli.display import noun_of, print_comparison, verdict_text
-from urt_core.cli.inputs import BadRow, Requests
-from urt_core.cli.requests import row_request
 from urt_core.cli.terminal import Style, styled, table, wrapped
 from urt_core.comparison import Comparison
 from urt_core.engines import Status

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from urt_core import __version__
-from urt_core.cli.inputs import Requests
-from urt_core.cli.progress import Progress
-from urt_core.cli.requests import Rows
-from urt_core.cli.results import ResultFile
+from urt_core.cli.batch.inputs import Requests
+from urt_core.cli.batch.progress import Progress
+from urt_core.cli.batch.requests import Rows
+from urt_core.cli.batch.results import ResultFile
 from urt_core.engines import Status, traits
 from urt_core.errors import ConfigError
 from urt_core.media import preprocessing_id

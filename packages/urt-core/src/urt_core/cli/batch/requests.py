@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from urt_core.cli.inputs import BadRow
+from urt_core.cli.batch.inputs import BadRow
 from urt_core.errors import ConfigError, DataError
 from urt_core.records import Task
 

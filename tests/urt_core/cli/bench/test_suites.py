@@ -2,7 +2,7 @@
 
 import json
 
-from tests.urt_core.cli.test_bench_run import labelled_pairs
+from tests.urt_core.cli.bench.test_run import labelled_pairs
 from urt_core.cli import main
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from urt_core.bench.rescoring import find_benchmark
 from urt_core.bench.run import finish_run, run_share, wait_for_all, what_it_depends_on
-from urt_core.cli.bench import print_result
-from urt_core.cli.bench_records import LabelledRecords
-from urt_core.cli.bench_workers import Member, joined
+from urt_core.cli.bench.records import LabelledRecords
+from urt_core.cli.bench.scores import print_result
+from urt_core.cli.bench.workers import Member, joined
 from urt_core.cli.judge import is_served
 from urt_core.judging.judge import Asked, default_block
 

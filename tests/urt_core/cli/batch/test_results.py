@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from urt_core import Media, MediaKind, Preference, PreferenceRecord, Task
-from urt_core.cli import inputs
-from urt_core.cli.progress import Progress, duration
+from urt_core.cli.batch import inputs
+from urt_core.cli.batch.progress import Progress, duration
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from urt_core import JudgeSpec, Task
 from urt_core.cli import main
-from urt_core.cli.inputs import Requests
+from urt_core.cli.batch.inputs import Requests
 from urt_core.engines.scripted_endpoint import ScriptedEndpoint, chat_reply
 from urt_core.example import FOLDER, JUDGE, PAIRS, WHAT_THE_JUDGE_IS
 

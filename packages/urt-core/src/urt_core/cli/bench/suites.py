@@ -7,10 +7,10 @@ from urt_core.atomic import write_whole
 from urt_core.bench.run import what_it_depends_on
 from urt_core.bench.suites.running import NUM_ROUNDS, run_suites
 from urt_core.bench.suites.tables import suite_tables
-from urt_core.cli.bench import print_tables
-from urt_core.cli.bench_records import LabelledRecords
-from urt_core.cli.bench_run import weights_identity
-from urt_core.cli.bench_workers import joined
+from urt_core.cli.bench.records import LabelledRecords
+from urt_core.cli.bench.run import weights_identity
+from urt_core.cli.bench.scores import print_tables
+from urt_core.cli.bench.workers import joined
 from urt_core.cli.judge import is_served
 from urt_core.judging.journal import Journal
 from urt_core.judging.judge import Asked, default_block

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.urt_core.cli.bench.test_run import labelled_pairs
 from tests.urt_core.cli.conftest import answer, judgement
-from tests.urt_core.cli.test_bench_run import labelled_pairs
 from urt_core.judging.journal import newest_lines, parts_of
 
 MAX_TOKENS, ANSWER = 4000, 100 + len(judgement(9, 4)) // 4

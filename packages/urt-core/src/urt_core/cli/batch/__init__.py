@@ -1,0 +1,1 @@
+"""A file of requests: its rows in, one line per result out, with progress between them."""

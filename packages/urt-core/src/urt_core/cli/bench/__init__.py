@@ -1,0 +1,1 @@
+"""`urt bench`: public benchmarks and suites of bias and attack."""
