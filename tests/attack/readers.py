@@ -24,8 +24,8 @@ from urt_core.media.video import decode_video
 from urt_core.prompts import PointContract, point_scale
 from urt_core.records import MediaKind
 from urt_core.server.bodies import parse
-from urt_core.server.chat import ChatRequest
 from urt_core.server.problems import Problem
+from urt_core.server.protocols.chat import ChatRequest
 from urt_core.server.requests import CompareRequest, ComputeRequest, RankRequest, ScoreRequest
 from urt_data.shards.index import Manifest, ShardIndex
 from urt_data.shards.sample import from_members

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from urt_core.server.bodies import parse
-from urt_core.server.chat import ChatRequest
 from urt_core.server.problems import Problem
+from urt_core.server.protocols.chat import ChatRequest
 from urt_core.server.requests import CompareRequest, ComputeRequest, RankRequest
 
 PAIR = {"task": "image_understanding", "text": "q", "first": "a", "second": "b"}

@@ -20,14 +20,14 @@ from urt_core.engines.cached import CachedEngine
 from urt_core.errors import ConfigError
 from urt_core.points import PointScore
 from urt_core.scorer import Scorer
-from urt_core.server import clients
 from urt_core.server.bodies import body_of, schema_of
-from urt_core.server.chat import ChatRequest, chat_prompt
-from urt_core.server.chat_answers import chat_answer
-from urt_core.server.compute import Compute, check_number
 from urt_core.server.gate import Gate
 from urt_core.server.metrics import Metrics
 from urt_core.server.problems import HANDLERS
+from urt_core.server.protocols import reward_services
+from urt_core.server.protocols.chat import ChatRequest, chat_prompt
+from urt_core.server.protocols.chat_answers import chat_answer
+from urt_core.server.protocols.compute import Compute, check_number
 from urt_core.server.requests import CompareRequest, ComputeRequest, RankRequest, ScoreRequest
 from urt_core.server.settings import ServerSettings
 from urt_core.server.work import Work
@@ -122,25 +122,25 @@ def add_rewards(app: FastAPI, scorer: Scorer, *, settings: ServerSettings, work:
         # Its client reads with Python's json, which knows NaN. The strict routes never send one.
         return await as_json(lambda: answer(rewards, request.groups or request.prompt), allow_nan=True)
 
-    @app.post("/get_reward", openapi_extra=schema_of(clients.RewardQueries))
+    @app.post("/get_reward", openapi_extra=schema_of(reward_services.RewardQueries))
     async def get_reward(
-        request: Annotated[clients.RewardQueries, Depends(body_of(clients.RewardQueries))],
+        request: Annotated[reward_services.RewardQueries, Depends(body_of(reward_services.RewardQueries))],
     ) -> Response:
-        rewards = await clients.score_queries(request, scorer, settings=settings, work=work)
+        rewards = await reward_services.score_queries(request, scorer, settings=settings, work=work)
         return await as_json(lambda: answer(rewards, request.prompts), allow_nan=True)
 
-    @app.post("/compare", openapi_extra=schema_of(clients.CompareResponses))
+    @app.post("/compare", openapi_extra=schema_of(reward_services.CompareResponses))
     async def compare_responses(
-        request: Annotated[clients.CompareResponses, Depends(body_of(clients.CompareResponses))],
+        request: Annotated[reward_services.CompareResponses, Depends(body_of(reward_services.CompareResponses))],
     ) -> Response:
-        rewards = await clients.compare_responses(request, scorer, settings=settings, work=work)
+        rewards = await reward_services.compare_responses(request, scorer, settings=settings, work=work)
         return await as_json(lambda: {"rewards": rewards.values, "comparison_results": [], "metrics": {}})
 
-    @app.post("/score", openapi_extra=schema_of(clients.ScoreSamples))
+    @app.post("/score", openapi_extra=schema_of(reward_services.ScoreSamples))
     async def score_samples(
-        request: Annotated[clients.ScoreSamples, Depends(body_of(clients.ScoreSamples))],
+        request: Annotated[reward_services.ScoreSamples, Depends(body_of(reward_services.ScoreSamples))],
     ) -> Response:
-        scores = await clients.score_samples(request, scorer, settings=settings, work=work)
+        scores = await reward_services.score_samples(request, scorer, settings=settings, work=work)
         return await as_json(lambda: scores)
 
 
@@ -173,7 +173,7 @@ def add_pages(app: FastAPI, metrics: Metrics) -> None:
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
-        return {"status": "ok", "version": __version__, "rewards": {clients.REWARD: [clients.METRIC]}}
+        return {"status": "ok", "version": __version__, "rewards": {reward_services.REWARD: [reward_services.METRIC]}}
 
     @app.get("/metrics")
     async def prometheus() -> Response:

@@ -10,8 +10,8 @@ from urt_core.adapters.rewards import Rewards, ascore_rewards, awin_rate_rewards
 from urt_core.engines import Status
 from urt_core.records import Task
 from urt_core.scorer import Scorer
-from urt_core.server.compute import as_uri, check_number
 from urt_core.server.problems import Problem
+from urt_core.server.protocols.compute import as_uri, check_number
 from urt_core.server.requests import MAX_SAMPLES, MAX_TEXT
 from urt_core.server.settings import ServerSettings
 from urt_core.server.work import Work

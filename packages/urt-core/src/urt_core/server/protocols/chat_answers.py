@@ -11,8 +11,8 @@ from fastapi.responses import JSONResponse, Response
 
 from urt_core.engines import Completion, FinishReason, Usage
 from urt_core.engines.completion import is_logprob
-from urt_core.server.chat import ChatRequest
 from urt_core.server.problems import Problem
+from urt_core.server.protocols.chat import ChatRequest
 
 FINISH_REASONS = {FinishReason.STOP: "stop", FinishReason.LENGTH: "length", FinishReason.REFUSED: "content_filter"}
 # A request without an answer -> status code and OpenAI's name for the kind of error.

@@ -8,8 +8,8 @@ from urt_core.adapters.references import ReferencePool
 from urt_core.adapters.rewards import Rewards, ascore_rewards, awin_rate_rewards
 from urt_core.records import Task
 from urt_core.scorer import Scorer
-from urt_core.server.groups import GroupPart, Groups, Result
 from urt_core.server.problems import Problem
+from urt_core.server.protocols.groups import GroupPart, Groups, Result
 from urt_core.server.requests import ComputeRequest
 from urt_core.server.settings import ServerSettings
 from urt_core.server.work import Work

@@ -11,7 +11,7 @@ from PIL import Image
 from urt_core import Completion, FinishReason, Scorer, Usage
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.server import create_app
-from urt_core.server.chat import ChatRequest
+from urt_core.server.protocols.chat import ChatRequest
 
 
 def picture() -> str:

@@ -9,8 +9,8 @@ import pytest
 from urt_core.adapters.rewards import Rewards
 from urt_core.engines import Status
 from urt_core.records import Task
-from urt_core.server.groups import GroupPart, Groups
 from urt_core.server.problems import Problem
+from urt_core.server.protocols.groups import GroupPart, Groups
 
 OK = Status.OK
 
