@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from urt_core import JudgeSpec, Media, MediaKind, PreferenceRecord
-from urt_core.engines.model_folder import write_sums
+from urt_core.engines.model.folder import write_sums
 from urt_core.example import FOLDER, JUDGE
 from urt_data import ShardFolder
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from urt_core import Dialect, MediaPolicy, SamplingParams, Task, parse_judgement
 from urt_core.adapters.served import MalformedAnswer, read_rewards
-from urt_core.cache import completions_from_json
 from urt_core.cli.batch.inputs import BadRow, parse_line, row_key
 from urt_core.engines.endpoint.answers import read_answer
+from urt_core.engines.wrappers.cache import completions_from_json
 from urt_core.errors import UrtError
 from urt_core.judge import FILE_NAME, JudgeSpec
 from urt_core.judgement import parse_pair_score, parse_point

@@ -10,7 +10,7 @@ import torch
 from benchmarks.training.rollout import Pictures
 from benchmarks.training.timing import Outcome
 from urt_core import Dialect, JudgeSpec, Task
-from urt_core.engines.decoding import decode, uniform_numbers
+from urt_core.engines.model.decoding import decode, uniform_numbers
 from urt_core.engines.transformers import evaluation_mode
 from urt_train.config import Batching
 from urt_train.model.batching import ExperienceBatch

@@ -4,8 +4,8 @@ import pytest
 
 from urt_core import Dialect, JudgeSpec
 from urt_core.adapters.settings import scorer_from_settings, settings_from_environment
-from urt_core.engines.cached import CachedEngine
 from urt_core.engines.openai import OpenAIEngine
+from urt_core.engines.wrappers.cached import CachedEngine
 from urt_core.errors import CheckpointError, ConfigError
 from urt_core.media import MediaPolicy
 

@@ -13,12 +13,12 @@ import pytest
 from PIL import Image
 
 from urt_core import Dialect, SamplingParams, Status, Task
-from urt_core.cache import CompletionCache
-from urt_core.engines.budget import Budget
-from urt_core.engines.cached import CachedEngine
+from urt_core.engines.endpoint.budget import Budget
+from urt_core.engines.endpoint.retrying import RetryPolicy
 from urt_core.engines.openai import OpenAIEngine
-from urt_core.engines.retrying import RetryPolicy
 from urt_core.engines.scripted_endpoint import Reply, ScriptedEndpoint, chat_reply
+from urt_core.engines.wrappers.cache import CompletionCache
+from urt_core.engines.wrappers.cached import CachedEngine
 from urt_core.errors import ConfigError
 from urt_core.media import MediaPolicy
 from urt_core.prompts import Prompt

@@ -6,9 +6,9 @@ import time
 import pytest
 
 from urt_core import Media, MediaKind, PreferenceRecord, SamplingParams, Scorer, Task
-from urt_core.cache import CompletionCache
 from urt_core.engines import Completion, FinishReason, Traits, close_engine, traits
-from urt_core.engines.cached import CachedEngine
+from urt_core.engines.wrappers.cache import CompletionCache
+from urt_core.engines.wrappers.cached import CachedEngine
 from urt_core.errors import PromptError
 from urt_core.media import MediaPolicy
 

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from urt_core.engines import SamplingParams
-from urt_core.engines.decoding import draw, sample
-from urt_core.engines.encoding import IMAGE_TOKEN, chat_text, num_text_tokens
+from urt_core.engines.model.decoding import draw, sample
+from urt_core.engines.model.encoding import IMAGE_TOKEN, chat_text, num_text_tokens
 from urt_core.engines.transformers import TransformersEngine, encode_prompts
 from urt_core.errors import PromptError
 from urt_core.media import MediaPolicy

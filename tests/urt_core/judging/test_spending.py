@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from urt_core.engines import Usage
-from urt_core.engines.budget import Budget
+from urt_core.engines.endpoint.budget import Budget
 from urt_core.errors import BudgetError, DataError
 from urt_core.judging.spending import Spending
 

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from urt_core import Completion, Dialect, Media, MediaKind, Preference, PreferenceRecord, SamplingParams, Task, Usage
 from urt_core.engines import FinishReason
-from urt_core.engines.budget import Budget
+from urt_core.engines.endpoint.budget import Budget
+from urt_core.engines.endpoint.retrying import RetryPolicy
 from urt_core.engines.openai import OpenAIEngine
-from urt_core.engines.retrying import RetryPolicy
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.engines.scripted_endpoint import Reply, ScriptedEndpoint, chat_reply
 from urt_core.errors import DataError, EngineError

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.urt_train.layouts import assert_layouts_agree, group_batch, in_float64
-from urt_core.engines.model_folder import write_sums
+from urt_core.engines.model.folder import write_sums
 from urt_data import ShardWriter
 from urt_train.cli import compose
 from urt_train.config import LoraConfig

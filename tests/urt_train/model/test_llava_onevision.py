@@ -16,7 +16,7 @@ from tests.llava_onevision import make_llava_onevision
 from tests.urt_train.layouts import assert_layouts_agree, group_batch, in_float64
 from urt_core import Dialect, SamplingParams, Scorer, render
 from urt_core.bench.evaluation import evaluate
-from urt_core.engines.encoding import chat_text
+from urt_core.engines.model.encoding import chat_text
 from urt_core.errors import EngineError
 from urt_core.media import prompt_frames
 from urt_data import ShardWriter

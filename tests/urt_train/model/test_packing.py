@@ -3,7 +3,7 @@
 import torch
 
 from urt_core import render
-from urt_core.engines.decoding import prompt_positions
+from urt_core.engines.model.decoding import prompt_positions
 from urt_train.model.batching import TokenBatch, pack_completions
 from urt_train.model.packing import Group, pack_row
 

@@ -39,7 +39,7 @@ from urt_core.released import wording_of
 from urt_core.votes import default_sampling, with_votes
 
 if TYPE_CHECKING:
-    from urt_core.cache import CompletionCache
+    from urt_core.engines.wrappers.cache import CompletionCache
     from urt_core.pretrained import EngineKind
 
 
@@ -126,8 +126,8 @@ class Scorer:
 
     def with_cache(self, cache: "CompletionCache | str | PathLike[str]") -> "Scorer":
         """The same scorer, which pays for no request twice."""
-        from urt_core.cache import CompletionCache
-        from urt_core.engines.cached import CachedEngine
+        from urt_core.engines.wrappers.cache import CompletionCache
+        from urt_core.engines.wrappers.cached import CachedEngine
 
         store = cache if isinstance(cache, CompletionCache) else CompletionCache(cache)
         return self.with_engine(CachedEngine(self.engine, cache=store))

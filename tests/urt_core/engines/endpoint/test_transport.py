@@ -9,10 +9,10 @@ import openai
 import pytest
 
 from urt_core import Dialect, Media, MediaKind, PreferenceRecord, Scorer, Task
-from urt_core.engines.budget import Budget
 from urt_core.engines.endpoint import transport
+from urt_core.engines.endpoint.budget import Budget
+from urt_core.engines.endpoint.retrying import RetryPolicy
 from urt_core.engines.openai import OpenAIEngine
-from urt_core.engines.retrying import RetryPolicy
 from urt_core.engines.scripted_endpoint import Reply, ScriptedEndpoint, chat_reply
 from urt_core.streaming import BACKGROUND
 

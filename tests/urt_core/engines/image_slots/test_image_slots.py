@@ -11,7 +11,7 @@ from tests.llava_onevision import CHAT_TEMPLATE, make_config, make_tokenizer
 from urt_core.engines.image_slots import FAMILIES, family_of, image_slots, require_vllm
 from urt_core.engines.image_slots.llava_onevision import LlavaOnevisionSlots
 from urt_core.engines.image_slots.qwen_vl import QwenVLSlots
-from urt_core.engines.processing import load_processing
+from urt_core.engines.model.processing import load_processing
 from urt_core.engines.transformers import TransformersEngine
 from urt_core.errors import EngineError
 from urt_core.media import MediaPolicy

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from tests.urt_train.stages.internalise.test_calibrating import answer
 from urt_core import JudgeSpec, Preference, PreferenceRecord, Scorer, Task
-from urt_core.engines.model_folder import SUMS
+from urt_core.engines.model.folder import SUMS
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.instant.anchors import sigmoid
 from urt_core.media import MediaPolicy

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from urt_core import Completion, Dialect, JudgeSpec, Preference, Task
 from urt_core.comparison import Order
-from urt_core.engines.model_folder import SUMS
+from urt_core.engines.model.folder import SUMS
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.errors import DataError
 from urt_core.judging.pairs import judged_pair

@@ -10,8 +10,8 @@ from typing import Any
 
 from urt_core.calibration import Calibration
 from urt_core.engines import AsyncEngine, Engine, close_engine
-from urt_core.engines.budget import Budget
-from urt_core.engines.retrying import RetryPolicy
+from urt_core.engines.endpoint.budget import Budget
+from urt_core.engines.endpoint.retrying import RetryPolicy
 from urt_core.errors import ConfigError
 from urt_core.media import MediaPolicy
 from urt_core.prompts import Dialect

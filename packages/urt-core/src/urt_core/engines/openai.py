@@ -9,12 +9,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from urt_core.engines import Completion, FinishReason, SamplingParams, Usage
-from urt_core.engines.budget import Budget
-from urt_core.engines.chat import image_format_name, request_body
 from urt_core.engines.endpoint.answers import UnreadableAnswer, read_answer
+from urt_core.engines.endpoint.budget import Budget
+from urt_core.engines.endpoint.chat import image_format_name, request_body
 from urt_core.engines.endpoint.pictures import Pictures
 from urt_core.engines.endpoint.profile import Profile, load_profile
 from urt_core.engines.endpoint.refusal import read_refusal
+from urt_core.engines.endpoint.retrying import RetryPolicy, is_retried, retry_after_s
 from urt_core.engines.endpoint.transport import (
     ClientConnections,
     Connections,
@@ -25,7 +26,6 @@ from urt_core.engines.endpoint.transport import (
     checked_url,
     proxy_for,
 )
-from urt_core.engines.retrying import RetryPolicy, is_retried, retry_after_s
 from urt_core.errors import BudgetError, ConfigError, MediaError
 from urt_core.media import MediaPolicy
 from urt_core.prompts import Prompt

@@ -9,7 +9,7 @@ from urt_core.engines.completion import Completion, SamplingParams
 from urt_core.prompts import Prompt
 
 if TYPE_CHECKING:
-    from urt_core.engines.budget import Budget
+    from urt_core.engines.endpoint.budget import Budget
     from urt_core.media.sampling import MediaPolicy
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from urt_core.engines import Completion, FinishReason, SamplingParams
 from urt_core.engines.endpoint.answers import excerpt
 from urt_core.engines.endpoint.pool import ServerPool, are_server_addresses
+from urt_core.engines.endpoint.retrying import RetryPolicy
 from urt_core.engines.endpoint.transport import HTTPConnections, NoConnection
 from urt_core.engines.openai import OpenAIEngine, failed
-from urt_core.engines.retrying import RetryPolicy
 from urt_core.errors import ConfigError, EngineError, ServerError
 from urt_core.media import MediaPolicy
 from urt_core.prompts import Prompt

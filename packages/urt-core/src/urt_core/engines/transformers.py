@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from urt_core.engines import Completion, FinishReason, SamplingParams, Usage
-from urt_core.engines.decoding import Decoded, decode, uniform_numbers
-from urt_core.engines.encoding import encode_prompts, num_text_tokens, special_token_ids
 from urt_core.engines.image_slots import image_slots
-from urt_core.engines.model_folder import open_model
-from urt_core.engines.processing import load_processing
+from urt_core.engines.model.decoding import Decoded, decode, uniform_numbers
+from urt_core.engines.model.encoding import encode_prompts, num_text_tokens, special_token_ids
+from urt_core.engines.model.folder import open_model
+from urt_core.engines.model.processing import load_processing
 from urt_core.errors import EngineError, MediaError
 from urt_core.media import MediaPolicy, prompt_frames
 from urt_core.prompts import Prompt

@@ -168,7 +168,7 @@ def _anchor(task: object, entry: Any) -> Anchor:
 def _read(candidate: Candidate, folder: Path, policy: "MediaPolicy") -> Candidate:
     if not isinstance(candidate, Media):
         return candidate
-    from urt_core.engines.model_folder import read_picture
+    from urt_core.engines.model.folder import read_picture
     from urt_core.media import load_frames
 
     media = replace(candidate, data=tuple(read_picture(folder, name) for name in candidate.files))

@@ -14,9 +14,9 @@ from urt_core import __version__
 from urt_core.adapters.failures import FailurePolicy, FailureTally, apply_policy
 from urt_core.adapters.rewards import Rewards
 from urt_core.engines import AsyncEngine, Engine, Usage, honoured, traits
-from urt_core.engines.batching import BatchingEngine
-from urt_core.engines.bounded import BoundedEngine
-from urt_core.engines.cached import CachedEngine
+from urt_core.engines.wrappers.batching import BatchingEngine
+from urt_core.engines.wrappers.bounded import BoundedEngine
+from urt_core.engines.wrappers.cached import CachedEngine
 from urt_core.errors import ConfigError
 from urt_core.points import PointScore
 from urt_core.scorer import Scorer

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from urt_core.engines import AsyncEngine, Engine, close_engine
-from urt_core.engines.budget import Budget
+from urt_core.engines.endpoint.budget import Budget
+from urt_core.engines.endpoint.retrying import RetryPolicy
 from urt_core.engines.endpoint.transport import checked_key
-from urt_core.engines.retrying import RetryPolicy
 from urt_core.judging.workers import own_devices
 from urt_core.media import MediaPolicy
 from urt_core.pretrained import load_engine

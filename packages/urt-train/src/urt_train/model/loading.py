@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, distributed, nn
 from torch.distributed.tensor import DTensor
 
-from urt_core.engines import model_folder
+from urt_core.engines.model import folder as model_folder
 from urt_core.errors import CheckpointError
 from urt_train.model.lora import adapters, initial_adapter
 from urt_train.runtime.ranks import world

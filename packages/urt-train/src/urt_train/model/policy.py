@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from urt_core import JudgeSpec, Prompt
-from urt_core.engines.decoding import prompt_positions
-from urt_core.engines.encoding import encode_prompts
 from urt_core.engines.image_slots import ImageSlots, image_slots
-from urt_core.engines.processing import load_processing
+from urt_core.engines.model.decoding import prompt_positions
+from urt_core.engines.model.encoding import encode_prompts
+from urt_core.engines.model.processing import load_processing
 from urt_core.engines.transformers import TransformersEngine
 from urt_core.errors import CheckpointError
 from urt_core.media import MediaPolicy

@@ -19,7 +19,7 @@ from torch import distributed
 
 from urt_core import Completion, Prompt, SamplingParams
 from urt_core.engines import Engine
-from urt_core.engines.vllm_requests import REFUSALS, Requests, bad_media, no_room, refused, vllm_settings
+from urt_core.engines.vllm.requests import REFUSALS, Requests, bad_media, no_room, refused, vllm_settings
 from urt_core.errors import ConfigError, MediaError
 from urt_core.media import MediaPolicy, prompt_frames
 from urt_train.model.policy import Policy

@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from urt_core.engines.endpoint.answers import excerpt
+from urt_core.engines.endpoint.retrying import is_retried
 from urt_core.engines.endpoint.transport import HTTPConnections, NoConnection, checked_key
-from urt_core.engines.retrying import is_retried
 from urt_core.errors import ServerError
 
 HEALTH_TIMEOUT_S = 10.0

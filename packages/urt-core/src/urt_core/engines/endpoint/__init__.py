@@ -1,2 +1,2 @@
-"""What an OpenAI-compatible address needs: its profile, connections, pictures in the wire format, and answers read as
-data."""
+"""What an OpenAI-compatible address needs: its profile, connections, requests and pictures in the wire format, answers read
+as data, when to ask again, and what may be spent."""

@@ -30,7 +30,7 @@ from urt_train.experiment.dry_run.workload import Learning, Sampling
 from urt_train.model.policy import Policy
 
 LOGITS_COPIES = 6
-"""Arrays of [rows, vocabulary] in float32 that `urt_core.engines.decoding.sample` has at once; two more where it sorts
+"""Arrays of [rows, vocabulary] in float32 that `urt_core.engines.model.decoding.sample` has at once; two more where it sorts
 for `top_p`."""
 
 

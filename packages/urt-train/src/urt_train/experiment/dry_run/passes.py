@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from urt_core.engines.shared_prompt import SharedPromptCache, SharedPromptLayer, decoding_attention
+from urt_core.engines.model.shared_prompt import SharedPromptCache, SharedPromptLayer, decoding_attention
 from urt_train.experiment.dry_run.live_bytes import LiveBytes, own_bytes
 from urt_train.experiment.dry_run.recurrence import fused_recurrence
 from urt_train.model.packing import Group, row_layout

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from urt_core import JudgeSpec, Scorer, Task
 from urt_core.engines import AsyncEngine, Engine, Status
-from urt_core.engines.model_folder import write_sums
+from urt_core.engines.model.folder import write_sums
 from urt_core.instant.anchors import MIN_SPREAD, Anchor, AnchorSet, file_names, spread_out
 from urt_core.media import MediaPolicy, load_frames
 from urt_core.ranking import bradley_terry

@@ -12,7 +12,7 @@ from dataclasses import replace
 from urt_core import Dialect, JudgeSpec, Preference, SamplingParams, Task
 from urt_core.comparison import Order
 from urt_core.engines import AsyncEngine, Engine
-from urt_core.engines.model_folder import write_sums
+from urt_core.engines.model.folder import write_sums
 from urt_core.instant.calibration import CalibrationKind, InstantCalibration
 from urt_core.instant.modes import instant_sampling
 from urt_core.judging.judge import Asked, judge

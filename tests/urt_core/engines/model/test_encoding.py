@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from urt_core import Media, MediaKind, Prompt
-from urt_core.engines.encoding import chat_text
+from urt_core.engines.model.encoding import chat_text
 
 PICTURE = Media(kind=MediaKind.IMAGE, files=("a.png",))
 

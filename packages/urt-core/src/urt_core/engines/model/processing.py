@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from urt_core.engines.image_slots import ImageSlots, image_slots
-from urt_core.engines.model_folder import check_model_folder, model_wall
-from urt_core.engines.template_trial import try_template
+from urt_core.engines.model.folder import check_model_folder, model_wall
+from urt_core.engines.model.template_trial import try_template
 from urt_core.errors import EngineError
 
 

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from urt_core import SamplingParams
-from urt_core.cache import completion_from_json, completion_to_json
+from urt_core.engines.endpoint.retrying import RetryPolicy
 from urt_core.engines.openai import OpenAIEngine
-from urt_core.engines.retrying import RetryPolicy
 from urt_core.engines.scripted_endpoint import ScriptedEndpoint, chat_reply
+from urt_core.engines.wrappers.cache import completion_from_json, completion_to_json
 from urt_core.prompts import Prompt, Turn
 from urt_core.records import Media, MediaKind
 

@@ -14,7 +14,7 @@ from urt_core.engines.vllm import VLLMEngine
 from urt_core.errors import ConfigError, EngineError
 from urt_core.media import MediaPolicy
 
-TINY = Path(__file__).parents[3] / "packages/urt-train/src/urt_train/model/tiny"
+TINY = Path(__file__).parents[4] / "packages/urt-train/src/urt_train/model/tiny"
 KNOWN = (
     "model",
     "limit_mm_per_prompt",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from urt_core.engines.retrying import RetryPolicy, is_retried, retry_after_s
+from urt_core.engines.endpoint.retrying import RetryPolicy, is_retried, retry_after_s
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from urt_core import SamplingParams
-from urt_core.cache import CompletionCache
 from urt_core.engines import Completion, Engine, FinishReason, Usage
-from urt_core.engines.cached import CachedEngine
 from urt_core.engines.scripted import ScriptedEngine
+from urt_core.engines.wrappers.cache import CompletionCache
+from urt_core.engines.wrappers.cached import CachedEngine
 from urt_core.prompts import Prompt
 from urt_core.records import Media, MediaKind
 

@@ -34,8 +34,8 @@ def vllm_settings(
         from transformers import AutoConfig
 
         from urt_core.engines.image_slots import image_slots, require_vllm
-        from urt_core.engines.model_folder import model_wall
-        from urt_core.engines.processing import load_processing
+        from urt_core.engines.model.folder import model_wall
+        from urt_core.engines.model.processing import load_processing
     except ImportError as error:
         raise EngineError('vLLM is not installed: pip install "urt-core[vllm]"') from error
     if "trust_remote_code" in settings:
@@ -80,7 +80,7 @@ class Requests:
         self.bad_words_ids = sorted(forbidden_token_ids(model_config, tokenizer))
 
     def prompt(self, prompt: Prompt, frames: PromptFrames) -> dict[str, Any]:
-        from urt_core.engines.encoding import chat_text, check_special_tokens
+        from urt_core.engines.model.encoding import chat_text, check_special_tokens
 
         num_frames = [len(images) for images in frames]
         text = chat_text(self.tokenizer, prompt, num_frames=num_frames)
@@ -168,7 +168,7 @@ def one_line(error: BaseException) -> str:
 
 def forbidden_token_ids(model_config: Any, tokenizer: Any) -> set[int]:
     """As for the transformers engine: image, video and role tokens, and rows of the output layer that no token owns."""
-    from urt_core.engines.encoding import special_token_ids
+    from urt_core.engines.model.encoding import special_token_ids
 
     vocabulary = model_config.get_vocab_size()
     declared = model_config.try_get_generation_config().get("eos_token_id", tokenizer.eos_token_id)

@@ -5,8 +5,8 @@ import logging
 import time
 from collections.abc import Sequence
 
-from urt_core.cache import CompletionCache, cache_key
 from urt_core.engines import AsyncEngine, Completion, Engine, FinishReason, SamplingParams, traits
+from urt_core.engines.wrappers.cache import CompletionCache, cache_key
 from urt_core.errors import EngineError, MediaError
 from urt_core.media import preprocessing_id
 from urt_core.prompts import Prompt

@@ -10,10 +10,10 @@ from dataclasses import replace
 import pytest
 
 from urt_core import SamplingParams
-from urt_core.cache import CompletionCache, cache_key
 from urt_core.engines import Completion, Usage
-from urt_core.engines.cached import CachedEngine
 from urt_core.engines.scripted import ScriptedEngine
+from urt_core.engines.wrappers.cache import CompletionCache, cache_key
+from urt_core.engines.wrappers.cached import CachedEngine
 from urt_core.errors import DataError
 from urt_core.prompts import Prompt, Turn
 from urt_core.records import Media, MediaKind
@@ -76,8 +76,8 @@ WORKER = """
 import sys, time
 from pathlib import Path
 from urt_core import Completion, Prompt, SamplingParams
-from urt_core.cache import CompletionCache
-from urt_core.engines.cached import CachedEngine
+from urt_core.engines.wrappers.cache import CompletionCache
+from urt_core.engines.wrappers.cached import CachedEngine
 
 folder, offset = Path(sys.argv[1]), int(sys.argv[2])
 
@@ -123,7 +123,7 @@ def test_a_claim_lasts_as_long_as_its_process(tmp_path):
 
 KILLED = """
 import os, signal, sys
-from urt_core.cache import CompletionCache
+from urt_core.engines.wrappers.cache import CompletionCache
 
 cache = CompletionCache(sys.argv[1])
 assert cache.claim(["a"]) == ["a"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from urt_core.engines.shared_prompt import SharedPromptCache, decoding_attention
+from urt_core.engines.model.shared_prompt import SharedPromptCache, decoding_attention
 
 # Dropping rows copies the living ones, so it waits until a fifth of them has finished.
 COMPACT_BELOW = 0.8

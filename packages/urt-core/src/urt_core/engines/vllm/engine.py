@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from urt_core.engines import Completion, SamplingParams
-from urt_core.engines.vllm_lifetime import ending_with_this_process
-from urt_core.engines.vllm_requests import (
+from urt_core.engines.vllm.lifetime import ending_with_this_process
+from urt_core.engines.vllm.requests import (
     HONOURS,
     REFUSALS,
     Requests,
@@ -89,7 +89,7 @@ class VLLMEngine:
         shut_down(self._running)
 
     def num_text_tokens(self, prompt: Prompt) -> int:
-        from urt_core.engines.encoding import num_text_tokens
+        from urt_core.engines.model.encoding import num_text_tokens
 
         return num_text_tokens(self.tokenizer, prompt)
 

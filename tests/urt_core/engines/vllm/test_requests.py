@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from urt_core import SamplingParams
 from urt_core.engines import FinishReason
-from urt_core.engines.vllm_requests import bad_media, forbidden_token_ids, no_room, one_line, request_seed
+from urt_core.engines.vllm.requests import bad_media, forbidden_token_ids, no_room, one_line, request_seed
 
 
 def test_completions_of_a_call_have_seeds_of_their_own():

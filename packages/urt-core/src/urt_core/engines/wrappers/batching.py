@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from urt_core.engines import Completion, Engine, SamplingParams, traits
-from urt_core.engines.bounded import too_long
+from urt_core.engines.wrappers.bounded import too_long
 from urt_core.prompts import Prompt
 
 Outcome = list[Completion] | Exception

@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import urt_core
-from urt_core.engines import model_folder
-from urt_core.engines.model_folder import SUMS, check_model_folder, open_model, read_picture, write_sums
-from urt_core.engines.processing import load_processing
+from urt_core.engines.model import folder as model_folder
+from urt_core.engines.model.folder import SUMS, check_model_folder, open_model, read_picture, write_sums
+from urt_core.engines.model.processing import load_processing
 from urt_core.engines.transformers import TransformersEngine
 from urt_core.errors import CheckpointError, EngineError, UrtError
 from urt_core.media import MediaPolicy

@@ -6,7 +6,7 @@ import pytest
 
 from urt_core import Completion, Prompt, SamplingParams
 from urt_core.engines import traits
-from urt_core.engines.bounded import BoundedEngine, too_long
+from urt_core.engines.wrappers.bounded import BoundedEngine, too_long
 from urt_core.errors import PromptError
 
 

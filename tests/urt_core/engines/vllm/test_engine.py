@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="needs vllm (make test installs it)"),
 ]
 
-TINY = Path(__file__).parents[3] / "packages/urt-train/src/urt_train/model/tiny"
+TINY = Path(__file__).parents[4] / "packages/urt-train/src/urt_train/model/tiny"
 # The images have this size already, so that both engines see the same pixels.
 POLICY = MediaPolicy(min_pixels=64 * 64, max_pixels=64 * 64, num_frames=2)
 GREEDY = SamplingParams(max_tokens=24, logprobs=True)

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.urt_core.engines.conftest import CHAT_TEMPLATE
-from urt_core.engines.template_trial import MAX_BYTES, try_template
+from urt_core.engines.model.template_trial import MAX_BYTES, try_template
 from urt_core.errors import CheckpointError
 
 SLOT = "<|vision_start|><|image_pad|><|vision_end|>"

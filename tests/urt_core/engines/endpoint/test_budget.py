@@ -3,7 +3,7 @@
 import pytest
 
 from urt_core.engines import Usage
-from urt_core.engines.budget import Budget
+from urt_core.engines.endpoint.budget import Budget
 from urt_core.errors import BudgetError, ConfigError
 
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from urt_core.engines import Completion, SamplingParams
-from urt_core.engines.batching import BatchingEngine
+from urt_core.engines.wrappers.batching import BatchingEngine
 from urt_core.errors import EngineError, PromptError
 from urt_core.prompts import Prompt
 
