@@ -45,7 +45,7 @@ from benchmarks.kernels.prediction import table
 from benchmarks.kernels.report import Row, markdown, write_csv, write_plot
 from benchmarks.kernels.run import Limits, run_case
 from benchmarks.kernels.sweep import operation, sweep, write_table
-from urt_core.pipes import reader_may_leave
+from urt_core.process.pipes import reader_may_leave
 from urt_kernels.dispatch import interpreting
 
 HEADS = (

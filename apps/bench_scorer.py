@@ -29,7 +29,7 @@ from urt_core.engines.endpoint.chat import request_body
 from urt_core.engines.endpoint.profile import load_profile
 from urt_core.engines.openai import OpenAIEngine
 from urt_core.engines.scripted_endpoint import Reply, ScriptedEndpoint, chat_reply
-from urt_core.pipes import reader_may_leave
+from urt_core.process.pipes import reader_may_leave
 from urt_core.prompts import Prompt
 from urt_core.ranking import bradley_terry, num_comparisons
 from urt_core.records import Media, MediaKind

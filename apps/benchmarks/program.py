@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 
 from urt_core.errors import UrtError
-from urt_core.pipes import reader_may_leave
+from urt_core.process.pipes import reader_may_leave
 
 
 def run_script(main: Callable[[list[str]], int | None], *, text: str | None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from tests.urt_core.media.generated import flipped
 from tests.urt_core.server.test_fuzz import FIELDS, GOOD
 from tests.urt_data.conftest import image_record
-from urt_core.judge import JudgeSpec
+from urt_core.judges.spec import JudgeSpec
 from urt_core.prompts import Dialect
 from urt_data.shards.index import sha256
 from urt_data.shards.sample import to_members

@@ -17,8 +17,8 @@ from urt_core.cli.batch.inputs import BadRow, parse_line, row_key
 from urt_core.engines.endpoint.answers import read_answer
 from urt_core.engines.wrappers.cache import completions_from_json
 from urt_core.errors import UrtError
-from urt_core.judge import FILE_NAME, JudgeSpec
 from urt_core.judgement import parse_pair_score, parse_point
+from urt_core.judges.spec import FILE_NAME, JudgeSpec
 from urt_core.media import MediaLimits, as_media, decode_image, load_frames
 from urt_core.media.video import decode_video
 from urt_core.prompts import PointContract, point_scale

@@ -20,8 +20,8 @@ from urt_core.instant.anchors import (
     sigmoid,
     spread_out,
 )
+from urt_core.judges.pretrained import load_scale
 from urt_core.media import MediaPolicy
-from urt_core.pretrained import load_scale
 from urt_core.records import Media, MediaKind
 
 POLICY = MediaPolicy(min_pixels=64, max_pixels=4096, num_frames=2)

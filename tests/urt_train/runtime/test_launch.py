@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from urt_core.waiting import WAITING
+from urt_core.process.waiting import WAITING
 from urt_train.runtime import launch
 from urt_train.runtime.launch import cgroup_cores, num_threads, settle_threads
 

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from urt_core.contracts import Contract, load_contract
     from urt_core.engines import AsyncEngine, Completion, Engine, FinishReason, SamplingParams, Status, Usage
     from urt_core.errors import UrtError
-    from urt_core.judge import JudgeSpec
     from urt_core.judgement import Judgement, ParseFailure, parse_judgement
+    from urt_core.judges.spec import JudgeSpec
     from urt_core.media import MediaPolicy
     from urt_core.points import PointScore
     from urt_core.prompts import Dialect, PointContract, Prompt, render, sanitise, verdict_text
@@ -28,7 +28,7 @@ _HOME = {
     "urt_core.contracts": ("Contract", "load_contract"),
     "urt_core.engines": ("AsyncEngine", "Completion", "Engine", "FinishReason", "SamplingParams", "Status", "Usage"),
     "urt_core.errors": ("UrtError",),
-    "urt_core.judge": ("JudgeSpec",),
+    "urt_core.judges.spec": ("JudgeSpec",),
     "urt_core.judgement": ("Judgement", "ParseFailure", "parse_judgement"),
     "urt_core.media": ("MediaPolicy",),
     "urt_core.points": ("PointScore",),

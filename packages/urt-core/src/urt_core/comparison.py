@@ -11,9 +11,9 @@ from typing import Any, Literal
 from urt_core.engines import Completion, Status, Usage
 from urt_core.errors import ConfigError
 from urt_core.judgement import Judgement, ParseFailure, parse_judgement
+from urt_core.judging.verdict_logprob import verdict_probability
 from urt_core.prompts import Dialect
 from urt_core.records import Preference, PreferenceRecord, Task
-from urt_core.verdict_logprob import verdict_probability
 
 # P(first) = sigmoid(margin / MARGIN_SCALE). Three points of the summed scores make odds of e:1, close to the margin
 # study of the Tencent-Hunyuan fork of UnifiedReward (margins 0-3: 68-75 % right, 5 and more: about 86 %). A calibration

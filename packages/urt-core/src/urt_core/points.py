@@ -9,9 +9,9 @@ from typing import Any
 from urt_core.contracts import load_contract
 from urt_core.engines import Completion, Status, Usage
 from urt_core.errors import PromptError, TemplateError
-from urt_core.faults import faulty
 from urt_core.judgement import ParseFailure, PointJudgement, parse_point
 from urt_core.judging.asking import Question
+from urt_core.judging.faults import faulty
 from urt_core.prompts import PointContract, render_point
 from urt_core.records import Candidate, Media, Task
 

@@ -13,7 +13,6 @@ from urt_core.comparison import Comparison, Orders, ProbabilityMethod, asked_ord
 from urt_core.contracts import load_contract
 from urt_core.engines import AsyncEngine, Engine, SamplingParams
 from urt_core.errors import MediaError
-from urt_core.faults import SurrogateError, check_text, faulty
 from urt_core.instant.anchored import ask_anchored, ready_for_scores
 from urt_core.instant.anchors import AnchorSet
 from urt_core.instant.asking import PairAsker, ask_pair
@@ -27,7 +26,10 @@ from urt_core.instant.modes import (
     instant_sampling,
     one_pass_sampling,
 )
+from urt_core.judges.released import wording_of
 from urt_core.judging.asking import Asker, Question
+from urt_core.judging.faults import SurrogateError, check_text, faulty
+from urt_core.judging.votes import default_sampling, with_votes
 from urt_core.media import MediaPolicy, as_media, preprocessing_id
 from urt_core.media.reading import Unreadable, read_once
 from urt_core.media.sources import Download
@@ -35,12 +37,10 @@ from urt_core.points import PointRequest, PointScore, ask_point, failed_score
 from urt_core.prompts import Dialect, PointContract
 from urt_core.ranking import Matches, Pair, Ranking, RankMethod
 from urt_core.records import PreferenceRecord, Task
-from urt_core.released import wording_of
-from urt_core.votes import default_sampling, with_votes
 
 if TYPE_CHECKING:
     from urt_core.engines.wrappers.cache import CompletionCache
-    from urt_core.pretrained import EngineKind
+    from urt_core.judges.pretrained import EngineKind
 
 
 class Scorer:
@@ -106,7 +106,7 @@ class Scorer:
         "tensor_parallel_size": 2}; of transformers, {"dtype": "float32"}; of vllm_server, {"vllm_servers": ["http://gpu-1:8000"]}. `settings` are those of `Scorer`; without `sampling` among
         them, judgements may be as long as `judge.json` says.
         """
-        from urt_core.pretrained import load_engine, load_scale, load_spec
+        from urt_core.judges.pretrained import load_engine, load_scale, load_spec
 
         asked, shown, max_tokens = load_spec(path_or_id, dialect=dialect, policy=policy)
         loaded = load_engine(

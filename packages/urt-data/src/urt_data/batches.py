@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from urt_core.errors import UrtError
-from urt_core.lifetime import end_with_parent
+from urt_core.process.lifetime import end_with_parent
 from urt_core.records import PreferenceRecord
 from urt_data.component import Component
 from urt_data.errors import QuarantineError, SampleError

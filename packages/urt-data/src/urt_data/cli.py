@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from urt_core.errors import ConfigError, UrtError
-from urt_core.pipes import reader_may_leave
+from urt_core.process.pipes import reader_may_leave
 from urt_data.shards import ShardCache, ShardFolder
 from urt_data.shards.addresses import is_address, upload_to
 

@@ -29,7 +29,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from urt_core.atomic import DISK_ERRORS
 from urt_core.errors import ConfigError, UrtError
-from urt_core.pipes import reader_may_leave
+from urt_core.process.pipes import reader_may_leave
 from urt_train.config import TrainConfig
 from urt_train.config.fields import describe
 from urt_train.config.yaml_files import check_chosen

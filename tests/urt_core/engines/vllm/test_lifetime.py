@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.urt_core.test_lifetime import is_running
+from tests.urt_core.process.test_lifetime import is_running
 
 pytestmark = [
     pytest.mark.slow,

@@ -14,8 +14,8 @@ from urt_core import JudgeSpec, Preference, PreferenceRecord, Scorer, Task
 from urt_core.engines.model.folder import SUMS
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.instant.anchors import sigmoid
+from urt_core.judges.pretrained import load_scale
 from urt_core.media import MediaPolicy
-from urt_core.pretrained import load_scale
 from urt_core.records import Media, MediaKind
 from urt_data import ShardFolder, ShardWriter
 from urt_train.stages import Conclusion

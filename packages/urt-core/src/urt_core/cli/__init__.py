@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from urt_core.atomic import DISK_ERRORS
 from urt_core.cli.arguments import build_parser
 from urt_core.errors import UrtError
-from urt_core.pipes import reader_may_leave
+from urt_core.process.pipes import reader_may_leave
+from urt_core.process.waiting import settle_waiting
 from urt_core.redaction import redacted
-from urt_core.waiting import settle_waiting
 
 ERROR, TOO_MANY_FAILURES, INTERRUPTED = 1, 3, 130
 PATH_ERRORS = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)

@@ -10,10 +10,10 @@ from typing import Any
 from urt_core.cli.bench.arguments import add_bench
 from urt_core.cli.lazily import lazily
 from urt_core.comparison import ProbabilityMethod
-from urt_core.pretrained import ENGINE_KINDS
+from urt_core.judges.pretrained import ENGINE_KINDS
+from urt_core.judges.released import need_released
 from urt_core.prompts import PointContract
 from urt_core.records import Task
-from urt_core.released import need_released
 
 EXAMPLES = """examples:
   urt compare --example

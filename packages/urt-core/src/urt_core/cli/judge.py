@@ -13,11 +13,11 @@ from urt_core.engines import AsyncEngine, Engine, close_engine
 from urt_core.engines.endpoint.budget import Budget
 from urt_core.engines.endpoint.retrying import RetryPolicy
 from urt_core.errors import ConfigError
+from urt_core.judges.released import wording_of
+from urt_core.judging.votes import default_sampling
 from urt_core.media import MediaPolicy
 from urt_core.prompts import Dialect
-from urt_core.released import wording_of
 from urt_core.scorer import Scorer
-from urt_core.votes import default_sampling
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def open_scorer(options: argparse.Namespace) -> Iterator[Scorer]:
 
 def build_scorer(options: argparse.Namespace, *, engine: Engine | AsyncEngine | None = None) -> Scorer:
     """`engine` stands in for the one the options describe: a dry run has none."""
-    from urt_core.pretrained import load_scale
+    from urt_core.judges.pretrained import load_scale
 
     refuse_two_engines(options)
     dialect, policy, max_tokens = how_to_ask(options)
@@ -67,7 +67,7 @@ def build_scorer(options: argparse.Namespace, *, engine: Engine | AsyncEngine | 
 
 def how_to_ask(options: argparse.Namespace) -> tuple[Dialect, MediaPolicy, int | None]:
     """What was typed; for the rest, what `judge.json` says."""
-    from urt_core.pretrained import load_spec
+    from urt_core.judges.pretrained import load_spec
 
     # Scoring single candidates has a contract and no dialect.
     asked = getattr(options, "dialect", Dialect.V1)
@@ -81,7 +81,7 @@ def how_to_ask(options: argparse.Namespace) -> tuple[Dialect, MediaPolicy, int |
 
 
 def build_engine(options: argparse.Namespace, policy: MediaPolicy) -> Engine:
-    from urt_core.pretrained import load_engine
+    from urt_core.judges.pretrained import load_engine
 
     kind = options.engine or "transformers"
     if (kind == "vllm_server") != bool(options.vllm_servers):

@@ -13,10 +13,10 @@ from typing import Any
 from urt_core.comparison import Comparison
 from urt_core.engines import Completion, Status, Usage
 from urt_core.errors import ConfigError
-from urt_core.faults import faulty
 from urt_core.instant.anchors import FEWEST, Anchor, AnchorSet, log_odds_of, sigmoid
 from urt_core.instant.calibration import InstantCalibration
 from urt_core.judging.asking import Question
+from urt_core.judging.faults import faulty
 from urt_core.points import PointRequest, PointScore, failed_score
 from urt_core.prompts import PointContract
 from urt_core.records import PreferenceRecord

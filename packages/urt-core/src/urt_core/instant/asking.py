@@ -9,9 +9,9 @@ from os import PathLike
 from urt_core.comparison import Comparison, Order, ProbabilityMethod, compare_votes, failed_comparison, read_vote
 from urt_core.engines import Completion, SamplingParams
 from urt_core.errors import PromptError, TemplateError
-from urt_core.faults import faulty
 from urt_core.instant.modes import Bounds, Mode, after_reasoning, is_sure, one_pass_sampling
 from urt_core.judging.asking import Asker, Question
+from urt_core.judging.faults import faulty
 from urt_core.prompts import Dialect, render
 from urt_core.records import PreferenceRecord
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from urt_core.engines import AsyncEngine, Completion, Engine, SamplingParams, traits
-from urt_core.faults import OWN_FAULTS, faulty
+from urt_core.judging.faults import OWN_FAULTS, faulty
 from urt_core.prompts import Prompt
 from urt_core.streaming import BACKGROUND, LATER, stream_map
 

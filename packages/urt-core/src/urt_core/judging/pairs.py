@@ -17,9 +17,9 @@ from urt_core.comparison import Order, Vote, read_vote, vote_margin
 from urt_core.engines import Completion, FinishReason, Status, Usage
 from urt_core.errors import DataError
 from urt_core.judgement import Judgement, ParseFailure
+from urt_core.judging.verdict_logprob import verdict_probability
 from urt_core.prompts import Dialect
 from urt_core.records import Preference, PreferenceRecord, Task
-from urt_core.verdict_logprob import verdict_probability
 
 SCHEMA = 2
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from urt_core.errors import ConfigError, EngineError
-from urt_core.lifetime import end_with_parent
+from urt_core.process.lifetime import end_with_parent
 
 PATIENCE_S = 10.0
 STARTED_BY = "URT_STARTED_BY"

@@ -28,7 +28,7 @@ def opened_teacher(
             "there (any word will do for a server without keys), or name another variable with distill.api_key_env"
         )
     if config.teacher is Teacher.transformers:
-        from urt_core.pretrained import load_engine
+        from urt_core.judges.pretrained import load_engine
 
         yield load_engine(config.model, kind="transformers", policy=MediaPolicy())
         return

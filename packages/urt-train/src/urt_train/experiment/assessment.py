@@ -24,7 +24,7 @@ from urt_core.bench.suites.running import NUM_ROUNDS
 from urt_core.bench.tables import evaluation_tables, markdown_page
 from urt_core.engines import close_engine
 from urt_core.errors import CheckpointError, DataError
-from urt_core.judge import FILE_NAME as JUDGE_FILE
+from urt_core.judges.spec import FILE_NAME as JUDGE_FILE
 from urt_core.judging.journal import Journal
 from urt_core.judging.judge import Asked
 from urt_core.judging.share import Share

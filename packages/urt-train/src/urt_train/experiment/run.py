@@ -15,10 +15,10 @@ from rich.console import Console
 
 from urt_core import Dialect, JudgeSpec, SamplingParams, Task
 from urt_core.errors import CheckpointError, ConfigError, DataError
-from urt_core.judge import FILE_NAME as JUDGE_FILE
+from urt_core.judges.released import released
+from urt_core.judges.spec import FILE_NAME as JUDGE_FILE
 from urt_core.judging.judge import Asked
 from urt_core.media import with_frames
-from urt_core.released import released
 from urt_data import Mixture, PreferenceStream
 from urt_train.config import Batching, DataPart, StageConfig, TrainConfig
 from urt_train.datasets.splits import learning_data, open_quarantine, open_shards

@@ -11,9 +11,9 @@ from urt_core.engines import AsyncEngine, Engine, close_engine
 from urt_core.engines.endpoint.budget import Budget
 from urt_core.engines.endpoint.retrying import RetryPolicy
 from urt_core.engines.endpoint.transport import checked_key
+from urt_core.judges.pretrained import load_engine
 from urt_core.judging.workers import own_devices
 from urt_core.media import MediaPolicy
-from urt_core.pretrained import load_engine
 from urt_train.config.engine import EngineSettings
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import MutableMapping
 from pathlib import Path
 
-from urt_core.waiting import settle_waiting
+from urt_core.process.waiting import settle_waiting
 
 
 def num_processes() -> int:

@@ -4,7 +4,7 @@ import argparse
 import json
 
 from urt_core.cli.terminal import wrapped
-from urt_core.released import LICENCE, OWN_WORDING, RELEASED, need_released
+from urt_core.judges.released import LICENCE, OWN_WORDING, RELEASED, need_released
 
 LINE = "{:<34} {:>5}  {:<44} {:<26} {}"
 

@@ -13,7 +13,7 @@ from urt_core.cli.display import print_score
 from urt_core.cli.judge import open_scorer
 from urt_core.engines import Status
 from urt_core.errors import UrtError
-from urt_core.faults import faulty
+from urt_core.judging.faults import faulty
 from urt_core.points import PointRequest, PointScore, failed_score
 from urt_core.scorer import Scorer
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from urt_core.lifetime import end_with_parent
+from urt_core.process.lifetime import end_with_parent
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from urt_core.engines.completion import is_logprob
 from urt_core.engines.endpoint.answers import safe_text
 from urt_core.errors import DataError
 from urt_core.media import media_digest
-from urt_core.ownership import Owner, is_alive
+from urt_core.process.ownership import Owner, is_alive
 from urt_core.prompts import Prompt
 from urt_core.records import Media
 

@@ -8,12 +8,12 @@ import warnings
 
 import pytest
 
-from urt_core.ownership import Owner, is_alive, path_of
+from urt_core.process.ownership import Owner, is_alive, path_of
 
 CHILD = """
 import sys
 from pathlib import Path
-from urt_core.ownership import Owner
+from urt_core.process.ownership import Owner
 owner = Owner(Path(sys.argv[1]))
 print(owner.name, flush=True)
 sys.stdin.read()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from urt_core.pipes import reader_may_leave
+from urt_core.process.pipes import reader_may_leave
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def without_reader(*words: str) -> tuple[int, str]:
@@ -36,12 +36,14 @@ def without_reader(*words: str) -> tuple[int, str]:
     ["print('a line')", "print('x' * 10**6)", "sys.exit(0) if print('said') is None else 0", "print(1, flush=True)"],
 )
 def test_a_reader_that_left_is_no_error(body):
-    code = f"import sys\nfrom urt_core.pipes import reader_may_leave\nwith reader_may_leave():\n    {body}"
+    code = f"import sys\nfrom urt_core.process.pipes import reader_may_leave\nwith reader_may_leave():\n    {body}"
     assert without_reader("-c", code) == (141, "")
 
 
 def test_where_nothing_is_said_nothing_breaks():
-    assert without_reader("-c", "from urt_core.pipes import reader_may_leave\nwith reader_may_leave(): pass") == (0, "")
+    assert without_reader(
+        "-c", "from urt_core.process.pipes import reader_may_leave\nwith reader_may_leave(): pass"
+    ) == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from urt_core.cli import main
 from urt_core.contracts import load_contract
 from urt_core.engines.scripted_endpoint import Reply, Request, ScriptedEndpoint, chat_reply
 from urt_core.errors import ConfigError
+from urt_core.judges.pretrained import load_spec
+from urt_core.judges.released import OWN_WORDING, RELEASED, need_released, released
 from urt_core.media import MediaPolicy
-from urt_core.pretrained import load_spec
 from urt_core.prompts import PointContract, point_scale
 from urt_core.records import Task
-from urt_core.released import OWN_WORDING, RELEASED, need_released, released
 
 V2 = "<think>a</think><answer>Answer 1 is better</answer>"
 

@@ -9,11 +9,11 @@ from typing import Any, Literal, get_args
 from urt_core.contracts import load_contract
 from urt_core.engines import Engine
 from urt_core.errors import CheckpointError, ConfigError
-from urt_core.judge import FILE_NAME, JudgeSpec
+from urt_core.judges.released import released
+from urt_core.judges.spec import FILE_NAME, JudgeSpec
 from urt_core.media import MediaPolicy
 from urt_core.prompts import Dialect
 from urt_core.redaction import redacted
-from urt_core.released import released
 
 EngineKind = Literal["transformers", "vllm", "vllm_server"]
 ENGINE_KINDS: tuple[EngineKind, ...] = get_args(EngineKind)

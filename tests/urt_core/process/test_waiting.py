@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from urt_core.waiting import WAITING, settle_waiting
+from urt_core.process.waiting import WAITING, settle_waiting
 
 
 def test_what_the_user_said_stands() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from urt_core import SamplingParams
 from urt_core.errors import ConfigError
-from urt_core.votes import default_sampling, with_votes
+from urt_core.judging.votes import default_sampling, with_votes
 
 
 def test_one_vote_is_greedy_and_several_differ() -> None:

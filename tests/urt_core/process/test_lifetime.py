@@ -11,7 +11,7 @@ import pytest
 
 BY_ID = """
 import os, subprocess, sys, time
-child = "import sys, time; from urt_core.lifetime import end_with_parent; end_with_parent(int(sys.argv[1])); print('bound', flush=True); time.sleep(60)"
+child = "import sys, time; from urt_core.process.lifetime import end_with_parent; end_with_parent(int(sys.argv[1])); print('bound', flush=True); time.sleep(60)"
 process = subprocess.Popen([sys.executable, "-c", child, str(os.getpid())], stdout=subprocess.PIPE)
 process.stdout.readline()
 print(process.pid, flush=True)
@@ -19,7 +19,7 @@ time.sleep(60)
 """
 BY_MULTIPROCESSING = """
 import multiprocessing, time
-from urt_core.lifetime import end_with_parent
+from urt_core.process.lifetime import end_with_parent
 
 def work(ready):
     end_with_parent()
@@ -61,6 +61,6 @@ def test_a_killed_parent_takes_it_along(script: str) -> None:
 
 
 def test_one_whose_parent_is_gone_already_ends_at_once() -> None:
-    script = "from urt_core.lifetime import end_with_parent; end_with_parent(1 << 22); print('still here')"
+    script = "from urt_core.process.lifetime import end_with_parent; end_with_parent(1 << 22); print('still here')"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, env=os.environ, check=False)
     assert (ended.returncode, ended.stdout) == (-signal.SIGKILL, b"")

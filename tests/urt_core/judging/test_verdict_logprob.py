@@ -5,7 +5,7 @@ import math
 import pytest
 
 from urt_core import Completion
-from urt_core.verdict_logprob import verdict_probability
+from urt_core.judging.verdict_logprob import verdict_probability
 
 
 def completion(*tokens: tuple[str, float]) -> Completion:
