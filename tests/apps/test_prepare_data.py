@@ -10,7 +10,7 @@ import pytest
 
 from tests.urt_data.conftest import png
 from urt_data import ShardFolder
-from urt_data.verify import verify
+from urt_data.upkeep.verify import verify
 from urt_train.cli import compose
 
 REPOSITORY = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from tests.urt_data.conftest import image_record, write
-from urt_data.verify import verify
+from urt_data.upkeep.verify import verify
 
 energon = pytest.importorskip(
     "megatron.energon", reason="megatron-energon is not installed (no part of the tested set)"

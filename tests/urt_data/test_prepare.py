@@ -13,7 +13,7 @@ from urt_data import Mixture, MixtureItem, ShardFolder
 from urt_data.cli import main
 from urt_data.errors import LabelError, LicenceError
 from urt_data.prepare import parse_values, prepare
-from urt_data.verify import verify
+from urt_data.upkeep.verify import verify
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from tests.urt_data.conftest import image_record, write
 from urt_data import ShardCache, ShardFolder
 from urt_data.errors import ShardError
 from urt_data.shards.index import INDEX_SUFFIX, sha256
-from urt_data.verify import verify
+from urt_data.upkeep.verify import verify
 
 SHARD = "shard-000000.tar"
 

@@ -12,7 +12,7 @@ from urt_core import Media, MediaKind, Preference, Task
 from urt_core.errors import ConfigError
 from urt_data import ShardWriter
 from urt_data.errors import LicenceError, MixtureError, QuarantineError
-from urt_data.repair import repair
+from urt_data.upkeep.repair import repair
 from urt_train.config import DataConfig, JudgeConfig, ModelConfig, QuarantineConfig, TrainerConfig
 from urt_train.errors import StoppedError
 from urt_train.experiment.run import run_stage, training_data

@@ -5,10 +5,8 @@ records --ShardWriter--> folder of shards --ShardFolder--> records by position
                                           --Mixture, PreferenceStream--> batches in a fixed global order
 """
 
-from urt_data.mixture import Mixture, MixtureItem
-from urt_data.quarantine import Quarantine
 from urt_data.shards import Check, ShardCache, ShardFolder, ShardWriter
-from urt_data.stream import PreferenceStream
+from urt_data.stream import Mixture, MixtureItem, PreferenceStream, Quarantine
 
 __all__ = [
     "Check",

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_verify(options: argparse.Namespace, console: Console) -> int:
-    from urt_data.verify import verify
+    from urt_data.upkeep.verify import verify
 
     report = verify(options.folder, decode=not options.no_decode)
     if options.json:
@@ -93,7 +93,7 @@ def run_export(options: argparse.Namespace, console: Console) -> int:
 
 
 def run_repair(options: argparse.Namespace, console: Console) -> int:
-    from urt_data.repair import repair
+    from urt_data.upkeep.repair import repair
 
     report = repair(options.folder, options.output, keep_unproven=options.keep_unproven, decode=not options.no_decode)
     for finding in report.findings[:MAX_PRINTED]:
@@ -107,7 +107,7 @@ def run_repair(options: argparse.Namespace, console: Console) -> int:
 
 
 def run_index(options: argparse.Namespace, console: Console) -> int:
-    from urt_data.indexing import index_folder
+    from urt_data.upkeep.indexing import index_folder
 
     manifest = index_folder(options.folder)
     samples = sum(shard.num_samples for shard in manifest.shards)
@@ -150,7 +150,7 @@ def run_stats(options: argparse.Namespace, console: Console) -> int:
 
 
 def run_decontaminate(options: argparse.Namespace, console: Console) -> int:
-    from urt_data.contamination import EvaluationIndex, remove_matches
+    from urt_data.duplicates.contamination import EvaluationIndex, remove_matches
 
     train = _shards(options.folder)
     index = EvaluationIndex(

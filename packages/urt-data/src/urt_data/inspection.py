@@ -14,8 +14,8 @@ from urt_core.errors import MediaError
 from urt_core.media import MediaPolicy, load_frames
 from urt_core.records import Media, PreferenceRecord
 from urt_data.errors import SampleError
-from urt_data.permutation import permutation
 from urt_data.shards import ShardFolder
+from urt_data.stream.permutation import permutation
 
 THUMBNAIL_POLICY = MediaPolicy(min_pixels=1, max_pixels=256 * 256, num_frames=8)
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from urt_core.records import Media, PreferenceRecord
-from urt_data.permutation import permutation
 from urt_data.shards import ShardFolder
+from urt_data.stream.permutation import permutation
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,8 +10,8 @@ from typing import Any, Self
 
 from urt_core.atomic import remove_temporaries, write_atomically
 from urt_core.records import PreferenceRecord
+from urt_data.duplicates.repeats import SeenRecords
 from urt_data.errors import ShardError
-from urt_data.repeats import SeenRecords
 from urt_data.shards.addresses import finish_upload, is_address, start_upload
 from urt_data.shards.background import BackgroundShard
 from urt_data.shards.index import MANIFEST_NAME, Manifest, Repaired, ShardEntry

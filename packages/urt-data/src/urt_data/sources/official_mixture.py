@@ -20,12 +20,12 @@ from typing import Any
 
 from urt_core.errors import ConfigError
 from urt_core.records import Task
-from urt_data.selection import select
 from urt_data.sources.folder import InputFolder, inside
 from urt_data.sources.official import official_pairs
 from urt_data.sources.pair import LabelOrigin
 from urt_data.sources.rows import BadRow, FieldError, Row, read_rows
 from urt_data.sources.source import Source
+from urt_data.stream.selection import select
 
 
 def mixture_rows(folder: InputFolder, name: str, path: Path) -> Iterator[Row | BadRow]:

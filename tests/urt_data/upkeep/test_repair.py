@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.urt_data.conftest import answer_record, as_media, image_record, write
-from tests.urt_data.test_stream import damage, keys, read_world
+from tests.urt_data.stream.test_preference_stream import damage, keys, read_world
 from urt_core.records import Preference
 from urt_data import Mixture, MixtureItem, PreferenceStream, Quarantine, ShardFolder
 from urt_data.errors import ShardError
-from urt_data.repair import repair
 from urt_data.shards.index import INDEX_SUFFIX, MANIFEST_NAME
-from urt_data.verify import verify
+from urt_data.upkeep.repair import repair
+from urt_data.upkeep.verify import verify
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def damaged(tmp_path) -> ShardFolder:
 
 def decoded(record):
     """What a trainer does with a record before it counts as read."""
-    from urt_data.verify import check_media
+    from urt_data.upkeep.verify import check_media
 
     check_media(record)
     return record

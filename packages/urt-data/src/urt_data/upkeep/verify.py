@@ -10,9 +10,9 @@ from typing import BinaryIO
 from urt_core.errors import MediaError
 from urt_core.media import MediaPolicy, load_frames
 from urt_core.records import Preference, PreferenceRecord
+from urt_data.duplicates.fingerprints import content_digest, same_candidates, verdict
+from urt_data.duplicates.repeats import SeenRecords
 from urt_data.errors import ShardError
-from urt_data.fingerprints import content_digest, same_candidates, verdict
-from urt_data.repeats import SeenRecords
 from urt_data.shards.addresses import local_copy
 from urt_data.shards.index import INDEX_SUFFIX, MANIFEST_NAME, Manifest, ShardEntry, ShardIndex, sha256
 from urt_data.shards.sample import from_members

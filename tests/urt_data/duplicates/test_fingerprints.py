@@ -7,7 +7,7 @@ from PIL import Image
 
 from tests.urt_data.conftest import image_record
 from urt_core import Preference
-from urt_data.fingerprints import content_digest, normalised_text, perceptual_hash, same_candidates, verdict
+from urt_data.duplicates.fingerprints import content_digest, normalised_text, perceptual_hash, same_candidates, verdict
 
 
 def test_a_swap_is_the_same_pair_with_the_same_verdict() -> None:

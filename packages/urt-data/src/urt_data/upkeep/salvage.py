@@ -10,7 +10,7 @@ from urt_data.errors import ShardError
 from urt_data.shards.sample import from_members
 from urt_data.shards.storage import open_regular
 from urt_data.shards.tar import BLOCK, RECORD_SUFFIX, padded, read_header
-from urt_data.verify import check_media
+from urt_data.upkeep.verify import check_media
 
 
 def salvage_records(paths: Iterable[Path], *, decode: bool) -> Iterator[PreferenceRecord]:

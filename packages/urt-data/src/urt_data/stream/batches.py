@@ -9,11 +9,11 @@ from typing import Any
 from urt_core.errors import UrtError
 from urt_core.process.lifetime import end_with_parent
 from urt_core.records import PreferenceRecord
-from urt_data.component import Component
 from urt_data.errors import QuarantineError, SampleError
-from urt_data.order import Order, Place
-from urt_data.plan import EpochPlan
-from urt_data.quarantine import BadSample
+from urt_data.stream.component import Component
+from urt_data.stream.order import Order, Place
+from urt_data.stream.plan import EpochPlan
+from urt_data.stream.quarantine import BadSample
 
 MAX_STAND_INS = 1000
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3

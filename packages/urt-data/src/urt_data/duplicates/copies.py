@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from urt_data.fingerprints import perceptual_hash
+from urt_data.duplicates.fingerprints import perceptual_hash
 
 THUMBNAIL = 96
 COMPARED = 32

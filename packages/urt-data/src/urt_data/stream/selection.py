@@ -8,7 +8,7 @@ import re
 import numpy as np
 
 from urt_data.errors import MixtureError
-from urt_data.permutation import permutation
+from urt_data.stream.permutation import permutation
 
 TAKE = re.compile(r"(first|end|random):(\d+(?:\.\d+)?)(%?)")
 

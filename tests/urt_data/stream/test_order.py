@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from urt_data.order import split_evenly
+from urt_data.stream.order import split_evenly
 
 DRAWS = st.lists(st.integers(0, 500), min_size=1, max_size=6).filter(any)
 

@@ -12,9 +12,9 @@ from tests.urt_data.conftest import answer_record, as_media, image_record, write
 from urt_core.records import Preference
 from urt_data import ShardFolder
 from urt_data.errors import ShardError
-from urt_data.repair import repair
 from urt_data.shards.index import MANIFEST_NAME
-from urt_data.verify import FindingKind, verify
+from urt_data.upkeep.repair import repair
+from urt_data.upkeep.verify import FindingKind, verify
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from urt_data.errors import ShardError
-from urt_data.salvage import salvage_records
 from urt_data.shards.addresses import is_address, local_copy
 from urt_data.shards.index import MANIFEST_NAME, Excluded, Manifest, Repaired, ShardEntry, sha256
 from urt_data.shards.storage import read_regular
 from urt_data.shards.summary import UNLABELLED
 from urt_data.shards.writer import ShardWriter
-from urt_data.verify import Finding, FindingKind, contradictory_keys, read_index, verify_shard
+from urt_data.upkeep.salvage import salvage_records
+from urt_data.upkeep.verify import Finding, FindingKind, contradictory_keys, read_index, verify_shard
 
 
 @dataclass(kw_only=True, slots=True)

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from urt_data.component import Component
 from urt_data.errors import MixtureError
-from urt_data.layout import Layout
 from urt_data.licences import check_licences, provenance
-from urt_data.selection import select
 from urt_data.shards import ShardFolder
+from urt_data.stream.component import Component
+from urt_data.stream.layout import Layout
+from urt_data.stream.selection import select
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -163,7 +163,7 @@ def test_what_a_worker_lets_go_of_is_not_cleared_again():
     """Pages that the kernel has to give, in a process of its own, for 20 batches of 16 pictures of a megabyte."""
     program = """
 import resource, sys
-from urt_data.batches import keep_freed_memory
+from urt_data.stream.batches import keep_freed_memory
 if "keep" in sys.argv: keep_freed_memory()
 pictures = [bytes([number]) * (1 << 20) for number in range(16)]; del pictures
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

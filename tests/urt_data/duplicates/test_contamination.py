@@ -12,9 +12,9 @@ from tests.urt_data.conftest import image_record, write
 from urt_core.records import Media, MediaKind, PreferenceRecord, Task
 from urt_data import ShardFolder
 from urt_data.cli import main
-from urt_data.contamination import EvaluationIndex, MatchReason
+from urt_data.duplicates.contamination import EvaluationIndex, MatchReason
+from urt_data.duplicates.fingerprints import content_digest, normalised_text, perceptual_hash
 from urt_data.errors import ConfigError
-from urt_data.fingerprints import content_digest, normalised_text, perceptual_hash
 
 
 def scene(seed: int, *, size: int = 96) -> Image.Image:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from urt_data.errors import QuarantineError
-from urt_data.quarantine import BadSample, Quarantine, written_down
+from urt_data.stream.quarantine import BadSample, Quarantine, written_down
 
 BAD = BadSample(position=1, shard="shard-000001.tar", key="pair-37", reason="torn")
 

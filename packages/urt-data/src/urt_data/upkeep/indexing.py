@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from urt_core.atomic import write_atomically
+from urt_data.duplicates.repeats import SeenRecords
 from urt_data.errors import SampleError, ShardError
-from urt_data.repeats import SeenRecords
 from urt_data.shards.addresses import finish_upload, is_address, local_copy
 from urt_data.shards.index import MANIFEST_NAME, Manifest, ShardEntry
 from urt_data.shards.open_shard import index_path

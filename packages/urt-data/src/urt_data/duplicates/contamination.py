@@ -18,10 +18,10 @@ from PIL import Image
 
 from urt_core.errors import MediaError
 from urt_core.records import PreferenceRecord
-from urt_data.copies import MAX_DISTANCE, Likeness, PictureIndex
+from urt_data.duplicates.copies import MAX_DISTANCE, Likeness, PictureIndex
+from urt_data.duplicates.fingerprints import HASH_BITS, normalised_text, representative_frames
+from urt_data.duplicates.repeats import short_digest
 from urt_data.errors import ConfigError
-from urt_data.fingerprints import HASH_BITS, normalised_text, representative_frames
-from urt_data.repeats import short_digest
 from urt_data.shards import ShardFolder, ShardWriter
 
 # A caption of one or two words ("a cat") is common property; from here on an equal text is a copy.

@@ -8,10 +8,10 @@ import numpy as np
 
 from urt_core.records import Preference, PreferenceRecord
 from urt_data.errors import SampleError
-from urt_data.layout import Layout
-from urt_data.permutation import permutation
 from urt_data.shards import ShardFolder
 from urt_data.shards.summary import UNLABELLED
+from urt_data.stream.layout import Layout
+from urt_data.stream.permutation import permutation
 
 NO_WINNER = {Preference.TIE: "label is a tie", None: "no label"}
 """Labels that no verdict can meet."""

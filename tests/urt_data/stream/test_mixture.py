@@ -13,8 +13,8 @@ from tests.urt_data.conftest import answer_record, image_record, write
 from urt_core.records import Preference
 from urt_data import Mixture, MixtureItem, PreferenceStream
 from urt_data.errors import LicenceError, MixtureError
-from urt_data.order import split_evenly
-from urt_data.selection import select
+from urt_data.stream.order import split_evenly
+from urt_data.stream.selection import select
 
 
 def read(mixture, *, epochs: int = 1, batch_size: int = 5, **settings) -> list[list[str]]:

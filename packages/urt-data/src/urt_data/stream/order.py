@@ -13,8 +13,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from urt_data.component import Component, PassOrder, pass_order
-from urt_data.permutation import permutation
+from urt_data.stream.component import Component, PassOrder, pass_order
+from urt_data.stream.permutation import permutation
 
 CHUNK = 1024
 """Places of an epoch that are resolved together; inside a chunk components are mixed at random, in their exact

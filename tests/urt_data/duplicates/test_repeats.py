@@ -1,6 +1,6 @@
 """Repeated keys and pairs are found with the record that has them already, contradictions apart."""
 
-from urt_data.repeats import SeenRecords
+from urt_data.duplicates.repeats import SeenRecords
 
 
 def seen(*rows: tuple[str, str, int, int]) -> SeenRecords:

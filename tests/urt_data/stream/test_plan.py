@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from urt_data.plan import EpochPlan
+from urt_data.stream.plan import EpochPlan
 
 
 @given(st.integers(0, 80), st.integers(0, 20), st.integers(1, 7), st.integers(1, 5))

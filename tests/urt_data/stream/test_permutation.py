@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from urt_data.permutation import permutation
+from urt_data.stream.permutation import permutation
 
 
 @given(st.integers(0, 300), st.integers(0, 9))

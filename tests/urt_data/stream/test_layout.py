@@ -3,10 +3,10 @@
 import numpy as np
 
 from tests.urt_data.conftest import answer_record, image_record, write
-from tests.urt_data.test_stream import damage
+from tests.urt_data.stream.test_preference_stream import damage
 from urt_data import ShardFolder
-from urt_data.layout import Layout
-from urt_data.repair import repair
+from urt_data.stream.layout import Layout
+from urt_data.upkeep.repair import repair
 
 
 def test_a_whole_folder_has_the_places_of_its_samples(folder_of):

@@ -12,13 +12,13 @@ than there are ranks, they open the next epoch instead. So nothing is lost, repe
 from collections.abc import Iterator
 from typing import Any
 
-from urt_data.batches import EpochBatches, Prepare, ReadBatch, Transform, read_with_workers
 from urt_data.errors import ConfigError, StreamStateError
-from urt_data.mixture import Mixture, as_mixture
-from urt_data.order import Order
-from urt_data.plan import EpochPlan
-from urt_data.quarantine import Quarantine
 from urt_data.shards import ShardFolder
+from urt_data.stream.batches import EpochBatches, Prepare, ReadBatch, Transform, read_with_workers
+from urt_data.stream.mixture import Mixture, as_mixture
+from urt_data.stream.order import Order
+from urt_data.stream.plan import EpochPlan
+from urt_data.stream.quarantine import Quarantine
 
 STATE_VERSION = 1
 

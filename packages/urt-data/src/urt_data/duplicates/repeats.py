@@ -26,7 +26,7 @@ class SeenRecords:
         self._verdicts = array("b")
 
     def add(self, shard: str, key: str, content_digest: int, verdict: int = 0) -> None:
-        """`verdict` is that of `urt_data.fingerprints`: its sign says which candidate is better, its size which label
+        """`verdict` is that of `urt_data.duplicates.fingerprints`: its sign says which candidate is better, its size which label
         says so."""
         if not self._shards or self._shards[-1] != shard:
             self._shards.append(shard)

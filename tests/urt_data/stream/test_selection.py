@@ -3,7 +3,7 @@
 import pytest
 
 from urt_data.errors import MixtureError
-from urt_data.selection import select
+from urt_data.stream.selection import select
 
 
 @pytest.mark.parametrize(
