@@ -35,7 +35,7 @@ def is_mirrored(path: Path, package: Path) -> bool:
     if place.parts[0] == "programs":  # started as a user starts them
         return (TESTS / "apps" / f"test_{path.stem}.py").exists()
     if place.parts[0] == "sources":
-        return any((folder / "fixtures").glob(f"{path.stem}*"))
+        return any((TESTS / package.name / "sources" / "fixtures").glob(f"{path.stem}*"))
     return (
         package.name == "urt_kernels"
         and len(place.parts) == 2

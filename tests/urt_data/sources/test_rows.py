@@ -215,7 +215,7 @@ DIGITS = "9" * 5000
 def test_what_python_cannot_read_costs_its_own_row(
     wrong: str, form: str, chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("urt_data.sources.json_rows.JSON_CHUNK", chunk)
+    monkeypatch.setattr("urt_data.sources.reading.json_rows.JSON_CHUNK", chunk)
     good = ['{"b": "]}"}', '{"c": {"d": []}}']
     path = tmp_path / "rows.json"
     if form == "lines":

@@ -22,7 +22,7 @@ from urt_core.errors import ConfigError
 from urt_core.prompts import Dialect, render, verdict_text
 from urt_core.records import Media, Preference, PreferenceRecord
 from urt_data.errors import DataError
-from urt_data.sources.official import EMBEDDED_RECORD
+from urt_data.sources.published.official import EMBEDDED_RECORD
 
 ROLES = ("first", "second", "media")
 IMAGE_TAG = "<image>\n"

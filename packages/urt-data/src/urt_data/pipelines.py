@@ -22,11 +22,11 @@ from urt_data.errors import LabelError, SampleError, ShardError
 from urt_data.shards.sample import ROLES, from_members, to_members
 from urt_data.shards.tar import RECORD_SUFFIX
 from urt_data.sources.folder import InputFolder
-from urt_data.sources.generic import generic_settings
-from urt_data.sources.label_column import WORDS, Meaning
+from urt_data.sources.own.generic import generic_settings
+from urt_data.sources.own.label_column import WORDS, Meaning
+from urt_data.sources.own.webdataset import columns_of, webdataset
 from urt_data.sources.rows import FieldError, Row
 from urt_data.sources.source import Conversion
-from urt_data.sources.webdataset import columns_of, webdataset
 
 Handler = Callable[[Exception], bool]
 UNIFORM = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP"}

@@ -4,8 +4,8 @@
     for result in sources.get("hpdv3").records("downloads/HPDv3"):      # PreferenceRecord with media bytes, or RowError
         ...
 
-source.py says what a source is and what all share; rows.py, folder.py and archives.py read files; docs/sources.md lists
-the sets.
+source.py says what a source is and what all share; rows.py, folder.py and `reading` read files; `published` has a file per
+set (docs/sources.md lists them), `own` reads tables, folders and tars of your own.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,11 @@ from typing import Any
 
 from urt_core.doors import load_door
 from urt_core.errors import ConfigError
-from urt_data.sources import (
+from urt_data.sources.own.folders import folders
+from urt_data.sources.own.generic import generic
+from urt_data.sources.own.webdataset import webdataset
+from urt_data.sources.pair import LabelOrigin
+from urt_data.sources.published import (
     evalmuse,
     genai_bench_image,
     genai_bench_video,
@@ -41,12 +45,8 @@ from urt_data.sources import (
     videogen_rewardbench,
     vl_rewardbench,
 )
-from urt_data.sources.folders import folders
-from urt_data.sources.generic import generic
-from urt_data.sources.pair import LabelOrigin
 from urt_data.sources.rows import RowError
 from urt_data.sources.source import Conversion, Source
-from urt_data.sources.webdataset import webdataset
 
 __all__ = ["SOURCES", "Conversion", "LabelOrigin", "RowError", "Source", "get"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from urt_core.errors import ConfigError
-from urt_data.sources import json_rows, table_rows
-from urt_data.sources.row_errors import BadRow, FieldError, LeftOut, RowError
+from urt_data.sources.reading import json_rows, table_rows
+from urt_data.sources.reading.row_errors import BadRow, FieldError, LeftOut, RowError
 
 __all__ = ["BadRow", "FieldError", "LeftOut", "Row", "RowError", "as_real", "read_rows"]
 

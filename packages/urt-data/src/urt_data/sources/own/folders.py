@@ -18,9 +18,9 @@ from typing import Any
 from urt_data.shards.storage import open_regular
 from urt_data.shards.tar import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from urt_data.sources.folder import InputFolder
-from urt_data.sources.generic import PARTS, generic
+from urt_data.sources.own.generic import PARTS, generic
+from urt_data.sources.own.shapes import BETTER, QUESTIONS
 from urt_data.sources.rows import BadRow, FieldError, Row
-from urt_data.sources.shapes import BETTER, QUESTIONS
 from urt_data.sources.source import Source
 
 MEDIA = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)

@@ -11,9 +11,9 @@ language and score of each annotator) are not read.
 from collections.abc import Iterator
 
 from urt_core.records import Task
-from urt_data.sources.crowd import preference_votes, shares
 from urt_data.sources.folder import InputFolder
 from urt_data.sources.pair import LabelOrigin, Pair
+from urt_data.sources.published.crowd import preference_votes, shares
 from urt_data.sources.rows import Row
 from urt_data.sources.source import Source
 

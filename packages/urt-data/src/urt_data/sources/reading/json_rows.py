@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from urt_data.sources.row_errors import MAX_ROW_BYTES, FieldError
+from urt_data.sources.reading.row_errors import MAX_ROW_BYTES, FieldError
 
 JSON_CHUNK = 2**20
 JSON_DECODER = json.JSONDecoder()

@@ -19,7 +19,7 @@ from urt_core.records import Preference, PreferenceRecord
 from urt_data import sources
 from urt_data.errors import LabelError
 from urt_data.prepare import parse_values
-from urt_data.sources.label_column import LabelColumn, LabelSettings
+from urt_data.sources.own.label_column import LabelColumn, LabelSettings
 from urt_data.sources.rows import FieldError
 
 F, S, T = Preference.FIRST, Preference.SECOND, Preference.TIE

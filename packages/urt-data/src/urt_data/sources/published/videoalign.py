@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from urt_core.records import Preference, Task
 from urt_data.sources.folder import InputFolder
 from urt_data.sources.pair import LabelOrigin, Pair, compare, split_of
+from urt_data.sources.published.videogen_rewardbench import DIMENSIONS, LABELS, MARKS
 from urt_data.sources.rows import FieldError, Row
 from urt_data.sources.source import Source
-from urt_data.sources.videogen_rewardbench import DIMENSIONS, LABELS, MARKS
 
 
 def pairs(row: Row, folder: InputFolder) -> Iterator[Pair]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from urt_core.errors import ConfigError
-from urt_data.sources.row_errors import MAX_ROW_BYTES, FieldError
+from urt_data.sources.reading.row_errors import MAX_ROW_BYTES, FieldError
 
 PARQUET_BATCH_ROWS = 32
 DELIMITERS = ",;\t|"

@@ -23,9 +23,9 @@ from urt_core.judgement.json_object import json_object
 from urt_core.prompts import PointContract
 from urt_core.records import Task
 from urt_data.sources.folder import InputFolder
-from urt_data.sources.official import conversation, images_of, official_pair, places_of
 from urt_data.sources.pair import LabelOrigin, Pair, compare
-from urt_data.sources.payload import Payload, read_payload
+from urt_data.sources.published.official import conversation, images_of, official_pair, places_of
+from urt_data.sources.published.payload import Payload, read_payload
 from urt_data.sources.ranking import Member
 from urt_data.sources.rows import FieldError, LeftOut, Row
 from urt_data.sources.source import Source

@@ -21,7 +21,7 @@ from urt_core.records import Media, MediaKind, Preference, PreferenceRecord, Tas
 from urt_data.shards.tar import VIDEO_SUFFIXES
 from urt_data.sources.folder import Content, InputFolder
 from urt_data.sources.pair import LabelOrigin, Pair
-from urt_data.sources.payload import Payload, read_payload
+from urt_data.sources.published.payload import Payload, read_payload
 from urt_data.sources.rows import FieldError, LeftOut, Row
 
 EMBEDDED_RECORD = "urt_record"

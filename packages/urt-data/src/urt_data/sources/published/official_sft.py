@@ -9,8 +9,8 @@ prompt's.
 """
 
 from urt_core.records import Task
-from urt_data.sources.official import EMBEDDED_RECORD, official_pairs
 from urt_data.sources.pair import LabelOrigin
+from urt_data.sources.published.official import EMBEDDED_RECORD, official_pairs
 from urt_data.sources.source import Source
 
 SOURCE = Source(

@@ -4,7 +4,7 @@ import pytest
 
 from urt_core.prompts import Dialect, render
 from urt_core.records import Media, MediaKind, PreferenceRecord, Task
-from urt_data.sources.payload import Payload, read_payload
+from urt_data.sources.published.payload import Payload, read_payload
 
 IMAGE = Media(kind=MediaKind.IMAGE, files=("a.png",))
 

@@ -6,8 +6,8 @@ File names start from the folder of the JSON file, or else from the input folder
 """
 
 from urt_core.records import Task
-from urt_data.sources.official import EMBEDDED_RECORD, official_pairs
 from urt_data.sources.pair import LabelOrigin
+from urt_data.sources.published.official import EMBEDDED_RECORD, official_pairs
 from urt_data.sources.source import Source
 
 SOURCE = Source(

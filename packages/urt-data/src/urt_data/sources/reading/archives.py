@@ -13,9 +13,9 @@ from typing import IO
 
 from urt_core.errors import DataError
 from urt_data.shards.tar import MAX_MEMBER_BYTES
-from urt_data.sources.packed import Packed, decoding, find_packed
+from urt_data.sources.reading.packed import Packed, decoding, find_packed
+from urt_data.sources.reading.tar_members import DamagedTarError, TarMember, walk
 from urt_data.sources.rows import FieldError
-from urt_data.sources.tar_members import DamagedTarError, TarMember, walk
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,9 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from urt_core.errors import DataError
-from urt_data.sources.archives import Archives
+from urt_data.sources.reading.archives import Archives
+from urt_data.sources.reading.tar_members import DamagedTarError, walk
 from urt_data.sources.rows import FieldError
-from urt_data.sources.tar_members import DamagedTarError, walk
 
 NAMES = st.text(st.sampled_from("ab/ü.é"), min_size=1, max_size=200).filter(
     lambda name: name.strip("/") and "//" not in name and name[0] != "/" and name[-1] != "/"

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from urt_core.records import Task
 from urt_data.sources.folder import Content, InputFolder
-from urt_data.sources.genai_bench_image import TIE_KINDS, VOTES
 from urt_data.sources.pair import LabelOrigin, Pair
+from urt_data.sources.published.genai_bench_image import TIE_KINDS, VOTES
 from urt_data.sources.rows import Row
 from urt_data.sources.source import Source
 

@@ -21,8 +21,8 @@ from typing import Any
 from urt_core.errors import ConfigError
 from urt_core.records import Task
 from urt_data.sources.folder import InputFolder, inside
-from urt_data.sources.official import official_pairs
 from urt_data.sources.pair import LabelOrigin
+from urt_data.sources.published.official import official_pairs
 from urt_data.sources.rows import BadRow, FieldError, Row, read_rows
 from urt_data.sources.source import Source
 from urt_data.stream.selection import select

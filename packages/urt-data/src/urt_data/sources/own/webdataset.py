@@ -21,11 +21,11 @@ from urt_core.errors import DataError
 from urt_data.shards.sample import read_document
 from urt_data.shards.tar import IMAGE_SUFFIXES, MAX_MEMBER_BYTES, MAX_SAMPLE_MEMBERS, VIDEO_SUFFIXES
 from urt_data.sources.folder import InputFolder, natural_order
-from urt_data.sources.generic import generic
-from urt_data.sources.packed import Packed, find_packed
+from urt_data.sources.own.generic import generic
+from urt_data.sources.reading.packed import Packed, find_packed
+from urt_data.sources.reading.tar_members import DamagedTarError, TarMember, walk
 from urt_data.sources.rows import BadRow, FieldError, Row
 from urt_data.sources.source import Source
-from urt_data.sources.tar_members import DamagedTarError, TarMember, walk
 
 MEDIA = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
 TEXTS = ("txt", "text", "caption", "cls", "transcript")

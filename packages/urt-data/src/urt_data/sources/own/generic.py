@@ -30,10 +30,10 @@ from typing import Any
 from urt_core.errors import ConfigError
 from urt_core.records import Preference, Task
 from urt_data.sources.folder import Content, InputFolder, looks_like_media
-from urt_data.sources.label_column import LabelColumn, LabelSettings, Meaning, is_name, spelled
+from urt_data.sources.own.label_column import LabelColumn, LabelSettings, Meaning, is_name, spelled
+from urt_data.sources.own.shapes import has_shape, missing_half, shaped_pairs
 from urt_data.sources.pair import LabelOrigin, Pair, Votes, compare
 from urt_data.sources.rows import FieldError, Row, as_real
-from urt_data.sources.shapes import has_shape, missing_half, shaped_pairs
 from urt_data.sources.source import Source
 
 PARTS = (

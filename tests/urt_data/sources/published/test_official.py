@@ -8,7 +8,7 @@ import pytest
 from urt_core.errors import ConfigError
 from urt_core.records import Preference, PreferenceRecord
 from urt_data import sources
-from urt_data.sources.official_mixture import sampled
+from urt_data.sources.published.official_mixture import sampled
 
 
 @pytest.mark.parametrize(

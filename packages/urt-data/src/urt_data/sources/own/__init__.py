@@ -1,0 +1,1 @@
+"""Data of one's own: a table with any columns, folders of pictures, webdataset tars."""

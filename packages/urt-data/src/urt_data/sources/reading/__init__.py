@@ -1,0 +1,1 @@
+"""Files of others, read from anywhere and believed in nothing: rows of tables and JSON, members of archives."""
