@@ -7,7 +7,7 @@ from pathlib import Path
 
 from urt_core.errors import ConfigError
 from urt_data import Mixture, MixtureItem, Quarantine, ShardCache, ShardFolder
-from urt_data.quarantine import SampleName, written_down
+from urt_data.stream.quarantine import SampleName, written_down
 from urt_train.config.data import CacheConfig, DataPart, QuarantineConfig
 from urt_train.runtime.run_folder import QUARANTINE_FILES
 
