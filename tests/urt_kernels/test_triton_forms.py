@@ -86,6 +86,23 @@ def test_one_pass(device, form, objective):
     agree(outcomes)
 
 
+@pytest.mark.parametrize("spread", [0.1, 1.0, 5.0])
+def test_the_entropy_bonus_against_fp64(device, spread):
+    """Flat rows, whose entropy hardly moves, and peaked ones, with logits to 100, which fp32 tells apart
+    by 8e-6, and entries whose exponential is 0."""
+    gradients = []
+    for impl, dtype in (("triton", torch.float32), ("reference", torch.float64)):
+        leaves = [(normal(1, ROWS, SIZE) * spread).to(device, dtype), normal(VOCABULARY, SIZE).to(device, dtype)]
+        leaves = [leaf.requires_grad_() for leaf in leaves]
+        result = linear_loss(
+            leaves[0], leaves[1], TARGETS.to(device)[None], surrogate="nll", entropy_coef=3.0, temperature=0.7, impl=impl
+        )  # fmt: skip
+        assert result.entropy is not None
+        gradients.append((result.entropy, *torch.autograd.grad(result.loss, leaves)))
+    for ours, theirs in zip(*gradients, strict=True):
+        assert (ours.double() - theirs).norm() <= 1e-5 * (1.0 + theirs.norm())
+
+
 @pytest.mark.parametrize(("together", "lengths"), [(1, [5, 3, 4, 7]), (2, [2, 3, 8, 6]), (1, [9, 10])])
 def test_sequences_in_one_chunk_or_in_a_second_pass(device, together, lengths):
     """Chunks hold 8 rows: sequences of up to 8 stay together, pairs of 14 and sequences of 9 take a pass of their own."""

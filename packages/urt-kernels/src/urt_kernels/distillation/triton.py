@@ -14,7 +14,7 @@ import triton.language as tl
 from torch import Tensor
 
 from urt_kernels.dispatch import on_device
-from urt_kernels.logprobs.triton import INVERSE_LN_2, LN_2, LOG2_E, LOWEST
+from urt_kernels.logprobs.triton import INVERSE_LN_2, LN_2, LOG2_E, LOWEST, quick_log2
 from urt_kernels.tuning import divergence_blocks, forward_blocks, power_of_two
 
 # Logits of both heads and the gradient: 705 bf16 rows of V = 151,936, since each chunk reads and writes the fp32
@@ -89,7 +89,7 @@ def mixture(log_p, log_q, beta):
     """ln (beta q + (1 - beta) p)"""
     highest = tl.maximum(log_p, log_q)
     p, q = tl.exp2((log_p - highest) * INVERSE_LN_2), tl.exp2((log_q - highest) * INVERSE_LN_2)
-    return highest + tl.log2(beta * q + (1.0 - beta) * p) * LN_2
+    return highest + quick_log2(beta * q + (1.0 - beta) * p) * LN_2
 
 
 @triton.jit

@@ -212,6 +212,23 @@ def minus_expm1(exponent):
 
 @triton.jit
 @no_type_check
+def quick_log2(values):
+    """log2 of normal numbers, within 3e-7 of the true one and exact at 1; some finite number for 0 and below 2^-126.
+
+    The exponent's bits, and a polynomial in f = m - 1 for m in [sqrt(1/2), sqrt(2)): the minimax one of degree 7 without
+    a constant term. The library's logarithm takes twice as many instructions for what an exponential rounded to the
+    operands' type does not hold.
+    """
+    bits = values.to(tl.int32, bitcast=True) - 0x3F3504F3
+    f = ((bits & 0x7FFFFF) + 0x3F3504F3).to(tl.float32, bitcast=True) - 1.0
+    series = -0.27269792 + f * 0.17063437
+    series = -0.35896185 + f * (0.29726262 + f * series)
+    series = 1.4426997 + f * (-0.72137587 + f * (0.48046503 + f * series))
+    return (bits >> 23).to(tl.float32) + f * series
+
+
+@triton.jit
+@no_type_check
 def backward_kernel(
     grad_logprobs,
     grad_entropies,

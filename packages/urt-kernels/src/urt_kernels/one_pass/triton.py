@@ -19,7 +19,7 @@ from urt_kernels.linear_logprobs.chunks import rounded_up, spans
 from urt_kernels.linear_logprobs.head import Head
 from urt_kernels.linear_logprobs.products import ALIGNMENT, Block, Sums, product
 from urt_kernels.linear_logprobs.triton import Statistics, chunk_of
-from urt_kernels.logprobs.triton import INVERSE_LN_2, LN_2, LOWEST, minus_expm1
+from urt_kernels.logprobs.triton import INVERSE_LN_2, LN_2, minus_expm1, quick_log2
 from urt_kernels.logprobs.upstream import Upstream
 from urt_kernels.one_pass.held import Held
 from urt_kernels.one_pass.op import Pass
@@ -202,10 +202,12 @@ def exponentials_gradient_kernel(
         logprob = tl.load(logprobs + row)
         # The target's own entry from its fp32 log-prob: 1 - p of a rounded p near 1 would be all rounding.
         own = grad_logprob * minus_expm1(logprob)
-        log_p = (tl.log2(kept) + exponent) * LN_2
+        if WITH_ENTROPY or WITH_SOFTCAP:
+            log_kept = quick_log2(kept)
         if WITH_ENTROPY:
             entropy = tl.load(entropies + row)
-            factor = -grad_logprob - grad_entropy * (tl.maximum(log_p, LOWEST) + entropy)
+            # - g_lp - g_H (ln p + H), with ln p = ln 2 (log2 kept + exponent): one multiplication an entry.
+            factor = -grad_logprob - grad_entropy * (exponent * LN_2 + entropy) - (grad_entropy * LN_2) * log_kept
             own -= grad_entropy * tl.exp2(logprob * INVERSE_LN_2) * (logprob + entropy)
             others = kept * (tl.exp2(exponent) * scale) * factor
         else:
@@ -214,6 +216,7 @@ def exponentials_gradient_kernel(
         gradient = tl.where(is_target, own * scale, others)
         if WITH_SOFTCAP:
             # z / softcap from ln p; an entry whose exponential is 0 has no gradient whatever its slope.
+            log_p = (log_kept + exponent) * LN_2
             capped = (tl.where(is_target, logprob, log_p) + row_lse) / (scale * softcap)
             slope = logit_scale * (1.0 - capped * capped)
             gradient = tl.where((kept > 0) | is_target, gradient * slope, 0.0)
