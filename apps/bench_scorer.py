@@ -24,8 +24,8 @@ from PIL import Image
 
 from urt_core import Dialect, PreferenceRecord, SamplingParams, Scorer, Task, parse_judgement
 from urt_core.engines import Completion
+from urt_core.engines.chat import request_body
 from urt_core.engines.endpoint.answers import read_answer
-from urt_core.engines.endpoint.chat import request_body
 from urt_core.engines.endpoint.profile import load_profile
 from urt_core.engines.openai import OpenAIEngine
 from urt_core.engines.scripted_endpoint import Reply, ScriptedEndpoint, chat_reply

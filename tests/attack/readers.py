@@ -30,7 +30,7 @@ from urt_core.server.requests import CompareRequest, ComputeRequest, RankRequest
 from urt_data.shards.index import Manifest, ShardIndex
 from urt_data.shards.sample import from_members
 from urt_data.shards.tar import scan_tar
-from urt_data.sources.reading.archives import Archives
+from urt_data.sources.archives import Archives
 from urt_data.sources.reading.json_rows import read_json, read_lines
 
 Reader = Callable[[bytes], object]

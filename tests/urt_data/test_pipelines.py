@@ -16,8 +16,8 @@ from urt_core.records import Media, MediaKind, Preference, PreferenceRecord, Tas
 from urt_data import ShardFolder
 from urt_data.cli import main
 from urt_data.errors import LabelError, SampleError
+from urt_data.indexing import index_folder
 from urt_data.pipelines import made_uniform, to_records, write_webdataset
-from urt_data.upkeep.indexing import index_folder
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 wds = pytest.importorskip("webdataset", reason="webdataset is not installed")

@@ -6,8 +6,8 @@ import pytest
 
 from tests.urt_data.conftest import answer_record, as_media, image_record, write
 from urt_data import ShardFolder
+from urt_data.indexing import index_folder
 from urt_data.shards.sample import to_members
-from urt_data.upkeep.indexing import index_folder
 
 # webdataset leaves closing its files to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")

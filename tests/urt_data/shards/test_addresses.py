@@ -17,9 +17,9 @@ from urt_data import Mixture, MixtureItem, PreferenceStream, ShardCache, ShardFo
 from urt_data.cli import main
 from urt_data.convert import convert
 from urt_data.errors import ShardError
+from urt_data.indexing import index_folder
 from urt_data.shards.addresses import connect, is_address, local_copy
 from urt_data.sources import get
-from urt_data.upkeep.indexing import index_folder
 from urt_data.upkeep.repair import repair
 from urt_data.upkeep.verify import verify
 

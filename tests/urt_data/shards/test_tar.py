@@ -13,9 +13,9 @@ import pytest
 from tests.urt_data.conftest import image_record
 from urt_data import ShardFolder, ShardWriter
 from urt_data.errors import ShardError
+from urt_data.indexing import index_folder
 from urt_data.shards.sample import to_members
 from urt_data.shards.tar import BLOCK, END_OF_ARCHIVE, pack_sample, scan_tar, split_sample
-from urt_data.upkeep.indexing import index_folder
 from urt_data.upkeep.verify import verify
 
 GOOD, OTHER = (b"".join(pack_sample(f"pair-{number}", to_members(image_record(number)))) for number in range(2))

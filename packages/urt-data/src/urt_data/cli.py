@@ -107,7 +107,7 @@ def run_repair(options: argparse.Namespace, console: Console) -> int:
 
 
 def run_index(options: argparse.Namespace, console: Console) -> int:
-    from urt_data.upkeep.indexing import index_folder
+    from urt_data.indexing import index_folder
 
     manifest = index_folder(options.folder)
     samples = sum(shard.num_samples for shard in manifest.shards)

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from urt_core import Scorer
-from urt_core.engines.endpoint import chat
-from urt_core.engines.endpoint.chat import image_format_name, picture_parts
+from urt_core.engines import chat
+from urt_core.engines.chat import image_format_name, picture_parts
 from urt_core.engines.endpoint.pictures import Pictures, identity
 from urt_core.engines.openai import OpenAIEngine
 from urt_core.engines.scripted_endpoint import ScriptedEndpoint, chat_reply

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from urt_core.errors import DataError
-from urt_data.sources.reading.archives import Archives
+from urt_data.sources.archives import Archives
 from urt_data.sources.reading.tar_members import DamagedTarError, walk
 from urt_data.sources.rows import FieldError
 

@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from urt_core.engines import Completion, FinishReason, SamplingParams, Usage
+from urt_core.engines.chat import image_format_name, request_body
 from urt_core.engines.endpoint.answers import UnreadableAnswer, read_answer
 from urt_core.engines.endpoint.budget import Budget
-from urt_core.engines.endpoint.chat import image_format_name, request_body
 from urt_core.engines.endpoint.pictures import Pictures
 from urt_core.engines.endpoint.profile import Profile, load_profile
 from urt_core.engines.endpoint.refusal import read_refusal

@@ -27,7 +27,7 @@ from urt_core.media.limits import check_size, decoder_wall
 from urt_core.records import Media, MediaKind
 from urt_data.shards.addresses import is_address
 from urt_data.shards.tar import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-from urt_data.sources.reading.archives import Archives
+from urt_data.sources.archives import Archives
 from urt_data.sources.rows import FieldError
 
 MAX_FILE_BYTES = MediaLimits().max_file_bytes

@@ -13,8 +13,8 @@ from typing import Any
 
 from urt_core import Completion, Prompt, SamplingParams
 from urt_core.engines import FinishReason, Usage
+from urt_core.engines.chat import frame_parts, request_body
 from urt_core.engines.endpoint.answers import FINISH_REASONS
-from urt_core.engines.endpoint.chat import frame_parts, request_body
 from urt_core.engines.endpoint.pool import ServerPool
 from urt_core.engines.endpoint.profile import Profile
 from urt_core.engines.model.encoding import IMAGE_TOKEN, chat_text, check_special_tokens, expand_image_tokens

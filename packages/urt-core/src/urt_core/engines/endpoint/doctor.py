@@ -17,9 +17,9 @@ from PIL import Image
 
 from urt_core.comparison import Order, read_vote
 from urt_core.contracts import load_contract
+from urt_core.engines.chat import picture_parts, request_body
 from urt_core.engines.completion import Completion, SamplingParams, Status, Usage
 from urt_core.engines.endpoint.answers import UnreadableAnswer, is_same_model, parse_json, read_answer
-from urt_core.engines.endpoint.chat import picture_parts, request_body
 from urt_core.engines.endpoint.profile import ANY_MODEL, Profile, load_profile, profile_names
 from urt_core.engines.endpoint.refusal import read_refusal, refused_field
 from urt_core.engines.endpoint.transport import PATH, HTTPConnections, NoConnection, Reply, proxy_for

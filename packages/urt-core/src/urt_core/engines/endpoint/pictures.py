@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from urt_core.engines.endpoint import chat
+from urt_core.engines import chat
 from urt_core.media import MediaPolicy
 from urt_core.records import Media
 

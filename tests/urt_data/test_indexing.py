@@ -8,8 +8,8 @@ import pytest
 from tests.urt_data.conftest import answer_record, image_record, write
 from urt_data import ShardFolder
 from urt_data.errors import ShardError
+from urt_data.indexing import index_folder
 from urt_data.shards.index import MANIFEST_NAME
-from urt_data.upkeep.indexing import index_folder
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from urt_core.errors import DataError
-from urt_data.sources.reading.archives import Archives
+from urt_data.sources.archives import Archives
 from urt_data.sources.rows import FieldError
 
 NAMES = [
