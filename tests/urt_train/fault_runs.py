@@ -26,7 +26,7 @@ from urt_train.config import TrainConfig
 from urt_train.experiment import run
 from urt_train.experiment.run import run_stage
 from urt_train.runtime.callbacks import StepMetrics, read_rows
-from urt_train.runtime.checkpoint import is_complete
+from urt_train.runtime.checkpoints.checkpoint import is_complete
 from urt_train.stages.module import StageModule
 
 SECONDS = 4.0

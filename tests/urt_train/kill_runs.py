@@ -32,7 +32,7 @@ from urt_train.config import DataConfig, JudgeConfig, ModelConfig, RolloutEngine
 from urt_train.experiment.run import run_stage
 from urt_train.model.policy import Policy
 from urt_train.runtime.callbacks import read_rows
-from urt_train.runtime.checkpoint import is_complete
+from urt_train.runtime.checkpoints.checkpoint import is_complete
 from urt_train.runtime.machine import make_trainer
 from urt_train.stages import train_config
 from urt_train.stages.cold_start.config import ColdStartConfig

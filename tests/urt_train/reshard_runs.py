@@ -17,10 +17,10 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
-from urt_train.runtime.checkpoint import check_hash, read_seal
+from urt_train.runtime.checkpoints.checkpoint import check_hash, read_seal
+from urt_train.runtime.checkpoints.saving import Save
+from urt_train.runtime.checkpoints.training_state import load, open_reader, pieces
 from urt_train.runtime.ranks import world
-from urt_train.runtime.saving import Save
-from urt_train.runtime.training_state import load, open_reader, pieces
 
 DIVISIONS = {"one": (), "ddp_2": (2,), "fsdp_2": (2,), "fsdp_3": (3,), "hsdp_2x2": (2, 2)}
 """Processes of each: alike on all, sharded over all, or sharded in pairs whose copies are alike."""

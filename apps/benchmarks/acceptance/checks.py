@@ -20,7 +20,7 @@ from urt_core import Dialect, JudgeSpec
 from urt_data.prepare import parse_values
 from urt_train.config import Batching
 from urt_train.model.policy import Policy
-from urt_train.runtime.checkpoint import check_hash, newest_checkpoint, read_seal
+from urt_train.runtime.checkpoints.checkpoint import check_hash, newest_checkpoint, read_seal
 
 FLOAT32_BOUND = 2e-4
 """Largest difference of a log-prob in float32 between two layouts or attentions of one model; sums in another order."""

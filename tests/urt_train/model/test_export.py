@@ -8,9 +8,9 @@ from safetensors.torch import load_file
 from urt_core import JudgeSpec, SamplingParams, Scorer, render
 from urt_core.engines.transformers import TransformersEngine
 from urt_train.model.export import export_judge
+from urt_train.model.packed.shared_prefix import share_prefixes
 from urt_train.model.policy import Policy
-from urt_train.model.shared_prefix import share_prefixes
-from urt_train.runtime.checkpoint import (
+from urt_train.runtime.checkpoints.checkpoint import (
     part_names,
 )
 

@@ -32,10 +32,10 @@ from urt_train.config import (
 )
 from urt_train.experiment.run import open_policy, run_stage
 from urt_train.experiment.steps import initial_model
-from urt_train.model import shared_prefix
 from urt_train.model.batching import TokenBatch, expand_prompts, images_of_prompts, pack_completions, select_prompts
 from urt_train.model.export import export_judge
 from urt_train.model.lora import add_adapters
+from urt_train.model.packed import shared_prefix
 from urt_train.model.policy import Policy
 from urt_train.runtime.callbacks import read_rows
 from urt_train.stages import train_config

@@ -20,7 +20,7 @@ from urt_train.experiment.run import run_stage
 from urt_train.model.policy import Policy
 from urt_train.rollouts.hand_over import EngineCopy
 from urt_train.runtime.callbacks import read_rows
-from urt_train.runtime.checkpoint import newest_checkpoint
+from urt_train.runtime.checkpoints.checkpoint import newest_checkpoint
 from urt_train.stages import train_config
 from urt_train.stages.grpo.engine import open_served
 from urt_train.stages.grpo.module import GRPO

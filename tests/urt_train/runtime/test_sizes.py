@@ -19,7 +19,7 @@ from urt_train.experiment.dry_run.passes import Arithmetic
 from urt_train.experiment.dry_run.states import Strategy, states_of
 from urt_train.model.policy import Policy
 from urt_train.model.sharding import shard
-from urt_train.runtime.training_state import learned, pieces
+from urt_train.runtime.checkpoints.training_state import learned, pieces
 
 SIZES = (8, 16, 64)
 

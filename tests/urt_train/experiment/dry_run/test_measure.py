@@ -15,7 +15,7 @@ from urt_train.experiment.dry_run.shape import shape_of
 from urt_train.experiment.run import open_policy
 from urt_train.experiment.steps import initial_model
 from urt_train.model.batching import SFTBatch, pack_completions
-from urt_train.model.packing import Group
+from urt_train.model.packed.packing import Group
 from urt_train.model.policy import Policy
 from urt_train.stages import train_config
 from urt_train.stages.grpo.config import GRPOConfig

@@ -30,6 +30,7 @@ from urt_train.model.policy import Policy
 from urt_train.rollouts.loader import RoundLoader, rounds_of
 from urt_train.runtime.agreement import SECONDS_UNTIL_SEEN, agree, are_alike
 from urt_train.runtime.callbacks import RolloutLog, StepMetrics, TimelineLog, UnchangedModel
+from urt_train.runtime.checkpoints.round_checkpoints import RoundCheckpoints
 from urt_train.runtime.identity import Identity, file_sizes, model_files, refuse, run_identity
 from urt_train.runtime.launch import num_processes
 from urt_train.runtime.lock import owned
@@ -43,7 +44,6 @@ from urt_train.runtime.machine import (
     quiet,
 )
 from urt_train.runtime.ranks import all_answering, from_first
-from urt_train.runtime.round_checkpoints import RoundCheckpoints
 from urt_train.runtime.run_folder import Run, changed, finish, folder_hash, open_folder
 from urt_train.runtime.tracking import tracked
 from urt_train.runtime.watching import JudgeWatch

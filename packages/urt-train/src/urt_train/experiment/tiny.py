@@ -44,11 +44,11 @@ from urt_train.experiment.run import stage_identity
 from urt_train.model.policy import Policy
 from urt_train.rollouts.loader import RoundLoader
 from urt_train.runtime.callbacks import StepMetrics
-from urt_train.runtime.checkpoint import whole_folder
+from urt_train.runtime.checkpoints.checkpoint import whole_folder
+from urt_train.runtime.checkpoints.round_checkpoints import RoundCheckpoints
 from urt_train.runtime.launch import num_processes
 from urt_train.runtime.machine import make_trainer
 from urt_train.runtime.ranks import started_first
-from urt_train.runtime.round_checkpoints import RoundCheckpoints
 from urt_train.runtime.run_folder import folder_hash, open_folder
 from urt_train.stages import find_stage
 from urt_train.stages.cold_start.config import ColdStartConfig

@@ -11,7 +11,7 @@ from torch import Tensor
 from urt_core.engines.model.folder import write_sums
 from urt_core.engines.model.processing import save_processing
 from urt_train.model.policy import Policy
-from urt_train.runtime.checkpoint import whole_folder
+from urt_train.runtime.checkpoints.checkpoint import whole_folder
 from urt_train.runtime.ranks import wait_for_all, world
 
 

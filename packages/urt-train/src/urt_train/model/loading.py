@@ -24,9 +24,9 @@ from torch.distributed.tensor import DTensor
 from urt_core.engines.model import folder as model_folder
 from urt_core.errors import CheckpointError
 from urt_train.model.lora import adapters, initial_adapter
+from urt_train.runtime.checkpoints.tensor_file import Piece, PieceReader
+from urt_train.runtime.checkpoints.training_state import local_piece
 from urt_train.runtime.ranks import world
-from urt_train.runtime.tensor_file import Piece, PieceReader
-from urt_train.runtime.training_state import local_piece
 
 Opener = Callable[[], nn.Module]
 

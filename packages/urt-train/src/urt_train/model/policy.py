@@ -26,8 +26,8 @@ from urt_train.config import Batching
 from urt_train.model.batching import PROMPT_ROWS, TokenBatch, expand_prompts
 from urt_train.model.loading import Opener, empty_model, fill, is_empty, open_model
 from urt_train.model.lora import has_adapters, is_adapted_alone, without_adapters
-from urt_train.model.packing import pack_row
-from urt_train.model.shared_prefix import layout_for, refuse_unsupported, share_prefixes
+from urt_train.model.packed.packing import pack_row
+from urt_train.model.packed.shared_prefix import layout_for, refuse_unsupported, share_prefixes
 from urt_train.model.weights import whole_weights
 from urt_train.runtime.ranks import is_first_here, world
 

@@ -24,7 +24,7 @@ from urt_core.streaming import BACKGROUND
 from urt_train.config import WeightTransfer
 from urt_train.model.policy import Policy
 from urt_train.rollouts.servers import VLLMServer
-from urt_train.runtime.checkpoint import whole_folder
+from urt_train.runtime.checkpoints.checkpoint import whole_folder
 
 HEAD = "lm_head.weight"
 

@@ -19,7 +19,7 @@ from lightning.pytorch import Callback, Trainer
 
 from urt_core.errors import ConfigError
 from urt_train.config import TrainerConfig
-from urt_train.model.shared_prefix import NO_BACKWARD_ON_CPU
+from urt_train.model.packed.shared_prefix import NO_BACKWARD_ON_CPU
 from urt_train.runtime.launch import num_processes_here
 
 STRATEGIES = (

@@ -16,7 +16,7 @@ from typing import Any
 
 from urt_core.atomic import append, whole_lines, write_whole
 from urt_core.errors import ConfigError
-from urt_train.runtime.checkpoint import newest_checkpoint, read_json, read_seal
+from urt_train.runtime.checkpoints.checkpoint import newest_checkpoint, read_json, read_seal
 from urt_train.runtime.identity import Identity, changes, digest, model_files, refuse
 
 IDENTITY = "identity.json"

@@ -33,7 +33,7 @@ from urt_train.experiment.dry_run.passes import (
     show,
 )
 from urt_train.experiment.dry_run.shape import Shape
-from urt_train.model.packing import Group
+from urt_train.model.packed.packing import Group
 from urt_train.model.policy import Policy
 
 

@@ -13,9 +13,9 @@ from transformers import DynamicCache
 from urt_core.engines.model.shared_prompt import SharedPromptCache, SharedPromptLayer, decoding_attention
 from urt_train.experiment.dry_run.live_bytes import LiveBytes, own_bytes
 from urt_train.experiment.dry_run.recurrence import fused_recurrence
-from urt_train.model.packing import Group, row_layout
+from urt_train.model.packed.packing import Group, row_layout
+from urt_train.model.packed.shared_prefix import share_prefixes
 from urt_train.model.policy import Policy
-from urt_train.model.shared_prefix import share_prefixes
 
 
 class Arithmetic(NamedTuple):

@@ -13,7 +13,7 @@ from lightning.pytorch import Callback, Trainer
 
 from urt_core.errors import CheckpointError, ConfigError, UrtError
 from urt_train.errors import Stopped, StoppedError
-from urt_train.runtime.checkpoint import (
+from urt_train.runtime.checkpoints.checkpoint import (
     GO_ON,
     TRAINER,
     Seal,
@@ -23,10 +23,10 @@ from urt_train.runtime.checkpoint import (
     read_json,
     read_seal,
 )
+from urt_train.runtime.checkpoints.saving import Save
+from urt_train.runtime.checkpoints.tensor_file import Piece
+from urt_train.runtime.checkpoints.training_state import load, open_reader, pieces, random_state, restore_random_state
 from urt_train.runtime.ranks import all_sum, from_first, raise_first, world
-from urt_train.runtime.saving import Save
-from urt_train.runtime.tensor_file import Piece
-from urt_train.runtime.training_state import load, open_reader, pieces, random_state, restore_random_state
 
 MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 """What reading a JSON file as something that it is not raises."""

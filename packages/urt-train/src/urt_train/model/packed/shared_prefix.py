@@ -27,9 +27,9 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.qwen3_vl.modeling_qwen3_vl import eager_attention_forward
 
 from urt_core.errors import ConfigError
-from urt_train.model.merged_attention import FlashKernel, Kernel, merged_attention, sequences_of
-from urt_train.model.packing import Group, GroupLayout, RowLayout, row_layout
-from urt_train.model.recurrent import RECURRENT_LAYERS, continue_from_prompts
+from urt_train.model.packed.merged_attention import FlashKernel, Kernel, merged_attention, sequences_of
+from urt_train.model.packed.packing import Group, GroupLayout, RowLayout, row_layout
+from urt_train.model.packed.recurrent import RECURRENT_LAYERS, continue_from_prompts
 
 ATTENTION_NAME = "urt_shared_prefix"
 NO_BACKWARD_ON_CPU = (

@@ -18,7 +18,7 @@ from typing import Any
 from torch import Tensor
 
 from urt_core.errors import CheckpointError
-from urt_train.runtime.checkpoint import (
+from urt_train.runtime.checkpoints.checkpoint import (
     TRAINER,
     Seal,
     begin,
@@ -31,8 +31,8 @@ from urt_train.runtime.checkpoint import (
     write_json,
     written,
 )
+from urt_train.runtime.checkpoints.tensor_file import Piece, write_tensors
 from urt_train.runtime.ranks import from_first, world
-from urt_train.runtime.tensor_file import Piece, write_tensors
 
 SECONDS_BETWEEN_LOOKS = 0.05
 

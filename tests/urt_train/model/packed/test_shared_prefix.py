@@ -17,11 +17,11 @@ from tests.urt_train.layouts import assert_layouts_agree, group_batch, in_float6
 from urt_core import SamplingParams, render
 from urt_core.errors import ConfigError
 from urt_train.config import Batching, LoraConfig
-from urt_train.model import shared_prefix
 from urt_train.model.lora import add_adapters
-from urt_train.model.packing import Group, row_layout
+from urt_train.model.packed import shared_prefix
+from urt_train.model.packed.packing import Group, row_layout
+from urt_train.model.packed.shared_prefix import block_mask_layout, shared_prefix_attention
 from urt_train.model.policy import Policy
-from urt_train.model.shared_prefix import block_mask_layout, shared_prefix_attention
 
 GROUPS = (Group(5, (3, 0, 6)), Group(9, (0, 0, 0)), Group(4, (2, 1, 2)))
 NOT_LOOKED_AT: Any = object()

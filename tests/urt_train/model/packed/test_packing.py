@@ -5,7 +5,7 @@ import torch
 from urt_core import render
 from urt_core.engines.model.decoding import prompt_positions
 from urt_train.model.batching import TokenBatch, pack_completions
-from urt_train.model.packing import Group, pack_row
+from urt_train.model.packed.packing import Group, pack_row
 
 ROWS = [[[10, 20, 30, 2], [40, 2]], [[50], [60, 70, 2]]]
 

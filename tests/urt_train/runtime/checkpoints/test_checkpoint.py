@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from urt_core.errors import CheckpointError
-from urt_train.runtime.checkpoint import (
+from urt_train.runtime.checkpoints.checkpoint import (
     COMPLETE,
     TRAINER,
     Seal,
@@ -25,7 +25,7 @@ from urt_train.runtime.checkpoint import (
     read_seal,
     whole_folder,
 )
-from urt_train.runtime.tensor_file import write_tensors
+from urt_train.runtime.checkpoints.tensor_file import write_tensors
 
 LAYOUT, TENSORS = part_names(0)
 
@@ -256,7 +256,7 @@ def test_pruning_that_is_cut_off_leaves_no_half_checkpoint(tmp_path, monkeypatch
             file.unlink()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("urt_train.runtime.checkpoint.shutil.rmtree", cut_off)
+    monkeypatch.setattr("urt_train.runtime.checkpoints.checkpoint.shutil.rmtree", cut_off)
     with pytest.raises(KeyboardInterrupt):
         prune(tmp_path, keep=2)
     monkeypatch.undo()

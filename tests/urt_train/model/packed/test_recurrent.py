@@ -23,8 +23,8 @@ from urt_core import SamplingParams, render
 from urt_train.config import Batching, LoraConfig
 from urt_train.model.batching import TokenBatch, pack_completions
 from urt_train.model.lora import add_adapters
-from urt_train.model.packing import Group, row_layout
-from urt_train.model.recurrent import PromptState, continue_from_prompts
+from urt_train.model.packed.packing import Group, row_layout
+from urt_train.model.packed.recurrent import PromptState, continue_from_prompts
 from urt_train.model.sharding import shard
 from urt_train.model.weights import gathered
 

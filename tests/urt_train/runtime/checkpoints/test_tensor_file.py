@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from urt_core.errors import CheckpointError
-from urt_train.runtime.tensor_file import DTYPES, Piece, PieceReader, write_tensors
+from urt_train.runtime.checkpoints.tensor_file import DTYPES, Piece, PieceReader, write_tensors
 
 
 def test_safetensors_reads_every_type_and_shape(tmp_path):

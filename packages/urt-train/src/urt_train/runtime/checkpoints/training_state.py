@@ -20,9 +20,9 @@ from torch.distributed.tensor import DTensor, Replicate
 from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
 from urt_core.errors import CheckpointError
-from urt_train.runtime.checkpoint import GO_ON, Seal, part_names, read_json
+from urt_train.runtime.checkpoints.checkpoint import GO_ON, Seal, part_names, read_json
+from urt_train.runtime.checkpoints.tensor_file import Piece, PieceReader
 from urt_train.runtime.ranks import world
-from urt_train.runtime.tensor_file import Piece, PieceReader
 
 RANDOM = "random."
 """Prefix of the tensors that are a random state of the process that wrote the file."""

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from urt_train.runtime.training_state import random_state, set_random_state
+from urt_train.runtime.checkpoints.training_state import random_state, set_random_state
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_every_division_loads_every_other(tmp_path):
-    program = Path(__file__).parents[1] / "reshard_runs.py"
+    program = Path(__file__).parents[2] / "reshard_runs.py"
     run = subprocess.run(
         [sys.executable, "-W", "ignore", program, tmp_path], capture_output=True, text=True, check=False
     )

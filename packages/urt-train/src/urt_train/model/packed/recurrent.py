@@ -23,7 +23,7 @@ from transformers.cache_utils import Cache, LinearAttentionLayer
 from transformers.models.qwen3_5.modeling_qwen3_5 import Qwen3_5GatedDeltaNet
 from transformers.models.qwen3_5_moe.modeling_qwen3_5_moe import Qwen3_5MoeGatedDeltaNet
 
-from urt_train.model.packing import RowLayout
+from urt_train.model.packed.packing import RowLayout
 
 RECURRENT_LAYERS = {"qwen3_5_text": Qwen3_5GatedDeltaNet, "qwen3_5_moe_text": Qwen3_5MoeGatedDeltaNet}
 """By the `model_type` of the text model; all of them answer to transformers' cache in the same way."""

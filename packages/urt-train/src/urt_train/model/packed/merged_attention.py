@@ -23,7 +23,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
-from urt_train.model.packing import Group
+from urt_train.model.packed.packing import Group
 
 
 class Bounds(NamedTuple):
