@@ -26,11 +26,10 @@ from urt_core import (
     verdict_text,
 )
 from urt_core import contracts as home
-from urt_core.contracts import CONTRACTS, contract_of, load_contract
+from urt_core.contracts import contract_of, load_contract
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.errors import ConfigError, PromptError
 from urt_core.judgement import parse_point
-from urt_core.prompts.scale import PointScale
 
 PLUGIN = """
 from dataclasses import replace
@@ -69,7 +68,11 @@ def stars(text, task):
 point = Contract(read=stars, asks="candidate", scales={Task.IMAGE_GENERATION: SCALE},
                  templates={Task.IMAGE_GENERATION: "{media} How many stars for {caption}?"})
 """
+
+
 IMAGE = Media(kind=MediaKind.IMAGE, files=("a.png",), data=(b"x",))
+
+
 RECORD = PreferenceRecord(
     key="a", task=Task.IMAGE_GENERATION, text="a cat", first=IMAGE, second=IMAGE, preference=Preference.SECOND
 )
@@ -173,28 +176,3 @@ def test_names_survive_copies_and_processes(tmp_path: Path) -> None:
     code = f"import pickle, sys; sys.path.insert(0, {str(tmp_path)!r}); print(pickle.load(open({str(tmp_path / 'name.pickle')!r}, 'rb')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "own_contract:contract"
-
-
-@pytest.mark.parametrize("name", [*CONTRACTS[Dialect]])
-def test_every_built_in_contract_reads_its_own_verdicts(name: str) -> None:
-    contract = contract_of(Dialect(name))
-    for task in contract.scales:
-        assert isinstance(contract.read("", task), ParseFailure)
-        for preference in (Preference.FIRST, Preference.SECOND):
-            text = contract.verdict(task, preference)
-            text = f"<think></think><answer>{text}</answer>" if name in (Dialect.V1, Dialect.V2) else text
-            read = parse_judgement(text, task=task, dialect=Dialect(name))
-            assert isinstance(read, Judgement)
-            assert read.verdict is preference
-            assert contract.has_shape(text, read)
-
-
-def test_the_members_are_those_of_the_released_weights() -> None:
-    assert [str(member) for member in Dialect] == ["v1", "v2", "direct"]
-    assert CONTRACTS[Dialect].keys() >= {
-        "general",
-        "edit_pair",
-        "flex",
-        "pair_score",
-    }
-    assert PointScale(low=1, high=5) == contract_of(PointContract.FINAL_SCORE).scales[Task.IMAGE_GENERATION]

@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from urt_core.errors import MediaError
+from urt_core.media import decode_image
+
 PNG_KINDS = ((0, (1, 2, 4, 8, 16)), (2, (8, 16)), (3, (1, 2, 4, 8)), (4, (8, 16)), (6, (8, 16)), (1, (8,)), (5, (7,)))
 MODES = (
     "1",
@@ -257,3 +260,10 @@ def has_codec(name: str) -> bool:
     except (ValueError, av.FFmpegError):
         return False
     return True
+
+
+def outcome(data: bytes) -> str:
+    try:
+        return decode_image(data).mode
+    except MediaError:
+        return "MediaError"

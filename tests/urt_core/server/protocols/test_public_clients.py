@@ -1,87 +1,28 @@
 """What public reward clients send, field by field in their wire formats, and how they read the answer.
 
 Each is written here from its format, not copied: one function a client, which posts what it posts and returns what it
-would reward. Behind the server stands an endpoint whose answers are known and which records what reaches it.
-"""
+would reward. Behind the server stands an endpoint whose answers are known and which records what reaches it."""
 
-import base64
-import io
 import json
 import re
-from types import SimpleNamespace
 
 import pytest
 from fastapi.testclient import TestClient
 from openai.types.chat import ChatCompletion
-from PIL import Image
 
-from urt_core import Dialect, Scorer
+from tests.urt_core.server.protocols.conftest import FINAL, THINK, base64_of, text
+from urt_core import Scorer
 from urt_core.engines.openai import OpenAIEngine
-from urt_core.engines.scripted_endpoint import ScriptedEndpoint, chat_reply
-from urt_core.media import MediaPolicy
-from urt_core.server import ServerSettings, create_app
+from urt_core.server import create_app
 
 CHAT = "/v1/chat/completions"
-THINK = "<think>\nOverall Quality: Image 1 (8/10) - good; Image 2 (6/10) - fair\n</think>\n<answer>Image 1 is better</answer>"
+
+
 ACS = "Alignment Score (1-5): 3.9\nCoherence Score (1-5): 4.1\nStyle Score (1-5): 4.0"
-FINAL = "It fits.\nFinal Score: 3.5"
-
-
-def base64_of(colour, *, kind="PNG", size=(32, 32)):
-    buffer = io.BytesIO()
-    Image.new("RGB", size, colour).save(buffer, kind, **({"quality": 95} if kind == "JPEG" else {}))
-    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def image(colour="red", *, kind="JPEG", prefix="data:image/jpeg;base64,", **more):
     return {"type": "image_url", "image_url": {"url": prefix + base64_of(colour, kind=kind), **more}}
-
-
-def text(words):
-    return {"type": "text", "text": words}
-
-
-@pytest.fixture(scope="module")
-def judge():
-    """`judge.ask(route, body, says=...)` -> the answer; `judge.seen` is the last body at the endpoint, turned into
-    roles and parts."""
-    state = SimpleNamespace(reply=chat_reply(""), body=None)
-
-    def script(request):
-        state.body = request.json
-        return state.reply
-
-    with (
-        ScriptedEndpoint(script=script) as endpoint,
-        OpenAIEngine(base_url=endpoint.base_url, model="judge", policy=MediaPolicy(min_pixels=1)) as engine,
-    ):
-        scorer = Scorer(engine=engine, dialect=Dialect.V1, allow_paths=False)
-        clients = {
-            reward: TestClient(
-                create_app(scorer, ServerSettings(reward=reward, contract="final_score")), base_url="http://localhost"
-            )
-            for reward in ("win_rate", "score")
-        }
-
-        def ask(route, body, *, says="", reward="win_rate", **choice):
-            state.body, state.reply = None, chat_reply(says)
-            if choice:
-                [plain] = json.loads(state.reply.body)["choices"]
-                state.reply = chat_reply(choices=[plain | choice])
-            return clients[reward].post(route, json=body)
-
-        def seen():
-            turns = []
-            for message in state.body["messages"]:
-                content = message["content"]
-                parts = [text(content)] if isinstance(content, str) else content
-                turns.append((message["role"], [part.get("text", "image") for part in parts]))
-            return turns
-
-        yield SimpleNamespace(ask=ask, get=clients["score"].get, seen=seen, state=state)
-
-
-# The chat route
 
 
 def test_unifiedreward_pairs(judge):
@@ -219,9 +160,6 @@ def test_lightrft(judge):
     ]
 
 
-# Routes of reward services
-
-
 def flow_factory_remote(judge, prompts, reward="win_rate", **sent):
     """RemoteRewardClient: base64 without a prefix, null for what there is none of; shows `error` of a 200 body."""
     nothing = {"image": None, "video": None, "condition_images": None, "condition_videos": None}
@@ -249,36 +187,6 @@ def test_flow_factory_edits_are_shown_beside_their_source(judge):
     assert answer.json()["rewards"] == [0.5, 0.5]
     [(_, parts)] = judge.seen()
     assert parts.count("image") == 3
-
-
-def test_unirl_reward_service(judge):
-    """/health names the rewards; results and errors come in the order of the requests, each sample's error its own."""
-    health = judge.get("/health").json()
-    assert (health["status"], health["rewards"]) == ("ok", {"unified_reward": ["score"]})
-    history = [{"text": "a red square", "image_b64": base64_of("red")}]
-    requests = [
-        {"history": history, "required_rewards": ["unified_reward"]},
-        {"history": history, "required_rewards": ["unified_reward", "aesthetic"]},
-        {"history": [{"text": "nothing"}], "required_rewards": ["unified_reward"]},
-        {"history": [{"text": "broken", "image_b64": "%%%"}], "required_rewards": ["unified_reward"]},
-    ]
-    answer = judge.ask("/score", {"requests": requests}, says=FINAL).json()
-    assert answer["results"] == [{"unified_reward": {"score": 0.625}}, {"unified_reward": {"score": 0.625}}, {}, {}]
-    assert answer["errors"][0] == {}
-    assert list(answer["errors"][1]) == ["aesthetic"]
-    assert answer["errors"][2:] == [{"unified_reward": "bad_media"}] * 2
-
-
-def test_openrlhf_remote_reward(judge):
-    """Prompts with their answers, prompts, labels; a judge of pictures needs to know the picture."""
-    label = json.dumps({"question": "What is it?", "media": f"data:image/png;base64,{base64_of('red')}"})
-    body = {"query": ["ask: red", "ask: blue"], "prompts": ["ask: ", "ask: "], "labels": [label, label]}
-    answer = judge.ask("/get_reward", body, says="Final Score: 75", reward="score").json()
-    assert answer["rewards"] == [0.75, 0.75]
-    assert re.search("blue|red", json.dumps(judge.state.body))
-    refused = judge.ask("/get_reward", body | {"labels": ["5", "5"]})
-    assert (refused.status_code, refused.json()["error"]["param"]) == (422, "labels")
-    assert "urt_core.adapters.openrlhf" in refused.json()["error"]["message"]
 
 
 def test_pickle_is_never_read(judge):
@@ -311,32 +219,3 @@ def test_what_cannot_be_honoured_is_refused_by_its_name(judge, body, param):
     assert answer.json()["error"]["param"] == param
     assert param in answer.json()["error"]["message"]
     assert judge.state.body is None
-
-
-def test_nemo_gym_comparison_server(judge):
-    """All answers to one conversation in one call; what could not be judged is a 503 and never a reward."""
-    ask = {
-        "role": "user",
-        "content": [{"type": "input_image", "image_url": f"data:image/png;base64,{base64_of('red')}"}],
-    }
-    ask["content"].append({"type": "input_text", "text": "Which colour?"})
-    responses = [
-        {
-            "output": [
-                {"type": "reasoning", "summary": []},
-                {"type": "message", "content": [{"type": "output_text", "text": words}]},
-            ]
-        }
-        for words in ("red", "blue", "green")
-    ]
-    body = {"conversation_history": [ask], "response_objs": responses, "principle": None}
-    says = THINK.replace("Image", "Answer")
-    answer = judge.ask("/compare", body, says=says).json()
-    assert answer["rewards"] == [0.5] * 3
-    assert judge.ask("/compare", body | {"response_objs": []}).json()["rewards"] == []
-    failed = judge.ask("/compare", body, says="I can't say.")
-    assert (failed.status_code, failed.json()["error"]["code"]) == (503, "judge_failed")
-    refused = judge.ask("/compare", body | {"principle": "Be brief."})
-    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "principle")
-    blind = judge.ask("/compare", body | {"conversation_history": [{"role": "user", "content": "Which colour?"}]})
-    assert (blind.status_code, blind.json()["error"]["param"]) == (400, "conversation_history")

@@ -10,14 +10,12 @@ from urt_core import (
     MediaKind,
     Preference,
     PreferenceRecord,
-    Prompt,
     Task,
     parse_judgement,
     render,
     verdict_text,
 )
 from urt_core.errors import PromptError, TemplateError
-from urt_core.prompts import require_placeholders
 from urt_core.prompts.template import BUILT_IN
 
 
@@ -106,9 +104,6 @@ def test_user_text_cannot_close_the_corner_brackets_of_v2() -> None:
     assert "\n> Answer 2: " in prompt.text
 
 
-# Templates of the user's
-
-
 def write(folder: Path, text: str, name: str = "v1/image_generation") -> Path:
     path = folder / f"{name}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -174,29 +169,6 @@ def test_a_missing_or_unreadable_template_is_named(tmp_path: Path) -> None:
     (tmp_path / "v1/video_generation.txt").write_bytes(b"\xff\xfe{caption}")
     with pytest.raises(TemplateError, match="cannot be read"):
         render(record(Task.VIDEO_GENERATION), Dialect.V1, templates=tmp_path)
-
-
-# The prompt itself
-
-
-def test_an_impossible_prompt_is_refused() -> None:
-    image = Media(kind=MediaKind.IMAGE, files=("a",))
-    for parts in ((), ("",), ("a", ""), (1,)):
-        with pytest.raises(PromptError, match="non-empty"):
-            Prompt(parts=parts)  # pyright: ignore[reportArgumentType]
-    for token in ("<|image_pad|>", "<|im_start|>", "<image>", "</tool_call>"):
-        with pytest.raises(PromptError, match="special token"):
-            Prompt(parts=("look: " + token, image))
-    prompt = Prompt(parts=("a", image, "b"))
-    assert prompt.text == "ab"
-    assert prompt.media == (image,)
-
-
-def test_placeholders_must_equal_the_media() -> None:
-    chat = "<|im_start|>user\n<|image_pad|> and <|image_pad|><|im_end|>"
-    require_placeholders(chat, placeholder="<|image_pad|>", num_media=2)
-    with pytest.raises(PromptError, match=r"2 times '<\|image_pad\|>' for 1 media"):
-        require_placeholders(chat, placeholder="<|image_pad|>", num_media=1)
 
 
 EDIT = PreferenceRecord(
