@@ -1,5 +1,5 @@
 """Render the committed sprite sheet from the Noto Color Emoji font:
-`python -m urt_data.sprites.make_sheet NotoColorEmoji.ttf`.
+`python tools/make_sheet.py NotoColorEmoji.ttf`.
 
 Run once; the sheet travels with the package so that nobody needs the font, and so that no other FreeType changes a
 pixel. Artwork: Noto emoji, Apache-2.0 (see NOTICE).
