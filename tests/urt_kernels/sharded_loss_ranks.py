@@ -91,27 +91,27 @@ def worst(pairs: list[tuple[Tensor, Tensor]]) -> float:
     return max(found, default=0.0)
 
 
-def expected(
-    objective: dict[str, Any], given: dict[str, Tensor], weight: Tensor, bias: Tensor | None
-) -> tuple[Any, ...]:
+def expected(objective: dict[str, Any], given: dict[str, Tensor], weight: Tensor, bias: Tensor) -> tuple[Any, ...]:
     named = arguments(objective, given, slice(None), torch.float64)
     hidden, leaf = named.pop("hidden"), weight.clone().requires_grad_()
-    result = linear_loss(hidden, leaf, **named, bias=bias, impl="reference")
-    return result, *torch.autograd.grad(result.loss * 2.0, [hidden, leaf])
+    shift = bias.clone().requires_grad_()
+    result = linear_loss(hidden, leaf, **named, bias=shift, impl="reference")
+    return result, *torch.autograd.grad(result.loss * 2.0, [hidden, leaf, shift])
 
 
 def by_vocabulary(objective: dict[str, Any], rank: int, ranks: int, dtype: torch.dtype, impl: Any) -> float:
     given, weight, bias = batch(4), normal(VOCABULARY, SIZE, seed=9), normal(VOCABULARY, seed=10)
-    right, right_hidden, right_weight = expected(objective, given, weight, bias)
+    right, right_hidden, right_weight, right_bias = expected(objective, given, weight, bias)
     part = -(-VOCABULARY // ranks)
     own = slice(rank * part, min(VOCABULARY, (rank + 1) * part))
     named = arguments(objective, given, slice(None), dtype)
     hidden, mine = named.pop("hidden"), weight[own].to(dtype).clone().requires_grad_()
+    shift = bias[own].to(dtype).clone().requires_grad_()
     run: Callable[..., Any] = partial(
-        vocabulary_parallel_loss, hidden, mine, vocabulary=VOCABULARY, bias=bias[own].to(dtype), impl=impl, **named
+        vocabulary_parallel_loss, hidden, mine, vocabulary=VOCABULARY, bias=shift, impl=impl, **named
     )
     result = run()
-    gradients = torch.autograd.grad(result.loss * 2.0, [hidden, mine])
+    gradients = torch.autograd.grad(result.loss * 2.0, [hidden, mine, shift])
     copies = [torch.empty_like(result.policy_logprobs) for _ in range(ranks)]
     dist.all_gather(copies, result.policy_logprobs)
     assert all(torch.equal(copy, copies[0]) for copy in copies), "ranks disagree"
@@ -123,6 +123,7 @@ def by_vocabulary(objective: dict[str, Any], rank: int, ranks: int, dtype: torch
     pairs: list[Any] = [(result.loss, right.loss), (result.policy_logprobs, right.policy_logprobs)]
     if right.entropy is not None:
         pairs.append((result.entropy, right.entropy))
+    pairs += [(gradients[2], right_bias[own])]
     pairs += [(gradients[0], right_hidden), (gradients[1], right_weight[own]), (buffer - 1.0, right_weight[own])]
     return worst(pairs)
 
@@ -131,16 +132,17 @@ def by_shards(objective: dict[str, Any], rank: int, ranks: int, dtype: torch.dty
     """Two sequences for the first rank, one pair more for each of the next, none for the last."""
     counts = [2 * (each + 1) for each in range(ranks - 1)] + [0]
     rows = slice(sum(counts[:rank]), sum(counts[: rank + 1]))
-    given, weight = batch(sum(counts)), normal(VOCABULARY, SIZE, seed=9)
-    right, right_hidden, right_weight = expected(objective, given, weight, None)
+    given, weight, bias = batch(sum(counts)), normal(VOCABULARY, SIZE, seed=9), normal(VOCABULARY, seed=10)
+    right, right_hidden, right_weight, right_bias = expected(objective, given, weight, bias)
     mesh = init_device_mesh("cpu", (ranks,))
     named = arguments(objective, given, rows, dtype)
     hidden = named.pop("hidden")
     sharded: Any = distribute_tensor(weight.to(dtype), mesh, [Shard(0)]).requires_grad_()
-    run: Callable[..., Any] = partial(gathered_loss, hidden, sharded, block=64, impl=impl, **named)
+    shift: Any = distribute_tensor(bias.to(dtype), mesh, [Shard(0)]).requires_grad_()
+    run: Callable[..., Any] = partial(gathered_loss, hidden, sharded, bias=shift, block=64, impl=impl, **named)
     result = run()
-    gradients: Any = torch.autograd.grad(result.loss * 2.0, [hidden, sharded])
-    by_hidden, by_weight = gradients
+    gradients: Any = torch.autograd.grad(result.loss * 2.0, [hidden, sharded, shift])
+    by_hidden, by_weight, by_bias = gradients
     assert torch.equal(result.top1, right.top1[rows])
     total = result.loss.detach().clone()
     dist.all_reduce(total)
@@ -150,6 +152,7 @@ def by_shards(objective: dict[str, Any], rank: int, ranks: int, dtype: torch.dty
     first = rank * -(-VOCABULARY // ranks)
     pairs = [(total, right.loss), (result.policy_logprobs, right.policy_logprobs[rows])]
     pairs += [(by_hidden, right_hidden[rows]), (by_weight.full_tensor(), right_weight)]
+    pairs += [(by_bias.full_tensor(), right_bias)]
     return worst([*pairs, (buffer - 1.0, right_weight[first : first + own])])
 
 

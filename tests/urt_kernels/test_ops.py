@@ -59,14 +59,15 @@ def one_pass_arguments() -> tuple[Any, ...]:
     targets, rows = torch.tensor([0, 4, 1]), torch.tensor([0, 1, 4])
     head = (normal(3, 4, grad=True), normal(5, 4, grad=True), normal(5, grad=True), targets, *HEAD)
     tokens = (normal(3), None, normal(3), normal(3), torch.full((3,), 0.2), torch.tensor([0, 0, 1]), 2, rows)
-    objective = (0.2, 0.28, 3.0, 2.0, 0.04, "k3", 10.0, "token", "dapo", "clip", 0.01)
+    objective = ([0.2, 0.28, 3.0, 2.0, 0.04, 10.0, 0.01], "k3", "token", "dapo", "clip")
     return (*head, *tokens, *objective, torch.tensor(1.0), 0, True, True, True, True, "", 5, 0, "", "reference", True)
 
 
 def loss_arguments() -> tuple[Any, ...]:
     values = (normal(2, 3, grad=True), normal(2, 3), normal(2, 3), normal(2, 3), normal(2, 1))
     mask, divisor = torch.tensor([[1, 1, 0], [1, 1, 1]], dtype=torch.bool), torch.tensor(5.0)
-    return (*values, mask, divisor, 0.2, 0.28, 3.0, 2.0, 0.04, "k3", 10.0, "token", "dapo", "clip", "reference")
+    objective = ([0.2, 0.28, 3.0, 2.0, 0.04, 10.0, 0.0], "k3", "token", "dapo", "clip")
+    return (*values, mask, divisor, *objective, "reference")
 
 
 def distillation_arguments() -> tuple[Any, ...]:

@@ -113,7 +113,8 @@ def test_a_split_that_does_not_cover_is_refused(fake_group):
         gathered_token_logprobs(hidden, torch.zeros(5, 8), targets, temperature=1.0)
     weight = sharded(torch.zeros(16, 8), 8)
     for changes, message in (
-        ({"bias": torch.zeros(16)}, "bias is given: gathered_loss takes none"),
+        ({"bias": torch.zeros(16)}, "bias is a Tensor: it must be a DTensor"),
+        ({"bias": sharded(torch.zeros(15), 8)}, r"bias has shape \[15\]: it must be \[16\]"),
         ({"weight_grad": torch.zeros(16, 8)}, r"weight_grad has shape \[16, 8\]: it must be \[2, 8\]"),
         ({"block": 0}, "block=0"),
     ):
@@ -132,9 +133,7 @@ def group_of_one():
 
 @pytest.mark.parametrize("spread", ["vocabulary", "shards"])
 def test_opcheck_of_the_ranks_op(group_of_one, spread):
-    """Without a bias, which shards do not take."""
     *before, _, _, _, _, impl, validate = one_pass_arguments()
-    before[2], before[-1] = None, False
     group: Any = dist.group.WORLD
     held = (spread, len(before[1]), 2, group.group_name)
     torch.library.opcheck(torch.ops.urt_kernels.linear_loss.default, (*before, *held, impl, validate))
@@ -153,18 +152,41 @@ def test_gradcheck_compile_and_export_over_ranks(group_of_one, no_type_checks):
     targets = torch.tensor([[0, 10, 3], [4, 4, 7]])
     module = Parallel()
     assert torch.autograd.gradcheck(lambda *leaves: module(*leaves, targets), (hidden, weight))
-    shards = sharded(weight.detach(), 1)
-
-    def gathered(hidden: torch.Tensor) -> torch.Tensor:
-        return gathered_loss(hidden, shards, targets, block=4, surrogate="nll", temperature=0.7).loss
-
-    assert torch.autograd.gradcheck(gathered, hidden)
     compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
     exported = torch.export.export(module, (hidden.detach(), weight.detach(), targets)).module()
     losses = [form(hidden, weight, targets) for form in (module, compiled)]
     torch.testing.assert_close(exported(hidden, weight, targets), losses[0])
     torch.testing.assert_close(losses[1], losses[0])
     gradients = [torch.autograd.grad(loss, [hidden, weight]) for loss in losses]
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+class Gathered(torch.nn.Module):
+    """A head as FSDP2 holds it, with a bias."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.weight = torch.nn.Parameter(sharded(torch.randn(11, 6, dtype=torch.float64, generator=generator), 1))
+        self.bias = torch.nn.Parameter(sharded(torch.linspace(-1, 1, 11, dtype=torch.float64), 1))
+
+    def forward(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        arguments: Any = {"surrogate": "nll", "temperature": 0.7, "entropy_coef": 0.2, "num_tokens": 9}
+        return gathered_loss(hidden, self.weight, targets, bias=self.bias, block=4, **arguments).loss
+
+
+def test_gradcheck_compile_and_export_of_shards(group_of_one, no_type_checks):
+    hidden = torch.randn(2, 3, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    targets, module = torch.tensor([[0, 10, 3], [4, 4, 7]]), Gathered()
+    leaves: list[Any] = [hidden, module.weight, module.bias]
+    assert torch.autograd.gradcheck(lambda leaf: module(leaf, targets), hidden)
+    compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
+    exported = torch.export.export(module, (hidden.detach(), targets)).module()
+    losses = [form(hidden, targets) for form in (module, compiled, exported)]
+    gradients = [torch.autograd.grad(loss, leaves) for loss in losses[:2]]
+    for loss in losses[1:]:
+        torch.testing.assert_close(loss, losses[0])
     for ours, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, theirs)
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from urt_kernels.shapes import Float, Int
+from urt_kernels.shapes import Bool, Float, Int
 
 # exp() of a log-ratio past this is of no use to a clipped objective and overflows in the end (verl clamps at the same
 # value).
@@ -74,9 +74,16 @@ class SurrogateInputs:
     def importance(self) -> Float[Tensor, " n"] | float:
         """min(exp(old - rollout), importance_cap) (truncated importance sampling), or 1 where there is one set of
         log-probs."""
+        return 1.0 if self.rollout_logprobs is None else self._uncapped().clamp(max=self.importance_cap)
+
+    def capped(self) -> Bool[Tensor, " n"]:
+        """Tokens whose importance weight is the cap."""
         if self.rollout_logprobs is None:
-            return 1.0
-        return clamped_exp(self.needed("old_logprobs") - self.rollout_logprobs).clamp(max=self.importance_cap)
+            return torch.zeros_like(self.policy_logprobs, dtype=torch.bool)
+        return self._uncapped() > self.importance_cap
+
+    def _uncapped(self) -> Tensor:
+        return clamped_exp(self.needed("old_logprobs") - self.needed("rollout_logprobs"))
 
     def needed(self, name: str) -> Tensor:
         """A field that the surrogate can't do without; an error that names it where the caller left it out."""

@@ -68,7 +68,8 @@ class Sums:
         self.direct = into if into is not None and into.dtype == torch.float32 else None
         own = needs_weight and self.direct is None
         self.weight = make(head.weight.shape, dtype=torch.float32) if own else None
-        self.bias = make(head.weight.shape[:1], dtype=torch.float32) if needs_bias else None
+        bias = head.weight.shape[:1] if head.bias is None else head.bias.shape
+        self.bias = make(bias, dtype=torch.float32) if needs_bias else None
         self.like, self.into = hidden, into
         self.chunk: Tensor | None = None
 

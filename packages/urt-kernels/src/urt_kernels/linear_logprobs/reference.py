@@ -98,7 +98,8 @@ class Gradients:
         into: Tensor | None = None,
     ) -> Gradients:
         """Nothing is filled with zeros: the first part is written, the others are added."""
-        shapes = (hidden.shape, head.weight.shape, head.weight.shape[:1])
+        bias = head.weight.shape[:1] if head.bias is None else head.bias.shape
+        shapes = (hidden.shape, head.weight.shape, bias)
         make = hidden.new_empty if len(hidden) > 0 else hidden.new_zeros
         own = (needs[0], needs[1] and (into is None or into.dtype != dtype), needs[2])
         sums = [make(shape, dtype=dtype) if need else None for shape, need in zip(shapes, own, strict=True)]

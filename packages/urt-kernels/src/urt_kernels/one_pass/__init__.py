@@ -10,7 +10,7 @@ from torch import Tensor
 from urt_kernels.dispatch import Impl
 from urt_kernels.one_pass.loss import linear_loss
 from urt_kernels.one_pass.result import LinearGRPOLoss, LinearLoss
-from urt_kernels.policy_loss.arguments import Aggregation, Clips
+from urt_kernels.policy_loss.settings import Aggregation, Clips
 from urt_kernels.shapes import Bool, Float, Int, Number, Shaped
 from urt_kernels.surrogates import Surrogate
 

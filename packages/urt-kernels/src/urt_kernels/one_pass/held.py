@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from urt_kernels.linear_logprobs.running import RowStatistics
+
+WHOLE = ""
+"""The kind of a weight that this process has to itself."""
+
+
+class SpreadWeight(NamedTuple):
+    """A weight as a caller hands it over, with who holds the rest of it, in the terms of an op.
+
+    >>> SpreadWeight(own, kind="vocabulary", vocabulary=151936, block=0, group=group.group_name)
+    """
+
+    own: Tensor
+    """What this process has of it."""
+    kind: str
+    """WHOLE, "vocabulary" (a part on each rank, the same rows on all) or "shards" (gathered, rows of each rank's own)."""
+    vocabulary: int
+    """Columns of the whole head."""
+    block: int
+    """Columns that are gathered at once."""
+    group: str
+    """The name that torch.distributed knows the process group by."""
 
 
 @runtime_checkable
@@ -39,6 +60,14 @@ class Held(Protocol):
 
     def gradient(self, own: Tensor) -> Tensor:
         """Of the tensor behind the weight; ``own`` is what this process summed by itself."""
+        ...
+
+    def whole_bias(self, own: Tensor) -> Tensor:
+        """A bias over ``columns`` from what this process holds of it."""
+        ...
+
+    def bias_gradient(self, own: Tensor) -> Tensor:
+        """Of what this process holds, from that of this process's rows over ``columns``."""
         ...
 
     @property
@@ -83,6 +112,12 @@ class HeldWhole:
         pass
 
     def gradient(self, own: Tensor) -> Tensor:
+        return own
+
+    def whole_bias(self, own: Tensor) -> Tensor:
+        return own
+
+    def bias_gradient(self, own: Tensor) -> Tensor:
         return own
 
     def most_chunks(self, own: int | None) -> int | None:

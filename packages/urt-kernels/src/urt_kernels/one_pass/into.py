@@ -10,9 +10,9 @@ from torch import Tensor
 
 from urt_kernels.checks import check_targets
 from urt_kernels.linear_logprobs.head import Head
-from urt_kernels.one_pass.op import Outputs, Pass, run
+from urt_kernels.one_pass.op import ASSUMED, Outputs, Pass, run
 from urt_kernels.policy_loss.objective import Tokens
-from urt_kernels.policy_loss.result import GRPOSettings
+from urt_kernels.policy_loss.settings import GRPOSettings
 
 
 class _LossInto(torch.autograd.Function):
@@ -21,13 +21,15 @@ class _LossInto(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight_grad: Tensor, *arguments: Any) -> Outputs:
         hidden, weight, bias, targets = arguments[:4]
-        assumed, together, entropy, *others = arguments[29:]
+        assumed, together, entropy, *others = arguments[ASSUMED:]
         needs, spread, (impl, validate) = others[:3], others[3:7], others[7:]
         if validate:
             check_targets(targets, spread[1], None)
         head, tokens = Head(weight, bias, *arguments[4:10]), Tokens(*arguments[10:18])
         options = Pass(tuple(needs), assumed, weight_grad, together, entropy)
-        outputs = run(hidden, head, targets, tokens, GRPOSettings(*arguments[18:29]), options, tuple(spread), impl)
+        outputs = run(
+            hidden, head, targets, tokens, GRPOSettings.of(*arguments[18:ASSUMED]), options, tuple(spread), impl
+        )
         ctx.mark_non_differentiable(*outputs[1:])
         ctx.save_for_backward(assumed, outputs[4], outputs[6])
         ctx.dtypes = (hidden.dtype, None if bias is None else bias.dtype)

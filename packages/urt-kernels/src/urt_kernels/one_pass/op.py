@@ -1,5 +1,6 @@
 """torch.ops.urt_kernels.linear_loss: forward leaves the gradients, backward scales them by the upstream gradient."""
 
+from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -9,12 +10,9 @@ from torch import Tensor
 
 from urt_kernels.checks import check_targets, compute_dtype, exact
 from urt_kernels.linear_logprobs.head import Head
-from urt_kernels.one_pass.held import Held, HeldWhole
+from urt_kernels.one_pass.held import WHOLE, Held, HeldWhole
 from urt_kernels.policy_loss.objective import Tokens
-from urt_kernels.policy_loss.result import GRPOSettings
-
-WHOLE = ""
-"""``spread`` of a weight that this process has to itself."""
+from urt_kernels.policy_loss.settings import GRPOSettings
 
 
 class Pass(NamedTuple):
@@ -61,17 +59,11 @@ def linear_loss_op(
     sequences: Tensor,
     num_sequences: int,
     rows: Tensor,
-    clip_low: float,
-    clip_high: float,
-    dual_clip: float | None,
-    importance_cap: float,
-    kl_coef: float,
+    numbers: Sequence[float],
     kl: str,
-    kl_clamp: float | None,
     ratio: str,
     aggregation: str,
     surrogate: str,
-    entropy_coef: float,
     assumed: Tensor,
     together: int,
     entropy: bool,
@@ -89,8 +81,7 @@ def linear_loss_op(
         check_targets(targets, vocabulary, None)
     head = Head(weight, bias, temperature, temperatures, logit_scale, softcap, allowed, operands)
     tokens = Tokens(old, rollout, reference_logprobs, advantages, weights, sequences, num_sequences, rows)
-    numbers = (clip_low, clip_high, dual_clip, importance_cap, kl_coef, kl, kl_clamp)
-    settings = GRPOSettings(*numbers, ratio, aggregation, surrogate, entropy_coef)
+    settings = GRPOSettings.of(numbers, kl, ratio, aggregation, surrogate)
     options = Pass((needs_hidden, needs_weight, needs_bias), assumed, None, together, entropy)
     return run(hidden, head, targets, tokens, settings, options, (spread, vocabulary, block, group), impl)
 
@@ -113,7 +104,11 @@ def run(
         loss, logprobs, entropies, top1, gradients = _implementation(impl).forward(
             hidden, head, targets, tokens, settings, options, held
         )
-    return loss, logprobs, entropies if options.entropy else entropies.new_empty(0), top1, *gradients
+    by_hidden, by_weight, by_bias = gradients
+    if options.needs[2]:
+        by_bias = held.bias_gradient(by_bias)
+    entropies = entropies if options.entropy else entropies.new_empty(0)
+    return loss, logprobs, entropies, top1, by_hidden, by_weight, by_bias
 
 
 def _over_ranks(
@@ -128,7 +123,8 @@ def _over_ranks(
     own = held.columns
     inside = (targets >= own.start) & (targets < own.stop)
     allowed = None if head.allowed is None else head.allowed[:, own]
-    return held, head._replace(allowed=allowed), torch.where(inside, targets - own.start, -1)
+    bias = None if head.bias is None else held.whole_bias(head.bias)
+    return held, head._replace(bias=bias, allowed=allowed), torch.where(inside, targets - own.start, -1)
 
 
 @linear_loss_op.register_fake
@@ -151,17 +147,11 @@ def _fake(
     sequences: Tensor,
     num_sequences: int,
     rows: Tensor,
-    clip_low: float,
-    clip_high: float,
-    dual_clip: float | None,
-    importance_cap: float,
-    kl_coef: float,
+    numbers: Sequence[float],
     kl: str,
-    kl_clamp: float | None,
     ratio: str,
     aggregation: str,
     surrogate: str,
-    entropy_coef: float,
     assumed: Tensor,
     together: int,
     entropy: bool,
@@ -183,11 +173,11 @@ def _fake(
         torch.empty_like(per_row, dtype=torch.bool),
         hidden.new_empty(hidden.shape if needs_hidden else (0,)),
         per_row.new_empty(weight.shape if needs_weight else (0,)),
-        per_row.new_empty((weight.shape[0] if needs_bias else 0,)),
+        per_row.new_empty(bias.shape if bias is not None and needs_bias else (0,)),
     )
 
 
-ASSUMED = 29
+ASSUMED = 23
 """Position of ``assumed`` among the op's arguments."""
 
 

@@ -23,7 +23,7 @@ from urt_kernels.one_pass.op import Pass
 from urt_kernels.one_pass.plan import parts
 from urt_kernels.one_pass.second_pass import upstream_of, with_second_pass
 from urt_kernels.policy_loss.objective import Tokens, slopes
-from urt_kernels.policy_loss.result import GRPOSettings
+from urt_kernels.policy_loss.settings import GRPOSettings
 
 WORKSPACE_BYTES = 16 * 2**20
 

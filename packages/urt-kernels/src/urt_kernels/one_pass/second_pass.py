@@ -16,7 +16,7 @@ from urt_kernels.logprobs.upstream import Upstream
 from urt_kernels.one_pass.held import Held
 from urt_kernels.one_pass.op import Pass
 from urt_kernels.policy_loss.objective import Slopes, Tokens, slopes
-from urt_kernels.policy_loss.result import GRPOSettings
+from urt_kernels.policy_loss.settings import GRPOSettings
 
 
 def with_second_pass(
@@ -32,7 +32,7 @@ def with_second_pass(
     """``two_steps`` is the implementation of log-probs and their gradient."""
     found = [
         (two_steps.statistics(hidden, part, local, options.entropy), local >= 0)
-        for part, local in _heads(head, held, targets)
+        for _, part, local in _heads(head, held, targets)
     ]
     statistics = held.whole_rows(_merged(found), targets)
     own = statistics.entropies if options.entropy else None
@@ -71,11 +71,15 @@ def _gradients(
     needs_hidden, learns, needs_bias = options.needs
     upstream = upstream_of(slope, statistics, targets, options)
     by_hidden, by_weight, by_bias = hidden.new_empty(0), hidden.new_empty(0, dtype=dtype), hidden.new_empty(0)
-    for part, local in _heads(head, held, targets, learns=learns):
+    if head.bias is not None and needs_bias:
+        by_bias = hidden.new_empty(head.bias.shape, dtype=dtype)
+    for columns, part, local in _heads(head, held, targets, learns=learns):
         needs = (needs_hidden, learns, needs_bias)
         into = options.weight_grad if held.sums_here else None
         known = upstream._replace(targets=local)
-        own, by_weight, by_bias = two_steps.backward(known, hidden, part, needs, into=into)
+        own, by_weight, own_bias = two_steps.backward(known, hidden, part, needs, into=into)
+        if needs_bias:
+            by_bias[columns] = own_bias.to(dtype)
         by_hidden = own if by_hidden.numel() == 0 else by_hidden.to(dtype) + own
         if learns and not held.sums_here:
             held.add_sum(by_weight)
@@ -86,11 +90,13 @@ def _gradients(
 
 
 def _heads(head: Head, held: Held, targets: Tensor, *, learns: bool = False) -> Any:
-    """The head with one part of its weight at a time, and the targets in it: -1 for those that are elsewhere."""
+    """The columns of one part of the weight at a time, the head of that part, and the targets in it: -1 for those that
+    are elsewhere."""
     for first, weight in held.parts(learns=learns):
         columns = slice(first, first + len(weight))
         inside = (targets >= columns.start) & (targets < columns.stop)
         yield (
+            columns,
             head._replace(
                 weight=weight,
                 bias=None if head.bias is None else head.bias[columns],

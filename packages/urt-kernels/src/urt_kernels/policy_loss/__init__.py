@@ -7,17 +7,10 @@ from torch import Tensor
 from urt_kernels.checks import FLOATS, check_dtype, check_same_device
 from urt_kernels.dispatch import Impl, no_fp64, resolve
 from urt_kernels.packed import packed_rows
-from urt_kernels.policy_loss.arguments import (
-    Aggregation,
-    Kl,
-    Ratio,
-    boolean_mask,
-    check_batch,
-    checked_normalizer,
-    checked_settings,
-)
+from urt_kernels.policy_loss.arguments import boolean_mask, check_batch, checked_normalizer
 from urt_kernels.policy_loss.op import grpo_loss_op
 from urt_kernels.policy_loss.result import GRPOLoss
+from urt_kernels.policy_loss.settings import Aggregation, Kl, Ratio, checked_settings, op_arguments
 from urt_kernels.shapes import Float, Int, Number, Shaped
 from urt_kernels.surrogates import Surrogate
 
@@ -120,7 +113,7 @@ def grpo_loss(
         advantages if advantages.dim() == 2 else advantages[:, None],
         mask,
         checked_normalizer(aggregation, num_tokens, num_sequences, mask),
-        *tuple(settings)[:-1],
+        *op_arguments(settings),
         resolve(impl, policy_logprobs.device, operation="grpo_loss", unsupported=obstacle),
     )
     return GRPOLoss(loss, *metrics.unbind())

@@ -1,8 +1,6 @@
-"""Checks of the arguments that grpo_loss and linear_grpo_loss share, and what they become for the op."""
+"""Checks of the arguments that grpo_loss and linear_grpo_loss share, and what the mask and the divisor become for the op."""
 
 from __future__ import annotations
-
-from typing import Literal, TypedDict
 
 import torch
 from torch import Tensor
@@ -10,78 +8,12 @@ from torch import Tensor
 from urt_kernels.checks import (
     FLOATS,
     INTEGERS,
-    check_choice,
     check_dtype,
     check_not_negative,
-    check_positive,
     check_same_device,
     check_shape,
 )
-from urt_kernels.policy_loss.result import GRPOSettings
 from urt_kernels.shapes import Number
-from urt_kernels.surrogates import Surrogate, surrogate_name
-
-Kl = Literal["k1", "k2", "k3"]
-Ratio = Literal["token", "sequence"]
-Aggregation = Literal["grpo", "dapo", "dr_grpo"]
-
-
-class Clips(TypedDict, total=False):
-    """The settings of an objective beside its surrogate and aggregation, as keyword arguments; `grpo_loss` documents them."""
-
-    clip_low: Number
-    clip_high: Number
-    dual_clip: Number | None
-    importance_cap: Number
-    kl_coef: Number
-    kl: Kl
-    kl_clamp: Number | None
-    ratio: Ratio
-
-
-def checked_settings(
-    *,
-    clip_low: Number = 0.2,
-    clip_high: Number = 0.2,
-    dual_clip: Number | None = None,
-    importance_cap: Number = 2.0,
-    kl_coef: Number = 0.0,
-    kl: Kl = "k3",
-    kl_clamp: Number | None = 10.0,
-    ratio: Ratio = "token",
-    aggregation: Aggregation = "grpo",
-    surrogate: str | Surrogate = "clip",
-    entropy_coef: Number = 0.0,
-) -> GRPOSettings:
-    check_choice("kl", kl, ("k1", "k2", "k3"))
-    check_choice("ratio", ratio, ("token", "sequence"))
-    check_choice("aggregation", aggregation, ("grpo", "dapo", "dr_grpo"))
-    check_not_negative("clip_low", clip_low)
-    check_not_negative("clip_high", clip_high)
-    check_not_negative("kl_coef", kl_coef)
-    check_not_negative("entropy_coef", entropy_coef)
-    check_positive("importance_cap", importance_cap)
-    if clip_low > 1:
-        raise ValueError(f"clip_low={clip_low}: it must be at most 1 (the ratio is clipped at 1 - clip_low).")
-    if dual_clip is not None:
-        check_positive("dual_clip", dual_clip)
-        if dual_clip <= 1:
-            raise ValueError(f"dual_clip={dual_clip}: it must be above 1, or None.")
-    if kl_clamp is not None:
-        check_positive("kl_clamp", kl_clamp)
-    return GRPOSettings(
-        clip_low=float(clip_low),
-        clip_high=float(clip_high),
-        dual_clip=None if dual_clip is None else float(dual_clip),
-        importance_cap=float(importance_cap),
-        kl_coef=float(kl_coef),
-        kl=kl,
-        kl_clamp=None if kl_clamp is None else float(kl_clamp),
-        ratio=ratio,
-        aggregation=aggregation,
-        surrogate=surrogate_name(surrogate),
-        entropy_coef=float(entropy_coef),
-    )
 
 
 def check_batch(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from urt_kernels.policy_loss.result import GRPOSettings
+from urt_kernels.policy_loss.settings import GRPOSettings
 from urt_kernels.surrogates import SurrogateInputs, clamped_exp, clipped, kl_estimate, surrogate_function
 
 
@@ -126,11 +126,7 @@ def surrogate_inputs(
         sequences=tokens.sequences,
         num_sequences=tokens.num_sequences,
         rows=tokens.rows,
-        clip_low=settings.clip_low,
-        clip_high=settings.clip_high,
-        dual_clip=settings.dual_clip,
-        importance_cap=settings.importance_cap,
-        ratio=settings.ratio,
+        **settings.of_surrogate(),
     )
 
 
@@ -141,11 +137,7 @@ def metrics(policy: Tensor, entropy: Tensor | None, tokens: Tokens, settings: GR
     log_ratios, advantages = inputs.policy_logprobs - inputs.needed("old_logprobs"), inputs.needed("advantages")
     ratio = clamped_exp(inputs.log_ratios())
     kept = torch.where(live, ratio, 0.0)
-    importance = torch.ones_like(ratio)
-    capped = torch.zeros_like(live)
-    if inputs.rollout_logprobs is not None:
-        uncapped = clamped_exp(inputs.needed("old_logprobs") - inputs.rollout_logprobs)
-        importance, capped = uncapped.clamp(max=settings.importance_cap), uncapped > settings.importance_cap
+    importance = inputs.importance() * live
     kl = torch.zeros_like(ratio)
     if inputs.reference_logprobs is not None:
         difference = inputs.reference_logprobs - inputs.policy_logprobs
@@ -159,8 +151,8 @@ def metrics(policy: Tensor, entropy: Tensor | None, tokens: Tokens, settings: GR
         kept.amax() if len(kept) else kept,
         log_ratios,
         *clipped(ratio, advantages, inputs),
-        importance * live,
-        capped & live,
+        importance,
+        inputs.capped() & live,
         ~live,
     ]
     return torch.stack([value.sum().to(policy.dtype) for value in sums])

@@ -1,6 +1,7 @@
 """torch.ops.urt_kernels.grpo_loss: one op for every device and implementation; backward only scales the saved
 gradient."""
 
+from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from urt_kernels.checks import compute_dtype
-from urt_kernels.policy_loss.result import GRPOSettings
+from urt_kernels.policy_loss.settings import GRPOSettings
 
 NUM_METRICS = 13
 
@@ -23,20 +24,14 @@ def grpo_loss_op(
     advantages: Tensor,
     mask: Tensor,
     normalizer: Tensor | None,
-    clip_low: float,
-    clip_high: float,
-    dual_clip: float | None,
-    importance_cap: float,
-    kl_coef: float,
+    numbers: Sequence[float],
     kl: str,
-    kl_clamp: float | None,
     ratio: str,
     aggregation: str,
     surrogate: str,
     impl: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    numbers = (clip_low, clip_high, dual_clip, importance_cap, kl_coef, kl, kl_clamp)
-    settings = GRPOSettings(*numbers, ratio, aggregation, surrogate)
+    settings = GRPOSettings.of(numbers, kl, ratio, aggregation, surrogate)
     return _implementation(impl).forward(
         policy, old, rollout, reference_logprobs, advantages, mask, normalizer, settings
     )
@@ -51,13 +46,8 @@ def _fake(
     advantages: Tensor,
     mask: Tensor,
     normalizer: Tensor | None,
-    clip_low: float,
-    clip_high: float,
-    dual_clip: float | None,
-    importance_cap: float,
-    kl_coef: float,
+    numbers: Sequence[float],
     kl: str,
-    kl_clamp: float | None,
     ratio: str,
     aggregation: str,
     surrogate: str,
@@ -76,7 +66,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]
 
 def _backward(ctx: Any, grad_loss: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
     gradient, scale = ctx.saved_tensors
-    return (gradient * (grad_loss * scale)).to(ctx.dtype), *[None] * 17
+    return (gradient * (grad_loss * scale)).to(ctx.dtype), *[None] * 12
 
 
 grpo_loss_op.register_autograd(_backward, setup_context=_setup_context)

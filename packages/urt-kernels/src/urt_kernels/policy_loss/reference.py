@@ -7,7 +7,7 @@ from torch import Tensor
 
 from urt_kernels.checks import compute_dtype
 from urt_kernels.policy_loss.objective import Tokens, metrics, slopes
-from urt_kernels.policy_loss.result import GRPOSettings
+from urt_kernels.policy_loss.settings import GRPOSettings
 
 
 def forward(

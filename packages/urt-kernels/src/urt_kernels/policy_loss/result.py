@@ -1,4 +1,4 @@
-"""What grpo_loss takes as settings and returns."""
+"""What grpo_loss returns."""
 
 from __future__ import annotations
 
@@ -7,26 +7,6 @@ from typing import NamedTuple
 from torch import Tensor
 
 from urt_kernels.shapes import Float
-
-
-class GRPOSettings(NamedTuple):
-    """The numbers of the objective, already checked, as the op takes them.
-
-    >>> GRPOSettings(clip_low=0.2, clip_high=0.28, dual_clip=None, importance_cap=2.0, kl_coef=0.04, kl="k3",
-    ...              kl_clamp=10.0, ratio="token", aggregation="dapo", surrogate="clip", entropy_coef=0.0)
-    """
-
-    clip_low: float
-    clip_high: float
-    dual_clip: float | None
-    importance_cap: float
-    kl_coef: float
-    kl: str
-    kl_clamp: float | None
-    ratio: str
-    aggregation: str
-    surrogate: str = "clip"
-    entropy_coef: float = 0.0
 
 
 class GRPOLoss(NamedTuple):

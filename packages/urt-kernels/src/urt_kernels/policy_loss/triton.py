@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from urt_kernels.dispatch import on_device
-from urt_kernels.policy_loss.result import GRPOSettings
+from urt_kernels.policy_loss.settings import GRPOSettings
 from urt_kernels.policy_loss.terms import (
     LOG_RATIO_LIMIT,
     clamped_exp,

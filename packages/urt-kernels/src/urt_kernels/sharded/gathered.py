@@ -31,6 +31,20 @@ class GatheredShards:
         self.start = 0
         self.heights: list[int] = []
 
+    def whole(self, shard: Tensor) -> Tensor:
+        """One number for each row of the weight ``[V]``, from the shards of all ranks."""
+        own = shard.new_zeros(self.size)
+        own[: len(shard)] = shard
+        parts = [torch.empty_like(own) for _ in range(self.ranks)]
+        dist.all_gather(parts, own, group=self.group)
+        return torch.cat(parts)[: self.vocabulary]
+
+    def own_sum(self, whole: Tensor) -> Tensor:
+        """This rank's shard of the sum of every rank's ``[V]``."""
+        total = whole.contiguous().clone()
+        dist.all_reduce(total, group=self.group)
+        return total[self.rank * self.size : (self.rank + 1) * self.size].clone()
+
     def begin(self, total: Tensor | None = None) -> None:
         """Sums start from zeros, or are added to ``total``."""
         self.total = total

@@ -80,6 +80,12 @@ class HeldShards:
             return own
         return total
 
+    def whole_bias(self, own: Tensor) -> Tensor:
+        return self.shards.whole(own)
+
+    def bias_gradient(self, own: Tensor) -> Tensor:
+        return self.shards.own_sum(own)
+
     def most_chunks(self, own: int | None) -> int | None:
         told = torch.tensor([own or 0, int(own is None)], device=self.shards.shard.device)
         dist.all_reduce(told, op=dist.ReduceOp.MAX, group=self.shards.group)

@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import Any, Required, Unpack
 
+import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from urt_kernels.checks import FLOATS, INTEGERS, check_dtype, check_positive, check_shape
+from urt_kernels.dispatch import Impl
 from urt_kernels.linear_logprobs.arguments import check_head
-from urt_kernels.one_pass.result import LinearLoss
-from urt_kernels.one_pass.spread_loss import Objective, Spread, spread_loss
-from urt_kernels.shapes import Float, Int
+from urt_kernels.one_pass import LinearLoss, linear_loss
+from urt_kernels.one_pass.held import SpreadWeight
+from urt_kernels.policy_loss.settings import Aggregation, Clips
+from urt_kernels.shapes import Bool, Float, Int, Number, Shaped
+from urt_kernels.surrogates import Surrogate
+
+
+class Objective(Clips, total=False):
+    """Arguments of `linear_loss` by name; it documents them."""
+
+    surrogate: Required[str | Surrogate]
+    temperature: Required[Number | Float[Tensor, "*N"]]
+    mask: Shaped[Tensor, "*N"] | None
+    cu_seqlens: Int[Tensor, " B_plus_1"] | None
+    rollout_logprobs: Float[Tensor, "*N"] | None
+    advantages: Float[Tensor, "*_"] | None
+    reference_logprobs: Float[Tensor, "*N"] | None
+    old_logprobs: Float[Tensor, "*N"] | None
+    bias: Float[Tensor, " V"] | None
+    logit_scale: Number
+    softcap: Number | None
+    allowed: Bool[Tensor, "*N V"] | None
+    operands: torch.dtype | None
+    aggregation: Aggregation
+    num_tokens: Number | Tensor | None
+    num_sequences: Number | Tensor | None
+    sequences_together: int | None
+    entropy: bool
+    entropy_coef: Number
+    weight_grad: Float[Tensor, "V H"] | None
+    upstream: Number | Tensor | None
+    validate_targets: bool
+    impl: Impl
 
 
 def vocabulary_parallel_loss(
@@ -32,7 +64,8 @@ def vocabulary_parallel_loss(
     """
     check_head(hidden, weight, targets, objective.get("bias"), None)
     check_part(weight, vocabulary, group)
-    return spread_loss(hidden, weight, targets, Spread("vocabulary", vocabulary, 0, group_name(group)), **objective)
+    spread = SpreadWeight(weight, "vocabulary", vocabulary, 0, group_name(group))
+    return linear_loss(hidden, spread, targets, **objective)
 
 
 def gathered_loss(
@@ -49,16 +82,17 @@ def gathered_loss(
     gradients, whose sum over the ranks is scattered to where its shard is: no tensor of the whole weight's size exists,
     and the gradient takes the memory of the shard. The gradient is a sum, not FSDP's mean: give the divisor of all
     ranks. All ranks must call it, those without rows too, and multiply the loss by the same factor. ``weight_grad`` is
-    a buffer of the shard's shape; a bias is not taken.
+    a buffer of the shard's shape; ``bias`` is a DTensor with Shard(0), too.
     """
     check_shards(hidden, weight, targets, block)
-    if objective.get("bias") is not None:
-        raise ValueError(
-            "bias is given: gathered_loss takes none; append it to weight, and a column of ones to hidden."
-        )
+    bias: Any = objective.get("bias")
+    if bias is not None:
+        check_spread("bias", bias)
+        check_shape("bias", bias, (weight.shape[0],), meaning="one value per row of weight")
+        objective["bias"] = bias.to_local(grad_placements=bias.placements)
     shard = weight.to_local(grad_placements=weight.placements)
-    spread = Spread("shards", weight.shape[0], block, weight.device_mesh.get_group().group_name)
-    return spread_loss(hidden, shard, targets, spread, **objective)
+    spread = SpreadWeight(shard, "shards", weight.shape[0], block, weight.device_mesh.get_group().group_name)
+    return linear_loss(hidden, spread, targets, **objective)
 
 
 def check_part(weight: Tensor, vocabulary: int, group: dist.ProcessGroup | None) -> slice:
@@ -76,19 +110,23 @@ def check_part(weight: Tensor, vocabulary: int, group: dist.ProcessGroup | None)
 
 
 def check_shards(hidden: Tensor, weight: Any, targets: Tensor, block: int) -> None:
-    if not hasattr(weight, "placements"):
-        raise ValueError(
-            f"weight is a {type(weight).__name__}: it must be a DTensor; linear_token_logprobs and linear_loss take tensors."
-        )
-    if [str(each) for each in weight.placements] != ["S(0)"]:
-        raise ValueError(
-            f"weight has placements {weight.placements}: it must be [Shard(0)] on a mesh of one dimension."
-        )
+    check_spread("weight", weight)
     check_positive("block", block)
     check_dtype("hidden", hidden, FLOATS)
     check_dtype("targets", targets, INTEGERS)
     check_shape("targets", targets, tuple(hidden.shape[:-1]), meaning="that of hidden without its last axis")
     check_shape("weight", weight, (weight.shape[0], hidden.shape[-1]), meaning="[V, H] with the H of hidden")
+
+
+def check_spread(name: str, tensor: Any) -> None:
+    if not hasattr(tensor, "placements"):
+        raise ValueError(
+            f"{name} is a {type(tensor).__name__}: it must be a DTensor; linear_token_logprobs and linear_loss take tensors."
+        )
+    if [str(each) for each in tensor.placements] != ["S(0)"]:
+        raise ValueError(
+            f"{name} has placements {tensor.placements}: it must be [Shard(0)] on a mesh of one dimension."
+        )
 
 
 def group_name(group: dist.ProcessGroup | None) -> str:
