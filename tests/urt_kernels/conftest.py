@@ -1,6 +1,9 @@
 """Shared by the tests of urt_kernels."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from importlib import import_module
+from typing import Any
 
 import pytest
 import torch
@@ -29,6 +32,41 @@ def device() -> str:
     if interpreting():
         return "cpu"
     pytest.skip("no GPU: test_interpreter.py runs this file in Triton's interpreter")
+
+
+OPS = {
+    "advantages": ["group_advantages_op"],
+    "distillation": ["linear_distillation_loss_op", "linear_top_k_distillation_loss_op"],
+    "linear_logprobs": ["linear_token_logprobs_op"],
+    "logprobs": ["token_logprobs_op"],
+    "one_pass.loss": ["linear_loss_op"],
+    "policy_loss": ["grpo_loss_op"],
+}
+
+
+@pytest.fixture
+def launches(monkeypatch) -> Iterator[list[str]]:
+    """The bodies of the ops as a GPU runs them, on meta tensors; kernels leave their name in place of being launched."""
+    if not triton_available() or interpreting():
+        pytest.skip("needs Triton, and kernels that are not defined for the interpreter")
+    from triton.runtime.jit import JITFunction
+
+    found: list[str] = []
+
+    def launch(kernel: Any, grid: Any) -> Callable[..., None]:
+        return lambda *_, **__: found.append(kernel.fn.__name__)
+
+    monkeypatch.setattr(JITFunction, "__getitem__", launch)
+    # A device other than the CPU that Triton is said to take.
+    monkeypatch.setattr("urt_kernels.dispatch._obstacle", lambda _: None)
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(import_module("urt_kernels.policy_loss.triton"), "_counters", {})
+    for place, names in OPS.items():
+        module = import_module(f"urt_kernels.{place}")
+        for name in names:
+            monkeypatch.setattr(module, name, torch.no_grad()(getattr(module, name)._init_fn))
+    with torch.device("meta"):
+        yield found
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,42 +1,70 @@
 """Work done over work needed, counted: rows of products that padding adds, and bytes of the weight's gradient that pass by.
 
-Counted at N = 64 to 8192 from the plans that the GPU path runs, and on the CPU from the products themselves.
+Counted at N = 64 to 8192 from the products that the GPU path asks for, and from those of the CPU.
 """
+
+from importlib import import_module
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from urt_kernels import linear_loss, linear_token_logprobs
-from urt_kernels.linear_logprobs.chunks import balanced, rounded_up, whole_sequences
-from urt_kernels.tuning import HEIGHT_STEP, ChunkedHead, chunked_backward, chunked_forward, one_pass
+from urt_kernels.linear_logprobs.chunks import balanced, whole_sequences
+from urt_kernels.linear_logprobs.head import Head
+from urt_kernels.logprobs.upstream import Upstream
+from urt_kernels.tuning import HEIGHT_STEP, one_pass
 
 VOCABULARY = 151936
 MOST = {64: 2.0, 1100: 1.1, 2400: 1.05, 4224: 1.05, 5000: 1.05, 8192: 1.0}
-PLANS: dict[str, ChunkedHead] = {
-    "forward": chunked_forward(VOCABULARY),
-    "backward": chunked_backward(VOCABULARY),
-    "one pass": one_pass(VOCABULARY, 2, trains_weight=True),
-    "one pass, frozen weight": one_pass(VOCABULARY, 2, trains_weight=False),
-}
 
 
-def heights(num_rows: int, plan: ChunkedHead) -> list[int]:
-    chunks = balanced(num_rows, plan.rows, step=HEIGHT_STEP)
-    return [rounded_up(rows.stop - rows.start, HEIGHT_STEP) for rows in chunks]
+class Products(TorchDispatchMode):
+    """Multiplications of every matrix product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func._schema.name in ("aten::mm", "aten::addmm", "aten::addmm_"):
+            left, right = args[-2:]
+            self.total += left.shape[0] * left.shape[1] * right.shape[1]
+        return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("form", PLANS)
+@pytest.mark.parametrize("form", ["log-probs", "their gradient", "one pass", "one pass, frozen weight"])
 @pytest.mark.parametrize("num_rows", MOST)
-def test_rows_computed_over_rows_needed(form, num_rows):
-    computed = heights(num_rows, PLANS[form])
-    assert sum(computed) <= MOST[num_rows] * num_rows
-    assert max(computed) <= PLANS[form].rows
+def test_products_of_the_gpu_path(launches, num_rows, form, no_type_checks):
+    """Its own host code on tensors without data, at the sizes of Qwen3-VL-8B: rows computed over rows needed."""
+    hidden = torch.empty(num_rows, 4096, dtype=torch.bfloat16).requires_grad_()
+    weight = torch.empty(VOCABULARY, 4096, dtype=torch.bfloat16).requires_grad_("frozen" not in form)
+    targets, rows = torch.empty(num_rows, dtype=torch.int64), torch.empty(num_rows)
+    with Products() as products:
+        if form == "log-probs":
+            linear_token_logprobs(hidden, weight, targets, temperature=1.0, validate_targets=False, impl="triton")
+        elif form == "their gradient":
+            upstream = Upstream(targets, rows, None, rows, rows, None, rows)
+            head = Head(weight, None, 1.0, None, 1.0, None, None, None)
+            with torch.no_grad():
+                import_module("urt_kernels.linear_logprobs.triton").backward(
+                    upstream, hidden, head, (True, True, False)
+                )
+        else:
+            linear_loss(
+                hidden[None], weight, targets[None], surrogate="nll", temperature=1.0, validate_targets=False,
+                impl="triton",
+            )  # fmt: skip
+    own = {"log-probs": 1, "one pass, frozen weight": 2}.get(form, 3)
+    needed = own * num_rows * 4096 * VOCABULARY
+    assert needed <= products.total <= MOST[num_rows] * needed
 
 
 def test_the_weights_gradient_passes_by_twice_for_8192_rows():
     """Once written, once read and written: 3 x 4 bytes a number at 8192 rows, where 1024 rows at a time made it 15 x 4."""
-    assert len(heights(8192, PLANS["one pass"])) == 2
-    assert len(heights(4096, PLANS["one pass"])) == 1
+    largest = one_pass(VOCABULARY, 2, trains_weight=True).rows
+    assert [len(list(balanced(rows, largest, step=HEIGHT_STEP))) for rows in (8192, 4096)] == [2, 1]
 
 
 @pytest.mark.parametrize("largest", [10, 64])
