@@ -5,6 +5,7 @@ Run on meta tensors, which have no values: reading one (`item`, `tolist`, `nonze
 
 from importlib import import_module
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ def operands(dtype: torch.dtype = torch.bfloat16) -> tuple[torch.Tensor, torch.T
     return hidden.requires_grad_(), weight.requires_grad_(), torch.empty(2, 300, dtype=torch.int64)
 
 
-def rollout() -> dict[str, torch.Tensor]:
+def rollout() -> dict[str, Any]:
     return {"rollout_logprobs": torch.empty(2, 300), "advantages": torch.empty(2)}
 
 
@@ -72,7 +73,8 @@ def test_log_probs_of_logits(launches):
 
 def test_loss_and_advantages(launches):
     group_advantages(torch.empty(8, 4), group_size=4, impl="triton")
-    grpo_loss(torch.empty(2, 300), *rollout().values(), torch.empty(2, 300, dtype=torch.bool), impl="triton")
+    mask = torch.empty(2, 300, dtype=torch.bool)
+    grpo_loss(torch.empty(2, 300), **rollout(), completion_mask=mask, impl="triton")
     assert launches == ["advantages_kernel", "loss_kernel"]
 
 

@@ -3,7 +3,8 @@ installed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -13,6 +14,20 @@ from torch import Tensor
 
 class Missing(Exception):
     """A peer that can't run here; the message is the reason that the table prints."""
+
+
+@contextmanager
+def as_missing(*, ours: bool) -> Iterator[None]:
+    """Whatever a peer raises on a shape, type or device that it does not take. Ours takes them all: its errors end the
+    run."""
+    try:
+        yield
+    except Missing:
+        raise
+    except Exception as reason:
+        if ours:
+            raise
+        raise Missing(f"{type(reason).__name__}: {str(reason).partition(chr(10))[0][:120]}") from reason
 
 
 def peer(module: str, name: str) -> Any:

@@ -10,21 +10,9 @@ import torch
 from benchmarks.kernels.case import Amount, Case, Implementation, Inputs, Mode
 from benchmarks.kernels.ceilings import Ceilings
 from benchmarks.kernels.gates import Verdict, check
-from benchmarks.kernels.peers import Missing
+from benchmarks.kernels.peers import Missing, as_missing
 from benchmarks.kernels.report import Row
 from benchmarks.kernels.timing import Times, measure, peak_extra_bytes
-
-# What a peer may raise on a shape, type or device that it does not take. Ours may not: its errors end the run.
-PEER_ERRORS = (
-    Missing,
-    RuntimeError,
-    ValueError,
-    TypeError,
-    NotImplementedError,
-    AttributeError,
-    AssertionError,
-    ImportError,
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,9 +34,10 @@ def run_case(case: Case, device: torch.device, *, limits: Limits | None, repetit
     notes: dict[str, str] = {}
     for implementation in case.implementations:
         try:
-            verdicts[implementation.name] = check(case, implementation, inputs)
-        except tolerated(implementation) as reason:
-            notes[implementation.name] = _first_line(reason)
+            with as_missing(ours=implementation.ours):
+                verdicts[implementation.name] = check(case, implementation, inputs)
+        except Missing as reason:
+            notes[implementation.name] = str(reason)
     runnable = [implementation for implementation in case.implementations if implementation.name in verdicts]
     for name, note in notes.items():
         yield Row(case=case.label, mode="", implementation=name, note=note)
@@ -62,9 +51,10 @@ def run_case(case: Case, device: torch.device, *, limits: Limits | None, repetit
             if mode not in implementation.modes or (mode is not Mode.FORWARD and not case.leaves):
                 continue
             try:
-                functions[implementation.name] = _function(case, implementation, inputs, mode)
-            except tolerated(implementation) as reason:
-                yield Row(case=case.label, mode=mode, implementation=implementation.name, note=_first_line(reason))
+                with as_missing(ours=implementation.ours):
+                    functions[implementation.name] = _function(case, implementation, inputs, mode)
+            except Missing as reason:
+                yield Row(case=case.label, mode=mode, implementation=implementation.name, note=str(reason))
         times = measure(functions, device=device, repetitions=repetitions)
         eager = next((times[name].median for name in times if name.startswith("eager")), None)
         for implementation in runnable:
@@ -81,15 +71,6 @@ def run_case(case: Case, device: torch.device, *, limits: Limits | None, repetit
                     eager=eager,
                     extra=peak_extra_bytes(functions[implementation.name], device),
                 )
-
-
-def tolerated(implementation: Implementation) -> tuple[type[Exception], ...]:
-    """Errors that become a note in the table."""
-    return (Missing,) if implementation.ours else PEER_ERRORS
-
-
-def _first_line(reason: Exception) -> str:
-    return f"{type(reason).__name__}: {str(reason).partition(chr(10))[0][:120]}"
 
 
 def _function(case: Case, implementation: Implementation, inputs: Inputs, mode: Mode) -> Callable[[], object]:
