@@ -1,0 +1,3 @@
+"""What one request is about."""
+
+PAIR = ("--task", "image_generation", "--text", "a [red] car in the snow")

@@ -1,0 +1,18 @@
+"""A judgement's margin, and the end of a text that could not be read."""
+
+import pytest
+
+from urt_core import Judgement, ParseFailure, Preference
+from urt_core.judgement import FailureKind
+
+
+@pytest.mark.parametrize(("totals", "margin"), [((21.5, 25.0), -3.5), ((7.0, 7.0), 0.0), (None, None)])
+def test_the_margin_is_of_the_stated_totals(totals, margin: float | None) -> None:
+    assert Judgement(verdict=Preference.SECOND, scores={}, totals=totals).margin == margin
+
+
+def test_an_excerpt_is_the_end_of_the_text_in_bounded_length() -> None:
+    failure = ParseFailure.at(FailureKind.TRUNCATED, "x" * 1000 + "Image 1: 8+7  \n")
+    assert len(failure.excerpt) <= 160
+    assert failure.excerpt.endswith("xImage 1: 8+7")
+    assert ParseFailure.at(FailureKind.EMPTY) == ParseFailure(kind="empty", excerpt="")
