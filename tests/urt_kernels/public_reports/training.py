@@ -10,15 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+import urt_kernels as kernels
 from tests.urt_kernels.public_reports.cases import REPORTS, batch, case, head, near, normal, relative, right
-from urt_kernels import (
-    group_advantages,
-    grpo_loss,
-    linear_grpo_loss,
-    linear_loss,
-    linear_token_logprobs,
-    token_logprobs,
-)
 
 
 @case(REPORTS, read=False, written=True)
@@ -31,7 +24,7 @@ def an_offset_past_two_to_the_31(written: bool, impl: Any, device: str) -> None:
     expected = values.log_softmax(-1).gather(-1, targets.cpu()[:, None]).sum()
     leaf = logits.detach().requires_grad_()
     view = leaf.view_as(leaf) if written else leaf
-    found = token_logprobs(view, targets, temperature=1.0, inplace_backward=written, impl=impl).logprobs.sum()
+    found = kernels.token_logprobs(view, targets, temperature=1.0, inplace_backward=written, impl=impl).logprobs.sum()
     near(found, expected, 1e-5)
     (gradient,) = torch.autograd.grad(found, leaf)
     near(gradient, torch.autograd.grad(expected, values)[0], 5e-3)
@@ -42,7 +35,7 @@ def more_rows_than_a_grid_is_high(impl: Any, device: str) -> None:
     """Liger: rows on the second axis of a grid end at 65,535. Ours are on the first."""
     if impl == "reference":
         logits, targets = normal(70_000, 3), torch.arange(70_000) % 3
-        near(token_logprobs(logits, targets, temperature=1.0).logprobs, right(logits, targets)[0], 1e-5)
+        near(kernels.token_logprobs(logits, targets, temperature=1.0).logprobs, right(logits, targets)[0], 1e-5)
         return
     kernel = type(import_module("urt_kernels.logprobs.triton").forward_kernel)
     grids: list[tuple[int, ...]] = []
@@ -55,12 +48,14 @@ def more_rows_than_a_grid_is_high(impl: Any, device: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel, "__getitem__", recorded)
         arguments = batch(device)
-        linear_grpo_loss(**arguments, temperature=1.0, impl=impl).loss.backward()
+        kernels.linear_grpo_loss(**arguments, temperature=1.0, impl=impl).loss.backward()
         given = [arguments[name] for name in ("hidden", "weight", "targets")]
-        linear_token_logprobs(*given, temperature=1.0, impl=impl).logprobs.sum().backward()
+        kernels.linear_token_logprobs(*given, temperature=1.0, impl=impl).logprobs.sum().backward()
         logits = normal(4, 9).to(device).requires_grad_()
-        token_logprobs(logits, torch.arange(4, device=device), temperature=1.0, impl=impl).logprobs.sum().backward()
-        group_advantages(normal(8).to(device), group_size=4, impl=impl)
+        kernels.token_logprobs(
+            logits, torch.arange(4, device=device), temperature=1.0, impl=impl
+        ).logprobs.sum().backward()
+        kernels.group_advantages(normal(8).to(device), group_size=4, impl=impl)
     assert len(grids) >= 8
     assert all(len(grid) == 1 for grid in grids)
 
@@ -68,13 +63,13 @@ def more_rows_than_a_grid_is_high(impl: Any, device: str) -> None:
 @case(REPORTS, **{"hidden states with strides": "hidden", "a weight that lies as H x V": "weight"})
 def operands_that_are_not_contiguous(which: str, impl: Any, device: str) -> None:
     hidden, weight, targets = head(device)
-    plain = linear_token_logprobs(hidden, weight, targets, temperature=1.0, impl=impl).logprobs
+    plain = kernels.linear_token_logprobs(hidden, weight, targets, temperature=1.0, impl=impl).logprobs
     if which == "hidden":
         hidden = torch.stack([hidden, hidden + 1.0], dim=1)[:, 0]
     else:
         weight = weight.T.contiguous().T
     assert not (hidden.is_contiguous() and weight.is_contiguous())
-    found = linear_token_logprobs(hidden, weight, targets, temperature=1.0, impl=impl).logprobs
+    found = kernels.linear_token_logprobs(hidden, weight, targets, temperature=1.0, impl=impl).logprobs
     near(found, plain, 1e-5)
 
 
@@ -85,7 +80,9 @@ def a_padded_vocabulary(how: str, impl: Any, device: str) -> None:
     table = torch.cat([weight, 10.0 * torch.ones(26, 16, device=device)]).requires_grad_()
     bias = torch.zeros(96, device=device).index_fill(0, torch.arange(70, 96, device=device), -torch.inf)
     whole: Any = (table[:70], None) if how == "slice" else (table, bias)
-    found = linear_token_logprobs(hidden, whole[0], targets, bias=whole[1], temperature=1.0, entropy=True, impl=impl)
+    found = kernels.linear_token_logprobs(
+        hidden, whole[0], targets, bias=whole[1], temperature=1.0, entropy=True, impl=impl
+    )
     logprobs, entropy = right(hidden.double() @ weight.double().T, targets)
     near(found.logprobs, logprobs, 1e-5)
     near(found.entropy, entropy, 1e-5)
@@ -98,11 +95,11 @@ def nothing_at_all(impl: Any, device: str) -> None:
     """No rows, no tokens, no sequences."""
     hidden, weight, targets = head(device, rows=0)
     weight.requires_grad_()
-    found = linear_token_logprobs(hidden, weight, targets, temperature=1.0, impl=impl).logprobs
+    found = kernels.linear_token_logprobs(hidden, weight, targets, temperature=1.0, impl=impl).logprobs
     assert torch.equal(torch.autograd.grad(found.sum(), weight)[0], torch.zeros_like(weight))
     for shape in ((0, 3), (2, 0)):
         empty = torch.zeros(shape, device=device)
-        loss = grpo_loss(empty, empty, torch.zeros(shape[0], device=device), empty.bool(), impl=impl).loss
+        loss = kernels.grpo_loss(empty, empty, torch.zeros(shape[0], device=device), empty.bool(), impl=impl).loss
         assert loss == 0
 
 
@@ -110,7 +107,7 @@ def nothing_at_all(impl: Any, device: str) -> None:
 def groups_of_none_of_one_and_without_rewards(impl: Any, device: str) -> None:
     rewards = torch.tensor([1.0, torch.nan, torch.nan, 1.0, 0.0], device=device)
     offsets = torch.tensor([0, 0, 1, 3, 5], device=device)
-    found = group_advantages(rewards, group_offsets=offsets, impl=impl)
+    found = kernels.group_advantages(rewards, group_offsets=offsets, impl=impl)
     spread = 0.5 / (0.5**0.5 + 1e-4)
     near(found.advantages, torch.tensor([0.0, 0.0, 0.0, spread, -spread]), 1e-6)
     assert found.degenerate.tolist() == [True, True, True, False]
@@ -119,11 +116,11 @@ def groups_of_none_of_one_and_without_rewards(impl: Any, device: str) -> None:
 @case(REPORTS, **{"the head": ("hidden",), "the body": ("weight",), "both": ()})
 def frozen(trained: tuple[str, ...], impl: Any, device: str) -> None:
     arguments = batch(device)
-    whole = linear_grpo_loss(**arguments, temperature=1.0, impl=impl)
+    whole = kernels.linear_grpo_loss(**arguments, temperature=1.0, impl=impl)
     expected = torch.autograd.grad(whole.loss, [arguments["hidden"], arguments["weight"]])
     for name in ("hidden", "weight"):
         arguments[name] = arguments[name].detach().requires_grad_(name in trained)
-    found = linear_grpo_loss(**arguments, temperature=1.0, impl=impl)
+    found = kernels.linear_grpo_loss(**arguments, temperature=1.0, impl=impl)
     assert torch.equal(found.policy_logprobs, whole.policy_logprobs)
     assert found.loss.requires_grad == bool(trained)
     for name, gradient in zip(("hidden", "weight"), expected, strict=True):
@@ -139,7 +136,7 @@ def checkpointed_both_ways(impl: Any, device: str) -> None:
         leaves = [hidden.clone().requires_grad_(), weight.clone().requires_grad_()]
 
         def values(*leaves: Tensor) -> Tensor:
-            return linear_token_logprobs(leaves[0], leaves[1], targets, temperature=0.7, impl=impl).logprobs
+            return kernels.linear_token_logprobs(leaves[0], leaves[1], targets, temperature=0.7, impl=impl).logprobs
 
         found = values(*leaves) if reentrant is None else checkpoint(values, *leaves, use_reentrant=reentrant)
         assert isinstance(found, Tensor)
@@ -154,7 +151,7 @@ def backward_twice(impl: Any, device: str) -> None:
     """retain_graph, and an upstream gradient other than 1: the stored gradient is scaled, not scaled again."""
     arguments = batch(device)
     leaves = [arguments["hidden"], arguments["weight"]]
-    loss = linear_grpo_loss(**arguments, temperature=1.0, impl=impl).loss
+    loss = kernels.linear_grpo_loss(**arguments, temperature=1.0, impl=impl).loss
     first, second = (torch.autograd.grad(loss * 3.0, leaves, retain_graph=True) for _ in range(2))
     single = torch.autograd.grad(loss, leaves)
     for one, other, third in zip(first, second, single, strict=True):
@@ -166,7 +163,7 @@ def backward_twice(impl: Any, device: str) -> None:
 def written_over_the_logits(impl: Any, device: str) -> None:
     """The right gradient, or an error where something else still needs the logits."""
     leaf, targets = normal(3, 40).to(device).requires_grad_(), torch.arange(3, device=device)
-    run = partial(token_logprobs, targets=targets, temperature=1.0, impl=impl)
+    run = partial(kernels.token_logprobs, targets=targets, temperature=1.0, impl=impl)
     (expected,) = torch.autograd.grad(run(leaf * 1.0).logprobs.sum(), leaf)
     (found,) = torch.autograd.grad(run(leaf * 1.0, inplace_backward=True).logprobs.sum(), leaf)
     assert torch.equal(found, expected)
@@ -185,7 +182,7 @@ def a_sum_over_many_micro_batches(impl: Any, device: str) -> None:
     total, exact = torch.zeros(64, 16, device=device), torch.zeros(64, 16, dtype=torch.float64)
     for index in range(16):
         hidden, targets = normal(4, 16, seed=index).half(), (torch.arange(4) + 4 * index) % 64
-        linear_loss(
+        kernels.linear_loss(
             hidden[None].to(device), weight, targets[None].to(device), surrogate="nll", temperature=1.0, num_tokens=4,
             weight_grad=total, upstream=1.0, impl=impl,
         )  # fmt: skip
@@ -206,14 +203,14 @@ def gradients_of_each_operation(impl: Any, device: str) -> None:
     def loss(found: Any) -> Tensor:
         rollout = found.logprobs.detach().float() - 0.1
         kind = {"impl": impl} if found.logprobs.dtype == torch.float32 else {}
-        own = grpo_loss(found.logprobs.view(2, 3), rollout.view(2, 3), advantages, mask, **kind).loss
+        own = kernels.grpo_loss(found.logprobs.view(2, 3), rollout.view(2, 3), advantages, mask, **kind).loss
         return own + found.entropy.mean() - 0.3 * found.lse.mean()
 
-    truth = token_logprobs(exact[0] @ exact[1].T, targets, temperature=0.7, entropy=True, impl="reference")
+    truth = kernels.token_logprobs(exact[0] @ exact[1].T, targets, temperature=0.7, entropy=True, impl="reference")
     expected = torch.autograd.grad(loss(truth), exact)
     for found in (
-        token_logprobs(leaves[0] @ leaves[1].T, targets, temperature=0.7, entropy=True, impl=impl),
-        linear_token_logprobs(leaves[0], leaves[1], targets, temperature=0.7, entropy=True, impl=impl),
+        kernels.token_logprobs(leaves[0] @ leaves[1].T, targets, temperature=0.7, entropy=True, impl=impl),
+        kernels.linear_token_logprobs(leaves[0], leaves[1], targets, temperature=0.7, entropy=True, impl=impl),
     ):
         for ours, theirs in zip(torch.autograd.grad(loss(found), leaves), expected, strict=True):
             near(ours, theirs, 1e-5)
@@ -225,7 +222,7 @@ def operands_of_two_types(impl: Any, device: str) -> None:
     hidden, weight, targets = head(device)
     for kinds in ((torch.bfloat16, torch.float32), (torch.float32, torch.bfloat16)):
         leaves = [each.to(kind).requires_grad_() for each, kind in zip((hidden, weight), kinds, strict=True)]
-        found = linear_token_logprobs(leaves[0], leaves[1], targets, temperature=1.0, impl=impl).logprobs
+        found = kernels.linear_token_logprobs(leaves[0], leaves[1], targets, temperature=1.0, impl=impl).logprobs
         near(found, right(leaves[0].detach().double() @ leaves[1].detach().double().T, targets)[0], 1e-4)
         gradients = torch.autograd.grad(found.sum(), leaves)
         assert tuple(gradient.dtype for gradient in gradients) == kinds
@@ -240,7 +237,7 @@ def a_weight_that_is_spread_over_ranks(impl: Any, device: str) -> None:
 
     hidden, weight, targets = head(device)
     with pytest.raises(ValueError, match=r"weight is a DTensor: give it to urt_kernels\.sharded"):
-        linear_token_logprobs(hidden, weight.as_subclass(Shards), targets, temperature=1.0, impl=impl)
+        kernels.linear_token_logprobs(hidden, weight.as_subclass(Shards), targets, temperature=1.0, impl=impl)
 
 
 @case(REPORTS)
@@ -250,16 +247,21 @@ def compiled_to_one_graph(impl: Any, device: str) -> None:
     hidden, weight, targets, rollout, advantages, mask = arguments.values()
     logits = (hidden @ weight.T).detach().requires_grad_()
     forms: list[tuple[Callable[..., Tensor], Tensor]] = [
-        (lambda x: token_logprobs(x, targets, temperature=0.7, impl=impl).logprobs.sum(), logits),
-        (lambda x: linear_token_logprobs(x, weight, targets, temperature=0.7, impl=impl).logprobs.sum(), hidden),
+        (lambda x: kernels.token_logprobs(x, targets, temperature=0.7, impl=impl).logprobs.sum(), logits),
         (
-            lambda x: linear_token_logprobs(x, weight, targets, temperature=0.7, mask=mask, impl=impl).logprobs.sum(),
+            lambda x: kernels.linear_token_logprobs(x, weight, targets, temperature=0.7, impl=impl).logprobs.sum(),
             hidden,
         ),
-        (lambda x: grpo_loss(x, rollout, advantages, mask, impl=impl).loss, rollout.clone().requires_grad_()),
+        (
+            lambda x: kernels.linear_token_logprobs(
+                x, weight, targets, temperature=0.7, mask=mask, impl=impl
+            ).logprobs.sum(),
+            hidden,
+        ),
+        (lambda x: kernels.grpo_loss(x, rollout, advantages, mask, impl=impl).loss, rollout.clone().requires_grad_()),
         (
             lambda x: (
-                linear_grpo_loss(
+                kernels.linear_grpo_loss(
                     x, weight, targets, rollout, advantages, mask, temperature=0.7, num_sequences=2, impl=impl
                 ).loss
             ),
