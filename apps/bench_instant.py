@@ -3,20 +3,24 @@
 
 python apps/bench_instant.py --model outputs/tiny_instant/internalise/model
 python apps/bench_instant.py --model embedded:judge --pairs 100 --reasoned 25 --seed 1
+python apps/bench_instant.py --model outputs/tiny_instant/internalise/model --calibrated-on 50,200,1000
 
 `--pairs` of each task are judged at once and the first `--reasoned` of them with reasoning, too. A judge whose probabilities are right has
-no calibration error of 0 on a finite number of pairs: "of chance" is what would be left of it on these ones.
+no calibration error of 0 on a finite number of pairs: "of chance" is what would be left of it on these ones. `--calibrated-on` fits the
+maps anew on as many validation pairs of each task, and says what that makes of the error on the same answers.
 """
 
 import argparse
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
 from urt_core import Comparison, Preference, PreferenceRecord, Scorer, Task
 from urt_core.example import JUDGE
+from urt_core.instant.calibration import CalibrationKind, InstantCalibration
 from urt_core.instant.modes import Bounds, Mode, is_sure
 from urt_core.metrics.calibration import calibration
 from urt_core.metrics.intervals import paired_bootstrap, wilson_interval
@@ -84,6 +88,33 @@ def instant_rows(split: Split, found: Judged, *, seed: int) -> Iterator[str]:
         )
 
 
+def calibration_rows(raw: Mapping[Split, Judged], held_out: Judged, sizes: Sequence[int]) -> Iterator[str]:
+    """Calibration error on each split, by the number of pairs of each task that the maps are fitted on; `raw` is not calibrated."""
+    by_task: dict[Task, list[tuple[Task, float, bool]]] = {}
+    for record, comparison in held_out:
+        if comparison.probability_first is not None:
+            row = (record.task, comparison.probability_first, record.preference is Preference.FIRST)
+            by_task.setdefault(record.task, []).append(row)
+    for size in (0, *sizes):
+        rows = [row for own in by_task.values() for row in own[:size]]
+        maps = InstantCalibration.fit(rows, kind=CalibrationKind.PLATT) if rows else None
+        errors = []
+        for found in raw.values():
+            probabilities, outcomes = named(
+                [(record, calibrated(comparison, maps) if maps else comparison) for record, comparison in found]
+            )
+            errors.append(
+                f"{calibration(probabilities, outcomes, num_bins=NUM_BINS).ece:.3f}" if probabilities else "-"
+            )
+        yield f"| {size or 'none'} | {' | '.join(errors)} |"
+
+
+def calibrated(comparison: Comparison, maps: InstantCalibration) -> Comparison:
+    if comparison.probability_first is None or comparison.task is None:
+        return comparison
+    return replace(comparison, probability_first=maps.of(comparison.task)(comparison.probability_first))
+
+
 def auto_rows(instant: Judged, reasoned: Judged) -> Iterator[str]:
     """`auto` asks each pair as one of the two did, so that any bounds can be read from both."""
     everywhere = [is_right(pair) for pair in reasoned]
@@ -118,16 +149,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, help="of the pairs: that of the run, whose splits they belong to"
     )
+    parser.add_argument("--calibrated-on", default="", help="numbers of validation pairs of each task, such as 50,200")
     options = parser.parse_args(arguments)
-    scorer = Scorer.from_pretrained(JUDGE if options.model == "embedded:judge" else Path(options.model))
+    model = JUDGE if options.model == "embedded:judge" else Path(options.model)
+    scorer = Scorer.from_pretrained(model)
     print("| split | task | pairs | right at once | same in both orders | ECE | ECE of chance | calibrated |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    at_once: Judged = []
+    instant: dict[Split, Judged] = {}
     for split in (Split.TEST, Split.TEST_UNSEEN):
         records = [record for task in Task for record in pairs(task, options.pairs, split=split, seed=options.seed)]
         found, instant_rate = judged(scorer, records, mode=Mode.INSTANT)
         print("\n".join(instant_rows(split, found, seed=options.seed)), flush=True)
-        at_once = at_once or found
+        instant[split] = found
+    at_once = instant[Split.TEST]
     first = [
         at_once[start + place] for start in range(0, len(at_once), options.pairs) for place in range(options.reasoned)
     ]
@@ -135,6 +169,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("\n| asked | at once | of them right | right | beside reasoning, points | tokens |")
     print("| --- | --- | --- | --- | --- | --- |")
     print("\n".join(auto_rows(first, reasoned)))
+    if options.calibrated_on:
+        sizes = [int(size) for size in options.calibrated_on.split(",")]
+        plain = Scorer(engine=scorer.engine, dialect=scorer.dialect, sampling=scorer.sampling)
+        raw = {
+            split: judged(plain, [record for record, _ in found], mode=Mode.INSTANT)[0]
+            for split, found in instant.items()
+        }
+        held_out = [
+            record for task in Task for record in pairs(task, max(sizes), split=Split.VALIDATION, seed=options.seed)
+        ]
+        print(f"\n| calibrated on | ECE, {' | ECE, '.join(raw)} |\n{'| --- ' * (1 + len(raw))}|")
+        print("\n".join(calibration_rows(raw, judged(plain, held_out, mode=Mode.INSTANT)[0], sizes)))
     print(
         f"\n{instant_rate:.0f} instant judgements a second, {reason_rate:.1f} with reasoning: {instant_rate / reason_rate:.1f} times as many"
     )

@@ -4,7 +4,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from bench_instant import DRAWS, auto_rows, error_of_chance, instant_rows, main
+from bench_instant import DRAWS, auto_rows, calibration_rows, error_of_chance, instant_rows, main
 
 from urt_core import Comparison, Preference, PreferenceRecord, Task
 from urt_core.comparison import ProbabilityMethod
@@ -66,9 +66,24 @@ def test_chance_falls_with_pairs():
     assert error_of_chance(few * 16, seed=0) == pytest.approx(error_of_chance(few, seed=0) / 4, rel=0.1)
 
 
+def test_maps_fitted_on_more_pairs_leave_less_of_an_overconfident_judge():
+    """A judge that says 0.98 and is right in three of four pairs: off by 0.23, and by nothing once that is known."""
+    records = list(pairs(Task.IMAGE_GENERATION, 400, split=Split.TEST, seed=0))
+    sides = [(record.preference is Preference.FIRST) == (number % 4 != 0) for number, record in enumerate(records)]
+    raw = [
+        (record, answer(record, 0.98 if side else 0.02, tokens=2)) for record, side in zip(records, sides, strict=True)
+    ]
+    without, on_eight, on_all = calibration_rows({Split.TEST: raw}, raw, [8, 400])
+    assert without == "| none | 0.230 |"
+    assert float(on_all.split("|")[2]) < 0.005
+    assert float(on_all.split("|")[2]) < float(on_eight.split("|")[2]) < 0.23
+
+
 def test_of_the_judge_that_ships(capsys):
-    main(["--model", "embedded:judge", "--pairs", "2", "--reasoned", "1"])
+    main(["--model", "embedded:judge", "--pairs", "2", "--reasoned", "1", "--calibrated-on", "4"])
     said = capsys.readouterr().out
     assert said.count("| test |") == said.count("| test_unseen |") == 5
     assert "| reasoning everywhere | 0 % |" in said
     assert "with reasoning:" in said
+    assert "| none | " in said
+    assert "\n| 4 | " in said
