@@ -182,6 +182,11 @@ class GRPOConfig(StageConfig):
             fail(self, "staleness", "0 with grpo.resample_rounds, which draws anew until groups differ")
 
     @property
+    def recomputes_logprobs(self) -> bool:
+        """Whether the trainer's own log-probs of a rollout are needed, beside those of the engine that sampled it."""
+        return self.importance_cap is not None
+
+    @property
     def prompts_per_group(self) -> int:
         """A group shown in both orders is two prompts with half of its completions each."""
         return 2 if self.orders is Orders.both else 1

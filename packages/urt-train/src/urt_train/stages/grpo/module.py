@@ -328,7 +328,7 @@ class GRPO(StageModule):
         if self.references:
             logprobs = self.references[0].reference_logprobs(on_device, temperature=temperature)
             batch = replace(batch, reference_logprobs=logprobs.to(batch.rollout_logprobs.device))
-        if self.config.importance_cap is not None:
+        if self.config.recomputes_logprobs:
             old = self.policy.token_logprobs(on_device, temperature=temperature).logprobs
             batch = replace(batch, old_logprobs=old.to(batch.rollout_logprobs.device))
         return batch
