@@ -8,16 +8,16 @@ import pytest
 from PIL import Image
 
 from tests.urt_train.experiment.test_run import assert_same_weights, stop_after
-from urt_core import Media, MediaKind, Preference, Task
+from urt_core import Media, MediaKind, Task
 from urt_core.errors import ConfigError
 from urt_data import ShardWriter
-from urt_data.errors import LicenceError, MixtureError, QuarantineError
+from urt_data.errors import QuarantineError
 from urt_data.upkeep.repair import repair
 from urt_train.config import DataConfig, JudgeConfig, ModelConfig, QuarantineConfig, TrainerConfig
 from urt_train.errors import StoppedError
-from urt_train.experiment.run import run_stage, training_data
+from urt_train.experiment.run import run_stage
 from urt_train.runtime.callbacks import read_rows
-from urt_train.stages import find_stage, train_config
+from urt_train.stages import train_config
 from urt_train.stages.cold_start.config import ColdStartConfig
 from urt_train.stages.grpo.config import GRPOConfig
 
@@ -133,46 +133,6 @@ def test_a_photo_of_24_megapixels_is_scaled_while_it_is_read(config, tmp_path, r
 def test_over_the_budget_the_run_ends_with_the_last_of_them(config):
     with pytest.raises(QuarantineError, match=r"samples are bad .*; the last is bad-\d of .*first\.png"):
         run_stage(replace(config, data=replace(config.data, quarantine=QuarantineConfig(share=0.01, grace=1))))
-
-
-def test_only_its_tasks_are_drawn(config):
-    settings = replace(config.cold_start, tasks=["video_generation"])
-    data = training_data(replace(config, cold_start=settings), find_stage("cold_start"))
-    assert {component.task for component in data.components} == {"video_generation"}
-
-
-def test_ties_are_left_out_of_grpo_and_nothing_left_is_an_error(config, tmp_path, records):
-    for name, labels in (("some", [Preference.TIE, Preference.FIRST]), ("none", [Preference.TIE, None])):
-        with ShardWriter(tmp_path / name) as shards:
-            for record, label in zip(records, labels, strict=False):
-                shards.write(replace(record, preference=label))
-    some = replace(config, data=replace(config.data, hard=str(tmp_path / "some")))
-    data = training_data(some, find_stage("grpo"))
-    assert (len(data), dict(data.left_out)) == (1, {"label is a tie": 1})
-    none = replace(config, data=replace(config.data, hard=str(tmp_path / "none")))
-    with pytest.raises(MixtureError, match=r"part of the mixture is empty .*label is a tie: 1"):
-        training_data(none, find_stage("grpo"))
-
-
-def test_a_benchmark_trains_nobody(config, tmp_path, records):
-    with ShardWriter(tmp_path / "bench", metadata={"source": "VL-RewardBench"}) as shards:
-        shards.write(records[0])
-    for stage in ("cold_start", "grpo"):
-        split = find_stage(stage).reads
-        with pytest.raises(LicenceError, match="name of a benchmark; training on them makes the benchmark worthless"):
-            training_data(
-                replace(config, data=replace(config.data, **{split: str(tmp_path / "bench")})), find_stage(stage)
-            )
-
-
-def test_a_mixture_is_drawn_in_its_shares(config, tmp_path, records):
-    for name in ("a", "b"):
-        with ShardWriter(tmp_path / name) as shards:
-            for record in records[:6]:
-                shards.write(replace(record, key=f"{name}-{record.key}"))
-    parts = [{"path": str(tmp_path / "a"), "weight": 3}, {"path": str(tmp_path / "b"), "weight": 1, "take": "first:3"}]
-    data = training_data(replace(config, data=replace(config.data, cold_start=parts)), find_stage("cold_start"))
-    assert data.draws == (6, 2)
 
 
 @pytest.mark.parametrize(
