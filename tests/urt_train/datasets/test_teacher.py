@@ -52,8 +52,8 @@ def test_engines_are_opened_and_closed_with_the_teachers_own_settings(monkeypatc
 
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
     monkeypatch.setattr("urt_train.model.judging.opened_engine", opened)
-    settings = {"vllm_servers": ["http://a"]} if kind is Teacher.vllm_server else {}
-    config = DistillConfig(teacher=kind, model="teacher", **settings)
+    servers = ["http://a"] if kind is Teacher.vllm_server else []
+    config = DistillConfig(teacher=kind, model="teacher", vllm_servers=servers)
     with opened_teacher(config, [], dtype="bfloat16") as engine:
         assert engine == "engine"
     assert seen == [(config, str(kind), "teacher", MediaPolicy(), "bfloat16"), "closed"]

@@ -3,6 +3,8 @@
 import json
 import os
 from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -14,13 +16,8 @@ from urt_train.runtime import callbacks
 from urt_train.runtime.callbacks import RolloutLog, StepMetrics, TimelineLog, UnchangedModel, read_rows
 
 
-class TrainerAt(Trainer):
-    """A trainer as far as callbacks look at it, behind an optimizer step."""
-
-    is_global_zero, loggers, accumulate_grad_batches, global_step = True, (), 1, 0
-
-    def __init__(self, step: int) -> None:
-        self.global_step = step
+def trainer_at(step: int) -> Any:
+    return Mock(spec=Trainer, global_step=step, is_global_zero=True, loggers=[], accumulate_grad_batches=1)
 
 
 def module_with(**more) -> SimpleNamespace:
@@ -38,12 +35,12 @@ def module_with(**more) -> SimpleNamespace:
 
 
 def finish_step(metrics: StepMetrics, step: int) -> None:
-    metrics.on_train_batch_end(TrainerAt(step), module_with(), None, None, 0)
+    metrics.on_train_batch_end(trainer_at(step), module_with(), None, None, 0)
 
 
 def test_a_row_has_the_sums_over_the_micro_batches_and_the_rate_of_its_step(tmp_path):
     metrics = StepMetrics(tmp_path / "metrics.csv", title="test")
-    metrics.on_train_start(TrainerAt(0), module_with())
+    metrics.on_train_start(trainer_at(0), module_with())
     finish_step(metrics, 1)
     finish_step(metrics, 2)
     rows = read_rows(tmp_path / "metrics.csv")
@@ -57,13 +54,13 @@ def test_a_row_has_the_sums_over_the_micro_batches_and_the_rate_of_its_step(tmp_
 def test_a_resumed_run_drops_the_rows_behind_its_checkpoint_and_marks_its_segment(tmp_path):
     path = tmp_path / "metrics.csv"
     first = StepMetrics(path, title="test")
-    first.on_train_start(TrainerAt(0), module_with())
+    first.on_train_start(trainer_at(0), module_with())
     for step in (1, 2, 3):
         finish_step(first, step)
     with path.open("a") as file:
         file.write("4,0.5")  # killed while it was written
     again = StepMetrics(path, title="test", segment=2)
-    again.on_train_start(TrainerAt(2), module_with())
+    again.on_train_start(trainer_at(2), module_with())
     finish_step(again, 3)
     rows = read_rows(path)
     assert [row["step"] for row in rows] == [1, 2, 3]
@@ -97,9 +94,9 @@ def test_completions_of_steps_that_are_computed_again_are_dropped(tmp_path):
     log = RolloutLog(path)
     for step in (0, 1):
         module = SimpleNamespace(examples=[{"key": f"pair-{step}", "text": "é"}])
-        log.on_train_batch_start(TrainerAt(step), module, None, 0)
+        log.on_train_batch_start(trainer_at(step), module, None, 0)
         assert module.examples == [], "told once"
-    RolloutLog(path).on_train_start(TrainerAt(1), None)
+    RolloutLog(path).on_train_start(trainer_at(1), None)
     lines = path.read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [{"step": 1, "key": "pair-0", "text": "é"}]
 
@@ -110,9 +107,9 @@ def test_seconds_of_phases_go_on_behind_those_of_the_process_before(tmp_path):
 
     def write(step: int, spans: list[Span]) -> None:
         log = TimelineLog(path)
-        log.on_train_start(TrainerAt(step), None)
+        log.on_train_start(trainer_at(step), None)
         module = SimpleNamespace(timeline=SimpleNamespace(spans=spans), plan=plan)
-        log.on_train_batch_start(TrainerAt(step), module, None, 0)
+        log.on_train_batch_start(trainer_at(step), module, None, 0)
         assert module.timeline.spans == []
 
     write(0, [Span(rollout=0, phase="sampling", start=1.0, end=3.5), Span(rollout=1, phase="sampling", start=4, end=9)])
@@ -126,10 +123,10 @@ def test_a_model_that_changes_while_it_is_opened_stops_the_run(tmp_path):
         (tmp_path / name).write_text("one")
     watched = UnchangedModel(str(tmp_path))
     (tmp_path / "notes.md").write_text("of no account")
-    watched.on_fit_start(TrainerAt(0), None)
+    watched.on_fit_start(trainer_at(0), None)
     content = tmp_path / "model.safetensors"
     os.utime(content, ns=(content.stat().st_atime_ns, content.stat().st_mtime_ns + 1))
     with pytest.raises(
         CheckpointError, match=r"changed while it was opened \(model\.safetensors\); nothing was trained"
     ):
-        watched.on_fit_start(TrainerAt(0), None)
+        watched.on_fit_start(trainer_at(0), None)

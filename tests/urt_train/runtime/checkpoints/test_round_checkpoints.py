@@ -2,6 +2,8 @@
 
 import signal
 from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -20,13 +22,8 @@ from urt_train.runtime.checkpoints.checkpoint import (
 from urt_train.runtime.checkpoints.round_checkpoints import RoundCheckpoints
 
 
-class TrainerAt(Trainer):
-    """A trainer behind an optimizer step, as far as the callback looks at it."""
-
-    global_step, accumulate_grad_batches, is_global_zero = 0, 1, True
-
-    def __init__(self, step: int, *, accumulate: int = 1) -> None:
-        self.global_step, self.accumulate_grad_batches = step, accumulate
+def trainer_at(step: int, *, accumulate: int = 1, **more: Any) -> Any:
+    return Mock(spec=Trainer, global_step=step, accumulate_grad_batches=accumulate, is_global_zero=True, **more)
 
 
 class Saved(RoundCheckpoints):
@@ -48,7 +45,7 @@ def run_steps(checkpoints: RoundCheckpoints, steps: range, *, batches_per_step: 
     for step in steps:
         for batch in range(batches_per_step):
             is_last = batch == batches_per_step - 1
-            trainer = TrainerAt(step if is_last else step - 1, accumulate=batches_per_step)
+            trainer = trainer_at(step if is_last else step - 1, accumulate=batches_per_step)
             number = (step - 1) * batches_per_step + batch
             checkpoints.on_train_batch_end(trainer, MODULE, None, None, number)
 
@@ -74,10 +71,10 @@ def test_a_signal_ends_the_round_saves_and_says_so_and_a_second_one_ends_at_once
         checkpoints._on_signal(signal.SIGTERM, None)
 
 
-def test_deepspeed_says_that_it_saves_nothing(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(TrainerAt, "strategy", SimpleNamespace(handles_gradient_accumulation=True))
+def test_deepspeed_says_that_it_saves_nothing(tmp_path, capsys):
     checkpoints = Saved(tmp_path, every=1)
-    checkpoints.setup(TrainerAt(0), MODULE, "fit")
+    strategy = SimpleNamespace(handles_gradient_accumulation=True)
+    checkpoints.setup(trainer_at(0, strategy=strategy), MODULE, "fit")
     assert "none is written, a stopped run starts anew" in capsys.readouterr().out
     run_steps(checkpoints, range(1, 11))
     assert checkpoints.steps == []
@@ -128,11 +125,13 @@ def test_a_run_goes_on_in_steps_though_its_micro_batches_are_cut_otherwise(tmp_p
         last_epoch=0,
         _step_count=0,
     )
-    trainer = TrainerAt(0, accumulate=accumulate)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TrainerAt, "fit_loop", SimpleNamespace(load_state_dict=loaded.update), raising=False)
-        patch.setattr(TrainerAt, "lr_scheduler_configs", [SimpleNamespace(scheduler=scheduler)], raising=False)
-        RoundCheckpoints(tmp_path, every=1, keep=1)._go_to(trainer, {"step": 4, "loops": loops}, num_steps=10)
+    trainer = trainer_at(
+        0,
+        accumulate=accumulate,
+        fit_loop=SimpleNamespace(load_state_dict=loaded.update),
+        lr_scheduler_configs=[SimpleNamespace(scheduler=scheduler)],
+    )
+    RoundCheckpoints(tmp_path, every=1, keep=1)._go_to(trainer, {"step": 4, "loops": loops}, num_steps=10)
     progress = loaded["epoch_loop.batch_progress"]
     assert set(progress["total"].values()) == set(progress["current"].values()) == {done}
     assert progress["is_last_batch"] is False, "a finished run was made longer"

@@ -15,9 +15,9 @@ from urt_train.stages.cold_start.module import ColdStart, cross_entropy
 TEXTS = ["a cat", "<think>two dogs and a red mat</think>", "a", "no"]
 
 
-def cold_start(policy, *, num_ranks: int = 1, **settings) -> ColdStart:
-    config = ColdStartConfig(**{"batch_size": 4, "micro_batch_size": 2, "max_completion_tokens": 60} | settings)
-    return ColdStart(policy, config, plan=config.plan(num_ranks=num_ranks), num_steps=3)
+def cold_start(policy, *, size: int = 2, limit: int = 60, mean: Mean = Mean.tokens) -> ColdStart:
+    config = ColdStartConfig(batch_size=4, micro_batch_size=size, max_completion_tokens=limit, mean=mean)
+    return ColdStart(policy, config, plan=config.plan(num_ranks=1), num_steps=3)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def by_hand(policy, records) -> list[torch.Tensor]:
 @pytest.mark.parametrize("mean", list(Mean))
 @pytest.mark.parametrize("size", [1, 2, 4])
 def test_the_loss_of_a_step_is_the_mean_however_it_is_cut(policy, traced, mean, size):
-    module = cold_start(policy, micro_batch_size=size, mean=mean)
+    module = cold_start(policy, size=size, mean=mean)
     batches = module.make_round(lambda: module.collate(traced), 0)
     assert len(batches) == 4 // size
     loss = sum(float(cross_entropy(policy, batch, mean=mean).loss.detach()) for batch in batches)
@@ -57,7 +57,7 @@ def test_the_loss_of_a_step_is_the_mean_however_it_is_cut(policy, traced, mean, 
 
 def test_what_is_too_long_or_empty_is_left_out_and_counted(policy, traced):
     traced[0] = replace(traced[0], completion="")
-    module = cold_start(policy, max_completion_tokens=12)
+    module = cold_start(policy, limit=12)
     batches = module.make_round(lambda: module.collate(traced), 0)
     lengths = [len(target) for target in encode_completions(policy.tokenizer, [record.completion for record in traced])]
     kept = [length for length in lengths if 1 < length <= 12]
