@@ -1,4 +1,4 @@
-"""What a prompt may hold, and placeholders against media."""
+"""What a prompt may hold."""
 
 import pytest
 
@@ -8,7 +8,6 @@ from urt_core import (
     Prompt,
 )
 from urt_core.errors import PromptError
-from urt_core.prompts import require_placeholders
 
 
 def test_an_impossible_prompt_is_refused() -> None:
@@ -22,10 +21,3 @@ def test_an_impossible_prompt_is_refused() -> None:
     prompt = Prompt(parts=("a", image, "b"))
     assert prompt.text == "ab"
     assert prompt.media == (image,)
-
-
-def test_placeholders_must_equal_the_media() -> None:
-    chat = "<|im_start|>user\n<|image_pad|> and <|image_pad|><|im_end|>"
-    require_placeholders(chat, placeholder="<|image_pad|>", num_media=2)
-    with pytest.raises(PromptError, match=r"2 times '<\|image_pad\|>' for 1 media"):
-        require_placeholders(chat, placeholder="<|image_pad|>", num_media=1)

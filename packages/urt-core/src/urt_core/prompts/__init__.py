@@ -2,7 +2,7 @@
 
 from urt_core.prompts.pairwise import render, verdict_text
 from urt_core.prompts.pointwise import PointContract, PointScale, point_scale, render_pair_score, render_point
-from urt_core.prompts.prompt import Dialect, Prompt, Turn, require_placeholders
+from urt_core.prompts.prompt import Dialect, Prompt, Turn
 from urt_core.prompts.sanitise import SPECIAL_TOKENS, find_special_token, sanitise
 
 __all__ = [
@@ -17,7 +17,6 @@ __all__ = [
     "render",
     "render_pair_score",
     "render_point",
-    "require_placeholders",
     "sanitise",
     "verdict_text",
 ]

@@ -81,13 +81,3 @@ def check_parts(parts: Sequence[str | Media], *, key: str) -> None:
                 f"prompt {key!r}: the text spells the special token {token!r}; "
                 "media are given as parts, and text of users passes sanitise() first"
             )
-
-
-def require_placeholders(text: str, *, placeholder: str, num_media: int) -> None:
-    """Checks, before an engine call, that a rendered chat has one placeholder per medium (or frame)."""
-    found = text.count(placeholder)
-    if found != num_media:
-        raise PromptError(
-            f"the rendered prompt holds {found} times {placeholder!r} for {num_media} media; "
-            "each medium needs exactly one placeholder, and text must hold none"
-        )
