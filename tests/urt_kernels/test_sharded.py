@@ -176,6 +176,34 @@ class Gathered(torch.nn.Module):
         return gathered_loss(hidden, self.weight, targets, bias=self.bias, block=4, **arguments).loss
 
 
+class LogProbs(torch.nn.Module):
+    """The three forms of a head in parts that give log-probs."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__()
+        self.form = form
+        weight = torch.randn(11, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        self.weight = torch.nn.Parameter(sharded(weight, 1) if form == "gathered" else weight)
+
+    def forward(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        if self.form == "vocabulary":
+            return vocabulary_parallel_token_logprobs(
+                hidden, self.weight, targets, vocabulary=11, temperature=0.7
+            ).logprobs
+        if self.form == "gathered":
+            return gathered_token_logprobs(hidden, self.weight, targets, temperature=0.7, block=4).logprobs
+        down, up = hidden.new_ones(2, 6), hidden.new_ones(11, 2)
+        return low_rank_token_logprobs(
+            hidden, self.weight, targets, down, up, scaling=0.5, temperature=0.7, block=4
+        ).logprobs
+
+
+def check_export(module: LogProbs, hidden: torch.Tensor, targets: torch.Tensor) -> None:
+    assert torch.autograd.gradcheck(lambda leaf: module(leaf, targets), hidden)
+    exported = torch.export.export(module, (hidden.detach(), targets)).module()
+    torch.testing.assert_close(exported(hidden, targets), module(hidden, targets))
+
+
 def test_gradcheck_compile_and_export_of_shards(group_of_one, no_type_checks):
     hidden = torch.randn(2, 3, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
     targets, module = torch.tensor([[0, 10, 3], [4, 4, 7]]), Gathered()
@@ -187,8 +215,25 @@ def test_gradcheck_compile_and_export_of_shards(group_of_one, no_type_checks):
     gradients = [torch.autograd.grad(loss, leaves) for loss in losses[:2]]
     for loss in losses[1:]:
         torch.testing.assert_close(loss, losses[0])
+    # In the same test: an export remembers the group of the first mesh of its shape.
+    check_export(LogProbs("gathered"), hidden, targets)
     for ours, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # the compiler does it
+@pytest.mark.parametrize("form", ["vocabulary", "low rank"])
+def test_gradcheck_and_export_of_log_probs(group_of_one, no_type_checks, form):
+    """The vocabulary-parallel form compiles to one graph, too; the others have their parts in Python objects, which a
+    compiler does not follow."""
+    hidden = torch.randn(2, 3, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    targets, module = torch.tensor([[0, 10, 3], [4, 4, 7]]), LogProbs(form)
+    check_export(module, hidden, targets)
+    if form == "vocabulary":
+        compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
+        values = [run(hidden, targets) for run in (compiled, module)]
+        torch.testing.assert_close(*values)
+        torch.testing.assert_close(*(torch.autograd.grad(each.sum(), hidden)[0] for each in values))
 
 
 def test_a_low_rank_adapter_on_the_head():

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from urt_kernels.checks import check_dtype, check_positive, check_shape
+from urt_kernels.checks import check_dtype, check_positive, check_shape, check_targets
 from urt_kernels.dispatch import Impl, no_fp64, resolve
 from urt_kernels.linear_logprobs.arguments import check_head, live_rows, placed, rows_of
 from urt_kernels.linear_logprobs.op import linear_token_logprobs_op
@@ -158,6 +158,5 @@ def _placed(found: tuple[Tensor, Tensor | None, Tensor], live: Tensor | None, ta
 
 
 def _check_range(targets: Tensor, vocabulary: int) -> None:
-    wrong = (targets < 0) | (targets >= vocabulary)
-    if targets.device.type == "cpu" and bool(wrong.any()):
-        raise ValueError(f"targets holds {int(targets[wrong][0])}: allowed are 0 to {vocabulary - 1}.")
+    if targets.device.type == "cpu" and not torch.compiler.is_compiling():
+        check_targets(targets, vocabulary, None)
