@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from urt_kernels import linear_loss, linear_token_logprobs, token_logprobs
+from urt_kernels.dispatch import Impl
 from urt_kernels.tuning import ChunkedHead
 
 ROWS, VOCABULARY, SIZE = 19, 150, 16
@@ -91,7 +92,8 @@ def test_the_entropy_bonus_against_fp64(device, spread):
     """Flat rows, whose entropy hardly moves, and peaked ones, with logits to 100, which fp32 tells apart
     by 8e-6, and entries whose exponential is 0."""
     gradients = []
-    for impl, dtype in (("triton", torch.float32), ("reference", torch.float64)):
+    forms: tuple[tuple[Impl, torch.dtype], ...] = (("triton", torch.float32), ("reference", torch.float64))
+    for impl, dtype in forms:
         leaves = [(normal(1, ROWS, SIZE) * spread).to(device, dtype), normal(VOCABULARY, SIZE).to(device, dtype)]
         leaves = [leaf.requires_grad_() for leaf in leaves]
         result = linear_loss(

@@ -266,8 +266,8 @@ HOSTILE = (
 
 @pytest.mark.parametrize("unit", HOSTILE, ids=repr)
 def test_time_is_linear_in_hostile_text(unit: str) -> None:
-    """1 MB takes under a second. The bound is on processor time of a tenth of it, so that a busy machine is no
-    failure."""
+    """1 MB takes under a second. The bound is on this thread's processor time for a tenth of it: neither a busy machine
+    nor what another test has left running is a failure."""
     size = MEGABYTE // 10
     run = (unit * (size // len(unit) + 1))[:size]
     for text in (
@@ -275,17 +275,17 @@ def test_time_is_linear_in_hostile_text(unit: str) -> None:
         f"<think>{run}</think><answer>Image 1 is better</answer>",
         f"Image 1 is better\n{run}\nImage 1 is better",
     ):
-        started = time.process_time()
+        started = time.thread_time()
         parse_judgement(text, task=Task.IMAGE_GENERATION)
-        assert time.process_time() - started < 0.1
+        assert time.thread_time() - started < 0.1
 
 
 @pytest.mark.parametrize("unit", ["\n", "image 1 (9/10)", "<answer>Image 1 is better</answer>"], ids=repr)
 def test_a_megabyte_of_hostile_text(unit: str) -> None:
     text = f"<think>{unit * (MEGABYTE // len(unit))}</think><answer>Image 1 is better</answer>"
-    started = time.process_time()
+    started = time.thread_time()
     parse_judgement(text, task=Task.IMAGE_GENERATION)
-    assert time.process_time() - started < 1.0
+    assert time.thread_time() - started < 1.0
 
 
 DECORATED = st.sampled_from(
