@@ -1,6 +1,6 @@
 # Training on NVIDIA GPUs: docker build -f docker/train.Dockerfile -t urt-train .
 # docker run --gpus all --ipc host -v "$PWD:/work" urt-train recipe=qwen3_vl_2b_lora_24gb stage=cold_start data.train=pairs
-# Several GPUs: --entrypoint torchrun ... --nproc-per-node 8 --module urt_train.cli recipe=... stage=...
+# Several GPUs: --entrypoint torchrun ... --nproc-per-node 8 --module urt_train recipe=... stage=...
 FROM python:3.12-slim
 
 # torch's wheels bring the CUDA libraries; Triton compiles its launchers with the C compiler of the system.

@@ -29,7 +29,7 @@ LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#\s]+)(#[^)]*)?\)")
 
 
 def rooms(source: Path) -> list[str]:
-    """The package's modules and folders of modules, as dotted names: ["urt_core.adapters", "urt_core.asking", ...]"""
+    """The package's modules and folders of modules, as dotted names: ["urt_core.adapters", "urt_core.atomic", ...]"""
     inside = [path for path in source.iterdir() if (path / "__init__.py").is_file() or path.suffix == ".py"]
     return sorted(f"{source.name}.{path.stem}" for path in inside if not path.stem.startswith("_"))
 

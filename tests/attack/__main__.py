@@ -1,6 +1,6 @@
 """Everything that has ever broken a judge, tried against this one, on the loopback alone; then a table with counts.
 
-    python -m tests.attack            all of it: under 20 minutes on two cores
+    python -m tests.attack            all of it: about three minutes on two idle cores
     python -m tests.attack --short    a minute: the doors, some media, the server
 
 First the structural cases of every door, then media that cost more than they weigh, then `urt serve` under attack, then

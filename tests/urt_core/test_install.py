@@ -38,7 +38,7 @@ def size(installed: Distribution) -> int:
 
 
 def test_the_base_install_is_small_and_holds_no_torch() -> None:
-    """At most 80 MB, compiled modules included; 55 MB were measured (docs/experiments.md)."""
+    """At most 80 MB, compiled modules included; 38 MB were measured (docs/experiments.md)."""
     parts = closure("urt-core")
     assert {"aiohttp", "pillow", "pyyaml"} <= parts.keys()
     assert not {"torch", "numpy", "transformers", "fastapi", "pyarrow", "rich", "openai"} & parts.keys()

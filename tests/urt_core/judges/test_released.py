@@ -49,10 +49,29 @@ def test_a_name_or_hub_id_fills_in_contract_and_limits(name: str) -> None:
     assert str(load_spec(name, dialect="direct", policy=None)[0]) == "direct"
 
 
-def test_a_near_miss_is_helped() -> None:
-    assert released("unifiedreward-think-qwen3vl-9b") is None
-    with pytest.raises(ConfigError, match=r"near: unifiedreward-flex-qwen3vl-2b.*`urt judges`"):
-        need_released("flex-qwen3vl")
+@pytest.mark.parametrize(
+    ("name", "family", "near"),
+    [
+        ("flex-qwen3vl", "flex", {"unifiedreward-flex-qwen3vl-2b", "unifiedreward-flex-qwen3vl-32b"}),
+        ("unifiedreward-2.0-qwen-4b", "2.0", {"unifiedreward-2.0-qwen-3b", "unifiedreward-2.0-qwen-7b"}),
+        ("CodeGoat24/UnifiedReward-Edit-Qwen-8B", "edit", {"unifiedreward-edit-qwen-7b"}),
+        ("unifiedreward-thnk-qwen3vl-8b", "think", {"unifiedreward-think-qwen3vl-8b"}),
+    ],
+)
+def test_a_near_miss_is_answered_with_its_neighbours(name: str, family: str, near: set[str]) -> None:
+    """A part of a name with those that hold it, anything else with those that are spelled like it."""
+    assert released(name) is None
+    with pytest.raises(ConfigError, match=r"; near: [^;]+; `urt judges` lists them all$") as caught:
+        need_released(name)
+    told = str(caught.value).split("near: ")[1].split("; ")[0].split(", ")
+    assert near <= set(told) <= RELEASED.keys()
+    assert len(told) <= 5
+    assert all(family in one for one in told)
+
+
+def test_a_name_like_no_other_has_no_neighbours() -> None:
+    with pytest.raises(ConfigError, match=r"which is none of the released ones; `urt judges` lists them all$"):
+        need_released("gpt-4o")
 
 
 def test_the_command_lists_them(capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,7 +53,8 @@ WORLDS = (1, 2, 3, 4, 8)
 @pytest.mark.parametrize("num_workers", [1, 2, 4])
 @pytest.mark.parametrize("before", WORLDS)
 def test_worlds_with_workers_resume_on_another_world(folder_of, before, num_workers):
-    """Ten cut points each. Without workers: every pair of worlds at ten cut points, in test_stream.py."""
+    """Ten cut points each. Without workers: every pair of worlds at ten cut points, in
+    test_preference_stream.py."""
     folder = folder_of(90)
     after = WORLDS[(WORLDS.index(before) + num_workers) % len(WORLDS)]
 

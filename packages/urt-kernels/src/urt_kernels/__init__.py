@@ -1,7 +1,9 @@
-"""The loss head of a GRPO trainer: log-probs, advantages and loss, exact in fp32 and independent of the batch.
+"""The loss head of a trainer of language models: log-probs, advantages and loss, exact in fp32 and independent of the
+batch.
 
 Shape letters: ``P`` prompts, ``G`` group, ``B`` sequences, ``T`` tokens, ``N`` rows (any leading axes), ``V`` vocabulary,
-``H`` hidden. Every operation is one function here and one ``torch.library`` op under ``torch.ops.urt_kernels``.
+``H`` hidden. Every operation is one function here and one ``torch.library`` op under ``torch.ops.urt_kernels``; heads
+that ranks hold in parts, or with an adapter, have theirs in `urt_kernels.sharded`.
 """
 
 from urt_kernels.advantages import GroupAdvantages, group_advantages

@@ -1,4 +1,4 @@
-"""The `urt` command: compare, score, rank, serve, judges, parse, bench.
+"""The `urt` command: compare, score, rank, serve, doctor, judges, parse, bench.
 
 A process exit code says how it went: 0 done, 1 an error, 2 wrong usage, 3 too many failures, 130 interrupted.
 """

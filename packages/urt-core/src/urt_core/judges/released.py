@@ -7,6 +7,7 @@ templates is given, and what it answers is then not what its authors measured. E
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 from urt_core.errors import ConfigError
@@ -129,17 +130,22 @@ RELEASED: dict[str, ReleasedJudge] = {judge.name: judge for judge in _released()
 
 def released(name: object) -> ReleasedJudge | None:
     """The judge of that name or hub id, whatever the letter case; None where it is neither."""
-    return RELEASED.get(str(name).lower().removeprefix(f"{OWNER.lower()}/"))
+    return RELEASED.get(_plain(name))
 
 
 def need_released(name: str) -> ReleasedJudge:
+    """The judge of that name or hub id. A ConfigError names up to five that hold the name, or else are spelled like it."""
     judge = released(name)
     if judge is None:
-        near = [known for known in RELEASED if name.lower() in known][:5] or list(RELEASED)[:3]
-        raise ConfigError(
-            f"judge is {name!r}, which is none of the released ones; near: {', '.join(near)}; `urt judges` lists them all"
-        )
+        plain = _plain(name)
+        near = [known for known in RELEASED if plain in known][:5] or get_close_matches(plain, RELEASED, n=5)
+        told = f"near: {', '.join(near)}; " if near else ""
+        raise ConfigError(f"judge is {name!r}, which is none of the released ones; {told}`urt judges` lists them all")
     return judge
+
+
+def _plain(name: object) -> str:
+    return str(name).lower().removeprefix(f"{OWNER.lower()}/")
 
 
 def wording_of(name: object, *, templates: object) -> str:

@@ -87,8 +87,9 @@ class Component:
 class PassOrder:
     """The order of one pass over a component: whole shards in random order, mixed inside windows of a few shards.
 
-    A window is the smallest run of shards with `window` records, so reading stays within a few files at a time while neighbours in the
-    order come from anywhere in the window. Computing it touches one number per shard, and one per record of the current window.
+    A window is the smallest run of shards with at least `window` records, so reading stays within a few files at a time while neighbours
+    in the order come from anywhere in the window. The last one takes what is left when that is less than twice `window`; behind a large
+    shard it can be less than `window`. Computing it touches one number per shard, and one per record of the current window.
     """
 
     shard_order: np.ndarray

@@ -1,1 +1,1 @@
-"""Folders of shards over the years: proven sound, repaired where they are not, given the index that they lack."""
+"""Folders of shards over the years: proven sound, and repaired where they are not."""

@@ -1,8 +1,8 @@
 """Compute what a recipe needs, without weights, data or GPU: urt-train dry_run recipe=qwen3_vl_8b dry_run.devices=8
 
 Prints parameters, lengths of prompts, sizes of batches, and for every stage the memory of one device, with a verdict.
-The base's shape is that of a local folder, or one of those in urt_train/dry_run/shapes. dry_run.device_memory_gib=24
-and the other settings of the machine: urt-train --fields dry_run
+The base's shape is that of a local folder, or one of those in urt_train/experiment/dry_run/shapes.
+dry_run.device_memory_gib=24 and the other settings of the machine: urt-train --fields dry_run
 """
 
 from urt_train.cli import program

@@ -1,0 +1,1 @@
+"""What every run stands on: processes and devices, its folder, lock and identity, metrics and loggers."""
