@@ -23,7 +23,7 @@ def test_a_judge_of_another_recipe_stands_beside_the_stages(tmp_path, started):
     assert overall[4].startswith("100.0 %")
 
     shutil.copytree(tmp_path / "tiny" / "evaluation" / "cold_start", tmp_path / "other" / "evaluation" / "dpo")
-    config.evaluation.beside = {"Other": "other/dpo", "Never run": "nowhere/dpo"}
+    config.evaluation.beside = {"Other": "other/dpo", "Never run": "nowhere/dpo", "Its own": "tiny/cold_start"}
     beside, *_ = write_results(config).tables
     assert beside.columns == (*accuracy.columns, "Other")
     [with_other] = [row for row in beside.rows if row[0] == "All tasks"]

@@ -30,12 +30,12 @@ def write_results(config: TrainConfig) -> Results:
     split = config.evaluation.splits[0]
     stages = {BASE: "Base"} | {name: find_stage(name).label for name in config.stages}
     evaluations = read_evaluations(config.output_dir, stages=stages, split=split)
+    others = ((label, *judge.split("/", 1)) for label, judge in config.evaluation.beside.items())
     beside = read_beside(
         {
             label: Path(config.output_root) / recipe / "evaluation" / stage / split
-            for label, (recipe, _, stage) in (
-                (label, judge.partition("/")) for label, judge in config.evaluation.beside.items()
-            )
+            for label, recipe, stage in others
+            if recipe != config.recipe  # its own stages have their columns
         },
         like=evaluations,
     )
