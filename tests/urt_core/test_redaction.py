@@ -10,8 +10,9 @@ from urt_core.redaction import keep_secret, redacted, without_kept_secrets
 SECRET = "abcd1234EFGH"
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def kept(monkeypatch):
+    """No key that another test has given to an endpoint: "secret" among them would be hidden in names as well."""
     monkeypatch.setattr(redaction, "_secrets", {})
 
 

@@ -6,8 +6,8 @@ One process imports everything once; each division is as many forks of it. What 
 """
 
 import os
-import socket
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -137,10 +137,9 @@ def together(division: str, work: Callable[[], object]) -> None:
 
 
 def run_together(name: str, work: Callable[[], object], *, num_ranks: int) -> None:
-    """`work` in as many forks of this process, one process group around them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    """`work` in as many forks of this process, one process group around them. They meet in a file: a port that was free
+    a moment ago may be another program's."""
+    meeting = Path(tempfile.mkdtemp()) / "store"
     children = []
     for rank in range(num_ranks):
         if child := os.fork():
@@ -149,8 +148,7 @@ def run_together(name: str, work: Callable[[], object], *, num_ranks: int) -> No
         code = 1
         try:
             if num_ranks > 1:
-                address = f"tcp://127.0.0.1:{port}"
-                distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=num_ranks)
+                distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=num_ranks)
             work()
             code = 0
         except BaseException as error:
