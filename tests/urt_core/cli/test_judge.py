@@ -22,11 +22,13 @@ def judged() -> Counter[str]:
 
 
 @pytest.fixture
-def servers(judged):
+def servers(judged, is_up):
     """The addresses of two servers of one judge."""
 
     def script(name: str):
         def reply(request: Request) -> Reply:
+            if not all(is_up):
+                return Reply(status=503)
             if request.method == "GET":
                 return MODELS if request.path == "/v1/models" else Reply()
             judged[name] += 1
@@ -36,6 +38,12 @@ def servers(judged):
 
     with ScriptedEndpoint(script=script("one")) as one, ScriptedEndpoint(script=script("two")) as two:
         yield [endpoint.base_url.removesuffix("/v1") for endpoint in (one, two)]
+
+
+@pytest.fixture
+def is_up() -> list[bool]:
+    """Whether the servers are."""
+    return [True]
 
 
 @pytest.fixture
@@ -88,6 +96,32 @@ def test_a_benchmark_on_two_servers_has_the_lines_of_one(served, servers, judged
     one, two = ((tmp_path / name / "judgements.jsonl").read_bytes() for name in ("one", "two"))
     assert one == two
     assert json.loads((tmp_path / "two" / "about.json").read_text())["judge"] == {"model": "judge@png"}
+
+
+@pytest.mark.parametrize("command", ["run", "suites", "compare"])
+def test_what_is_answered_already_needs_no_engine(served, judged, is_up, picture, tmp_path, command) -> None:
+    data, output = labelled_pairs(picture, tmp_path, unreadable=0), tmp_path / "out"
+    words = {
+        "run": ("bench", "run", "--benchmark", "pairs", "--data", data),
+        "suites": ("bench", "suites", "--data", data, "--pairs", 4),
+        "compare": ("compare", "--input", data),
+    }[command]
+    whole = (*words, "--dialect", "v1", "--output", output)
+    code, first, _ = served(*whole)
+    assert code == 0
+    asked = sum(judged.values())
+    is_up[0] = False
+    code, again, said = served(*whole)
+    assert (code, again) == (0, first), said
+    code, _, said = served(*whole, "--max-tokens", 77)
+    assert (code, "max_tokens" in said) == (1, True), "what differs is said without an engine"
+    lines = output if command == "compare" else output / "parts" / "rank-0000.jsonl"
+    lines.write_bytes(b"".join(lines.read_bytes().splitlines(keepends=True)[:-1]))
+    code, _, said = served(*whole)
+    assert (code, "can't be used" in said) == (1, True), said
+    is_up[0] = True
+    assert served(*whole)[:2] == (0, first)
+    assert sum(judged.values()) - asked <= 3  # votes of one pair, at the most
 
 
 def test_the_same_in_python(servers, judged, picture) -> None:

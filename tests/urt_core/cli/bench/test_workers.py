@@ -63,6 +63,9 @@ def test_workers_of_one_command_give_the_same_lines(urt_process, endpoint, pairs
     one, three = ((tmp_path / name / "judgements.jsonl").read_bytes() for name in ("one", "three"))
     assert one == three
     assert len(list((tmp_path / "three" / "parts").glob("*.jsonl"))) == 3
+    # Whoever finds nothing left to ask is done.
+    assert urt_process(*command, tmp_path / "three", "--workers", 2).returncode == 0
+    assert endpoint.num_requests == 2 * 20
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])

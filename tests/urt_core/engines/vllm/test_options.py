@@ -10,8 +10,10 @@ import pytest
 from urt_core import Prompt, SamplingParams, Scorer
 from urt_core.cli import main
 from urt_core.engines import traits
+from urt_core.engines.unopened import opened
 from urt_core.engines.vllm import VLLMEngine
 from urt_core.errors import ConfigError, EngineError
+from urt_core.judges.pretrained import find_engine
 from urt_core.media import MediaPolicy
 
 TINY = Path(__file__).parents[4] / "packages/urt-train/src/urt_train/model/tiny"
@@ -124,6 +126,16 @@ def test_options_of_the_engine_itself_stay_with_it_and_it_is_closed_once(started
     assert running.is_down
     with pytest.raises(EngineError, match="was closed; open another"):
         engine.generate([Prompt(parts=("Which?",))], SamplingParams())
+
+
+def test_its_questions_are_named_before_it_is_open(started):
+    found = find_engine(TINY, kind="vllm", policy=MediaPolicy(), options={"dtype": "float32"})
+    assert not started
+    engine = opened(found)
+    assert isinstance(engine, VLLMEngine)
+    assert (found.model, found.policy, found.concurrency) == (engine.model, engine.policy, engine.concurrency)
+    assert traits(found).is_concurrent
+    engine.close()
 
 
 def test_transformers_takes_the_type_of_the_folder_or_the_one_that_is_asked_for():

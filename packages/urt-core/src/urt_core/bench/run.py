@@ -14,6 +14,7 @@ from urt_core.bench.overview import behaviour_table, result_table
 from urt_core.bench.rescoring import find_benchmark, rescore_numbered
 from urt_core.bench.result import BenchResult
 from urt_core.engines import AsyncEngine, Engine
+from urt_core.engines.unopened import without_opening
 from urt_core.errors import DataError
 from urt_core.judging.journal import LINES, Journal
 from urt_core.judging.judge import Asked, Limits, judge
@@ -55,6 +56,27 @@ def what_it_depends_on(
         "preprocessing": preprocessing_id(policy) if policy else "",
         "block": block,
     }
+
+
+def answered_share(
+    folder: Path,
+    records: Iterable[PreferenceRecord],
+    *,
+    engine: Engine | AsyncEngine,
+    num_records: int,
+    asked: Asked,
+    about: Mapping[str, Any],
+    share: Share,
+    block: int,
+) -> Journal | None:
+    """The journal of `folder` where earlier runs have answered all that this process would ask an `engine` that is not
+    open yet; None where anything is left. `DataError` where they were of another judge, other data or other settings."""
+    journal = Journal.left_by(folder, about=about, rank=share.rank)
+    own = sum(map(len, share.blocks(range(num_records), block))) * asked.num_per_pair
+    if journal is None or len(journal.answered) < own:
+        return None
+    judging = judge(records, engine=engine, asked=asked, journal=journal, share=share, block=block)
+    return None if without_opening(lambda: list(judging)) is None else journal
 
 
 def run_share(

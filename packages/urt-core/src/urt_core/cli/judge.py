@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 from urt_core.calibration import Calibration
-from urt_core.engines import AsyncEngine, Engine, close_engine
+from urt_core.engines import close_engine
 from urt_core.engines.endpoint.budget import Budget
 from urt_core.engines.endpoint.retrying import RetryPolicy
+from urt_core.engines.unopened import UnopenedEngine, opened
 from urt_core.errors import ConfigError
 from urt_core.judges.released import wording_of
 from urt_core.judging.votes import default_sampling
@@ -21,17 +22,17 @@ from urt_core.scorer import Scorer
 
 
 @contextmanager
-def open_scorer(options: argparse.Namespace) -> Iterator[Scorer]:
-    """The scorer for one command; connections to an endpoint are closed behind it."""
-    scorer = build_scorer(options)
+def opened_scorer(scorer: Scorer) -> Iterator[Scorer]:
+    """The same with its engine opened; weights and connections are let go of behind it."""
+    engine = opened(scorer.engine)
     try:
-        yield scorer
+        yield scorer.with_engine(engine)
     finally:
-        close_engine(scorer.engine)
+        close_engine(engine)
 
 
-def build_scorer(options: argparse.Namespace, *, engine: Engine | AsyncEngine | None = None) -> Scorer:
-    """`engine` stands in for the one the options describe: a dry run has none."""
+def build_scorer(options: argparse.Namespace) -> Scorer:
+    """What the options describe. Its engine is not open yet: what is asked is known without it."""
     from urt_core.judges.pretrained import load_scale
 
     refuse_two_engines(options)
@@ -46,7 +47,7 @@ def build_scorer(options: argparse.Namespace, *, engine: Engine | AsyncEngine | 
         sampling = replace(sampling, temperature=options.temperature)
     calibration = getattr(options, "calibration", None)
     scorer = Scorer(
-        engine=engine or build_engine(options, policy),
+        engine=build_engine(options, policy),
         dialect=dialect,
         orders=getattr(options, "orders", "both"),
         votes=options.votes,
@@ -80,8 +81,8 @@ def how_to_ask(options: argparse.Namespace) -> tuple[Dialect, MediaPolicy, int |
     return dialect, shown, options.max_tokens if options.max_tokens is not None else max_tokens
 
 
-def build_engine(options: argparse.Namespace, policy: MediaPolicy) -> Engine:
-    from urt_core.judges.pretrained import load_engine
+def build_engine(options: argparse.Namespace, policy: MediaPolicy) -> UnopenedEngine:
+    from urt_core.judges.pretrained import find_engine
 
     kind = options.engine or "transformers"
     if (kind == "vllm_server") != bool(options.vllm_servers):
@@ -94,7 +95,7 @@ def build_engine(options: argparse.Namespace, policy: MediaPolicy) -> Engine:
             raise ConfigError(
                 "--budget-tokens and --budget-cost are for endpoints; a judge of your own costs nothing per token"
             )
-        return load_engine(
+        return find_engine(
             options.model,
             kind=kind,
             policy=policy,
@@ -111,7 +112,7 @@ def build_engine(options: argparse.Namespace, policy: MediaPolicy) -> Engine:
         "budget": read_budget(options),
         **dict(options.engine_option),
     }
-    return load_engine(options.model, kind=kind, policy=policy, base_url=options.base_url, options=settings)
+    return find_engine(options.model, kind=kind, policy=policy, base_url=options.base_url, options=settings)
 
 
 def refuse_two_engines(options: argparse.Namespace) -> None:

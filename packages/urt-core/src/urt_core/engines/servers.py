@@ -116,11 +116,16 @@ class VLLMServers:
     def open(
         cls, addresses: Sequence[str], *, model: str, policy: MediaPolicy, in_flight: int = 32, **settings: Any
     ) -> "VLLMServers":
-        """Every server must be there and serve the judge before the first question; one that is lost later, the others
-        can do without. `settings` are those of `JudgeServer`.
+        """Those `named`, after a `check`."""
+        found = cls.named(addresses, model=model, policy=policy, in_flight=in_flight, **settings)
+        found.check()
+        return found
 
-        `ConfigError` for addresses that are none, `EngineError` for servers that can't be used.
-        """
+    @classmethod
+    def named(
+        cls, addresses: Sequence[str], *, model: str, policy: MediaPolicy, in_flight: int = 32, **settings: Any
+    ) -> "VLLMServers":
+        """Nobody is called yet. `settings` are those of `JudgeServer`; `ConfigError` for addresses that are none."""
         if not addresses:
             raise ConfigError("no vLLM server is named (vllm_servers); allowed: one or more, such as http://gpu-1:8000")
         if not are_server_addresses(addresses):
@@ -129,14 +134,17 @@ class VLLMServers:
                 "query"
             )
         servers = [JudgeServer(at, model=model, policy=policy, in_flight=in_flight, **settings) for at in addresses]
-        found = cls(servers, in_flight=in_flight)
-        found.pool.on_each(lambda server: server.check_model())
-        if found.pool.failures:
-            said = "; ".join(map(str, found.pool.failures.values()))
+        return cls(servers, in_flight=in_flight)
+
+    def check(self) -> None:
+        """Every server must be there and serve the judge before the first question; one that is lost later, the others
+        can do without. `EngineError` for servers that can't be used."""
+        self.pool.on_each(lambda server: server.check_model())
+        if failures := self.pool.failures:
+            said = "; ".join(map(str, failures.values()))
             raise EngineError(
-                f"{len(found.pool.failures)} of {len(servers)} vLLM servers (vllm_servers) can't be used: {said}; {REMEDY}"
+                f"{len(failures)} of {len(self.pool.servers)} vLLM servers (vllm_servers) can't be used: {said}; {REMEDY}"
             )
-        return found
 
     def generate(self, prompts: Sequence[Prompt], sampling: SamplingParams) -> list[list[Completion]]:
         return BACKGROUND.run(self._answers(prompts, sampling))

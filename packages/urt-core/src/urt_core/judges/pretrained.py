@@ -1,13 +1,14 @@
 """Folder, hub id or name at an endpoint -> engine of a judge, and how it is asked."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from inspect import signature
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from urt_core.contracts import load_contract
-from urt_core.engines import Engine
+from urt_core.engines import Engine, traits
+from urt_core.engines.unopened import UnopenedEngine
 from urt_core.errors import CheckpointError, ConfigError
 from urt_core.judges.released import released
 from urt_core.judges.spec import FILE_NAME, JudgeSpec
@@ -59,6 +60,29 @@ def load_engine(
     base_url: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Engine:
+    """The engine that `find_engine` finds, opened."""
+    found = find_engine(
+        path_or_id,
+        kind=kind,
+        policy=policy,
+        batch_size=batch_size,
+        device=device,
+        base_url=base_url,
+        options=options,
+    )
+    return found.open()
+
+
+def find_engine(
+    path_or_id: str | PathLike[str],
+    *,
+    kind: EngineKind,
+    policy: MediaPolicy,
+    batch_size: int = 64,
+    device: str | None = None,
+    base_url: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> UnopenedEngine:
     """With `base_url` an endpoint that serves the judge under this name; of kind vllm_server several that do.
 
     `options` are those of `OpenAIEngine`, of `VLLMServers.open` (their addresses as `vllm_servers`), or of `vllm.LLM`; for
@@ -71,8 +95,9 @@ def load_engine(
         path_or_id = path_or_id if is_served else known.hub_id
         suggested: dict[str, Any] = {"extra_body": known.extra_body} if is_served and known.extra_body else {}
         options = {**(known.vllm_options if kind == "vllm" and not base_url else suggested), **options}
+    model = str(path_or_id)
     if kind == "vllm_server":
-        return open_servers(str(path_or_id), policy=policy, base_url=base_url, options=options)
+        return find_servers(model, policy=policy, base_url=base_url, options=options)
     if base_url:
         from urt_core.engines.openai import OpenAIEngine
 
@@ -82,25 +107,36 @@ def load_engine(
                 f"options of an endpoint hold {', '.join(unknown)}; allowed: {', '.join(sorted(allowed))}; "
                 "for the rest an endpoint is started with its own"
             )
-        return OpenAIEngine(base_url=base_url, model=str(path_or_id), policy=policy, **options)
+        endpoint = OpenAIEngine(base_url=base_url, model=model, policy=policy, **options)
+        return as_found(endpoint, open=lambda: endpoint)
     if kind == "transformers":
-        from urt_core.engines.transformers import TransformersEngine
-
         if unknown := sorted(set(options) - {"dtype"}):
             raise ConfigError(
                 f"engine options of transformers hold {', '.join(unknown)}; allowed: dtype. vLLM has more"
             )
-        return TransformersEngine.from_pretrained(
-            str(path_or_id), policy=policy, batch_size=batch_size, device=device, **options
-        )
-    if kind == "vllm":
-        from urt_core.engines.vllm import VLLMEngine
 
-        return VLLMEngine.from_pretrained(str(path_or_id), policy=policy, **options)
+        def open_here() -> Engine:
+            from urt_core.engines.transformers import TransformersEngine
+
+            return TransformersEngine.from_pretrained(
+                model, policy=policy, batch_size=batch_size, device=device, **options
+            )
+
+        return UnopenedEngine(open=open_here, model=model, policy=policy, batch_size=batch_size)
+    if kind == "vllm":
+        from urt_core.engines.vllm.engine import CONCURRENCY, VLLMEngine
+
+        def open_vllm() -> Engine:
+            return VLLMEngine.from_pretrained(model, policy=policy, **options)
+
+        in_flight = options.get("concurrency", CONCURRENCY)
+        return UnopenedEngine(open=open_vllm, model=model, policy=policy, concurrency=in_flight)
     raise ConfigError(f"engine is {kind!r}; allowed: {', '.join(ENGINE_KINDS)}")
 
 
-def open_servers(model: str, *, policy: MediaPolicy, base_url: str | None, options: Mapping[str, Any]) -> Engine:
+def find_servers(
+    model: str, *, policy: MediaPolicy, base_url: str | None, options: Mapping[str, Any]
+) -> UnopenedEngine:
     from urt_core.engines.servers import JudgeServer, VLLMServers
 
     if base_url:
@@ -114,4 +150,23 @@ def open_servers(model: str, *, policy: MediaPolicy, base_url: str | None, optio
             "started with its own"
         )
     settings = dict(options)
-    return VLLMServers.open(settings.pop("vllm_servers", ()), model=model, policy=policy, **settings)
+    servers = VLLMServers.named(settings.pop("vllm_servers", ()), model=model, policy=policy, **settings)
+
+    def open_checked() -> Engine:
+        servers.check()
+        return servers
+
+    return as_found(servers, open=open_checked)
+
+
+def as_found(engine: Engine, *, open: Callable[[], Engine]) -> UnopenedEngine:
+    """An engine that holds nothing before it is asked, named as it names itself."""
+    known = traits(engine)
+    return UnopenedEngine(
+        open=open,
+        model=engine.model,
+        policy=known.policy or MediaPolicy(),
+        batch_size=known.batch_size,
+        concurrency=known.concurrency,
+        gives_logprobs=known.gives_logprobs,
+    )

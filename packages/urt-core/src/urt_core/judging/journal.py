@@ -63,12 +63,20 @@ class Journal:
             self._seconds = stack.enter_context(timings_of(self.own).open("ab", buffering=0))
             mend(spent_of(self.own))
             self.spending = Spending(spent_of(self.own))
-            for path in self.parts:
-                for offset, line in placed(path):
-                    if Status(line["status"]) in ANSWERED:
-                        self.answered[line["question"]] = (path, offset)
+            self._find_answers()
             self._open_files = stack.pop_all()
         return self
+
+    @classmethod
+    def left_by(cls, folder: str | Path, *, about: Mapping[str, Any], rank: int = 0) -> Self | None:
+        """What earlier runs of the same have answered, to read alone; None where there was none, `DataError` where it
+        was of another judge, other data or other settings."""
+        journal = cls(folder, about=about, rank=rank)
+        if not (journal.folder / ABOUT).exists():
+            return None
+        journal._check_about()
+        journal._find_answers()
+        return journal
 
     def append(self, pairs: Iterable[JudgedPair], *, seconds: float) -> None:
         """Write what was judged together, in one piece; `seconds` is the time of each, beside the lines: lines are a
@@ -136,6 +144,12 @@ class Journal:
             self.folder / TIMINGS, "".join(f"{json.dumps(time)}\n" for time in sorted(newest.values(), key=sort_key))
         )
         return path
+
+    def _find_answers(self) -> None:
+        for path in self.parts:
+            for offset, line in placed(path):
+                if Status(line["status"]) in ANSWERED:
+                    self.answered[line["question"]] = (path, offset)
 
     def _check_about(self) -> None:
         path = self.folder / ABOUT

@@ -7,7 +7,6 @@ from typing import Any
 from urt_core.cli.batch.inputs import Requests
 from urt_core.cli.batch.requests import one_request, row_request
 from urt_core.cli.judge import build_scorer, how_to_ask
-from urt_core.engines.scripted import ScriptedEngine
 from urt_core.errors import DataError, MediaError
 from urt_core.judging.asking import Question
 from urt_core.media import MediaPolicy, load_frames, preprocessing_id
@@ -19,7 +18,7 @@ def show_first_prompt(
     options: argparse.Namespace, fields: Sequence[str], *, num_calls: Callable[[dict[str, Any]], int] | None = None
 ) -> int:
     """`num_calls` of a request, or else as many as it has prompts; those of the first one stand for all."""
-    scorer = build_scorer(options, engine=ScriptedEngine(script=[], model=options.model))
+    scorer = build_scorer(options)
     request, count = first_request(options, fields)
     calls = num_calls(request) if num_calls else None
     if "candidates" in request:

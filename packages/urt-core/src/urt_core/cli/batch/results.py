@@ -50,6 +50,12 @@ class ResultFile:
     def done(self) -> set[str]:
         return {key for key, status in self.statuses.items() if status not in ASKED_AGAIN}
 
+    def read(self) -> set[str]:
+        """What is `done` in the file as it lies there; nothing is written."""
+        self._check_settings()
+        self.statuses = {key: status for key, status, _ in self._lines()}
+        return self.done
+
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._check_settings()

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from urt_core.cli.batch.inputs import Requests
 from urt_core.cli.batch.progress import Progress
 from urt_core.cli.batch.requests import Rows
 from urt_core.cli.batch.results import ResultFile
+from urt_core.cli.judge import opened_scorer
 from urt_core.engines import Status, traits
 from urt_core.errors import ConfigError
 from urt_core.media import preprocessing_id
@@ -44,7 +46,7 @@ def run_batch(
     scorer: Scorer,
     judge: Callable[[Scorer, Rows], Iterator[Any]],
 ) -> int:
-    """`judge` turns (key, row) pairs into results with `to_json()`, `status` and `usage`, in any order."""
+    """The engine of `scorer` is opened where something is left to ask. `judge` turns (key, row) pairs into results with `to_json()`, `status` and `usage`, in any order."""
     if not options.output:
         raise ConfigError("--input needs --output, the file that the results are appended to")
     requests = Requests(options.input)
@@ -54,11 +56,15 @@ def run_batch(
     settings |= {"dialect": scorer.dialect, "max_tokens": scorer.sampling.max_tokens}
     policy = traits(scorer.engine).policy
     settings["preprocessing"] = preprocessing_id(policy) if policy else ""
-    if not options.no_cache:
-        scorer = scorer.with_cache(f"{options.output}.cache.sqlite")
 
-    with ResultFile(options.output, settings=settings) as results:
-        done = results.done
+    results = ResultFile(options.output, settings=settings)
+    before = results.read()
+    with ExitStack() as stack:
+        if any(key not in before for key, _ in requests):
+            scorer = stack.enter_context(opened_scorer(scorer))
+            if not options.no_cache:
+                scorer = scorer.with_cache(f"{options.output}.cache.sqlite")
+        done = stack.enter_context(results).done
         pending = ((key, row) for key, row in requests if key not in done)
         with Progress(total=len(requests), done=len(done)) as progress:
             if done:

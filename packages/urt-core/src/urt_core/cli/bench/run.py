@@ -4,13 +4,14 @@ import argparse
 import hashlib
 import sys
 from pathlib import Path
+from typing import Any
 
 from urt_core.bench.rescoring import find_benchmark
-from urt_core.bench.run import finish_run, run_share, wait_for_all, what_it_depends_on
+from urt_core.bench.run import answered_share, finish_run, run_share, wait_for_all, what_it_depends_on
 from urt_core.cli.bench.records import LabelledRecords
 from urt_core.cli.bench.scores import print_result
 from urt_core.cli.bench.workers import Member, joined
-from urt_core.cli.judge import is_served
+from urt_core.cli.judge import is_served, opened_scorer
 from urt_core.judging.judge import Asked, default_block
 
 TOO_MANY_FAILURES = 3
@@ -43,17 +44,11 @@ def judge_and_count(options: argparse.Namespace, member: Member) -> int:
         block=block,
     )
     expected = len(records) * asked.num_per_pair
-    with member.progress(expected) as seen:
-        journal = run_share(
-            folder,
-            records.shared(),
-            engine=scorer.engine,
-            asked=asked,
-            about=about,
-            share=share,
-            block=block,
-            seen=seen,
-        )
+    how: Any = {"asked": asked, "about": about, "share": share, "block": block}
+    journal = answered_share(folder, records.shared(), engine=scorer.engine, num_records=len(records), **how)
+    if journal is None:
+        with opened_scorer(scorer) as judge, member.progress(expected) as seen:
+            journal = run_share(folder, records.shared(), engine=judge.engine, seen=seen, **how)
     if share.rank:
         return 0
     wait_for_all(journal, expected, check=member.workers.check, say=lambda text: print(f"urt: {text}", file=sys.stderr))

@@ -1,6 +1,7 @@
 """`urt bench suites`: what moves a judge that should not, on any pairs."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from urt_core.atomic import write_whole
@@ -11,7 +12,8 @@ from urt_core.cli.bench.records import LabelledRecords
 from urt_core.cli.bench.run import weights_identity
 from urt_core.cli.bench.scores import print_tables
 from urt_core.cli.bench.workers import joined
-from urt_core.cli.judge import is_served
+from urt_core.cli.judge import is_served, opened_scorer
+from urt_core.engines.unopened import without_opening
 from urt_core.judging.journal import Journal
 from urt_core.judging.judge import Asked, default_block
 
@@ -32,18 +34,19 @@ def run_suites_command(options: argparse.Namespace) -> int:
             judge_identity={} if is_served(options) else weights_identity(options.model),
             block=default_block(scorer.engine, asked),
         )
-        total = NUM_ROUNDS * min(options.pairs, len(records))
-        with Journal(folder, about=about, rank=share.rank) as journal, member.progress(total) as seen:
-            report = run_suites(
-                scorer.engine,
-                records.sequence(),
-                asked=asked,
-                num_pairs=options.pairs,
-                journal=journal,
-                share=share,
-                seen=seen,
-                check=member.workers.check,
-            )
+        pairs = records.sequence()
+        judged = partial(
+            run_suites, records=pairs, asked=asked, num_pairs=options.pairs, share=share, check=member.workers.check
+        )
+        left = Journal.left_by(folder, about=about, rank=share.rank)
+        report = left and without_opening(lambda: judged(scorer.engine, journal=left))
+        if report is None:
+            with (
+                opened_scorer(scorer) as judge,
+                Journal(folder, about=about, rank=share.rank) as journal,
+                member.progress(NUM_ROUNDS * min(options.pairs, len(records))) as seen,
+            ):
+                report = judged(judge.engine, journal=journal, seen=seen)
     if share.rank:
         return 0
     report.save(folder / RESULT)

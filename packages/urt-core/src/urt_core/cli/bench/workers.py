@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from urt_core.cli.batch.progress import Progress
-from urt_core.cli.judge import is_served, open_scorer
+from urt_core.cli.judge import build_scorer, is_served
 from urt_core.judging.pairs import JudgedPair
 from urt_core.judging.share import Share
 from urt_core.judging.workers import Workers, see_own_devices
@@ -18,6 +18,7 @@ class Member:
     """One process of the command; the first is the one that was typed."""
 
     scorer: Scorer
+    """Its engine is opened where something is left to ask."""
     share: Share
     workers: Workers
     """Of the first the others; of the others none."""
@@ -41,5 +42,4 @@ def joined(options: argparse.Namespace) -> Iterator[Member]:
     with Workers(options.workers) as workers:
         if not is_served(options):
             see_own_devices(num_devices=dict(options.engine_option).get("tensor_parallel_size", 1))
-        with open_scorer(options) as scorer:
-            yield Member(scorer=scorer, share=Share.from_environment(), workers=workers)
+        yield Member(scorer=build_scorer(options), share=Share.from_environment(), workers=workers)

@@ -9,7 +9,7 @@ from urt_core.cli.batch.requests import Row, Rows, one_request, row_request
 from urt_core.cli.batch.run import run_batch
 from urt_core.cli.commands.example import run_example
 from urt_core.cli.display import print_comparison
-from urt_core.cli.judge import open_scorer
+from urt_core.cli.judge import build_scorer, opened_scorer
 from urt_core.comparison import Comparison
 from urt_core.engines import Status
 from urt_core.errors import ConfigError, UrtError
@@ -30,11 +30,11 @@ def run_compare(options: argparse.Namespace) -> int:
     if options.dry_run:
         num_calls = options.votes * (2 if options.orders == "both" else 1)
         return show_first_prompt(options, FIELDS, num_calls=lambda request: num_calls)
-    with open_scorer(options) as scorer:
+    if options.input and not options.example:
+        return run_batch(options, build_scorer(options), compare_rows)
+    with opened_scorer(build_scorer(options)) as scorer:
         if options.example:
             return run_example(options, scorer, FIELDS)
-        if options.input:
-            return run_batch(options, scorer, compare_rows)
         request = one_request(options, FIELDS)
         comparison = scorer.compare(**request)
         if options.json:

@@ -10,7 +10,7 @@ from urt_core.cli.batch.dry_run import show_first_prompt
 from urt_core.cli.batch.requests import Rows, one_request, row_request
 from urt_core.cli.batch.run import run_batch
 from urt_core.cli.display import print_ranking
-from urt_core.cli.judge import open_scorer
+from urt_core.cli.judge import build_scorer, opened_scorer
 from urt_core.errors import ConfigError, DataError, MediaError, PromptError, RecordError
 from urt_core.ranking import Ranking, failed_ranking, num_comparisons
 from urt_core.scorer import Scorer
@@ -21,9 +21,10 @@ FIELDS = ("task", "text", "candidates")
 def run_rank(options: argparse.Namespace) -> int:
     if options.dry_run:
         return show_first_prompt(options, FIELDS, num_calls=partial(num_calls, options))
-    with open_scorer(options) as scorer:
-        if options.input:
-            return run_batch(options, scorer, partial(rank_rows, method=options.method, num_rounds=options.num_rounds))
+    if options.input:
+        judge = partial(rank_rows, method=options.method, num_rounds=options.num_rounds)
+        return run_batch(options, build_scorer(options), judge)
+    with opened_scorer(build_scorer(options)) as scorer:
         request = one_request(options, FIELDS)
         ranking = scorer.rank(method=options.method, num_rounds=options.num_rounds, **request)
         if options.json:

@@ -10,7 +10,7 @@ from urt_core.cli.batch.dry_run import show_first_prompt
 from urt_core.cli.batch.requests import Row, Rows, one_request, row_request
 from urt_core.cli.batch.run import run_batch
 from urt_core.cli.display import print_score
-from urt_core.cli.judge import open_scorer
+from urt_core.cli.judge import build_scorer, opened_scorer
 from urt_core.engines import Status
 from urt_core.errors import UrtError
 from urt_core.judging.faults import faulty
@@ -24,9 +24,10 @@ def run_score(options: argparse.Namespace) -> int:
     if options.dry_run:
         by_contract = None if options.against else lambda request: options.votes
         return show_first_prompt(options, FIELDS, num_calls=by_contract)
-    with open_scorer(options) as scorer:
-        if options.input:
-            return run_batch(options, scorer, partial(score_rows, contract=options.contract, against=options.against))
+    if options.input:
+        judge = partial(score_rows, contract=options.contract, against=options.against)
+        return run_batch(options, build_scorer(options), judge)
+    with opened_scorer(build_scorer(options)) as scorer:
         score = scorer.score(contract=options.contract, against=options.against, **one_request(options, FIELDS))
         if options.json:
             print(json.dumps(score.to_json(), ensure_ascii=False, indent=2))

@@ -5,6 +5,7 @@ import os
 
 from urt_core.adapters.references import ReferencePool
 from urt_core.cli.judge import build_scorer
+from urt_core.engines.unopened import opened
 from urt_core.server import ServerSettings, serve
 
 
@@ -30,6 +31,7 @@ def run_serve(options: argparse.Namespace) -> int:
         on_failure=options.on_failure,
     )
     scorer = build_scorer(options)
+    scorer = scorer.with_engine(opened(scorer.engine))
     scorer.allow_paths = False  # a request must not name files of this machine
     serve(scorer, settings)
     return 0
