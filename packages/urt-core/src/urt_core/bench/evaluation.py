@@ -27,7 +27,7 @@ from urt_core.judging.judge import Asked
 from urt_core.judging.pairs import JudgedPair, read_judged_pairs, write_judged_pairs
 from urt_core.judging.share import Share
 from urt_core.judging.together import judge_together
-from urt_core.progress import progress_bar
+from urt_core.progress_bar import ProgressBar
 from urt_core.prompts.names import contract_of
 
 SCHEMA = 1
@@ -124,7 +124,7 @@ def evaluate(
     sampling, share = sampling or SamplingParams(), share or Share()
     shown = Labelled(records)
     judged: list[JudgedPair] = []
-    with progress_bar(console) as progress:
+    with ProgressBar(console) as progress:
         total = len(records) * len(dialects) * (2 if orders == "both" else 1)
         bar = progress.add_task("judging", total=-(-total // share.num), note="")
         for dialect in dialects:

@@ -32,7 +32,7 @@ from urt_core.errors import DataError
 from urt_core.judging.journal import Journal
 from urt_core.judging.judge import Asked, judge
 from urt_core.judging.pairs import JudgedPair, read_completion
-from urt_core.progress import progress_bar
+from urt_core.progress_bar import ProgressBar
 from urt_core.prompts import verdict_text
 from urt_data.shards import ShardWriter
 
@@ -79,7 +79,7 @@ def distill(
     fates = _Fates(records, dialect)
     # Whose answers these are stands in each question: another teacher, wording or sampling asks new ones.
     opened = nullcontext() if journal is None else Journal(journal, about={"of": "distillation"})
-    with opened as noted, progress_bar(console) as progress:
+    with opened as noted, ProgressBar(console) as progress:
         bar = progress.add_task("teacher", total=None, note="")
         num_reused = 0
         for attempt in range(attempts):

@@ -30,7 +30,7 @@ from urt_core.judging.judge import Asked
 from urt_core.judging.share import Share
 from urt_core.judging.workers import Workers
 from urt_core.media import MediaPolicy
-from urt_core.progress import progress_bar
+from urt_core.progress_bar import ProgressBar
 from urt_data import ShardFolder
 from urt_data.record_selection import select_tasks
 from urt_train.config import Orders, TrainConfig
@@ -121,7 +121,7 @@ def assess_suites(config: TrainConfig, checkpoint: str, *, console: Console | No
         workers_of(config, checkpoint, does="suites", splits=[split]) as workers,
         opened_engine(config, checkpoint, spec) as engine,
         Journal(place, about=about, rank=Share.from_environment().rank) as journal,
-        progress_bar(console) as progress,
+        ProgressBar(console) as progress,
     ):
         share = Share.from_environment()
         bar = progress.add_task("suites", total=NUM_ROUNDS * number // share.num, note="")

@@ -16,12 +16,9 @@ from rich.console import Console
 
 from urt_core.atomic import append, whole_lines, write_whole
 from urt_core.errors import CheckpointError
-from urt_core.progress import progress_bar
+from urt_core.progress_bar import ProgressBar
 from urt_train.runtime.identity import changes, file_states
 from urt_train.runtime.ranks import all_sum, all_union, raise_first, world
-
-SECONDS_BETWEEN_LINES = 30.0
-"""Where a bar can't be drawn over, such as the log file of a cluster."""
 
 
 class StepMetrics(Callback):
@@ -31,7 +28,7 @@ class StepMetrics(Callback):
         self, path: Path, *, title: str, every: int = 1, segment: int = 1, console: Console | None = None
     ) -> None:
         self.path, self.title, self.every, self.segment = path, title, every, segment
-        self.progress = progress_bar(console) if console is not None else None
+        self.progress = ProgressBar(console) if console is not None else None
         self.found: dict[str, Collection[Hashable]] = {}
         """What this process finds beside training, by name; its number over all ranks is a column, where what several
         have found is one."""
@@ -41,12 +38,9 @@ class StepMetrics(Callback):
         self.columns: list[str] = []
         self.step_start = 0.0
         self.batch_start = 0.0
-        self.last_line = time.monotonic()
-        self.num_steps = 0
 
     def on_train_start(self, trainer: Trainer, module: Any) -> None:
         self.step_start = time.perf_counter()
-        self.num_steps = module.num_steps
         if trainer.is_global_zero:
             self.rows = [row for row in read_rows(self.path) if row["step"] <= trainer.global_step]
             self._rewrite()
@@ -101,13 +95,6 @@ class StepMetrics(Callback):
             shown = [name for name in ("loss", "reward", "kl") if name in metrics]
             note = " · ".join(f"{name} {metrics[name]:.3f}" for name in shown)
             self.progress.update(self.task, completed=step, note=note)
-            if not self.progress.console.is_terminal and time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES:
-                self.last_line = time.monotonic()
-                left = self.progress.tasks[self.task].time_remaining
-                minutes = "" if left is None else f", {left / 60:.0f} min left"
-                self.progress.console.print(
-                    f"{self.title}: step {step} of {self.num_steps}{minutes} · {note}", highlight=False
-                )
 
     def _append(self, row: dict[str, float]) -> None:
         self.rows.append(row)

@@ -14,7 +14,7 @@ from urt_core.judging.journal import Journal
 from urt_core.judging.judge import Asked, judge
 from urt_core.judging.pairs import JudgedPair
 from urt_core.judging.share import Share
-from urt_core.progress import progress_bar
+from urt_core.progress_bar import ProgressBar
 from urt_train.model.policy import Policy
 from urt_train.stages.module import PolicyModule
 
@@ -73,7 +73,7 @@ def judging_bar(console: Console | None, *, title: str, total: int) -> Iterator[
     if console is None:
         yield lambda pair: None
         return
-    with progress_bar(console) as bar:
+    with ProgressBar(console) as bar:
         task = bar.add_task(f"{title}: judging", total=total, note="")
         num_judged = num_right = num_labelled = 0
 

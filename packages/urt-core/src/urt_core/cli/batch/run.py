@@ -9,13 +9,13 @@ from typing import Any
 
 from urt_core import __version__
 from urt_core.cli.batch.inputs import Requests
-from urt_core.cli.batch.progress import Progress
 from urt_core.cli.batch.requests import Rows
 from urt_core.cli.batch.results import ResultFile
 from urt_core.cli.judge import opened_scorer
 from urt_core.engines import Status, traits
 from urt_core.errors import ConfigError
 from urt_core.media import preprocessing_id
+from urt_core.progress import Progress
 from urt_core.scorer import Scorer
 
 TOO_MANY_FAILURES = 3

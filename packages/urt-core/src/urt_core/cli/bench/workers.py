@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from urt_core.cli.batch.progress import Progress
 from urt_core.cli.judge import build_scorer, is_served
 from urt_core.judging.pairs import JudgedPair
 from urt_core.judging.share import Share
 from urt_core.judging.workers import Workers, see_own_devices
+from urt_core.progress import Progress
 from urt_core.scorer import Scorer
 
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from urt_core.cli.batch.progress import Progress, duration
+from urt_core.progress import Progress, duration
 
 
 def test_progress_on_a_terminal_is_one_line(capsys, monkeypatch):
@@ -29,7 +29,7 @@ def test_a_duration_is_said_as_a_person_says_it(seconds: float, shown: str) -> N
 
 def test_the_rate_is_of_what_this_run_has_asked(monkeypatch) -> None:
     clock = iter([0.0, 1.0, 2.0, 10.0, 10.0, 10.0, 10.0])
-    monkeypatch.setattr("urt_core.cli.batch.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("urt_core.progress.time.monotonic", lambda: next(clock))
     with Progress(total=100, done=60) as progress:
         progress.advance(failed=False, num_tokens=300)
         progress.advance(failed=True, num_tokens=200)
