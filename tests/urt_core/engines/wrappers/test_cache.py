@@ -9,16 +9,15 @@ from dataclasses import replace
 
 import pytest
 
+from tests.urt_core.engines.wrappers.conftest import SAMPLING, answer, prompts
 from urt_core import SamplingParams
-from urt_core.engines import Completion, Usage
+from urt_core.engines import Completion
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.engines.wrappers.cache import CompletionCache, cache_key
 from urt_core.engines.wrappers.cached import CachedEngine
 from urt_core.errors import DataError
 from urt_core.prompts import Prompt, Turn
 from urt_core.records import Media, MediaKind
-
-SAMPLING = SamplingParams(temperature=0.7, num_completions=2)
 
 
 def media(*data):
@@ -56,20 +55,6 @@ def test_keys_differ_wherever_the_answer_could():
     assert len(set(keys)) == len(keys)
     renamed = Media(kind=MediaKind.IMAGE, files=("other.png",), data=(b"aa",))
     assert key("x", renamed, b) == keys[0]
-
-
-def prompts(count):
-    return [Prompt(parts=(f"question {index}",), key=f"k{index}") for index in range(count)]
-
-
-def answer(prompt, index):
-    return Completion(
-        text=f"{prompt.text} answer {index}",
-        token_ids=(1, 2),
-        logprobs=(-0.5, -0.25),
-        token_texts=("a", "b"),
-        usage=Usage(prompt_tokens=3, completion_tokens=2),
-    )
 
 
 WORKER = """

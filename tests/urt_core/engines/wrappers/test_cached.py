@@ -4,29 +4,14 @@ import asyncio
 
 import pytest
 
+from tests.urt_core.engines.wrappers.conftest import SAMPLING, answer, prompts
 from urt_core import SamplingParams
-from urt_core.engines import Completion, Engine, FinishReason, Usage
+from urt_core.engines import Completion, Engine, FinishReason
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.engines.wrappers.cache import CompletionCache
 from urt_core.engines.wrappers.cached import CachedEngine
 from urt_core.prompts import Prompt
 from urt_core.records import Media, MediaKind
-
-SAMPLING = SamplingParams(temperature=0.7, num_completions=2)
-
-
-def prompts(count):
-    return [Prompt(parts=(f"question {index}",), key=f"k{index}") for index in range(count)]
-
-
-def answer(prompt, index):
-    return Completion(
-        text=f"{prompt.text} answer {index}",
-        token_ids=(1, 2),
-        logprobs=(-0.5, -0.25),
-        token_texts=("a", "b"),
-        usage=Usage(prompt_tokens=3, completion_tokens=2),
-    )
 
 
 def test_a_second_run_asks_nothing_and_returns_the_same(tmp_path):

@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 
 from urt_core.engines import AsyncEngine, Completion, Engine, FinishReason, SamplingParams, traits
 from urt_core.engines.wrappers.cache import CompletionCache, cache_key
@@ -14,6 +16,13 @@ from urt_core.prompts import Prompt
 LOG = logging.getLogger(__name__)
 POLL_S = 0.02
 TOLD_AFTER_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The last of the steps."""
+
+    groups: list[list[Completion]]
 
 
 class CachedEngine:
@@ -36,27 +45,26 @@ class CachedEngine:
     def generate(self, prompts: Sequence[Prompt], sampling: SamplingParams) -> list[list[Completion]]:
         if not isinstance(self.engine, Engine):
             raise EngineError(f"{type(self.engine).__name__} has no generate; use agenerate")
-        keys, answers = self._keys(prompts, sampling)
-        told = False
-        began = time.monotonic()
-        while missing := self._missing(keys, answers):
-            claimed = self.cache.claim(missing)
-            if not claimed:
-                told = told or tell(len(missing), began)
-                time.sleep(POLL_S)
-                continue
-            results: dict[str, list[Completion] | None] = dict.fromkeys(claimed)
-            try:
-                asked = [prompts[keys.index(key)] for key in claimed]
-                results.update(zip(claimed, self.engine.generate(asked, sampling), strict=True))
-            finally:
-                self.cache.settle(results)
-            self._take(results, answers)
-        return self._in_order(keys, answers)
+        steps, given = self._steps(prompts, sampling), None
+        with closing(steps):
+            while not isinstance(step := steps.send(given), Answered):
+                given = time.sleep(POLL_S) if step is None else self.engine.generate(step, sampling)
+        return step.groups
 
     async def agenerate(self, prompts: Sequence[Prompt], sampling: SamplingParams) -> list[list[Completion]]:
         if not isinstance(self.engine, AsyncEngine):
             return await asyncio.to_thread(self.generate, prompts, sampling)
+        steps, given = self._steps(prompts, sampling), None
+        with closing(steps):
+            while not isinstance(step := steps.send(given), Answered):
+                given = await (asyncio.sleep(POLL_S) if step is None else self.engine.agenerate(step, sampling))
+        return step.groups
+
+    def _steps(
+        self, prompts: Sequence[Prompt], sampling: SamplingParams
+    ) -> Generator[list[Prompt] | Answered | None, list[list[Completion]] | None, None]:
+        """What is to be done next: prompts to ask, whose completions are sent in; None, to wait a little for others that
+        ask the same; at last all answers. Whoever closes it before that gives its claims back."""
         keys, answers = self._keys(prompts, sampling)
         told = False
         began = time.monotonic()
@@ -64,16 +72,18 @@ class CachedEngine:
             claimed = self.cache.claim(missing)
             if not claimed:
                 told = told or tell(len(missing), began)
-                await asyncio.sleep(POLL_S)
+                yield None
                 continue
             results: dict[str, list[Completion] | None] = dict.fromkeys(claimed)
             try:
-                asked = [prompts[keys.index(key)] for key in claimed]
-                results.update(zip(claimed, await self.engine.agenerate(asked, sampling), strict=True))
+                asked = yield [prompts[keys.index(key)] for key in claimed]
+                answered = dict(zip(claimed, asked or (), strict=True))
+                results.update(answered)
             finally:
                 self.cache.settle(results)
-            self._take(results, answers)
-        return self._in_order(keys, answers)
+            self.num_misses += len(answered)
+            answers |= answered
+        yield Answered([answers[key] for key in keys])
 
     def _keys(
         self, prompts: Sequence[Prompt], sampling: SamplingParams
@@ -97,14 +107,6 @@ class CachedEngine:
         self.num_hits += len(stored)
         answers |= stored
         return [key for key in missing if key not in stored]
-
-    def _take(self, results: dict[str, list[Completion] | None], answers: dict[str, list[Completion]]) -> None:
-        self.num_misses += len(results)
-        answers |= {key: completions for key, completions in results.items() if completions is not None}
-
-    @staticmethod
-    def _in_order(keys: Sequence[str], answers: dict[str, list[Completion]]) -> list[list[Completion]]:
-        return [answers[key] for key in keys]
 
 
 def tell(num_missing: int, began: float) -> bool:
