@@ -11,7 +11,6 @@ import os
 import re
 import resource
 import signal
-import socket
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +19,7 @@ from typing import Any
 
 import torch
 
+from tests.meeting import meeting
 from tests.urt_train.kill_runs import DDP, before_durable, import_all, judge_by_keys, of_form, outcome, tiny
 from urt_train.cli import exit_on_error
 from urt_train.config import TrainConfig
@@ -255,19 +255,17 @@ def start_ranks(
     config: TrainConfig, *, before: Callable[[], None] = lambda: None, second: TrainConfig | None = None
 ) -> tuple[Process, Process]:
     """Two processes as torchrun starts them; `before` is for the second, whose config may be another."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test"}
-    os.environ |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0"}
-    os.environ |= {"RANK": "0", "LOCAL_RANK": "0"}
-    first = start(config)
-    os.environ |= {"RANK": "1", "LOCAL_RANK": "1"}
-    try:
-        return first, start(second or config, before=before, rank=1)
-    finally:
-        for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "RANK", "LOCAL_RANK"):
-            del os.environ[name]
+    with meeting() as place:
+
+        def join(rank: int) -> None:
+            os.environ |= {"TORCHELASTIC_RUN_ID": "test", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0"}
+            os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            place.join(rank=rank, num_ranks=2)
+            if rank:
+                before()
+
+        first = start(config, before=lambda: join(0))
+        return first, start(second or config, before=lambda: join(1), rank=1)
 
 
 def ended(process: Process) -> tuple[int, str]:

@@ -13,7 +13,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from tests.meeting import meeting
 from tests.urt_train.fake_vllm import FakeVLLM
 from urt_core import Completion, Dialect, JudgeSpec
 from urt_core.engines.scripted import ScriptedEngine
@@ -247,20 +247,18 @@ def start(work: Callable[[], object], ranks: int) -> list[int]:
     """So many processes, as torchrun starts them."""
     if ranks == 1:
         return [fork(work)]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test", "GROUP_RANK": "0"}
+    shared = {"TORCHELASTIC_RUN_ID": "test", "GROUP_RANK": "0"}
     sizes = {"WORLD_SIZE": str(ranks), "LOCAL_WORLD_SIZE": str(ranks)}
     children = []
-    for rank in range(ranks):
-        own = {**shared, **sizes, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+    with meeting() as place:
+        for rank in range(ranks):
 
-        def of_rank(own: dict[str, str] = own) -> None:
-            os.environ |= own
-            work()
+            def of_rank(rank: int = rank) -> None:
+                os.environ |= {**shared, **sizes, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+                place.join(rank=rank, num_ranks=ranks)
+                work()
 
-        children.append(fork(of_rank))
+            children.append(fork(of_rank))
     return children
 
 

@@ -52,7 +52,7 @@ def flow_grpo_gathered(asked: dict[str, Any]) -> list[list[float]]:
         first, second = (Image.open(io.BytesIO(medium.data[0])).tobytes()[0] for medium in prompt.media)
         return "Image 1 is better." if first > second else "Image 2 is better."
 
-    torch.distributed.init_process_group("gloo")
+    join_group(asked)
     engine = ScriptedEngine(script=judge)
     reward = urt.win_rate(Scorer(engine=engine, dialect=Dialect.DIRECT))
     with ThreadPoolExecutor(max_workers=8) as pool:
@@ -162,7 +162,7 @@ def trl(asked: dict[str, Any]) -> list[list[float]]:
         lines = [line.split(":", 1)[1].strip() for line in prompt.text.split("\n") if line.startswith("Answer")]
         return "Answer 1 is better." if len(lines[0]) > len(lines[1]) else "Answer 2 is better."
 
-    torch.distributed.init_process_group("gloo")
+    join_group(asked)
     engine = ScriptedEngine(script=judge)
     reward = make_reward_func(Scorer(engine=engine, dialect=Dialect.DIRECT), num_generations=asked["group_size"])
     values = []
@@ -171,6 +171,13 @@ def trl(asked: dict[str, Any]) -> list[list[float]]:
         values.append(reward(prompts, answers, question=prompts, image=[picture(200)] * len(call)))
     torch.distributed.destroy_process_group()
     return [*values, [len(engine.prompts)]]
+
+
+def join_group(asked: dict[str, Any]) -> None:
+    import torch.distributed
+
+    rank, num_ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    torch.distributed.init_process_group("gloo", init_method=asked["meeting"], rank=rank, world_size=num_ranks)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Four and eight processes of each trainer, with the samples that its own sampler gives each of them: the win rates of one
 process."""
 
+import itertools
 import json
 import os
 import random
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +20,7 @@ from urt_core.server import ServerSettings
 from urt_core.server.running import listening_server
 
 WORLD = 4
+RUNS = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -36,17 +37,15 @@ def served(judging_engine):
 
 def run_processes(trainer, calls, **asked) -> list[Any]:
     """The rewards [process][step][sample] of `calls`, as deep and as long; None for a process that died."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     script = Path(__file__).with_name("process_of_a_trainer.py")
-    processes = []
+    processes, number = [], next(RUNS)
     for rank, own in enumerate(calls):
         environment = {
             "RANK": rank,
             "LOCAL_RANK": rank,
             "WORLD_SIZE": len(calls),
             "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": port,
+            "MASTER_PORT": number,  # told apart by it; nobody listens there
         }
         process = subprocess.Popen(
             [sys.executable, str(script)],
@@ -167,9 +166,9 @@ def test_flow_grpo(served, batch, k, world):
 
 
 @SLOW
-def test_flow_grpo_with_a_judge_in_each_process():
+def test_flow_grpo_with_a_judge_in_each_process(tmp_path):
     calls = flow_grpo_sampler(batch=9, k=12, steps=3)
-    answers = run_processes("flow_grpo_gathered", calls)
+    answers = run_processes("flow_grpo_gathered", calls, meeting=f"file://{tmp_path}/meeting")
     check(calls, [answer[:-1] for answer in answers])
     assert sum(answer[-1][0] for answer in answers) == 3 * 3 * 12 * 11
 
@@ -201,9 +200,9 @@ def test_unirl(served):
 
 @SLOW
 @pytest.mark.parametrize(("per_device", "num_generations", "world"), [(4, 8, 8), (1, 4, 4), (6, 8, 4)])
-def test_trl(per_device, num_generations, world):
+def test_trl(per_device, num_generations, world, tmp_path):
     calls = trl_sampler(per_device=per_device, num_generations=num_generations, steps=2, world=world)
-    answers = run_processes("trl", calls, group_size=num_generations)
+    answers = run_processes("trl", calls, group_size=num_generations, meeting=f"file://{tmp_path}/meeting")
     check(calls, [answer[:-1] for answer in answers])
     # The judging is shared out: together as many questions as one process would have asked.
     num_groups = 2 * world * per_device // num_generations

@@ -38,9 +38,6 @@ TINY = Path(__file__).parents[3] / "packages/urt-train/src/urt_train/model/tiny"
 @contextmanager
 def real_server(model: Path, folder: Path) -> Iterator[str]:
     """The address of a vLLM server on `model`, in as few processes as vLLM allows: each loads its libraries anew."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     settings = {
         "VLLM_SERVER_DEV_MODE": "1",
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
@@ -51,23 +48,33 @@ def real_server(model: Path, folder: Path) -> Iterator[str]:
     command = [
         *(sys.executable, "-W", "ignore", "-m", "vllm.entrypoints.openai.api_server", "--model", str(model)),
         "--no-enable-chunked-prefill",
-        *("--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--enforce-eager", "--seed", "0"),
+        *("--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager", "--seed", "0"),
         *("--max-model-len", "1024", "--max-num-seqs", "16", "--logprobs-mode", "processed_logprobs"),
         *("--kv-cache-memory-bytes", str(2**28), "--limit-mm-per-prompt", '{"image": 8, "video": 0}'),
         *("--mm-processor-kwargs", '{"size": {"shortest_edge": 2304, "longest_edge": 3072}}'),
         *("--distributed-executor-backend", "uni"),
     ]
     log = folder / "server.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, env=os.environ | settings, stdout=output, stderr=output)
-    address = f"http://127.0.0.1:{port}"
+
+    def started() -> tuple[subprocess.Popen[bytes], str]:
+        """It does not say which port it was given, so it is told one that is free."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        with log.open("wb") as output:
+            asked = [*command, "--port", str(port)]
+            process = subprocess.Popen(asked, env=os.environ | settings, stdout=output, stderr=output)
+        return process, f"http://127.0.0.1:{port}"
+
+    process, address = started()
     try:
-        server, deadline = VLLMServer(address), time.monotonic() + 900
+        deadline = time.monotonic() + 900
         while True:
             try:
-                BACKGROUND.run(server.check_health())
+                BACKGROUND.run(VLLMServer(address).check_health())
                 break
             except ServerError:
+                if process.poll() is not None and "Address already in use" in log.read_text():
+                    process, address = started()  # somebody else was faster
                 assert process.poll() is None, log.read_text()[-3000:]
                 assert time.monotonic() < deadline, log.read_text()[-3000:]
                 time.sleep(1.0)
