@@ -96,6 +96,65 @@ def test_what_several_packages_need_has_one_floor_which_the_tested_set_meets() -
                 assert SpecifierSet(floor).contains(version), f"{name} {version} is tested, {floor} is asked for"
 
 
+ROOMS = (
+    *("config", "errors", "runtime", "model", "datasets", "rollouts", "stages"),
+    *("cli", "experiment", "programs", "__main__"),
+)
+"""Of urt_train, each of which imports none behind it."""
+WHOLE_CONFIG = {"config", "experiment", "cli", "programs"}
+"""The rooms that may be given a whole `TrainConfig`; the others are given what they need of it."""
+
+
+def room_of(path: Path) -> str:
+    """The folder or module of urt_train that a file stands in."""
+    return path.relative_to(source_of("urt_train")).parts[0].removesuffix(".py")
+
+
+def rooms_behind(path: Path) -> set[str]:
+    """The rooms behind its own that a module of urt_train imports, wherever the import stands."""
+    behind = {f"urt_train.{room}" for room in ROOMS[ROOMS.index(room_of(path)) + 1 :]}
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {name for name in (".".join(each.split(".")[:2]) for each in found) if name in behind}
+
+
+def test_a_room_of_the_trainer_imports_none_behind_it() -> None:
+    modules = [path for path in source_of("urt_train").rglob("*.py") if path.parent != source_of("urt_train")]
+    modules += [source_of("urt_train") / f"{name}.py" for name in ("cli", "errors", "__main__")]
+    assert {room_of(path) for path in modules} == set(ROOMS), "a new room has its place in the order"
+    offences = {str(path.relative_to(ROOT)): sorted(wrong) for path in modules if (wrong := rooms_behind(path))}
+    assert not offences
+
+
+def whole_configs(tree: ast.AST) -> list[int]:
+    """Lines on which something is annotated as a whole `TrainConfig`: an argument, a field, a variable."""
+    annotated = [node for node in ast.walk(tree) if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation]
+    return sorted(node.lineno for node in annotated if re.search(r"\bTrainConfig\b", ast.unparse(node.annotation)))  # pyright: ignore[reportArgumentType]
+
+
+def test_below_the_experiment_no_whole_config_travels() -> None:
+    offences = {
+        str(path.relative_to(ROOT)): lines
+        for path in source_of("urt_train").rglob("*.py")
+        if room_of(path) not in WHOLE_CONFIG and (lines := whole_configs(ast.parse(path.read_text(encoding="utf-8"))))
+    }
+    assert not offences, "take what is needed of it"
+
+
+def test_rooms_and_whole_configs_are_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "from urt_train.stages import a\nfrom urt_train import rollouts, config\nimport urt_train.model.policy\n"
+    code += "def f(config: 'TrainConfig | None', other: TrainerConfig): ...\nclass A:\n    whole: TrainConfig\n"
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "x.py").write_text(code)
+    monkeypatch.setitem(globals(), "source_of", lambda package: tmp_path)
+    assert rooms_behind(tmp_path / "model" / "x.py") == {"urt_train.stages", "urt_train.rollouts"}
+    assert whole_configs(ast.parse(code)) == [4, 6]
+
+
 COMPUTED = {
     "urt-core/src/urt_core/__init__.py": "its own modules, when a name is first used",
     "urt-core/src/urt_core/doors.py": "what a user names by its import path",

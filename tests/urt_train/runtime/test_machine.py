@@ -1,6 +1,5 @@
 """Only known third-party objects are built from a config."""
 
-from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from urt_train.config import TrainerConfig
 from urt_train.runtime.hybrid import HybridSharding
 from urt_train.runtime.machine import (
     STRATEGIES,
-    check_attention,
     check_strategy,
     make_loggers,
     make_strategy,
@@ -99,29 +97,6 @@ def test_a_mesh_that_can_not_be_is_named(changes, message, monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
     with pytest.raises(ConfigError, match=message):
         make_strategy({**HSDP, **changes}, TrainerConfig(accelerator="cpu"))
-
-
-@pytest.mark.parametrize(
-    ("has_cuda", "is_installed", "precision", "message"),
-    [
-        (
-            False,
-            True,
-            "bf16-mixed",
-            r"flash_attention_2, which needs a CUDA device; allowed here: model\.attention=sdpa",
-        ),
-        (True, False, "bf16-mixed", r"needs a package flash-attn \(2\.7 or newer\), which is not installed"),
-        (True, True, "32-true", r"computes in bfloat16, and trainer\.precision is 32-true"),
-        (True, True, "bf16-mixed", None),
-    ],
-)
-def test_flash_attention_where_it_can_not_serve_is_refused_by_name(
-    monkeypatch, has_cuda, is_installed, precision, message
-):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: has_cuda)
-    monkeypatch.setattr("urt_train.runtime.machine.find_spec", lambda name: object() if is_installed else None)
-    with nullcontext() if message is None else pytest.raises(ConfigError, match=message):
-        check_attention("flash_attention_2", precision=precision)
 
 
 DEEPSPEED = sorted((CONFIGS / "strategy").glob("deepspeed_*.yaml"))

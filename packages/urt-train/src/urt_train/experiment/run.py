@@ -24,6 +24,7 @@ from urt_train.config import Batching, DataPart, StageConfig, TrainConfig
 from urt_train.datasets.splits import learning_data, open_quarantine, open_shards
 from urt_train.experiment.assessment import open_engine
 from urt_train.experiment.steps import initial_model, model_folder
+from urt_train.model.attention import check_attention
 from urt_train.model.export import export_judge
 from urt_train.model.lora import add_adapters
 from urt_train.model.policy import Policy
@@ -35,7 +36,6 @@ from urt_train.runtime.identity import Identity, file_sizes, model_files, refuse
 from urt_train.runtime.launch import num_processes
 from urt_train.runtime.lock import owned
 from urt_train.runtime.machine import (
-    check_attention,
     check_strategy,
     make_loggers,
     make_strategy,

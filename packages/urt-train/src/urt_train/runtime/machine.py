@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,7 +18,6 @@ from lightning.pytorch import Callback, Trainer
 
 from urt_core.errors import ConfigError
 from urt_train.config import TrainerConfig
-from urt_train.model.packed.shared_prefix import NO_BACKWARD_ON_CPU
 from urt_train.runtime.launch import num_processes_here
 
 STRATEGIES = (
@@ -104,26 +102,6 @@ def check_strategy(strategy: Mapping[str, Any], *, stage: str, samples: bool) ->
         )
     if zero_stage(strategy) and not torch.cuda.is_available():
         raise ConfigError("strategy is DeepSpeed, which needs a CUDA device; allowed here: strategy=auto, ddp, fsdp2")
-
-
-def check_attention(attention: str, *, precision: str) -> None:
-    """`accelerator: auto` may turn out to be a CPU, and a package may be missing."""
-    if attention == "flex" and not torch.cuda.is_available():
-        raise ConfigError(NO_BACKWARD_ON_CPU)
-    if attention != "flash_attention_2":
-        return
-    if find_spec("flash_attn") is None or not torch.cuda.is_available():
-        missing = (
-            "package flash-attn (2.7 or newer), which is not installed" if torch.cuda.is_available() else "CUDA device"
-        )
-        raise ConfigError(
-            f"model.attention is flash_attention_2, which needs a {missing}; allowed here: model.attention=sdpa"
-        )
-    if precision == "32-true":
-        raise ConfigError(
-            "model.attention is flash_attention_2, which computes in bfloat16, and trainer.precision is 32-true; allowed:"
-            " trainer.precision=bf16-mixed, or model.attention=sdpa"
-        )
 
 
 def zero_stage(strategy: Mapping[str, Any]) -> int:

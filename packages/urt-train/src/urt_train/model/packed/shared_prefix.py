@@ -27,15 +27,12 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.qwen3_vl.modeling_qwen3_vl import eager_attention_forward
 
 from urt_core.errors import ConfigError
+from urt_train.model.attention import NO_BACKWARD_ON_CPU
 from urt_train.model.packed.merged_attention import FlashKernel, Kernel, merged_attention, sequences_of
 from urt_train.model.packed.packing import Group, GroupLayout, RowLayout, row_layout
 from urt_train.model.packed.recurrent import RECURRENT_LAYERS, continue_from_prompts
 
 ATTENTION_NAME = "urt_shared_prefix"
-NO_BACKWARD_ON_CPU = (
-    "model.attention is flex and there is no CUDA device: FlexAttention has no backward pass on a CPU;"
-    " allowed here: model.attention=sdpa"
-)
 PROMPT = 0
 """Number of the prompt among the parts of its group; its completions follow."""
 SHORTEST_BUCKET = 1024
