@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from urt_train.model.pass_cost import Work
-from urt_train.rollouts.balance import Piece, balanced, time_over_even
+from urt_train.rollouts.balance import Piece, Places, balanced
 
 TASK_MIX = json.loads((Path(__file__).parent / "task_mix_lengths.json").read_text(encoding="utf-8"))
 """Tokens of 64 groups (a prompt and its eight completions) as the paper's four tasks have them, in drawn order."""
@@ -29,6 +29,12 @@ def drawn(tokens: list[int], *, num_ranks: int) -> list[list[list[Piece]]]:
     size = len(tokens) // num_ranks
     own = pieces([tokens[rank * size : (rank + 1) * size] for rank in range(num_ranks)])
     return [[[own[rank * size + number]] for rank in range(num_ranks)] for number in range(size)]
+
+
+def time_over_even(places: Places) -> float:
+    """Time of the step over that of ranks which are all equally busy at all times; 1 is perfect."""
+    costs = [[sum(piece.work.cost for piece in pieces) for pieces in ranks] for ranks in places]
+    return sum(map(max, costs)) * len(places[0]) / sum(map(sum, costs))
 
 
 @pytest.mark.parametrize("max_tokens", [1, 7226, 8192, 16384, 65536])

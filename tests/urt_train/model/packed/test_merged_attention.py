@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torch.nn.functional import scaled_dot_product_attention
 
 from tests.urt_train.layouts import assert_layouts_agree, group_batch, in_float64
+from tests.urt_train.model.packed.plain_kernel import PlainKernel
 from urt_train.model.packed import shared_prefix
-from urt_train.model.packed.merged_attention import Bounds, FlashKernel, PlainKernel, merged_attention, sequences_of
+from urt_train.model.packed.merged_attention import Bounds, FlashKernel, merged_attention, sequences_of
 from urt_train.model.packed.packing import Group
 
 CPU = torch.device("cpu")

@@ -47,12 +47,6 @@ def balanced(pieces: Sequence[Piece], *, num_ranks: int, num_batches: int, max_t
     raise AssertionError(f"{len(pieces)} pieces for {num_batches} micro-batches of {num_ranks} ranks")
 
 
-def time_over_even(places: Places) -> float:
-    """Time of the step over that of ranks which are all equally busy at all times; 1 is perfect."""
-    costs = [[_cost(pieces) for pieces in ranks] for ranks in places]
-    return sum(map(max, costs)) * len(places[0]) / sum(map(sum, costs))
-
-
 def _packed(longest_first: Sequence[Piece], num_bins: int, max_tokens: int) -> list[list[Piece]] | None:
     """Each piece in the lightest bin that has room; None where one finds none."""
     bins: list[list[Piece]] = [[] for _ in range(num_bins)]
