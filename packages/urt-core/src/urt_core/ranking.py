@@ -138,7 +138,7 @@ def numpy() -> Any:
     return np
 
 
-def bradley_terry(wins: Sequence[Sequence[float]], *, prior: float = 0.1, tolerance: float = 1e-9) -> tuple[float, ...]:
+def bradley_terry(wins: Sequence[Sequence[float]], *, prior: float = 0.1) -> tuple[float, ...]:
     """Maximum-likelihood log-strengths [N] of the model of Bradley and Terry (1952) for `wins` [N, N]; ties are half a
     win each.
 
@@ -169,7 +169,7 @@ def bradley_terry(wins: Sequence[Sequence[float]], *, prior: float = 0.1, tolera
         while loss(strengths + length * step) > before and length > 1e-6:
             length /= 2
         strengths = strengths + length * step
-        if np.abs(step).max(initial=0.0) < tolerance:
+        if np.abs(step).max(initial=0.0) < 1e-9:
             break
     return tuple((strengths - strengths.mean()).tolist()) if len(won) else ()
 

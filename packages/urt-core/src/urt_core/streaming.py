@@ -88,9 +88,9 @@ class BackgroundLoop:
         """For a caller on another loop, which goes on meanwhile; cancelling the caller cancels the coroutine."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._started()))
 
-    def stream(self, results: AsyncGenerator[R, None], *, buffer: int = 64) -> Iterator[R]:
+    def stream(self, results: AsyncGenerator[R, None]) -> Iterator[R]:
         """The results of an asynchronous generator, one by one; the producer waits when the consumer is behind, and ends with it."""
-        handed: queue.Queue[tuple[bool, Any]] = queue.Queue(maxsize=buffer)
+        handed: queue.Queue[tuple[bool, Any]] = queue.Queue(maxsize=64)
         stopped = threading.Event()
 
         async def hand(value: tuple[bool, Any]) -> None:

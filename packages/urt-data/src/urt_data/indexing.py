@@ -1,8 +1,6 @@
 """Index and manifest for tar files that are there already, such as shards that `webdataset` wrote."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from urt_core.atomic import write_atomically
 from urt_data.duplicates.repeats import SeenRecords
@@ -16,13 +14,13 @@ from urt_data.shards.summary import ShardSummary
 from urt_data.shards.tar import scan_tar
 
 
-def index_folder(folder: str | Path, *, metadata: Mapping[str, Any] | None = None) -> Manifest:
+def index_folder(folder: str | Path) -> Manifest:
     """Write `<shard>.idx.json` beside every tar of `folder`, then `manifest.json`. The tars are read strictly and left as they are."""
     with local_copy(folder) as local:
         paths = sorted(local.glob("*.tar"))
         if not paths:
             raise ShardError(f"{folder} holds no .tar file; give the folder of the shards")
-        manifest = _index(local, paths, metadata)
+        manifest = _index(local, paths)
         if is_address(folder):
             for path in paths:
                 path.unlink()  # they lie there already
@@ -30,14 +28,14 @@ def index_folder(folder: str | Path, *, metadata: Mapping[str, Any] | None = Non
         return manifest
 
 
-def _index(folder: Path, paths: list[Path], metadata: Mapping[str, Any] | None) -> Manifest:
+def _index(folder: Path, paths: list[Path]) -> Manifest:
     seen = SeenRecords()
     entries = [_index_shard(path, seen) for path in paths]
     for (shard, key), (other, _) in seen.repeated_keys():
         raise ShardError(
             f"key {key!r} of {shard} is also in {other}; keys are unique in a data set, rename or drop one"
         )
-    manifest = Manifest(shards=tuple(entries), metadata=dict(metadata or {}))
+    manifest = Manifest(shards=tuple(entries), metadata={})
     write_atomically(folder / MANIFEST_NAME, manifest.to_bytes())
     return manifest
 

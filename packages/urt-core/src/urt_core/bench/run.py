@@ -128,13 +128,13 @@ def finish_run(folder: Path, journal: Journal, *, rule: str = "official") -> Ben
     return result
 
 
-def rescore_run(folder: Path, *, rule: str = "official", benchmark: str | None = None) -> BenchResult:
+def rescore_run(folder: Path, *, rule: str = "official") -> BenchResult:
     """By the benchmark that the folder names, with the number of pairs it began with."""
     about = read_about(folder)
     return rescore_numbered(
         numbered_lines(folder),
         source=str(folder / LINES),
-        benchmark=benchmark or about["benchmark"],
+        benchmark=about["benchmark"],
         rule=rule,
         expected=about["data"]["num_in_set"],
     )

@@ -64,9 +64,9 @@ def with_frames(record: PreferenceRecord, policy: MediaPolicy) -> PreferenceReco
     return replace(record, first=decoded(record.first), second=decoded(record.second), media=decoded(record.media))
 
 
-def prompt_frames(prompt: Prompt, *, policy: MediaPolicy, limits: MediaLimits | None = None) -> PromptFrames:
+def prompt_frames(prompt: Prompt, *, policy: MediaPolicy) -> PromptFrames:
     """What every engine shows for `prompt`."""
-    return [load_frames(media, policy, limits=limits) for media in prompt.media]
+    return [load_frames(media, policy) for media in prompt.media]
 
 
 def encoded_bytes(media: Media, index: int, *, limits: MediaLimits) -> bytes:
@@ -98,12 +98,11 @@ def read_file(name: str, *, limits: MediaLimits) -> bytes:
         ) from error
 
 
-def media_digest(media: Media, *, limits: MediaLimits | None = None) -> str:
+def media_digest(media: Media) -> str:
     """SHA-256 over kind, number of files and each file's length and bytes: two different media never share it."""
-    limits = limits or MediaLimits()
     digest = hashlib.sha256(f"{media.kind}:{len(media.files)}".encode())
     for index in range(len(media.files)):
-        data = encoded_bytes(media, index, limits=limits)
+        data = encoded_bytes(media, index, limits=MediaLimits())
         digest.update(f":{len(data)}:".encode())
         digest.update(data)
     return digest.hexdigest()

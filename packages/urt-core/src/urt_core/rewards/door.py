@@ -138,10 +138,10 @@ class Rewards:
             for row in range(len(samples))
         ]
 
-    def try_out(self, samples: Sequence[RewardInput] = ()) -> None:
-        """Calls every reward once, on `samples` or on made-up ones, so that a wrong type or length is an error now and
+    def try_out(self) -> None:
+        """Calls every reward once, on made-up samples, so that a wrong type or length is an error now and
         not after the weights have been read and the first rollout paid for."""
-        self(samples or made_up_samples())
+        self(made_up_samples())
 
 
 def judge_reward(

@@ -20,9 +20,9 @@ from urt_train.experiment.work import run_step
 from urt_train.stages import find_stage
 
 
-def run_pipeline(config: TrainConfig, *, console: Console | None = None) -> Path:
+def run_pipeline(config: TrainConfig) -> Path:
     """Run what is not done yet, print stage x task, and return the report."""
-    console = console or Console()
+    console = Console()
     costs = PhaseLog(config.output_dir / "costs.json")
     known = steps(config)
     needed = {path for step in known if step.name in config.stages for path in step.needs}

@@ -50,10 +50,9 @@ from urt_train.runtime.watching import JudgeWatch
 from urt_train.stages import Conclusion, Preparation, StageInputs, StageSpec, find_stage
 
 
-def run_stage(config: TrainConfig, *, console: Console | None = None) -> Path:
+def run_stage(config: TrainConfig) -> Path:
     """Train `config.stage` and export its judge. An interrupted run of the same settings goes on; a finished one is left alone."""
-    console = console or Console(stderr=True)
-    spec = find_stage(config.stage)
+    console, spec = Console(stderr=True), find_stage(config.stage)
     with opened_stage(config, spec, console=console) as (initial, identity):
         return _run(config, spec, initial, identity, console=console)
 
@@ -134,9 +133,9 @@ def _refuse_other_run(folder: Path, identity: Identity, *, accepted: Sequence[st
     refuse(folder, {name: values for name, values in found.items() if name != "data"}, accepted=accepted)
 
 
-def prepare_stage(config: TrainConfig, *, console: Console | None = None) -> None:
+def prepare_stage(config: TrainConfig) -> None:
     """The first half of a stage by itself: make the data that only this stage makes."""
-    console, spec = console or Console(stderr=True), find_stage(config.stage)
+    console, spec = Console(stderr=True), find_stage(config.stage)
     with opened_stage(config, spec, console=console) as (initial, _):
         _prepare(config, spec, initial=initial.folder, console=console)
 

@@ -87,15 +87,15 @@ _WORD_PATTERN = (
 )
 
 
-def corpus(*, seed: int, num_pairs: int = 250, num_batches: int = 150) -> Iterator[str]:
+def corpus(*, seed: int) -> Iterator[str]:
     """Texts that the tokenizer learns its merges from: prompts, judgements and lessons."""
     for task in Task:
-        for record in pairs(task, num_pairs, split=Split.TRAIN, seed=seed):
+        for record in pairs(task, 250, split=Split.TRAIN, seed=seed):
             for dialect in Dialect:
                 yield from _texts(render(record, dialect).parts)
                 yield judgement_text(record, dialect)
     stream = iter(LessonStream(batch_size=32, num_seeing=0, seed=seed))
-    for _ in range(num_batches):
+    for _ in range(150):
         for lesson in next(stream):
             yield from _texts(lesson.prompt.parts)
             yield lesson.completion
@@ -210,14 +210,13 @@ def save_untrained(folder: Path, *, seed: int) -> None:
     make_image_processor().save_pretrained(folder)
 
 
-def make_base(config: TrainConfig, *, console: Console | None = None) -> Path:
+def make_base(config: TrainConfig) -> Path:
     """Train on lessons of `data.options.part`, the first `num_seeing` steps on descriptions alone; returns the model folder.
 
     Begins with random weights, or goes on from `cold_start.initial`.
 
     The stage is `config.cold_start`; whether it is run whole or goes on after a kill makes no difference to the weights.
     """
-    console = console or Console(stderr=True)
     seed_everything(config.seed, verbose=False)
     num_seeing = int(config.data.options["num_seeing"])
     part = Part(config.data.options["part"])
@@ -253,7 +252,7 @@ def make_base(config: TrainConfig, *, console: Console | None = None) -> Path:
         policy = Policy.from_pretrained(initial or untrained, spec=spec).train()
     stage: ColdStartConfig = config.cold_start
     assert stage.max_steps is not None  # lessons have no end
-    metrics = StepMetrics(folder / "metrics.csv", title="base: lessons", console=console)
+    metrics = StepMetrics(folder / "metrics.csv", title="base: lessons", console=Console(stderr=True))
     checkpoints = RoundCheckpoints(
         folder / "checkpoints", every=stage.save_every, keep=stage.keep_checkpoints, start=config.ckpt_path
     )

@@ -47,6 +47,9 @@ CONFIG: dict[str, Any] = {
 }
 
 
+WIDTH = 282
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chart:
     title: str
@@ -55,7 +58,7 @@ class Chart:
     """Label and last value of each curve."""
 
 
-def line_chart(title: str, curves: Mapping[str, Points], *, width: int = 282, height: int = 136) -> Chart:
+def line_chart(title: str, curves: Mapping[str, Points], *, width: int = WIDTH, height: int = 136) -> Chart:
     """Curves over the training step; a noisy one is drawn faintly under its moving average."""
     steps = [step for points in curves.values() for step, _ in points]
     single, smooth = {}, {}
@@ -100,7 +103,6 @@ def stage_chart(
     stages: Sequence[str],
     series: Mapping[str, Sequence[Share | None]],
     *,
-    width: int = 282,
     height: int = 164,
 ) -> Chart:
     """Shares after each stage, 0 to 100 %, one series per way of answering; None where not measured."""
@@ -161,13 +163,11 @@ def stage_chart(
         }
         for number, label in enumerate(series)
     ]
-    spec = {"width": width, "height": height, "data": {"values": rows}, "layer": layers}
+    spec = {"width": WIDTH, "height": height, "data": {"values": rows}, "layer": layers}
     return Chart(title=title, svg=_draw(spec, summary=f"{title}: {'; '.join(str(row['said']) for row in rows)}"))
 
 
-def span_chart(
-    title: str, rows: Sequence[str], spans: Sequence[tuple[str, str, float, float]], *, width: int = 640
-) -> Chart:
+def span_chart(title: str, rows: Sequence[str], spans: Sequence[tuple[str, str, float, float]]) -> Chart:
     """(row, text of the span, start, end) in seconds: a bar for each span on its row, a row's bars in one colour."""
     bars = [
         {"series": row, "start": start, "end": end, "said": f"{row}, {text}: {start:.1f} to {end:.1f} s"}
@@ -186,7 +186,7 @@ def span_chart(
         "description": {"field": "said"},
     }
     mark = {"type": "bar", "height": {"band": 0.7}, "stroke": "var(--paper)", "strokeWidth": 1}
-    spec = {"width": width, "height": 30 * len(rows), "data": {"values": bars}, "mark": mark, "encoding": place}
+    spec = {"width": 640, "height": 30 * len(rows), "data": {"values": bars}, "mark": mark, "encoding": place}
     return Chart(title=title, svg=_draw(spec, summary=f"{title}: {'; '.join(str(bar['said']) for bar in bars)}"))
 
 

@@ -84,7 +84,7 @@ class Card:
     """Per stage, the last one first."""
 
 
-def choose_pairs(judged: Sequence[JudgedPair], *, per_task: int, wrong_share: float = 0.5) -> list[JudgedPair]:
+def choose_pairs(judged: Sequence[JudgedPair], *, per_task: int) -> list[JudgedPair]:
     """Up to `per_task` pairs of each task, about half of them wrong or unreadable, every cause in turn; always the same
     ones."""
     chosen: list[JudgedPair] = []
@@ -92,7 +92,7 @@ def choose_pairs(judged: Sequence[JudgedPair], *, per_task: int, wrong_share: fl
         pairs = [
             pair for pair in judged if pair.task is task and pair.order is Order.GIVEN and pair.correct is not None
         ]
-        wrong = _cause_by_cause([pair for pair in pairs if not pair.correct])[: round(per_task * wrong_share)]
+        wrong = _cause_by_cause([pair for pair in pairs if not pair.correct])[: round(per_task / 2)]
         right = _cause_by_cause([pair for pair in pairs if pair.correct])[: per_task - len(wrong)]
         chosen += right + wrong
     return chosen

@@ -31,6 +31,7 @@ from urt_core.bench.tables import dialect_label, evaluation_tables, stage_tables
 from urt_core.errors import DataError
 from urt_core.judging.pairs import JudgedPair
 
+PAIRS_PER_TASK = 12
 OUTCOMES = {
     "all": "all",
     "right": "right",
@@ -48,7 +49,6 @@ def write_report(
     split: str = "test",
     data: JudgedData | None = None,
     beside: Mapping[str, EvaluationResult] | None = None,
-    pairs_per_task: int = 12,
 ) -> Path:
     """`folder`/report.html from the evaluations, metrics and costs in `folder`; pairs are shown where `data` is given.
 
@@ -61,7 +61,6 @@ def write_report(
         stages=stages,
         split=split,
         data=data,
-        pairs_per_task=pairs_per_task,
         beside=beside or {},
     )
     path = folder / "report.html"
@@ -104,14 +103,13 @@ def render_report(
     stages: Mapping[str, str],
     split: str,
     data: JudgedData | None,
-    pairs_per_task: int,
     beside: Mapping[str, EvaluationResult],
 ) -> str:
     evaluations = read_evaluations(folder, stages=stages, split=split)
     last = list(evaluations.values())[-1]
     reasoning = next((dialect for dialect in last.dialects if dialect is not Dialect.DIRECT), Dialect.DIRECT)
     costs = read_costs(folder / "costs.json")
-    shown = _gallery(evaluations, reasoning=reasoning, data=data, per_task=pairs_per_task)
+    shown = _gallery(evaluations, reasoning=reasoning, data=data, per_task=PAIRS_PER_TASK)
     accuracy, behaviour = stage_tables({**evaluations, **beside})
     environment = Environment(
         loader=PackageLoader("urt_core.bench.report"),

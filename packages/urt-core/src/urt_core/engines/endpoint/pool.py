@@ -44,6 +44,8 @@ class Server(Protocol):
 S = TypeVar("S", bound=Server)
 T = TypeVar("T")
 
+TRIES_PER_SERVER = 2
+
 
 class ServerPool(Generic[S]):
     """Servers with the same weights. A request goes to the least busy of them, and to another where that one fails.
@@ -57,7 +59,6 @@ class ServerPool(Generic[S]):
         servers: Sequence[S],
         *,
         in_flight: int,
-        tries_per_server: int = 2,
         pause_s: float = 1.0,
         setting: str = "servers",
         remedy: str = "see why in their logs",
@@ -65,7 +66,7 @@ class ServerPool(Generic[S]):
         self.servers = tuple(servers)
         self.usable = list(servers)
         """A lost one comes back when it is healthy at the next `revive`."""
-        self.in_flight, self.tries_per_server, self.pause_s = in_flight, tries_per_server, pause_s
+        self.in_flight, self.pause_s = in_flight, pause_s
         self.setting, self.remedy = setting, remedy
         """Where the servers are named, and what to do when none is left."""
         self.failures: dict[S, ServerError] = {}
@@ -99,7 +100,7 @@ class ServerPool(Generic[S]):
         enough."""
         async with self._changed:
             while True:
-                left = [server for server in self.usable if tries[server] < self.tries_per_server]
+                left = [server for server in self.usable if tries[server] < TRIES_PER_SERVER]
                 if not left:
                     return None
                 fewest = min(tries[server] for server in left)

@@ -191,10 +191,10 @@ class ClientConnections:
     business, as with its own connections.
     """
 
-    def __init__(self, client: Any, *, max_bytes: int = MAX_ANSWER_BYTES) -> None:
+    def __init__(self, client: Any) -> None:
         import openai
 
-        self.client, self.openai, self.max_bytes = client.with_options(max_retries=0), openai, max_bytes
+        self.client, self.openai = client.with_options(max_retries=0), openai
 
     async def post(self, body: bytes) -> Reply:
         # openai's name for: the answer as it comes, piece by piece.
@@ -218,12 +218,12 @@ class ClientConnections:
 
     async def _content(self, answer: Any) -> bytes:
         pieces: list[bytes] = []
-        left = self.max_bytes
+        left = MAX_ANSWER_BYTES
         async for piece in answer.iter_bytes():
             pieces.append(piece)
             left -= len(piece)
             if left < 0:
-                raise NoConnection(f"the answer is longer than {self.max_bytes:,} bytes, and was not read to its end")
+                raise NoConnection(f"the answer is longer than {MAX_ANSWER_BYTES:,} bytes, and was not read to its end")
         return b"".join(pieces)
 
     async def close(self) -> None:

@@ -35,7 +35,6 @@ def encode_prompts(
     *,
     policy: MediaPolicy,
     slots: ImageSlots | None = None,
-    padding_side: str = "left",
     frames: Sequence[PromptFrames] | None = None,
 ) -> dict[str, Tensor]:
     """`input_ids`, `attention_mask`, `mm_token_type_ids` [P, T] and, where there are media, the tensors of their
@@ -64,7 +63,7 @@ def encode_prompts(
         images = [[image for medium in media for image in medium] for media in frames]
         tensors, num_tokens = slots.encode(image_processor, images, policy=policy)
         rows = expand_image_tokens(rows, num_tokens, image_token_id=image_token_id)
-    return pad_rows(tokenizer, rows, padding_side, image_token_id=image_token_id) | tensors
+    return pad_rows(tokenizer, rows, image_token_id=image_token_id) | tensors
 
 
 def chat_text(tokenizer: Any, prompt: Prompt, *, num_frames: Sequence[int], blank: bool = False) -> str:
@@ -134,17 +133,13 @@ def expand_image_tokens(rows: list[list[int]], num_tokens: Sequence[int], *, ima
     return expanded
 
 
-def pad_rows(
-    tokenizer: Any, rows: Sequence[Sequence[int]], padding_side: str, *, image_token_id: int
-) -> dict[str, Tensor]:
-    if padding_side not in ("left", "right"):
-        raise PromptError(f"padding_side is {padding_side!r}, allowed are 'left' (generation) and 'right' (training)")
+def pad_rows(tokenizer: Any, rows: Sequence[Sequence[int]], *, image_token_id: int) -> dict[str, Tensor]:
+    """Padded on the left: what is written goes on behind the last token of each."""
     length = max(len(row) for row in rows)
     input_ids = torch.full((len(rows), length), tokenizer.pad_token_id, dtype=torch.long)
     attention_mask = torch.zeros_like(input_ids)
     for index, row in enumerate(rows):
-        columns = slice(length - len(row), length) if padding_side == "left" else slice(0, len(row))
-        input_ids[index, columns] = torch.tensor(row, dtype=torch.long)
-        attention_mask[index, columns] = 1
+        input_ids[index, length - len(row) :] = torch.tensor(row, dtype=torch.long)
+        attention_mask[index, length - len(row) :] = 1
     is_image = (input_ids == image_token_id) & attention_mask.bool()
     return {"input_ids": input_ids, "attention_mask": attention_mask, "mm_token_type_ids": is_image.long()}

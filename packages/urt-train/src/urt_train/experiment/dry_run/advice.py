@@ -20,8 +20,8 @@ def advice(estimate: Estimate, stage: StageEstimate) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def largest_items(moment: Moment, number: int = 3) -> list[tuple[str, float]]:
-    return sorted(moment.holds.items(), key=lambda item: -item[1])[:number]
+def largest_items(moment: Moment) -> list[tuple[str, float]]:
+    return sorted(moment.holds.items(), key=lambda item: -item[1])[:3]
 
 
 def _for_moment(estimate: Estimate, stage: StageEstimate, moment: Moment) -> Iterator[str]:

@@ -13,13 +13,13 @@ from urt_train.model.policy import Policy
 from urt_train.stages.grpo.config import GRPOConfig
 
 
-def grpo_step(policy: Policy, batch: ExperienceBatch, config: GRPOConfig, *, entropy: bool = True) -> LinearLoss:
+def grpo_step(policy: Policy, batch: ExperienceBatch, config: GRPOConfig) -> LinearLoss:
     """The surrogate that `config` names, with its KL term, in one pass over the head; `urt_kernels.grpo_loss` has the
     formulas."""
     return policy.token_loss(
         batch,
         temperature=config.temperature,
-        entropy=entropy,
+        entropy=True,
         rollout_logprobs=batch.rollout_logprobs,
         advantages=batch.advantages.flatten(),
         reference_logprobs=batch.reference_logprobs,
