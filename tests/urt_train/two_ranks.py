@@ -1,8 +1,8 @@
-"""Run by torchrun from test_ranks.py: one optimizer step of each stage on this rank's share of a fixed batch, under a
-strategy.
+"""Run by torchrun from test_ranks.py: one optimizer step on this rank's share of a fixed batch, under each of some
+strategies, the same processes for all.
 
-torchrun --nproc-per-node 2 two_ranks.py <model folder> <judge.json folder> <batch> <strategy> <output file>
-[<tokens of a micro-batch>]
+torchrun --nproc-per-node 2 two_ranks.py <model folder> <judge.json folder> <batch> <output folder>
+<strategy>[-<tokens of a micro-batch>] ...
 """
 
 import sys
@@ -48,7 +48,13 @@ def fixed_batch(policy: Policy, batches: Path) -> ExperienceBatch:
     return ExperienceBatch(**torch.load(batches, weights_only=True))
 
 
-def main(folder: str, spec: str, batch_file: str, strategy: str, output: str, tokens: str = "") -> None:
+def main(folder: str, spec: str, batch_file: str, output: str, *cases: str) -> None:
+    for case in cases:
+        strategy, _, tokens = case.partition("-")
+        take_step(folder, spec, batch_file, strategy, tokens, output=f"{output}/{case}.pt")
+
+
+def take_step(folder: str, spec: str, batch_file: str, strategy: str, tokens: str, *, output: str) -> None:
     policy = Policy.from_pretrained(folder, spec=JudgeSpec.load(spec), batching=Batching.shared_prefix).train()
     config = train_config()(strategy=STRATEGIES[strategy], trainer=TrainerConfig(accelerator="cpu"))
     trainer = make_trainer(config.trainer, strategy=config.strategy)
