@@ -39,6 +39,7 @@ OPS = {
     "distillation": ["linear_distillation_loss_op", "linear_top_k_distillation_loss_op"],
     "linear_logprobs": ["linear_token_logprobs_op"],
     "logprobs": ["token_logprobs_op"],
+    "one_pass.into": ["linear_loss_into_op"],
     "one_pass.loss": ["linear_loss_op"],
     "policy_loss": ["grpo_loss_op"],
 }

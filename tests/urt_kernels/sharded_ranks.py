@@ -1,10 +1,14 @@
 """One rank of test_sharded.py: compares a head in parts with the whole one and prints its worst differences."""
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from jaxtyping import config
+from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Shard, distribute_tensor
 
@@ -12,6 +16,26 @@ from urt_kernels import linear_token_logprobs
 from urt_kernels.sharded import gathered_token_logprobs, vocabulary_parallel_token_logprobs
 
 VOCABULARY, SIZE = 1003, 24
+
+
+Run = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def vocabulary_parallel(run: Run, hidden: Tensor, own: Tensor, targets: Tensor, upstream: Tensor) -> list[Tensor]:
+    leaves: list[Any] = [each.clone().requires_grad_() for each in (hidden, own)]
+    form = partial(vocabulary_parallel_token_logprobs, vocabulary=VOCABULARY, temperature=0.7, entropy=True)
+    result = run(form)(*leaves, targets)
+    total = result.logprobs @ upstream[0] + result.entropy @ upstream[1]
+    return [result.logprobs.detach(), *torch.autograd.grad(total, leaves)]
+
+
+def gathered(run: Run, hidden: Tensor, weight: Any, targets: Tensor, upstream: Tensor) -> list[Tensor]:
+    leaf: Any = hidden.clone().requires_grad_()
+    result = run(partial(gathered_token_logprobs, temperature=0.7, entropy=True, block=256))(leaf, weight, targets)
+    total = result.logprobs @ upstream[0] + result.entropy @ upstream[1]
+    gradients: Any = torch.autograd.grad(total, [leaf, weight])
+    by_hidden, by_weight = gradients
+    return [result.logprobs.detach(), by_hidden, by_weight.to_local()]
 
 
 def main(rank: int, ranks: int, port: str) -> None:
@@ -72,6 +96,17 @@ def main(rank: int, ranks: int, port: str) -> None:
         sharded.grad.full_tensor() - whole_weight.grad,
     ]
     print("difference gathered", max(float(error.detach().abs().max()) for error in errors if error.numel()))
+
+    config.update("jaxtyping_disable", True)
+    found = [
+        [*vocabulary_parallel(run, hidden, weight[own], targets, upstream[:, :13]),
+         *gathered(run, hidden[rows], sharded, targets[rows], upstream[:, rows])]
+        for run in (lambda function: function, partial(torch.compile, backend="aot_eager", fullgraph=True))
+    ]  # fmt: skip
+    print(
+        "difference compiled",
+        max(float((one - two).abs().max()) for one, two in zip(*found, strict=True) if one.numel()),
+    )
     dist.destroy_process_group()
 
 

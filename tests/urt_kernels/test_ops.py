@@ -67,7 +67,7 @@ def loss_arguments() -> tuple[Any, ...]:
     values = (normal(2, 3, grad=True), normal(2, 3), normal(2, 3), normal(2, 3), normal(2, 1))
     mask, divisor = torch.tensor([[1, 1, 0], [1, 1, 1]], dtype=torch.bool), torch.tensor(5.0)
     objective = ([0.2, 0.28, 3.0, 2.0, 0.04, 10.0, 0.0], "k3", "token", "dapo", "clip")
-    return (*values, mask, divisor, *objective, "reference")
+    return (*values, mask, None, divisor, *objective, "reference")
 
 
 def distillation_arguments() -> tuple[Any, ...]:

@@ -10,8 +10,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Shard, distribute_tensor
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
-from tests.urt_kernels.ranks import differences, free_port
-from tests.urt_kernels.test_ops import one_pass_arguments
+from tests.urt_kernels.ranks import differences
 from urt_kernels import linear_token_logprobs
 from urt_kernels.sharded import (
     gathered_loss,
@@ -26,9 +25,11 @@ FOLDER = Path(__file__).parent
 
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_parts_over_ranks_are_the_whole_head(ranks):
-    """Values and gradients within fp32 rounding of the whole head in fp64; the same bits on every rank."""
+    """Values and gradients within fp32 rounding of the whole head in fp64; the same bits on every rank, and in one
+    compiled graph."""
     for found in differences(FOLDER / "sharded_ranks.py", ranks):
-        assert found.keys() == {"vocabulary", "gathered"}
+        assert found.keys() == {"vocabulary", "gathered", "compiled"}
+        assert found.pop("compiled") == 0
         assert max(found.values()) < 2e-5
 
 
@@ -79,12 +80,17 @@ def test_the_one_pass_of_eight_ranks_of_the_fake_group(fake_group):
         assert result.policy_logprobs.shape == result.top1.shape == (2, 5)
 
 
-def test_the_gradient_takes_the_memory_of_the_shard(fake_group):
+@pytest.mark.parametrize("form", ["loss", "log-probs"])
+def test_the_gradient_takes_the_memory_of_the_shard(fake_group, form):
     """No tensor of the whole weight's size in fp32 (1 MiB) is made; a block and its gradient take an eighth of it."""
     weight = sharded(torch.randn(4096, 64), 8)
     hidden, targets = torch.randn(1, 16, 64).requires_grad_(), torch.arange(16)[None]
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        gathered_loss(hidden, weight, targets, block=512, surrogate="nll", temperature=1.0).loss.backward()
+        if form == "loss":
+            loss = gathered_loss(hidden, weight, targets, block=512, surrogate="nll", temperature=1.0).loss
+        else:
+            loss = gathered_token_logprobs(hidden, weight, targets, block=512, temperature=1.0).logprobs.sum()
+        loss.backward()
     events = profile.events()
     assert events is not None
     assert 2**17 <= max(event.self_cpu_memory_usage for event in events) < 2**20 / 3
@@ -121,119 +127,6 @@ def test_a_split_that_does_not_cover_is_refused(fake_group):
         arguments: Any = {"surrogate": "nll", "temperature": 1.0, **changes}
         with pytest.raises(ValueError, match=message):
             gathered_loss(hidden[None], weight, targets[None], **arguments)
-
-
-@pytest.fixture
-def group_of_one():
-    """A real group, in which collectives change nothing."""
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{free_port()}", rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
-
-
-@pytest.mark.parametrize("spread", ["vocabulary", "shards"])
-def test_opcheck_of_the_ranks_op(group_of_one, spread):
-    *before, _, _, _, _, impl, validate = one_pass_arguments()
-    group: Any = dist.group.WORLD
-    held = (spread, len(before[1]), 2, group.group_name)
-    torch.library.opcheck(torch.ops.urt_kernels.linear_loss.default, (*before, *held, impl, validate))
-
-
-class Parallel(torch.nn.Module):
-    def forward(self, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        arguments: Any = {"surrogate": "nll", "temperature": 0.7, "entropy_coef": 0.2, "num_tokens": 9}
-        return vocabulary_parallel_loss(hidden, weight, targets, vocabulary=len(weight), **arguments).loss
-
-
-def test_gradcheck_compile_and_export_over_ranks(group_of_one, no_type_checks):
-    generator = torch.Generator().manual_seed(0)
-    hidden = torch.randn(2, 3, 6, dtype=torch.float64, generator=generator).requires_grad_()
-    weight = torch.randn(11, 6, dtype=torch.float64, generator=generator).requires_grad_()
-    targets = torch.tensor([[0, 10, 3], [4, 4, 7]])
-    module = Parallel()
-    assert torch.autograd.gradcheck(lambda *leaves: module(*leaves, targets), (hidden, weight))
-    compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
-    exported = torch.export.export(module, (hidden.detach(), weight.detach(), targets)).module()
-    losses = [form(hidden, weight, targets) for form in (module, compiled)]
-    torch.testing.assert_close(exported(hidden, weight, targets), losses[0])
-    torch.testing.assert_close(losses[1], losses[0])
-    gradients = [torch.autograd.grad(loss, [hidden, weight]) for loss in losses]
-    for ours, theirs in zip(*gradients, strict=True):
-        torch.testing.assert_close(ours, theirs)
-
-
-class Gathered(torch.nn.Module):
-    """A head as FSDP2 holds it, with a bias."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(0)
-        self.weight = torch.nn.Parameter(sharded(torch.randn(11, 6, dtype=torch.float64, generator=generator), 1))
-        self.bias = torch.nn.Parameter(sharded(torch.linspace(-1, 1, 11, dtype=torch.float64), 1))
-
-    def forward(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        arguments: Any = {"surrogate": "nll", "temperature": 0.7, "entropy_coef": 0.2, "num_tokens": 9}
-        return gathered_loss(hidden, self.weight, targets, bias=self.bias, block=4, **arguments).loss
-
-
-class LogProbs(torch.nn.Module):
-    """The three forms of a head in parts that give log-probs."""
-
-    def __init__(self, form: str) -> None:
-        super().__init__()
-        self.form = form
-        weight = torch.randn(11, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-        self.weight = torch.nn.Parameter(sharded(weight, 1) if form == "gathered" else weight)
-
-    def forward(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        if self.form == "vocabulary":
-            return vocabulary_parallel_token_logprobs(
-                hidden, self.weight, targets, vocabulary=11, temperature=0.7
-            ).logprobs
-        if self.form == "gathered":
-            return gathered_token_logprobs(hidden, self.weight, targets, temperature=0.7, block=4).logprobs
-        down, up = hidden.new_ones(2, 6), hidden.new_ones(11, 2)
-        return low_rank_token_logprobs(
-            hidden, self.weight, targets, down, up, scaling=0.5, temperature=0.7, block=4
-        ).logprobs
-
-
-def check_export(module: LogProbs, hidden: torch.Tensor, targets: torch.Tensor) -> None:
-    assert torch.autograd.gradcheck(lambda leaf: module(leaf, targets), hidden)
-    exported = torch.export.export(module, (hidden.detach(), targets)).module()
-    torch.testing.assert_close(exported(hidden, targets), module(hidden, targets))
-
-
-def test_gradcheck_compile_and_export_of_shards(group_of_one, no_type_checks):
-    hidden = torch.randn(2, 3, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
-    targets, module = torch.tensor([[0, 10, 3], [4, 4, 7]]), Gathered()
-    leaves: list[Any] = [hidden, module.weight, module.bias]
-    assert torch.autograd.gradcheck(lambda leaf: module(leaf, targets), hidden)
-    compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
-    exported = torch.export.export(module, (hidden.detach(), targets)).module()
-    losses = [form(hidden, targets) for form in (module, compiled, exported)]
-    gradients = [torch.autograd.grad(loss, leaves) for loss in losses[:2]]
-    for loss in losses[1:]:
-        torch.testing.assert_close(loss, losses[0])
-    # In the same test: an export remembers the group of the first mesh of its shape.
-    check_export(LogProbs("gathered"), hidden, targets)
-    for ours, theirs in zip(*gradients, strict=True):
-        torch.testing.assert_close(ours, theirs)
-
-
-@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # the compiler does it
-@pytest.mark.parametrize("form", ["vocabulary", "low rank"])
-def test_gradcheck_and_export_of_log_probs(group_of_one, no_type_checks, form):
-    """The vocabulary-parallel form compiles to one graph, too; the others have their parts in Python objects, which a
-    compiler does not follow."""
-    hidden = torch.randn(2, 3, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
-    targets, module = torch.tensor([[0, 10, 3], [4, 4, 7]]), LogProbs(form)
-    check_export(module, hidden, targets)
-    if form == "vocabulary":
-        compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
-        values = [run(hidden, targets) for run in (compiled, module)]
-        torch.testing.assert_close(*values)
-        torch.testing.assert_close(*(torch.autograd.grad(each.sum(), hidden)[0] for each in values))
 
 
 def test_a_low_rank_adapter_on_the_head():

@@ -22,7 +22,8 @@ class SpreadWeight(NamedTuple):
     own: Tensor
     """What this process has of it."""
     kind: str
-    """WHOLE, "vocabulary" (a part on each rank, the same rows on all) or "shards" (gathered, rows of each rank's own)."""
+    """WHOLE, "vocabulary" (a part on each rank, the same rows on all), "shards" (gathered, rows of each rank's own) or
+    "low rank" (an adapter beside it, block by block)."""
     vocabulary: int
     """Columns of the whole head."""
     block: int

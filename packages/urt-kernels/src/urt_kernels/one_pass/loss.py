@@ -12,7 +12,7 @@ from urt_kernels.dispatch import Impl, no_fp64, resolve
 from urt_kernels.linear_logprobs.arguments import check_head, head_arguments, live_rows, placed, rows_of
 from urt_kernels.one_pass.held import WHOLE, SpreadWeight
 from urt_kernels.one_pass.into import loss_into
-from urt_kernels.one_pass.op import linear_loss_op
+from urt_kernels.one_pass.op import Arguments, linear_loss_op
 from urt_kernels.one_pass.result import LinearLoss
 from urt_kernels.one_pass.weights import sequence_numbers, token_weights
 from urt_kernels.packed import check_offsets
@@ -80,7 +80,7 @@ def linear_loss(
     if isinstance(weight, Tensor):
         check_head(hidden, weight, targets, bias, None)
         weight = SpreadWeight(weight, WHOLE, len(weight), 0, "")
-    own, *spread = weight
+    own = weight.own
     if weight_grad is not None:
         check_shape("weight_grad", weight_grad, tuple(own.shape), meaning="that of weight")
     settings = checked_settings(**objective, surrogate=surrogate, aggregation=aggregation, entropy_coef=entropy_coef)
@@ -119,39 +119,37 @@ def linear_loss(
     weights = token_weights(
         sequences, count, aggregation, divisor, budget=None if cu_seqlens is not None else whole.numel()
     )
-    constants = (
-        rollout_logprobs if old_logprobs is None else old_logprobs,
-        None if old_logprobs is None else rollout_logprobs,
-        reference_logprobs,
-        _per_token(advantages, targets, numbers, count),
-    )
     track = torch.is_grad_enabled()
-    arguments = (
-        rows_of(hidden, live, trailing=1),
-        own,
-        bias,
-        rows_of(targets, live),
-        *head,
-        *(None if each is None else rows_of(each, live).to(dtype) for each in constants),
-        weights.to(dtype),
-        sequences,
-        count,
-        rows,
-        *op_arguments(settings),
-        _assumed(upstream, weights, operands or hidden.dtype),
-        _together(settings, sequences_together),
-        entropy or settings.entropy_coef > 0,
-        track and hidden.requires_grad,
-        track and own.requires_grad,
-        track and bias is not None and bias.requires_grad,
-        *spread,
-        chosen,
-        validate_targets,
+    given = Arguments(
+        hidden=rows_of(hidden, live, trailing=1),
+        weight=own,
+        bias=bias,
+        targets=rows_of(targets, live),
+        **head._asdict(),
+        old=_live(rollout_logprobs if old_logprobs is None else old_logprobs, live, dtype),
+        rollout=_live(None if old_logprobs is None else rollout_logprobs, live, dtype),
+        reference_logprobs=_live(reference_logprobs, live, dtype),
+        advantages=_live(_per_token(advantages, targets, numbers, count), live, dtype),
+        weights=weights.to(dtype),
+        sequences=sequences,
+        num_sequences=count,
+        rows=rows,
+        **op_arguments(settings)._asdict(),
+        assumed=_assumed(upstream, weights, operands or hidden.dtype),
+        together=_together(settings, sequences_together),
+        entropy=entropy or settings.entropy_coef > 0,
+        needs_hidden=track and hidden.requires_grad,
+        needs_weight=track and own.requires_grad,
+        needs_bias=track and bias is not None and bias.requires_grad,
+        spread=weight.kind,
+        vocabulary=weight.vocabulary,
+        block=weight.block,
+        group=weight.group,
+        impl=chosen,
+        validate=validate_targets,
     )
     loss, logprobs, entropies, top1, *_ = (
-        linear_loss_op(*arguments)
-        if weight_grad is None or not (track and own.requires_grad)
-        else loss_into(weight_grad, *arguments)
+        linear_loss_op(*given) if weight_grad is None or not given.needs_weight else loss_into(weight_grad, given)
     )
     policy = placed(logprobs, live, targets)
     sums = None
@@ -160,8 +158,12 @@ def linear_loss(
             policy, rollout_logprobs, advantages, whole, reference_logprobs, old_logprobs, cu_seqlens, settings, impl
         )
         sums = GRPOLoss(loss.detach(), *others)
-    own_entropy = placed(entropies, live, targets) if entropy or settings.entropy_coef > 0 else None
+    own_entropy = placed(entropies, live, targets) if given.entropy else None
     return LinearLoss(loss, policy, own_entropy, placed(top1, live, targets), sums)
+
+
+def _live(values: Tensor | None, live: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    return None if values is None else rows_of(values, live).to(dtype)
 
 
 def _together(settings: GRPOSettings, asked: int | None) -> int:

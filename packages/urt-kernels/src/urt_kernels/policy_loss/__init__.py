@@ -6,7 +6,7 @@ from torch import Tensor
 
 from urt_kernels.checks import FLOATS, check_dtype, check_same_device
 from urt_kernels.dispatch import Impl, no_fp64, resolve
-from urt_kernels.packed import packed_rows
+from urt_kernels.packed import check_offsets
 from urt_kernels.policy_loss.arguments import boolean_mask, check_batch, checked_normalizer
 from urt_kernels.policy_loss.op import grpo_loss_op
 from urt_kernels.policy_loss.result import GRPOLoss
@@ -96,12 +96,9 @@ def grpo_loss(
     if cu_seqlens is not None:
         if aggregation == "dr_grpo" and num_tokens is None:
             raise ValueError("num_tokens=None with aggregation='dr_grpo' on packed rows: give the constant budget.")
-        rows = packed_rows(cu_seqlens, like=policy_logprobs)
-        mask = rows.padded(mask) & rows.present
-        policy_logprobs, rollout_logprobs = rows.padded(policy_logprobs), rows.padded(rollout_logprobs)
-        reference_logprobs = None if reference_logprobs is None else rows.padded(reference_logprobs)
-        old_logprobs = None if old_logprobs is None else rows.padded(old_logprobs)
-        advantages = rows.by_sequence(advantages)
+        check_offsets("cu_seqlens", cu_seqlens, len(mask), mask.device, meaning="the number of packed rows", look=False)
+    elif advantages.dim() == 1:
+        advantages = advantages[:, None]
     obstacle = no_fp64(policy_logprobs)
     if settings.surrogate not in ("clip", "cispo"):
         obstacle = "a surrogate of a user's own is a Python function"
@@ -110,8 +107,9 @@ def grpo_loss(
         rollout_logprobs if old_logprobs is None else old_logprobs,
         None if old_logprobs is None else rollout_logprobs,
         reference_logprobs,
-        advantages if advantages.dim() == 2 else advantages[:, None],
+        advantages,
         mask,
+        cu_seqlens,
         checked_normalizer(aggregation, num_tokens, num_sequences, mask),
         *op_arguments(settings),
         resolve(impl, policy_logprobs.device, operation="grpo_loss", unsupported=obstacle),

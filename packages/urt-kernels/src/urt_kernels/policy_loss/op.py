@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from urt_kernels.checks import compute_dtype
+from urt_kernels.packed import packed_rows
 from urt_kernels.policy_loss.settings import GRPOSettings
 
 NUM_METRICS = 13
@@ -23,6 +24,7 @@ def grpo_loss_op(
     reference_logprobs: Tensor | None,
     advantages: Tensor,
     mask: Tensor,
+    cu_seqlens: Tensor | None,
     normalizer: Tensor | None,
     numbers: Sequence[float],
     kl: str,
@@ -31,10 +33,17 @@ def grpo_loss_op(
     surrogate: str,
     impl: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    settings = GRPOSettings.of(numbers, kl, ratio, aggregation, surrogate)
-    return _implementation(impl).forward(
-        policy, old, rollout, reference_logprobs, advantages, mask, normalizer, settings
-    )
+    settings, forward = GRPOSettings.of(numbers, kl, ratio, aggregation, surrogate), _implementation(impl).forward
+    if cu_seqlens is None:
+        return forward(policy, old, rollout, reference_logprobs, advantages, mask, normalizer, settings)
+    # Inside of the op, because the longest sequence is data: a compiler sees no shape that depends on it.
+    rows = packed_rows(cu_seqlens, like=policy)
+    padded = [None if each is None else rows.padded(each) for each in (policy, old, rollout, reference_logprobs)]
+    by_sequence = rows.by_sequence(advantages)
+    advantages = by_sequence if by_sequence.dim() == 2 else by_sequence[:, None]
+    inside = rows.padded(mask) & rows.present
+    loss, gradient, scale, metrics = forward(*padded, advantages, inside, normalizer, settings)
+    return loss, gradient[rows.present], scale, metrics
 
 
 @grpo_loss_op.register_fake
@@ -45,6 +54,7 @@ def _fake(
     reference_logprobs: Tensor | None,
     advantages: Tensor,
     mask: Tensor,
+    cu_seqlens: Tensor | None,
     normalizer: Tensor | None,
     numbers: Sequence[float],
     kl: str,
@@ -66,7 +76,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]
 
 def _backward(ctx: Any, grad_loss: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
     gradient, scale = ctx.saved_tensors
-    return (gradient * (grad_loss * scale)).to(ctx.dtype), *[None] * 12
+    return (gradient * (grad_loss * scale)).to(ctx.dtype), *[None] * 13
 
 
 grpo_loss_op.register_autograd(_backward, setup_context=_setup_context)

@@ -59,10 +59,22 @@ class GRPOSettings(NamedTuple):
         return {name: getattr(self, name) for name in names}
 
 
-def op_arguments(settings: GRPOSettings) -> tuple[list[float], str, str, str, str]:
-    """What an op takes: the numbers (infinity for a bound that is None), and the choices. `GRPOSettings.of` reads them."""
+class OpArguments(NamedTuple):
+    """What an op takes: the numbers (infinity for a bound that is None), and the choices. `GRPOSettings.of` reads them.
+
+    >>> op_arguments(settings).numbers
+    """
+
+    numbers: list[float]
+    kl: str
+    ratio: str
+    aggregation: str
+    surrogate: str
+
+
+def op_arguments(settings: GRPOSettings) -> OpArguments:
     *numbers, kl, ratio, aggregation, surrogate = settings
-    return [math.inf if each is None else each for each in numbers], kl, ratio, aggregation, surrogate
+    return OpArguments([math.inf if each is None else each for each in numbers], kl, ratio, aggregation, surrogate)
 
 
 def checked_settings(

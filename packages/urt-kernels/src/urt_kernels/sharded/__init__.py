@@ -3,42 +3,28 @@ a frozen weight with a low-rank adapter."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from urt_kernels.checks import check_dtype, check_positive, check_shape, check_targets
+from urt_kernels.checks import check_dtype, check_positive, check_shape
 from urt_kernels.dispatch import Impl, no_fp64, resolve
 from urt_kernels.linear_logprobs.arguments import check_head, live_rows, placed, rows_of
-from urt_kernels.linear_logprobs.op import linear_token_logprobs_op
+from urt_kernels.logprobs.result import TokenLogprobs
+from urt_kernels.one_pass.held import SpreadWeight
 from urt_kernels.shapes import Bool, Float, Int, Number
-from urt_kernels.sharded.gathered import GatheredShards
-from urt_kernels.sharded.loss import check_part, check_shards, gathered_loss, vocabulary_parallel_loss
-from urt_kernels.sharded.low_rank import LowRankParts
-from urt_kernels.sharded.merge import across_ranks, reduced_gradient
-from urt_kernels.sharded.parts import by_parts
+from urt_kernels.sharded.loss import check_part, check_shards, gathered_loss, group_name, vocabulary_parallel_loss
+from urt_kernels.sharded.op import parts_token_logprobs_op
 
 __all__ = [
-    "ShardedLogprobs",
     "gathered_loss",
     "gathered_token_logprobs",
     "low_rank_token_logprobs",
     "vocabulary_parallel_loss",
     "vocabulary_parallel_token_logprobs",
 ]
-
-
-class ShardedLogprobs(NamedTuple):
-    """One value per row in fp32; zeros outside of the mask.
-
-    >>> vocabulary_parallel_token_logprobs(hidden, weight, targets, vocabulary=151936, temperature=1.0).logprobs
-    """
-
-    logprobs: Float[Tensor, "*N"]
-    entropy: Float[Tensor, "*N"] | None
-    lse: Float[Tensor, "*N"]
 
 
 def vocabulary_parallel_token_logprobs(
@@ -52,28 +38,19 @@ def vocabulary_parallel_token_logprobs(
     entropy: bool = False,
     mask: Bool[Tensor, "*N"] | None = None,
     impl: Impl = "auto",
-) -> ShardedLogprobs:
+) -> TokenLogprobs:
     """`linear_token_logprobs` of a head that the ranks of ``group`` hold part by part, for the same rows on all of
     them.
 
     Rank r of R has rows r c to (r + 1) c of the ``[V, H]`` weight, c = ceil(V / R) (torch.chunk, DTensor's Shard(0)).
-    Three numbers per row cross the group forward, and the hidden states' gradient is summed over it backward; that of
-    the weight stays where the part is. The merge is that of the online softmax (arXiv 1805.02867), in the order of the
-    ranks: all ranks have the same bits.
+    Five numbers per row cross the group forward (six with entropies), and the hidden states' gradient is summed over it
+    in fp32 backward; that of the weight stays where the part is. The merge is that of the online softmax (arXiv
+    1805.02867), in the order of the ranks: all ranks have the same bits.
     """
     check_head(hidden, weight, targets, None, mask)
-    own = check_part(weight, vocabulary, group)
-    check_positive("temperature", temperature)
-    chosen = resolve(impl, hidden.device, operation="linear_token_logprobs", unsupported=no_fp64(hidden, weight))
-    live = live_rows(mask)
-    rows, wanted = reduced_gradient(rows_of(hidden, live, trailing=1), group), rows_of(targets, live).long()
-    _check_range(wanted, vocabulary)
-    inside = (wanted >= own.start) & (wanted < own.stop)
-    local = torch.where(inside, wanted - own.start, 0)
-    head = (float(temperature), None, 1.0, None, None, None)
-    logprobs, entropies, _, lse = linear_token_logprobs_op(rows, weight, None, local, *head, entropy, chosen, False)
-    found = across_ranks(logprobs, entropies if entropy else None, lse, inside, group)
-    return _placed(found, live, targets)
+    check_part(weight, vocabulary, group)
+    spread = SpreadWeight(weight, "vocabulary", vocabulary, 0, group_name(group))
+    return _by_parts(hidden, targets, spread, None, temperature, entropy, mask, impl)
 
 
 def gathered_token_logprobs(
@@ -86,7 +63,7 @@ def gathered_token_logprobs(
     mask: Bool[Tensor, "*N"] | None = None,
     block: int = 8192,
     impl: Impl = "auto",
-) -> ShardedLogprobs:
+) -> TokenLogprobs:
     """`linear_token_logprobs` of a DTensor weight with Shard(0), as FSDP2 holds it: each rank has rows of its own.
 
     ``block`` vocabulary entries are whole at a time, forward and backward; the gradient of a block is summed over the
@@ -94,11 +71,9 @@ def gathered_token_logprobs(
     must call it, those without rows too.
     """
     check_shards(hidden, weight, targets, block)
-    check_positive("temperature", temperature)
     shard = weight.to_local(grad_placements=weight.placements)
-    group = weight.device_mesh.get_group()
-    parts = GatheredShards(shard.detach(), vocabulary=weight.shape[0], block=block, group=group)
-    return _by_parts(hidden, targets, parts, (shard,), temperature, entropy, mask, impl)
+    spread = SpreadWeight(shard, "shards", weight.shape[0], block, weight.device_mesh.get_group().group_name)
+    return _by_parts(hidden, targets, spread, None, temperature, entropy, mask, impl)
 
 
 def low_rank_token_logprobs(
@@ -114,7 +89,7 @@ def low_rank_token_logprobs(
     mask: Bool[Tensor, "*N"] | None = None,
     block: int = 8192,
     impl: Impl = "auto",
-) -> ShardedLogprobs:
+) -> TokenLogprobs:
     """`linear_token_logprobs` of a head with a low-rank adapter, W + scaling up down (LoRA, arXiv 2106.09685, section
     4.1; peft's ``lora_A`` is down, ``lora_B`` up): neither the sum nor its gradient is formed, only ``block`` rows of
     ``[W, up]`` at a time.
@@ -124,39 +99,40 @@ def low_rank_token_logprobs(
     check_shape("up", up, (weight.shape[0], down.shape[0]), meaning="[V, R]")
     for name, adapter in {"down": down, "up": up}.items():
         check_dtype(name, adapter, (hidden.dtype, weight.dtype))
-    check_positive("temperature", temperature)
     check_positive("block", block)
     with torch.autocast(hidden.device.type, enabled=False):
         inner = (hidden.to(down.dtype) @ down.T) * float(scaling)
     joined = torch.cat([hidden, inner.to(hidden.dtype)], dim=-1)
-    parts = LowRankParts(weight.detach(), up.detach(), block=block, trains=(weight.requires_grad, up.requires_grad))
-    return _by_parts(joined, targets, parts, (weight, up), temperature, entropy, mask, impl)
+    spread = SpreadWeight(weight, "low rank", len(weight), block, "")
+    return _by_parts(joined, targets, spread, up, temperature, entropy, mask, impl)
 
 
 def _by_parts(
     hidden: Tensor,
     targets: Tensor,
-    parts: Any,
-    tensors: tuple[Tensor, ...],
+    spread: SpreadWeight,
+    up: Tensor | None,
     temperature: Number,
     entropy: bool,
     mask: Tensor | None,
     impl: Impl,
-) -> ShardedLogprobs:
+) -> TokenLogprobs:
+    check_positive("temperature", temperature)
+    own, *held = spread
     live = live_rows(mask)
-    rows, wanted = rows_of(hidden, live, trailing=1), rows_of(targets, live).long()
-    _check_range(wanted, parts.vocabulary)
-    chosen = resolve(impl, hidden.device, operation="linear_token_logprobs", unsupported=no_fp64(hidden, *tensors))
-    found = by_parts(rows, wanted, parts, float(temperature), entropy, chosen, *tensors)
-    return _placed(found, live, targets)
-
-
-def _placed(found: tuple[Tensor, Tensor | None, Tensor], live: Tensor | None, targets: Tensor) -> ShardedLogprobs:
-    logprobs, entropies, lse = found
-    own = None if entropies is None else placed(entropies, live, targets)
-    return ShardedLogprobs(placed(logprobs, live, targets), own, placed(lse, live, targets))
-
-
-def _check_range(targets: Tensor, vocabulary: int) -> None:
-    if targets.device.type == "cpu" and not torch.compiler.is_compiling():
-        check_targets(targets, vocabulary, None)
+    logprobs, entropies, top1, lse = parts_token_logprobs_op(
+        rows_of(hidden, live, trailing=1),
+        own,
+        up,
+        rows_of(targets, live).long(),
+        float(temperature),
+        entropy,
+        *held,
+        resolve(impl, hidden.device, operation="linear_token_logprobs", unsupported=no_fp64(hidden, own, up)),
+    )
+    return TokenLogprobs(
+        placed(logprobs, live, targets),
+        placed(entropies, live, targets) if entropy else None,
+        placed(top1, live, targets),
+        placed(lse, live, targets),
+    )

@@ -10,11 +10,11 @@ import torch.distributed as dist
 from torch import Tensor
 from torch._C._distributed_c10d import _resolve_process_group
 
+from urt_kernels.linear_logprobs.merge import merged_statistics
 from urt_kernels.linear_logprobs.products import product
 from urt_kernels.linear_logprobs.running import RowStatistics
 from urt_kernels.one_pass.held import HeldWhole
 from urt_kernels.sharded.gathered import GatheredShards
-from urt_kernels.sharded.merge import gathered_statistics
 
 
 class HeldPart(HeldWhole):
@@ -49,27 +49,36 @@ class HeldShards:
         self.vocabulary = self.widest = shards.vocabulary
         self.columns = slice(0, shards.vocabulary)
         shards.begin(into if into is not None and into.dtype == shards.sum_dtype else None)
-        self.gradients: list[Tensor] = []
-        self.added = 0
+        self.sums: Tensor | None = None
+        self.whole: list[Tensor] = []
+        self.rank = self.added = 0
 
     def parts(self, *, learns: bool = False) -> Iterator[tuple[int, Tensor]]:
         for block in self.shards.blocks():
-            self.gradients = []
-            for first, weight in block:
-                if learns:
-                    self.gradients.append(torch.zeros(weight.shape, dtype=self.shards.sum_dtype, device=weight.device))
-                    self.added = 0
+            for self.rank, first, weight in block:
+                self.added = 0
                 yield first, weight
+            del block, weight  # before there are sums over the ranks, or the next block
             if learns:
-                self.shards.add(self.gradients)
+                self.shards.add(self._taken())
 
     def add(self, gradient: Tensor, chunk: Tensor) -> None:
+        if self.sums is None:
+            self.sums = self.shards.zeros()
         columns = slice(self.added, self.added + gradient.shape[1])
-        product(gradient.T, chunk, out=self.gradients[-1][columns])
+        product(gradient.T, chunk, out=self.sums[self.rank, columns])
         self.added = columns.stop
 
     def add_sum(self, gradient: Tensor) -> None:
-        self.gradients[-1] += gradient
+        self.whole.append(gradient)
+
+    def _taken(self) -> Tensor:
+        """The gradients of the block, of which nothing is kept."""
+        sums = self.shards.zeros() if self.sums is None else self.sums
+        for own, gradient in zip(sums, self.whole, strict=False):
+            own[: len(gradient)] = gradient
+        self.sums, self.whole = None, []
+        return sums
 
     def gradient(self, own: Tensor) -> Tensor:
         total = self.shards.total
@@ -123,3 +132,15 @@ def held_over_ranks(
         return HeldPart(weight, widest=-(-vocabulary // dist.get_world_size(found)), group=found)
     shard = weight if operands is None else weight.to(operands)
     return HeldShards(GatheredShards(shard, vocabulary=vocabulary, block=block, group=found), into=into)
+
+
+def gathered_statistics(own: RowStatistics, inside: Tensor, group: dist.ProcessGroup | None) -> RowStatistics:
+    """Statistics of the whole vocabulary from every rank's part, in one exchange; all ranks have the same bits."""
+    numbers = [own.logprobs, own.lse, own.highest, own.top1.to(own.lse.dtype), inside.to(own.lse.dtype)]
+    asked = own.entropies.numel() == own.lse.numel() > 0
+    columns = torch.stack([*numbers, own.entropies] if asked else numbers)
+    gathered = [torch.empty_like(columns) for _ in range(dist.get_world_size(group))]
+    dist.all_gather(gathered, columns, group=group)
+    logprobs, lse, highest, top1, found, *entropies = torch.stack(gathered, dim=1).unbind(0)
+    parts = RowStatistics(logprobs, entropies[0] if asked else lse.new_empty(len(lse), 0), top1 != 0, lse, highest)
+    return merged_statistics(parts, found != 0)

@@ -8,36 +8,34 @@ import torch
 from torch import Tensor
 
 from urt_kernels.linear_logprobs.chunks import spans
+from urt_kernels.one_pass.held import HeldWhole
 
 
-class LowRankParts:
-    """>>> LowRankParts(weight, up, block=8192, trains=(False, True))"""
+class HeldLowRank(HeldWhole):
+    """``block`` rows of the two are there at a time: HeldLowRank(weight, up, block=8192, trains=(False, True))"""
+
+    sums_here = False
 
     def __init__(self, weight: Tensor, up: Tensor, *, block: int, trains: tuple[bool, bool]) -> None:
-        self.weight, self.up, self.block = weight, up, block
-        self.vocabulary = len(weight)
-        self.trains, self.needs_gradient = trains, any(trains)
-        self.sums: list[Tensor | None] = [None, None]
-        self.columns = slice(0, 0)
-
-    def begin(self) -> None:
+        super().__init__(weight)
+        self.up, self.block, self.trains = up, block, trains
+        self.rows = slice(0, 0)
         self.sums = [
-            torch.empty_like(each) if trained else None
-            for each, trained in zip((self.weight, self.up), self.trains, strict=True)
+            torch.empty_like(each) if trained else each.new_empty(0)
+            for each, trained in zip((weight, up), trains, strict=True)
         ]
 
-    def blocks(self) -> Iterator[list[tuple[int, Tensor]]]:
+    def parts(self, *, learns: bool = False) -> Iterator[tuple[int, Tensor]]:
         wide = torch.promote_types(self.weight.dtype, self.up.dtype)
-        for columns in spans(self.vocabulary, self.block):
-            self.columns = columns
-            joined = torch.cat([self.weight[columns].to(wide), self.up[columns].to(wide)], dim=1)
-            yield [(columns.start, joined)]
+        for rows in spans(self.vocabulary, self.block):
+            self.rows = rows
+            yield rows.start, torch.cat([self.weight[rows].to(wide), self.up[rows].to(wide)], dim=1)
 
-    def add(self, gradients: list[Tensor]) -> None:
+    def add_sum(self, gradient: Tensor) -> None:
         size = self.weight.shape[1]
-        for total, part in zip(self.sums, (gradients[0][:, :size], gradients[0][:, size:]), strict=True):
-            if total is not None:
-                total[self.columns] = part.to(total.dtype)
+        for total, trained, part in zip(self.sums, self.trains, (gradient[:, :size], gradient[:, size:]), strict=True):
+            if trained:
+                total[self.rows] = part.to(total.dtype)
 
-    def gradients(self) -> tuple[Tensor | None, ...]:
-        return tuple(self.sums)
+    def gradient(self, own: Tensor) -> Tensor:
+        return self.sums[0]
