@@ -39,7 +39,7 @@ def linear_distillation_loss(
 
     Both heads' logits exist for one chunk of rows at a time, in fp32, and the student's gradient is formed while they do. The
     teacher gets none. ``num_tokens`` left out is the number of rows of ``mask``. ``temperature`` divides both heads' logits;
-    the loss is not multiplied by its square.
+    the loss is not multiplied by its square. A row's divergence and gradient have the same bits whatever the batch.
     """
     check_choice("divergence", divergence, ("forward_kl", "reverse_kl", "jsd"))
     if not 0 < beta < 1:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from urt_kernels.checks import check_targets, compute_dtype
-from urt_kernels.distillation.student import Divergence, over_chunks
-from urt_kernels.linear_logprobs.products import Block, product
+from urt_kernels.distillation.student import Heights, over_chunks
+from urt_kernels.linear_logprobs.products import Block
 
 Outputs = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -30,15 +30,16 @@ def linear_distillation_loss_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     dtype = compute_dtype(hidden, weight, teacher_hidden, teacher_weight)
     operand = _operand(impl, dtype, teacher_hidden, teacher_weight)
-    wide = teacher_weight.to(operand)
+    wide, heights = teacher_weight.to(operand), _heights(impl, hidden, weight, dtype, num_heads=2)
 
     def of_chunk(rows: slice, logits: Tensor, out: Tensor) -> Tensor:
-        chunk = teacher_hidden[rows].to(operand)
+        chunk = heights.chunk(teacher_hidden, rows).to(operand)
         other = Block([rows], len(wide), logits, dtype=dtype).view(len(chunk), len(wide))
-        product(chunk, wide.T, out=other)
+        heights.product(chunk, wide.T, out=other)
         return _implementation(impl).whole_divergence(logits, other, temperature, divergence, beta, out)
 
-    return _over_chunks(hidden, weight, of_chunk, (needs_hidden, needs_weight), dtype, impl, num_heads=2)
+    needs, operand_of_student = (needs_hidden, needs_weight), _operand(impl, dtype, hidden, weight)
+    return over_chunks(hidden, weight, of_chunk, needs, dtype=dtype, operand=operand_of_student, heights=heights)
 
 
 @torch.library.custom_op("urt_kernels::linear_top_k_distillation_loss", mutates_args=())
@@ -55,28 +56,23 @@ def linear_top_k_distillation_loss_op(
     if teacher_tokens.device.type == "cpu":
         check_targets(teacher_tokens, len(weight), None, name="teacher_tokens")
 
+    dtype = compute_dtype(hidden, weight)
+    heights = _heights(impl, hidden, weight, dtype, num_heads=1)
+
     def of_chunk(rows: slice, logits: Tensor, out: Tensor) -> Tensor:
-        listed = teacher_tokens[rows], teacher_logprobs[rows]
+        listed = heights.chunk(teacher_tokens, rows), heights.chunk(teacher_logprobs, rows)
         return _implementation(impl).top_k_divergence(logits, *listed, temperature, out)
 
-    dtype = compute_dtype(hidden, weight)
-    return _over_chunks(hidden, weight, of_chunk, (needs_hidden, needs_weight), dtype, impl, num_heads=1)
+    needs, operand = (needs_hidden, needs_weight), _operand(impl, dtype, hidden, weight)
+    return over_chunks(hidden, weight, of_chunk, needs, dtype=dtype, operand=operand, heights=heights)
 
 
-def _over_chunks(
-    hidden: Tensor,
-    weight: Tensor,
-    of_chunk: Divergence,
-    needs: tuple[bool, bool],
-    dtype: torch.dtype,
-    impl: str,
-    *,
-    num_heads: int,
-) -> Outputs:
+def _heights(impl: str, hidden: Tensor, weight: Tensor, dtype: torch.dtype, *, num_heads: int) -> Heights:
+    """By what the workspace holds: the logits of each head, and their gradient where that is of another type."""
     operand = _operand(impl, dtype, hidden, weight)
     bytes_of_an_entry = num_heads * dtype.itemsize + (0 if operand == dtype else operand.itemsize)
-    largest = max(1, _implementation(impl).WORKSPACE_BYTES // (len(weight) * bytes_of_an_entry))
-    return over_chunks(hidden, weight, of_chunk, needs, dtype=dtype, operand=operand, largest=largest)
+    fitting = _implementation(impl).WORKSPACE_BYTES // (len(weight) * bytes_of_an_entry)
+    return Heights.of_tiles(fitting) if impl == "reference" else Heights.of_chunks(fitting)
 
 
 def _operand(impl: str, dtype: torch.dtype, hidden: Tensor, weight: Tensor) -> torch.dtype:

@@ -17,7 +17,7 @@ from urt_kernels.dispatch import on_device
 from urt_kernels.logprobs.triton import INVERSE_LN_2, LN_2, LOG2_E, LOWEST, quick_log2
 from urt_kernels.tuning import divergence_blocks, forward_blocks, power_of_two
 
-# Logits of both heads and the gradient: 705 bf16 rows of V = 151,936, since each chunk reads and writes the fp32
+# Logits of both heads and the gradient: 640 bf16 rows of V = 151,936, since each chunk reads and writes the fp32
 # gradient of the whole weight.
 WORKSPACE_BYTES = 1024 * 2**20
 
