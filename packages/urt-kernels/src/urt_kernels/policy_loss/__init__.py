@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from torch import Tensor
 
 from urt_kernels.checks import FLOATS, check_dtype, check_same_device
@@ -10,7 +12,7 @@ from urt_kernels.packed import check_offsets
 from urt_kernels.policy_loss.arguments import boolean_mask, check_batch, checked_normalizer
 from urt_kernels.policy_loss.op import grpo_loss_op
 from urt_kernels.policy_loss.result import GRPOLoss
-from urt_kernels.policy_loss.settings import Aggregation, Kl, Ratio, checked_settings, op_arguments
+from urt_kernels.policy_loss.settings import Aggregation, Clips, checked_settings, op_arguments
 from urt_kernels.shapes import Float, Int, Number, Shaped
 from urt_kernels.surrogates import Surrogate
 
@@ -25,20 +27,13 @@ def grpo_loss(
     *,
     reference_logprobs: Float[Tensor, "*N"] | None = None,
     old_logprobs: Float[Tensor, "*N"] | None = None,
-    clip_low: Number = 0.2,
-    clip_high: Number = 0.2,
-    dual_clip: Number | None = None,
-    importance_cap: Number = 2.0,
-    kl_coef: Number = 0.0,
-    kl: Kl = "k3",
-    kl_clamp: Number | None = 10.0,
-    ratio: Ratio = "token",
     aggregation: Aggregation = "grpo",
     surrogate: str | Surrogate = "clip",
     cu_seqlens: Int[Tensor, " B_plus_1"] | None = None,
     num_tokens: Number | Tensor | None = None,
     num_sequences: Number | Tensor | None = None,
     impl: Impl = "auto",
+    **objective: Unpack[Clips],
 ) -> GRPOLoss:
     """Mean over the completion tokens of ``-w min(r A, clip(r, 1 - clip_low, 1 + clip_high) A) + kl_coef KL``.
 
@@ -47,18 +42,14 @@ def grpo_loss(
     A token whose old, rollout or reference log-prob is NaN or infinite weighs nothing and is counted in
     ``num_left_out``; the divisors still count it. A NaN advantage or policy log-prob makes the loss NaN.
 
-    - r: exp(policy - old) per token (PPO, arXiv 1707.06347, eq. 7; GRPO, arXiv 2402.03300, eq. 3), or with
-      ``ratio="sequence"`` exp of its mean over the completion (GSPO, arXiv 2507.18071, eq. 7). old is
-      ``rollout_logprobs`` unless ``old_logprobs`` (the trainer's own at rollout time) is given; then w = min(exp(old -
-      rollout), importance_cap), truncated importance sampling (Yao et al. 2025, "Your efficient RL framework secretly
-      brings you off-policy RL training"); else w = 1.
-    - ``clip_high`` above ``clip_low`` is DAPO's clip-higher (arXiv 2503.14476). ``dual_clip`` c bounds the objective by
-      c A for A < 0 (arXiv 1912.09729, eq. 5).
+    - r: exp(policy - old) per token, or of the sequence. old is ``rollout_logprobs`` unless ``old_logprobs`` (the
+      trainer's own at rollout time) is given; then w = min(exp(old - rollout), its cap), truncated importance sampling
+      (Yao et al. 2025, "Your efficient RL framework secretly brings you off-policy RL training"); else w = 1.
+    - Clips, ratio, cap and KL are set by name: `urt_kernels.policy_loss.settings.Clips` says what each is, and its
+      default.
     - ``surrogate``: "clip" as above; "cispo", - w clip(r) A log p with r without gradient (arXiv 2506.13585, eq. 4 and
       5); or a function of a user's own, given itself or as "package.module:name" (`urt_kernels.surrogates`).
-    - KL(policy || reference) per token with d = reference - policy: k1 = -d, k2 = d^2 / 2, k3 = exp(d) - d - 1
-      (Schulman 2020, "Approximating KL divergence"). d is clamped to +-20 and the estimate to +-``kl_clamp`` (10, as in
-      verl; None: not at all), without gradient beyond.
+    - KL(policy || reference) per token from d = reference - policy, which is clamped to +-20.
     - Aggregation, with L_i the completion length: ``grpo`` sum_i (1 / L_i) sum_t / num_sequences (arXiv 2402.03300);
       ``dapo`` sum / num_tokens (arXiv 2503.14476); ``dr_grpo`` sum / num_tokens where num_tokens is a constant budget,
       B times the longest allowed completion (arXiv 2503.20783).
@@ -70,18 +61,7 @@ def grpo_loss(
     """
     check_dtype("policy_logprobs", policy_logprobs, FLOATS)
     check_same_device(policy_logprobs=policy_logprobs, rollout_logprobs=rollout_logprobs)
-    settings = checked_settings(
-        clip_low=clip_low,
-        clip_high=clip_high,
-        dual_clip=dual_clip,
-        importance_cap=importance_cap,
-        kl_coef=kl_coef,
-        kl=kl,
-        kl_clamp=kl_clamp,
-        ratio=ratio,
-        aggregation=aggregation,
-        surrogate=surrogate,
-    )
+    settings = checked_settings(**objective, surrogate=surrogate, aggregation=aggregation)
     check_batch(
         policy_logprobs,
         rollout_logprobs=rollout_logprobs,

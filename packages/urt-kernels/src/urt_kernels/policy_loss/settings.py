@@ -16,16 +16,30 @@ Aggregation = Literal["grpo", "dapo", "dr_grpo"]
 
 
 class Clips(TypedDict, total=False):
-    """The settings of an objective beside its surrogate and aggregation, as keyword arguments; `grpo_loss` documents them."""
+    """The settings of an objective beside its surrogate and aggregation, as keyword arguments; r, w and A are those of
+    `grpo_loss`.
+
+    >>> grpo_loss(logprobs, rollout_logprobs, advantages, mask, clip_high=0.28, kl_coef=0.04)
+    """
 
     clip_low: Number
+    """r counts as 1 - clip_low where it is below; 0.2 where left out, at most 1."""
     clip_high: Number
+    """r counts as 1 + clip_high where it is above; 0.2. Above ``clip_low`` it is DAPO's clip-higher (arXiv 2503.14476)."""
     dual_clip: Number | None
+    """For A < 0 the objective is at least this times A (arXiv 1912.09729, eq. 5); None: no such bound. Above 1."""
     importance_cap: Number
+    """What w is cut at; 2.0."""
     kl_coef: Number
+    """What the KL estimate is multiplied by; 0.0. Above 0 it needs ``reference_logprobs``."""
     kl: Kl
+    """The estimate, with d = reference - policy: k1 = -d, k2 = d^2 / 2, k3 = exp(d) - d - 1 (Schulman 2020,
+    "Approximating KL divergence"); k3."""
     kl_clamp: Number | None
+    """The estimate is clamped to +- this, without gradient beyond; 10.0, as in verl. None: not at all."""
     ratio: Ratio
+    """"token": r of each token (PPO, arXiv 1707.06347, eq. 7; GRPO, arXiv 2402.03300, eq. 3), the default. "sequence": exp
+    of the mean of policy - old over the completion (GSPO, arXiv 2507.18071, eq. 7)."""
 
 
 class GRPOSettings(NamedTuple):

@@ -84,6 +84,15 @@ def sequence_statistics(
 
 @triton.jit
 @no_type_check
+def capped_importance(old, rollout, cap):
+    """(truncated importance weight, whether it is the cap)."""
+    uncapped = clamped_exp(old - rollout)
+    capped = uncapped > cap
+    return tl.where(capped, cap, uncapped), capped
+
+
+@triton.jit
+@no_type_check
 def clipped_objective(ratio, advantage, lower, upper, dual_clip, WITH_DUAL_CLIP: tl.constexpr):
     """(objective, whether its gradient flows, clipped low, clipped high, clipped by the dual clip)."""
     low = (advantage < 0) & (ratio < lower)
@@ -139,7 +148,7 @@ def sequence_slope(
     lower,
     upper,
     dual_clip,
-    importance_cap,
+    cap,
     WITH_ROLLOUT: tl.constexpr,
     WITH_REFERENCE: tl.constexpr,
     WITH_DUAL_CLIP: tl.constexpr,
@@ -161,7 +170,9 @@ def sequence_slope(
         _, flows, _, _, _ = clipped_objective(ratios, advantage, lower, upper, dual_clip, WITH_DUAL_CLIP)
         importance = inside.to(tl.float32)
         if WITH_ROLLOUT:
-            uncapped = clamped_exp(load_inside(old, offsets, inside) - load_inside(rollout, offsets, inside))
-            importance = importance * tl.where(uncapped > importance_cap, importance_cap, uncapped)
+            weights, _ = capped_importance(
+                load_inside(old, offsets, inside), load_inside(rollout, offsets, inside), cap
+            )
+            importance = importance * weights
         total += tl.sum(-importance * advantage * ratios * flows, 0)
     return tl.where(tl.abs(log_ratio_mean) <= LOG_RATIO_LIMIT, total, 0.0)

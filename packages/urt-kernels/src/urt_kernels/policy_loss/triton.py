@@ -16,6 +16,7 @@ from urt_kernels.dispatch import on_device
 from urt_kernels.policy_loss.settings import GRPOSettings
 from urt_kernels.policy_loss.terms import (
     LOG_RATIO_LIMIT,
+    capped_importance,
     clamped_exp,
     clipped_objective,
     kl_estimate,
@@ -181,9 +182,8 @@ def loss_kernel(
     importance = weight
     capped = low & high
     if WITH_ROLLOUT:
-        uncapped = clamped_exp(old_logprobs - load_inside(rollout, offsets, live))
-        capped = live & (uncapped > importance_cap)
-        importance = tl.where(capped, importance_cap, uncapped) * weight
+        importance, capped = capped_importance(old_logprobs, load_inside(rollout, offsets, live), importance_cap)
+        importance, capped = importance * weight, capped & live
     kl = tl.zeros([BLOCK], tl.float32)
     kl_slope = tl.zeros([BLOCK], tl.float32)
     if WITH_REFERENCE:
