@@ -201,7 +201,7 @@ def test_the_meaning_of_a_field_is_one_text():
 def test_an_unknown_set_is_answered_with_the_sources():
     with pytest.raises(
         ConfigError,
-        match=r"data is 'hpdv9'; allowed: shards, sprites, sprites_held_out; .*source is one of: evalmuse, .*hpdv3, ",
+        match=r"data is 'hpdv9'; allowed: shards, sprites, sprites_instant; .*source is one of: evalmuse, .*hpdv3, ",
     ):
         compose(["data=hpdv9"])
 

@@ -7,8 +7,10 @@ from rich.console import Console
 
 from urt_core import Completion, Dialect
 from urt_core.comparison import Order
+from urt_core.judging.journal import Journal
 from urt_core.judging.pairs import judged_pair
-from urt_train.stages.pool_judge import OneBatch, judging_bar
+from urt_core.judging.share import Share
+from urt_train.stages.pool_judge import OneBatch, judging_bar, num_left
 
 RIGHT = Completion(text="Image 1 is better.")
 
@@ -37,3 +39,13 @@ def test_the_bar_counts_right_ones_where_there_are_labels(records):
 def test_without_a_console_there_is_none(records):
     with judging_bar(None, title="internalising", total=1) as advance:
         advance(judged_pair(records[0], RIGHT, order=Order.GIVEN, dialect=Dialect.DIRECT))
+
+
+def test_what_an_earlier_run_has_answered_is_not_left(records, tmp_path):
+    said = judged_pair(records[0], RIGHT, order=Order.GIVEN, dialect=Dialect.DIRECT)
+    with Journal(tmp_path, about={}) as journal:
+        assert num_left(10, journal, Share()) == 10
+        journal.append([replace(said, question=str(number)) for number in range(3)], seconds=0.1)
+    with Journal(tmp_path, about={}) as journal:
+        assert num_left(10, journal, Share()) == 7
+        assert num_left(10, journal, Share(rank=1, num=2)) == 4

@@ -67,6 +67,11 @@ class OneBatch:
         yield iter([self.pool])
 
 
+def num_left(num_asked: int, journal: Journal, share: Share) -> int:
+    """Judgements that this process has still to make, of so many over all processes."""
+    return -(-(num_asked - len(journal.answered)) // share.num)
+
+
 @contextmanager
 def judging_bar(console: Console | None, *, title: str, total: int) -> Iterator[Callable[[JudgedPair], None]]:
     """A bar over the judgements of a share; what it gives is to be called with each of them."""

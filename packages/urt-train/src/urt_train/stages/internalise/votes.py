@@ -29,7 +29,7 @@ from urt_data.licences import check_licences
 from urt_data.record_selection import select_tasks
 from urt_train.datasets.splits import refuse_to_replace
 from urt_train.stages.internalise.config import UNLABELLED, InternaliseConfig, Targets
-from urt_train.stages.pool_judge import OneBatch, PoolJudge, judging_bar
+from urt_train.stages.pool_judge import OneBatch, PoolJudge, judging_bar, num_left
 from urt_train.stages.spec import Preparation
 
 SHARE = "share_of_first"
@@ -135,7 +135,7 @@ def judge_unlabelled(preparation: Preparation, *, engine: Engine | None = None) 
         judging_bar(
             preparation.console if shows_bar else None,
             title="internalising",
-            total=-(-len(pairs) * asked.num_per_pair // share.num),
+            total=num_left(len(pairs) * asked.num_per_pair, journal, share),
         ) as advance,
     ):
         module = PoolJudge(

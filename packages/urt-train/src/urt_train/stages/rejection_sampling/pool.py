@@ -28,7 +28,7 @@ from urt_train.datasets.pool_pairs import pool_pairs, traces_of
 from urt_train.datasets.rejection import judged_record, write_shards
 from urt_train.datasets.splits import refuse_to_replace
 from urt_train.model.judging import opened_engine
-from urt_train.stages.pool_judge import OneBatch, PoolJudge, judging_bar
+from urt_train.stages.pool_judge import OneBatch, PoolJudge, judging_bar, num_left
 from urt_train.stages.rejection_sampling.config import POOL, RejectionSamplingConfig
 from urt_train.stages.spec import Preparation
 
@@ -81,7 +81,7 @@ def judge_pool(preparation: Preparation, *, engine: Engine | None = None) -> Non
         judging_bar(
             console if preparation.has_progress_bar and trainer.is_global_zero else None,
             title="rejection sampling",
-            total=-(-len(chosen.pairs) * settings.num_samples // share.num),
+            total=num_left(len(chosen.pairs) * settings.num_samples, journal, share),
         ) as advance,
     ):
         how = asked(settings, dialect=preparation.dialect, seed=seed)
