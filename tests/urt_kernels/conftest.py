@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from jaxtyping import config
 
+from tests.urt_kernels.ranks import free_port
 from urt_kernels.dispatch import interpreting, triton_available
 
 
@@ -20,6 +22,14 @@ def no_type_checks() -> Iterator[None]:
     config.update("jaxtyping_disable", True)
     yield
     config.update("jaxtyping_disable", before)
+
+
+@pytest.fixture(scope="module")
+def group_of_one() -> Iterator[None]:
+    """One for all tests: a compiled graph and an export remember the group of the first mesh of its shape."""
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{free_port()}", rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
 
 
 @pytest.fixture(scope="session")

@@ -2,21 +2,16 @@
 bits of eager, and an export. docs/kernels.md shows the table of them, which stands here."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.tensor import DTensor, Shard
-from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
 
+from tests.urt_kernels.calls import Recorder, call_and_tensors
 from tests.urt_kernels.forms import FORMS, HEAD, MODULES, NOT_UPSTREAM, Form
-from tests.urt_kernels.ranks import free_port
 from urt_kernels import drop_in
 from urt_kernels.policy_loss.settings import Clips
 from urt_kernels.sharded.loss import Objective
@@ -27,47 +22,6 @@ pytestmark = [
 ]
 
 PROOFS = ("opcheck", "gradcheck", "one graph", "export")
-
-
-@pytest.fixture(scope="module")
-def group_of_one() -> Iterator[None]:
-    """One for all tests: a compiled graph and an export remember the group of the first mesh of its shape."""
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{free_port()}", rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
-
-
-SHARDED = ("weight", "bias")
-
-
-class Call(torch.nn.Module):
-    """The call of a form as a function of its tensors, with all tensors of the result. An export takes no DTensor made
-    inside of it: a module then holds them."""
-
-    def __init__(self, form: Form, given: dict[str, Any], *, holds_shards: bool = False) -> None:
-        super().__init__()
-        self.function = form.found()
-        self.options = {name: value for name, value in given.items() if not isinstance(value, Tensor)}
-        self.mesh = init_device_mesh("cpu", (1,)) if "gathered" in form.function else None
-        if holds_shards and self.mesh is not None:
-            for name in [name for name in SHARDED if name in given]:
-                shards = DTensor.from_local(given.pop(name).detach(), self.mesh, [Shard(0)])
-                self.register_parameter(name, torch.nn.Parameter(shards))
-
-    def forward(self, tensors: dict[str, Tensor]) -> list[Tensor]:
-        given: dict[str, Any] = {**tensors, **self.options, **dict(self.named_parameters())}
-        if self.mesh is not None:
-            for name in SHARDED:
-                if name in tensors:
-                    given[name] = DTensor.from_local(tensors[name], self.mesh, [Shard(0)], run_check=False)
-        return [each for each in tree_leaves(self.function(**given)) if isinstance(each, Tensor)]
-
-
-def call_and_tensors(form: Form, *, holds_shards: bool = False) -> tuple[Call, dict[str, Tensor]]:
-    given = form.arguments()
-    return Call(form, given, holds_shards=holds_shards), {
-        name: value for name, value in given.items() if isinstance(value, Tensor)
-    }
 
 
 FOUND = pytest.mark.parametrize("form", FORMS, ids=[form.name for form in FORMS])
@@ -82,23 +36,6 @@ def outcome(run: Callable[..., list[Tensor]], tensors: dict[str, Tensor], learns
         assert isinstance(total, Tensor)
         found += torch.autograd.grad(total, [tensors[name] for name in learns])
     return [*found, *(value for name, value in tensors.items() if name == "weight_grad")]
-
-
-class Recorder(TorchFunctionMode):
-    """The calls of our own ops, with their arguments."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[tuple[Any, tuple[Any, ...]]] = []
-
-    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
-        if isinstance(func, torch._ops.OpOverload) and func.namespace == "urt_kernels":
-            copies = tuple(
-                each.detach().clone().requires_grad_(each.requires_grad) if isinstance(each, Tensor) else each
-                for each in args
-            )
-            self.calls.append((func, copies))
-        return func(*args, **(kwargs or {}))
 
 
 @FOUND

@@ -30,6 +30,10 @@ def exact(like: Tensor) -> Iterator[None]:
 
 
 def check_dtype(name: str, tensor: Tensor, allowed: tuple[torch.dtype, ...]) -> None:
+    """Its layout, too: a kernel reads strides."""
+    if tensor.layout != torch.strided:
+        layout = str(tensor.layout).removeprefix("torch.")
+        raise ValueError(f"{name} has layout {layout}: it must be strided ({name}.to_dense()).")
     if tensor.dtype not in allowed:
         names = ", ".join(str(dtype).removeprefix("torch.") for dtype in allowed)
         raise ValueError(f"{name} has dtype {str(tensor.dtype).removeprefix('torch.')}: allowed are {names}.")

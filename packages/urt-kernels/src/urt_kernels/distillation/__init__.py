@@ -7,7 +7,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from urt_kernels.checks import check_choice, check_positive, check_same_device, check_shape
+from urt_kernels.checks import (
+    FLOATS,
+    INTEGERS,
+    check_choice,
+    check_dtype,
+    check_positive,
+    check_same_device,
+    check_shape,
+)
 from urt_kernels.dispatch import Impl, no_fp64, resolve
 from urt_kernels.distillation.op import linear_distillation_loss_op, linear_top_k_distillation_loss_op
 from urt_kernels.distillation.result import Distillation
@@ -54,6 +62,8 @@ def linear_distillation_loss(
         (weight.shape[0], teacher_hidden.shape[-1]),
         meaning="[V, K] with the V of weight",
     )
+    for name, tensor in {"teacher_hidden": teacher_hidden, "teacher_weight": teacher_weight}.items():
+        check_dtype(name, tensor, FLOATS)
     check_same_device(hidden=hidden, teacher_hidden=teacher_hidden, teacher_weight=teacher_weight)
     live = live_rows(mask)
     obstacle = no_fp64(hidden, weight, teacher_hidden, teacher_weight)
@@ -93,6 +103,8 @@ def linear_top_k_distillation_loss(
     check_shape("teacher_tokens", teacher_tokens, shape, meaning="rows of hidden, then K")
     if shape[-1] == 0:
         raise ValueError(f"teacher_tokens has shape {list(shape)}: it must list at least one token for each row.")
+    check_dtype("teacher_tokens", teacher_tokens, INTEGERS)
+    check_dtype("teacher_logprobs", teacher_logprobs, FLOATS)
     check_same_device(hidden=hidden, teacher_tokens=teacher_tokens, teacher_logprobs=teacher_logprobs)
     live = live_rows(mask)
     total, values, *_ = linear_top_k_distillation_loss_op(

@@ -7,9 +7,11 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
+from urt_kernels.checks import check_same_device
 from urt_kernels.dispatch import Impl
 from urt_kernels.one_pass.loss import linear_loss
 from urt_kernels.one_pass.result import LinearGRPOLoss, LinearLoss
+from urt_kernels.policy_loss.arguments import boolean_mask, check_mask
 from urt_kernels.policy_loss.settings import Aggregation, Clips
 from urt_kernels.shapes import Bool, Float, Int, Number, Shaped
 from urt_kernels.surrogates import Surrogate
@@ -49,13 +51,15 @@ def linear_grpo_loss(
 
     Settings of the objective are those of `grpo_loss`, all else is that of `linear_loss`.
     """
+    check_mask("completion_mask", completion_mask, tuple(targets.shape), meaning="that of targets")
+    check_same_device(targets=targets, completion_mask=completion_mask)
     result = linear_loss(
         hidden,
         weight,
         targets,
         surrogate=surrogate,
         aggregation=aggregation,
-        mask=completion_mask,
+        mask=boolean_mask("completion_mask", completion_mask),
         cu_seqlens=cu_seqlens,
         rollout_logprobs=rollout_logprobs,
         advantages=advantages,

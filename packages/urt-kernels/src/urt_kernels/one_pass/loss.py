@@ -7,7 +7,7 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from urt_kernels.checks import check_shape, compute_dtype
+from urt_kernels.checks import FLOATS, check_dtype, check_same_device, check_shape, compute_dtype
 from urt_kernels.dispatch import Impl, no_fp64, resolve
 from urt_kernels.linear_logprobs.arguments import check_head, head_arguments, live_rows, placed, rows_of
 from urt_kernels.one_pass.held import WHOLE, SpreadWeight
@@ -83,8 +83,10 @@ def linear_loss(
     own = weight.own
     if weight_grad is not None:
         check_shape("weight_grad", weight_grad, tuple(own.shape), meaning="that of weight")
+        check_dtype("weight_grad", weight_grad, FLOATS)
+        check_same_device(weight=own, weight_grad=weight_grad)
     settings = checked_settings(**objective, surrogate=surrogate, aggregation=aggregation, entropy_coef=entropy_coef)
-    whole = torch.ones_like(targets, dtype=torch.bool) if mask is None else boolean_mask("mask", mask)
+    whole = torch.ones_like(targets, dtype=torch.bool) if mask is None else mask
     check_batch(
         targets,
         rollout_logprobs=rollout_logprobs,
@@ -95,7 +97,9 @@ def linear_loss(
         cu_seqlens=cu_seqlens,
         kl_coef=settings.kl_coef,
         like_name="targets",
+        mask_name="mask",
     )
+    whole = boolean_mask("mask", whole)
     if cu_seqlens is not None:
         total, meaning = targets.shape[0], "the number of packed rows"
         check_offsets("cu_seqlens", cu_seqlens, total, targets.device, meaning=meaning, look=validate_targets)
@@ -168,7 +172,7 @@ def _live(values: Tensor | None, live: Tensor | None, dtype: torch.dtype) -> Ten
 
 def _together(settings: GRPOSettings, asked: int | None) -> int:
     if asked is not None:
-        if asked < 0:
+        if not asked >= 0:
             raise ValueError(f"sequences_together={asked}: it must be at least 0.")
         return max(asked, int(settings.ratio == "sequence"))
     return max(TOGETHER.get(settings.surrogate, 0), int(settings.ratio == "sequence"))

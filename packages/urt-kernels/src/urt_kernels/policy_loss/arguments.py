@@ -27,13 +27,14 @@ def check_batch(
     cu_seqlens: Tensor | None,
     kl_coef: float,
     like_name: str = "policy_logprobs",
+    mask_name: str = "completion_mask",
 ) -> None:
     """Check everything that has one value per token or sequence against ``like``: [B, T], or [N] with cu_seqlens."""
     shape = tuple(like.shape)
     if len(shape) != (2 if cu_seqlens is None else 1):
         wanted = "[B, T], or [N] with cu_seqlens" if cu_seqlens is None else "[N], as cu_seqlens is given"
         raise ValueError(f"{like_name} has shape {list(shape)}: it must be {wanted}.")
-    meaning = "[B, T]" if cu_seqlens is None else "[N]"
+    meaning = f"the {'[B, T]' if cu_seqlens is None else '[N]'} of {like_name}"
     constants = {
         "rollout_logprobs": rollout_logprobs,
         "reference_logprobs": reference_logprobs,
@@ -43,8 +44,7 @@ def check_batch(
         if values is not None:
             check_shape(name, values, shape, meaning=meaning)
             check_dtype(name, values, FLOATS)
-    check_shape("completion_mask", mask, shape, meaning=meaning)
-    check_dtype("completion_mask", mask, (torch.bool, torch.uint8, *INTEGERS, *FLOATS))
+    check_mask(mask_name, mask, shape, meaning=meaning)
     if advantages is not None:
         check_dtype("advantages", advantages, FLOATS)
         num_sequences = shape[0] if cu_seqlens is None else len(cu_seqlens) - 1
@@ -54,7 +54,12 @@ def check_batch(
             raise ValueError(f"advantages has shape {list(advantages.shape)}: it must be {named}.")
     if kl_coef > 0 and reference_logprobs is None:
         raise ValueError(f"reference_logprobs=None with kl_coef={kl_coef}: give them, or set kl_coef to 0.")
-    check_same_device(like=like, **constants, advantages=advantages, completion_mask=mask)
+    check_same_device(**{like_name: like}, **constants, advantages=advantages, **{mask_name: mask})
+
+
+def check_mask(name: str, mask: Tensor, shape: tuple[int, ...], *, meaning: str) -> None:
+    check_shape(name, mask, shape, meaning=meaning)
+    check_dtype(name, mask, (torch.bool, torch.uint8, *INTEGERS, *FLOATS))
 
 
 def boolean_mask(name: str, mask: Tensor) -> Tensor:

@@ -3,13 +3,14 @@ a frozen weight with a low-rank adapter."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from urt_kernels.checks import check_dtype, check_positive, check_shape
+from urt_kernels.checks import check_dtype, check_positive, check_same_device, check_shape
 from urt_kernels.dispatch import Impl, no_fp64, resolve
 from urt_kernels.linear_logprobs.arguments import check_head, live_rows, placed, rows_of
 from urt_kernels.logprobs.result import TokenLogprobs
@@ -70,7 +71,7 @@ def gathered_token_logprobs(
     ranks and scattered to where its shard is (a sum, not FSDP's mean: the loss's divisor counts all ranks). All ranks
     must call it, those without rows too.
     """
-    check_shards(hidden, weight, targets, block)
+    check_shards(hidden, weight, targets, block, mask)
     shard = weight.to_local(grad_placements=weight.placements)
     spread = SpreadWeight(shard, "shards", weight.shape[0], block, weight.device_mesh.get_group().group_name)
     return _by_parts(hidden, targets, spread, None, temperature, entropy, mask, impl)
@@ -96,9 +97,12 @@ def low_rank_token_logprobs(
     """
     check_head(hidden, weight, targets, None, mask)
     check_shape("down", down, (down.shape[0], weight.shape[1]), meaning="[R, H] with the H of hidden")
-    check_shape("up", up, (weight.shape[0], down.shape[0]), meaning="[V, R]")
+    check_shape("up", up, (weight.shape[0], down.shape[0]), meaning="[V, R] with the R of down")
     for name, adapter in {"down": down, "up": up}.items():
         check_dtype(name, adapter, (hidden.dtype, weight.dtype))
+    check_same_device(weight=weight, down=down, up=up)
+    if not math.isfinite(scaling):
+        raise ValueError(f"scaling={scaling!r}: it must be a finite number.")
     check_positive("block", block)
     with torch.autocast(hidden.device.type, enabled=False):
         inner = (hidden.to(down.dtype) @ down.T) * float(scaling)

@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from urt_kernels.checks import FLOATS, INTEGERS, check_dtype, check_positive, check_shape
+from urt_kernels.checks import FLOATS, INTEGERS, check_dtype, check_positive, check_same_device, check_shape
 from urt_kernels.dispatch import Impl
 from urt_kernels.linear_logprobs.arguments import check_head
 from urt_kernels.one_pass import LinearLoss, linear_loss
@@ -89,6 +89,7 @@ def gathered_loss(
     if bias is not None:
         check_spread("bias", bias)
         check_shape("bias", bias, (weight.shape[0],), meaning="one value per row of weight")
+        check_dtype("bias", bias, FLOATS)
         objective["bias"] = bias.to_local(grad_placements=bias.placements)
     shard = weight.to_local(grad_placements=weight.placements)
     spread = SpreadWeight(shard, "shards", weight.shape[0], block, weight.device_mesh.get_group().group_name)
@@ -109,13 +110,18 @@ def check_part(weight: Tensor, vocabulary: int, group: dist.ProcessGroup | None)
     return slice(rank * size, rank * size + own)
 
 
-def check_shards(hidden: Tensor, weight: Any, targets: Tensor, block: int) -> None:
+def check_shards(hidden: Tensor, weight: Any, targets: Tensor, block: int, mask: Tensor | None = None) -> None:
     check_spread("weight", weight)
     check_positive("block", block)
     check_dtype("hidden", hidden, FLOATS)
     check_dtype("targets", targets, INTEGERS)
     check_shape("targets", targets, tuple(hidden.shape[:-1]), meaning="that of hidden without its last axis")
     check_shape("weight", weight, (weight.shape[0], hidden.shape[-1]), meaning="[V, H] with the H of hidden")
+    check_dtype("weight", weight, FLOATS)
+    if mask is not None:
+        check_shape("mask", mask, tuple(targets.shape), meaning="that of targets")
+        check_dtype("mask", mask, (torch.bool,))
+    check_same_device(hidden=hidden, weight=weight, targets=targets, mask=mask)
 
 
 def check_spread(name: str, tensor: Any) -> None:
