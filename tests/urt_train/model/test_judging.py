@@ -6,12 +6,13 @@ import os
 import pytest
 
 from urt_core.engines import traits
+from urt_core.engines.endpoint.budget import Budget
 from urt_core.engines.scripted_endpoint import Reply, ScriptedEndpoint
 from urt_core.errors import EngineError
 from urt_core.media import MediaPolicy
 from urt_train.config import EvaluationConfig
 from urt_train.model import judging
-from urt_train.model.judging import budget_of, open_engine, opened_engine
+from urt_train.model.judging import open_engine, opened_engine
 
 POLICY = MediaPolicy(min_pixels=64, max_pixels=4096, num_frames=2)
 
@@ -41,7 +42,7 @@ def test_an_endpoint_has_its_profile_its_key_its_retries_and_its_budget(monkeypa
     assert budget is not None
     assert (budget.max_cost, budget.prompt_price, budget.completion_price) == (5.0, 1.0, 2.0)
     assert "jpeg" in engine.model
-    assert budget_of(EvaluationConfig()) is None
+    assert Budget.of(EvaluationConfig()) is None
 
 
 def test_servers_are_looked_at_before_the_first_question():

@@ -1,7 +1,6 @@
 """Command-line options -> a `Scorer`."""
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,6 +81,7 @@ def how_to_ask(options: argparse.Namespace) -> tuple[Dialect, MediaPolicy, int |
 
 
 def build_engine(options: argparse.Namespace, policy: MediaPolicy) -> UnopenedEngine:
+    from urt_core.engines.endpoint.transport import read_key
     from urt_core.judges.pretrained import find_engine
 
     kind = options.engine or "transformers"
@@ -109,7 +109,7 @@ def build_engine(options: argparse.Namespace, policy: MediaPolicy) -> UnopenedEn
         "image_format": options.image_format,
         "concurrency": options.concurrency,
         "retry": RetryPolicy(attempt_timeout_s=options.timeout),
-        "budget": read_budget(options),
+        "budget": Budget.of(options),
         **dict(options.engine_option),
     }
     return find_engine(options.model, kind=kind, policy=policy, base_url=options.base_url, options=settings)
@@ -133,27 +133,11 @@ def is_served(options: argparse.Namespace) -> bool:
 def read_servers(options: argparse.Namespace) -> dict[str, Any]:
     if options.engine != "vllm_server":
         return {}
+    from urt_core.engines.endpoint.transport import read_key
+
     return {
         "vllm_servers": options.vllm_servers,
         "api_key": read_key(options.api_key_env),
         "in_flight": options.concurrency,
         "timeout_s": options.timeout,
     }
-
-
-def read_key(name: str) -> str:
-    """The key in this environment variable; empty where there is none, so that no other key is sent in its place."""
-    from urt_core.engines.endpoint.transport import checked_key
-
-    return checked_key(os.environ.get(name), name=f"the environment variable {name}")
-
-
-def read_budget(options: argparse.Namespace) -> Budget | None:
-    if options.budget_tokens is None and options.budget_cost is None:
-        return None
-    return Budget(
-        max_tokens=options.budget_tokens,
-        max_cost=options.budget_cost,
-        prompt_price=options.prompt_price,
-        completion_price=options.completion_price,
-    )

@@ -28,8 +28,7 @@ def load_spec(
     asked = load_contract(dialect) if dialect is not None else None
     if (Path(path_or_id) / FILE_NAME).is_file():
         spec = JudgeSpec.load(path_or_id)
-        shown = MediaPolicy(min_pixels=spec.min_pixels, max_pixels=spec.max_pixels, num_frames=spec.num_frames)
-        return asked or spec.dialect, policy or shown, spec.max_completion_tokens
+        return asked or spec.dialect, policy or spec.policy, spec.max_completion_tokens
     if known := released(path_or_id):
         return asked or load_contract(known.dialect), policy or known.policy, known.max_completion_tokens
     if asked is None:

@@ -13,6 +13,7 @@ from urt_core.atomic import write_atomically
 from urt_core.errors import CheckpointError, ConfigError
 from urt_core.instant.anchors import AnchorSet
 from urt_core.instant.calibration import InstantCalibration
+from urt_core.media.sampling import MediaPolicy
 from urt_core.prompts.prompt import Dialect
 
 FILE_NAME = "judge.json"
@@ -58,6 +59,11 @@ class JudgeSpec:
     """What its instant probabilities are worth, by task; None where it was not calibrated."""
     anchors: AnchorSet | None = None
     """What single candidates are held against, by task: names of files beside this one, or answers; None where none were picked."""
+
+    @property
+    def policy(self) -> MediaPolicy:
+        """How it is shown pictures and videos."""
+        return MediaPolicy(min_pixels=self.min_pixels, max_pixels=self.max_pixels, num_frames=self.num_frames)
 
     def __post_init__(self) -> None:
         try:

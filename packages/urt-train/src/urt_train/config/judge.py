@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from importlib.metadata import version
+from typing import Any, ClassVar
 
+from urt_core import Dialect, JudgeSpec, Task
 from urt_core.contracts import load_contract
 from urt_core.errors import ConfigError
+from urt_core.media import MediaPolicy
 from urt_train.config.checks import above, at_least, known_tasks, one_of, within
 from urt_train.config.choices import ALL_TASKS, Orders, Teacher
 from urt_train.config.engine import ENGINES, EngineSettings
@@ -38,6 +41,24 @@ class JudgeConfig:
             raise ConfigError(
                 f"judge.max_pixels is {self.max_pixels}; allowed: judge.min_pixels ({self.min_pixels}) or more"
             )
+
+    @property
+    def policy(self) -> MediaPolicy:
+        return MediaPolicy(min_pixels=self.min_pixels, max_pixels=self.max_pixels, num_frames=self.num_frames)
+
+    def spec(self, *, stage: str, base: str, **more: Any) -> JudgeSpec:
+        """What a model that `stage` trained from `base` is exported with; `more` are further fields of `JudgeSpec`."""
+        return JudgeSpec(
+            dialect=Dialect(self.dialect),
+            dimensions={str(task): task.dimensions for task in Task},
+            min_pixels=self.min_pixels,
+            max_pixels=self.max_pixels,
+            num_frames=self.num_frames,
+            stage=stage,
+            base=base,
+            urt_version=version("urt-core"),
+            **more,
+        )
 
 
 @dataclass(kw_only=True, slots=True)

@@ -9,14 +9,13 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
 import torch
 from rich.console import Console
 
-from urt_core import AsyncEngine, Dialect, Engine, JudgeSpec, SamplingParams, Task
+from urt_core import AsyncEngine, Dialect, Engine, JudgeSpec, SamplingParams
 from urt_core.atomic import write_whole
 from urt_core.bench.evaluation import EvaluationResult, evaluate, settings_of
 from urt_core.bench.suites import SuiteReport, run_suites
@@ -29,7 +28,6 @@ from urt_core.judging.journal import Journal
 from urt_core.judging.judge import Asked
 from urt_core.judging.share import Share
 from urt_core.judging.workers import Workers
-from urt_core.media import MediaPolicy
 from urt_core.progress_bar import ProgressBar
 from urt_data import ShardFolder
 from urt_data.record_selection import select_tasks
@@ -244,16 +242,7 @@ def spec_of(config: TrainConfig, checkpoint: str) -> JudgeSpec:
                 f"{checkpoint} is a judge of dialect {spec.dialect}, judge.dialect is {config.judge.dialect}; set judge.dialect={spec.dialect}"
             )
         return spec
-    return JudgeSpec(
-        dialect=Dialect(config.judge.dialect),
-        dimensions={str(task): task.dimensions for task in Task},
-        min_pixels=config.judge.min_pixels,
-        max_pixels=config.judge.max_pixels,
-        num_frames=config.judge.num_frames,
-        stage=BASE,
-        base=checkpoint,
-        urt_version=version("urt-core"),
-    )
+    return config.judge.spec(stage=BASE, base=checkpoint)
 
 
 def dialects_to_ask(config: TrainConfig, checkpoint: str, spec: JudgeSpec) -> list[Dialect]:
@@ -285,8 +274,7 @@ def open_engine(config: TrainConfig, checkpoint: str, spec: JudgeSpec) -> Engine
     `evaluation.engine` says."""
     wanted = config.evaluation
     if wanted.engine != "transformers":
-        shown = MediaPolicy(min_pixels=spec.min_pixels, max_pixels=spec.max_pixels, num_frames=spec.num_frames)
-        return open_outside(wanted, wanted.engine, checkpoint, policy=shown, dtype=config.served_dtype)
+        return open_outside(wanted, wanted.engine, checkpoint, policy=spec.policy, dtype=config.served_dtype)
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from lightning.pytorch import seed_everything
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from urt_core import Dialect, JudgeSpec, SamplingParams, Task
+from urt_core import Dialect, JudgeSpec, SamplingParams
 from urt_core.errors import CheckpointError, ConfigError, DataError
 from urt_core.judges.released import released
 from urt_core.judges.spec import FILE_NAME as JUDGE_FILE
@@ -294,19 +293,12 @@ def watch(config: TrainConfig, policy: Policy, folder: Path) -> list[JudgeWatch]
 
 def open_policy(config: TrainConfig, initial: str, *, data_manifest: str = "") -> Policy:
     """The model in `initial`, which a stage starts from, with what of it learns and the spec that it will be exported with."""
-    judge = config.judge
-    spec = JudgeSpec(
-        dialect=Dialect(judge.dialect),
-        dimensions={str(task): task.dimensions for task in Task},
-        min_pixels=judge.min_pixels,
-        max_pixels=judge.max_pixels,
-        num_frames=judge.num_frames,
+    spec = config.judge.spec(
         stage=config.stage,
         base=config.model.base,
         data_manifest=data_manifest,
-        urt_version=version("urt-core"),
         max_completion_tokens=config.evaluation.max_completion_tokens,
-        about=judge.about or f"stage {config.stage} of the recipe {config.recipe}",
+        about=config.judge.about or f"stage {config.stage} of the recipe {config.recipe}",
         point_contracts=point_contracts_of(initial),
     )
     _refuse_other_judge(initial, spec)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,7 +32,7 @@ from transformers import (
     Qwen3VLForConditionalGeneration,
 )
 
-from urt_core import Dialect, JudgeSpec, Task, render
+from urt_core import Dialect, Task, render
 from urt_data.sprites.draw import FRAME_SIZE, IMAGE_SIZE
 from urt_data.sprites.lessons import LessonStream, Part
 from urt_data.sprites.oracle import judgement_text
@@ -234,18 +233,7 @@ def make_base(config: TrainConfig) -> Path:
             is_anew=config.ckpt_path is None,
             accepted=config.go_on_with,
         )
-    judge = config.judge
-    spec = JudgeSpec(
-        dialect=Dialect(judge.dialect),
-        dimensions={str(task): task.dimensions for task in Task},
-        min_pixels=judge.min_pixels,
-        max_pixels=judge.max_pixels,
-        num_frames=judge.num_frames,
-        stage="base",
-        base="",
-        data_manifest="",
-        urt_version=version("urt-core"),
-    )
+    spec = config.judge.spec(stage="base", base="")
     with TemporaryDirectory() as untrained:  # one per process: every rank begins with the same weights
         if not initial:
             save_untrained(Path(untrained), seed=config.seed)

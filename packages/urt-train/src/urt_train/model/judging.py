@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from urt_core.engines import AsyncEngine, Engine, close_engine
 from urt_core.engines.endpoint.budget import Budget
 from urt_core.engines.endpoint.retrying import RetryPolicy
-from urt_core.engines.endpoint.transport import checked_key
+from urt_core.engines.endpoint.transport import read_key
 from urt_core.judges.pretrained import load_engine
 from urt_core.judging.workers import own_devices
 from urt_core.media import MediaPolicy
@@ -54,24 +53,8 @@ def open_engine(
         "api_key": key,
         "concurrency": settings.concurrency,
         "retry": RetryPolicy(max_attempts=settings.retries, attempt_timeout_s=settings.timeout, deadline_s=deadline),
-        "budget": budget_of(settings),
+        "budget": Budget.of(settings),
     }
     return load_engine(
         model, kind="vllm", policy=policy, base_url=settings.base_url, options={**options, **settings.engine_options}
-    )
-
-
-def read_key(name: str) -> str:
-    """Empty where there is none, so that no other key is sent in its place."""
-    return checked_key(os.environ.get(name), name=f"the environment variable {name}")
-
-
-def budget_of(settings: EngineSettings) -> Budget | None:
-    if settings.budget_tokens is None and settings.budget_cost is None:
-        return None
-    return Budget(
-        max_tokens=settings.budget_tokens,
-        max_cost=settings.budget_cost,
-        prompt_price=settings.prompt_price,
-        completion_price=settings.completion_price,
     )

@@ -103,9 +103,7 @@ class Policy(nn.Module):
 
     @property
     def media_policy(self) -> MediaPolicy:
-        return MediaPolicy(
-            min_pixels=self.spec.min_pixels, max_pixels=self.spec.max_pixels, num_frames=self.spec.num_frames
-        )
+        return self.spec.policy
 
     @property
     def slots(self) -> ImageSlots:

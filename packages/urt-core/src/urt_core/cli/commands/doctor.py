@@ -4,9 +4,9 @@ import argparse
 import asyncio
 import json
 
-from urt_core.cli.judge import read_key
 from urt_core.cli.terminal import Style, styled, table, wrapped
 from urt_core.engines.endpoint.doctor import Diagnosis, Doctor
+from urt_core.engines.endpoint.transport import read_key
 from urt_core.errors import ConfigError
 
 MEANING = {

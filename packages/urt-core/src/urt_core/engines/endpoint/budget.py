@@ -2,7 +2,7 @@
 
 import threading
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, Self
 
 from urt_core.engines import Usage
 from urt_core.errors import BudgetError, ConfigError
@@ -45,6 +45,19 @@ class Budget:
     def __post_init__(self) -> None:
         if self.max_cost is not None and not (self.prompt_price or self.completion_price):
             raise ConfigError(f"max_cost is {self.max_cost} but both prices are 0; give prices per million tokens")
+
+    @classmethod
+    def of(cls, settings: Any) -> Self | None:
+        """By the options of a command or a section of a config: `budget_tokens`, `budget_cost`, `prompt_price`,
+        `completion_price`. None where they set no limit."""
+        if settings.budget_tokens is None and settings.budget_cost is None:
+            return None
+        return cls(
+            max_tokens=settings.budget_tokens,
+            max_cost=settings.budget_cost,
+            prompt_price=settings.prompt_price,
+            completion_price=settings.completion_price,
+        )
 
     @property
     def cost(self) -> float:

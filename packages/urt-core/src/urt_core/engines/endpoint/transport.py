@@ -8,6 +8,7 @@ counted after decompression.
 import asyncio
 import concurrent.futures
 import json
+import os
 import ssl
 import urllib.request
 from collections.abc import Coroutine, Mapping, MutableMapping
@@ -56,6 +57,11 @@ def checked_key(key: str | None, *, name: str) -> str:
         )
     keep_secret(key)
     return key
+
+
+def read_key(variable: str) -> str:
+    """The key in this environment variable; empty where there is none, so that no other key is sent in its place."""
+    return checked_key(os.environ.get(variable), name=f"the environment variable {variable}")
 
 
 def checked_url(base_url: str) -> str:

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from urt_core import Dialect, Media, PreferenceRecord, Task, render
 from urt_core.engines.image_slots import image_slots
-from urt_core.media import MediaPolicy
 from urt_core.records import MediaKind
 from urt_train.config import TrainConfig
 from urt_train.experiment.dry_run.shape import Shape
@@ -95,7 +94,7 @@ def _media(task: Task) -> Media:
 def encode_pictures(config: TrainConfig, shape: Shape, number: int) -> Pictures:
     """Blank pictures of the largest size, through the family's own image processor."""
     judge, model = config.judge, shape.config()
-    policy = MediaPolicy(min_pixels=judge.min_pixels, max_pixels=judge.max_pixels, num_frames=judge.num_frames)
+    policy = judge.policy
     blank = Image.new("RGB", largest_picture(model, judge.max_pixels))
     tensors, num_tokens = image_slots(model).encode(_image_processor(model), [[blank] * number], policy=policy)
     return Pictures(number=number, tokens=sum(num_tokens), tensors=tensors)

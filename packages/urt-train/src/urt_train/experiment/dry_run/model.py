@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from urt_core import Dialect, JudgeSpec
 from urt_train.config import Batching, TrainConfig
 from urt_train.experiment.dry_run.shape import Shape
 from urt_train.model.lora import add_adapters
@@ -34,15 +33,7 @@ def _recipe_policy(config: TrainConfig, shape: Shape, stage: str, num_layers: in
         model,
         None,
         None,
-        spec=JudgeSpec(
-            dialect=Dialect(config.judge.dialect),
-            dimensions={},
-            min_pixels=config.judge.min_pixels,
-            max_pixels=config.judge.max_pixels,
-            num_frames=config.judge.num_frames,
-            stage=stage,
-            base=shape.base,
-        ),
+        spec=config.judge.spec(stage=stage, base=shape.base),
         batching=getattr(settings, "batching", Batching.padded),
         attention=config.model.attention,
     )

@@ -19,7 +19,6 @@ from urt_core.judging.journal import Journal
 from urt_core.judging.judge import Asked, judge
 from urt_core.judging.pairs import JudgedPair
 from urt_core.judging.share import Share
-from urt_core.media import MediaPolicy
 from urt_data import ShardFolder
 from urt_data.licences import check_licences
 from urt_data.record_selection import SelectedRecords
@@ -134,8 +133,7 @@ def judge_pool(preparation: Preparation, *, engine: Engine | None = None) -> Non
 
 def opened_outside(preparation: Preparation) -> AbstractContextManager[Engine | AsyncEngine]:
     """vLLM or an endpoint, of which each process asks its share."""
-    settings, shown = preparation.settings, preparation.judge
-    policy = MediaPolicy(min_pixels=shown.min_pixels, max_pixels=shown.max_pixels, num_frames=shown.num_frames)
+    settings, policy = preparation.settings, preparation.judge.policy
     return opened_engine(settings, settings.engine, preparation.initial, policy=policy, dtype=preparation.served_dtype)
 
 
