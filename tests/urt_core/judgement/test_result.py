@@ -3,6 +3,7 @@
 import pytest
 
 from urt_core import Judgement, ParseFailure, Preference
+from urt_core.errors import ConfigError
 from urt_core.judgement import FailureKind
 
 
@@ -16,3 +17,11 @@ def test_an_excerpt_is_the_end_of_the_text_in_bounded_length() -> None:
     assert len(failure.excerpt) <= 160
     assert failure.excerpt.endswith("xImage 1: 8+7")
     assert ParseFailure.at(FailureKind.EMPTY) == ParseFailure(kind="empty", excerpt="")
+
+
+@pytest.mark.parametrize("confidence", [-0.01, 1.01, float("nan"), float("inf")])
+def test_a_confidence_is_a_probability(confidence: float) -> None:
+    for stated in (0.0, 0.8, 1.0, None):
+        assert Judgement(verdict=Preference.FIRST, scores={}, confidence=stated).confidence == stated
+    with pytest.raises(ConfigError, match="from 0 to 1"):
+        Judgement(verdict=Preference.FIRST, scores={}, confidence=confidence)

@@ -3,9 +3,16 @@ from dataclasses import replace
 
 import pytest
 
-from urt_core import Completion, Dialect, Media, MediaKind, Preference, PreferenceRecord, Task, judge_reward
+from urt_core import Completion, Dialect, Judgement, Media, MediaKind, Preference, PreferenceRecord, Task, judge_reward
 from urt_core.errors import ConfigError, RecordError
-from urt_core.rewards import RewardInput, accuracy_reward, combine, consistency_reward, format_reward
+from urt_core.rewards import (
+    RewardInput,
+    accuracy_reward,
+    combine,
+    confidence_reward,
+    consistency_reward,
+    format_reward,
+)
 
 IMAGE = Media(kind=MediaKind.IMAGE, files=("a.png",))
 RECORD = PreferenceRecord(
@@ -120,3 +127,44 @@ def test_single_rewards_agree_with_the_combination() -> None:
     assert format_reward(sample) == accuracy_reward(sample) == consistency_reward(sample) == 1.0
     failure = RewardInput.read(Completion(text=""), RECORD, Dialect.V1)
     assert format_reward(failure) == accuracy_reward(failure) == consistency_reward(failure) == 0.0
+
+
+def stated(verdict: Preference, confidence: float | None) -> RewardInput:
+    judgement = Judgement(verdict=verdict, scores={}, confidence=confidence)
+    return RewardInput(completion=Completion(text=GOOD), record=RECORD, dialect=Dialect.V1, judgement=judgement)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "confidence", "expected"),
+    [
+        (Preference.FIRST, 1.0, 1.0),
+        (Preference.FIRST, 0.5, 0.75),
+        (Preference.FIRST, 0.0, 0.0),
+        (Preference.SECOND, 0.0, 0.0),
+        (Preference.SECOND, 0.5, -0.25),
+        (Preference.SECOND, 1.0, -1.0),
+        (Preference.FIRST, None, -1.0),
+    ],
+)
+def test_a_stated_confidence_earns_by_the_formula(verdict, confidence, expected) -> None:
+    """right - (q - right)^2 (arXiv 2507.16806); the first candidate is the better one."""
+    assert confidence_reward(stated(verdict, confidence)) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("truth", [0.1, 0.5, 0.73, 0.95])
+def test_stating_the_truth_pays_most(truth: float) -> None:
+    """The mean over verdicts of which a share `truth` is right, at every confidence of a grid."""
+    grid = [step / 100 for step in range(101)]
+    means = [
+        truth * confidence_reward(stated(Preference.FIRST, q))
+        + (1 - truth) * confidence_reward(stated(Preference.SECOND, q))
+        for q in grid
+    ]
+    assert grid[max(range(101), key=means.__getitem__)] == truth
+
+
+def test_an_unreadable_text_earns_what_a_wrong_verdict_that_is_sure_earns() -> None:
+    failure = RewardInput.read(Completion(text=GOOD[:-10]), RECORD, Dialect.V1)
+    assert confidence_reward(failure) == confidence_reward(stated(Preference.SECOND, 1.0)) == -1.0
+    with pytest.raises(RecordError, match="the confidence reward needs a labelled record"):
+        confidence_reward(replace(failure, record=replace(RECORD, preference=None)))

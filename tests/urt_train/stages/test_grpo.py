@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from urt_core.errors import RewardError
+from urt_core import Dialect
+from urt_core.errors import ConfigError, RewardError
 from urt_train.stages import StageInputs, find_stage
 from urt_train.stages.grpo import SPEC
 from urt_train.stages.grpo.config import GRPOConfig
@@ -23,8 +24,15 @@ def says_too_much(sample) -> str:
 def test_a_reward_that_does_not_work_is_said_before_anything_is_loaded(name, said):
     settings = GRPOConfig(rewards={f"{__name__}:{name}": 1.0})
     with pytest.raises(RewardError, match=said):
-        SPEC.check(settings)
-    SPEC.check(GRPOConfig())
+        SPEC.check(settings, Dialect.V1)
+    SPEC.check(GRPOConfig(), Dialect.V1)
+
+
+@pytest.mark.parametrize("dialect", [Dialect.V1, Dialect.DIRECT, Dialect("general"), Dialect("pair_score")])
+def test_a_confidence_that_is_not_asked_for_is_refused_before_anything_is_loaded(dialect):
+    with pytest.raises(ConfigError, match=f"judge.dialect is {dialect}, which asks for none"):
+        SPEC.check(GRPOConfig(rewards={"format": 1.0, "confidence": 1.0}), dialect)
+    SPEC.check(GRPOConfig(rewards={"format": 1.0, "confidence": 0.0}), dialect)
 
 
 @pytest.mark.parametrize("kl_coef", [0.0, 0.04])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from urt_core import Dialect
 from urt_train.stages import find_stage, known_stages
 from urt_train.stages.spec import StageSpec
 
@@ -16,7 +17,12 @@ def test_a_label_begins_with_a_capital_and_keeps_the_rest(title, label):
 
 def test_a_stage_prepares_mixes_and_checks_nothing_unless_it_says_so():
     spec = StageSpec(name="x", title="x", config=find_stage("dpo").config, reads="train", build=lambda inputs: None)  # type: ignore
-    assert (spec.prepares_from(None), spec.mixes_in(None), spec.check(None), spec.prepare) == ((), {}, None, None)
+    assert (spec.prepares_from(None), spec.mixes_in(None), spec.check(None, Dialect.V1), spec.prepare) == (
+        (),
+        {},
+        None,
+        None,
+    )
     assert not any([spec.by_default, spec.samples, spec.needs_a_winner, spec.writes, spec.starts_from])
 
 

@@ -155,6 +155,7 @@ def vote_to_json(vote: Vote) -> dict[str, Any]:
         "status": str(vote.status),
         "preference": str(vote.preference) if vote.preference else None,
         "failure": judgement.kind if isinstance(judgement, ParseFailure) else None,
+        "confidence": judgement.confidence if isinstance(judgement, Judgement) else None,
         "text": vote.completion.text,
         "detail": vote.completion.detail,
     }

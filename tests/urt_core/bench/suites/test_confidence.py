@@ -12,6 +12,7 @@ from urt_core.bench.suites.confidence import (
     Confidence,
     by_logprob,
     by_margin,
+    by_stated,
     confidence,
     confidences,
     vote_share,
@@ -55,6 +56,7 @@ def test_a_margin_of_three_points_is_odds_of_e(pair) -> None:
 )
 def test_a_logprob_is_of_the_number_that_was_written(pair, verdict, probability, expected) -> None:
     assert by_logprob(replace(pair, verdict=verdict, verdict_probability=probability)) == expected
+    assert by_stated(replace(pair, verdict=verdict, confidence=probability)) == expected
 
 
 def test_votes_share_a_pair_and_an_unreadable_one_has_no_say(pair) -> None:
@@ -73,3 +75,12 @@ def test_only_what_the_judgements_hold_is_reported_and_ties_are_no_labels(pair) 
 def test_a_confidence_comes_back_through_json(pair) -> None:
     found = confidence("votes", [(0.9, pair), (0.6, pair), (0.2, pair)])
     assert Confidence.from_json(json.loads(json.dumps(asdict(found)))) == found
+
+
+def test_a_stated_confidence_stands_beside_the_others_where_there_is_one(pair) -> None:
+    """The label is the first; three of four verdicts at 0.9 are right, and none is stated for the last."""
+    wrong = replace(pair, verdict=Preference.SECOND, confidence=0.9)
+    right = replace(pair, verdict=Preference.FIRST, confidence=0.9)
+    found = {one.method: one for one in confidences([right, right, right, wrong, replace(pair, confidence=None)], [])}
+    assert found["stated"].n == 4
+    assert found["stated"].ece == pytest.approx(0.75 * 0.1 + 0.25 * 0.9)

@@ -111,6 +111,8 @@ def print_judgement(judgement: Judgement | ParseFailure, *, task: Task, title: s
     answers = {None: "not stated", True: "yes", False: "no"}
     print(f"sums add up: {answers[judgement.sums_consistent]}")
     print(f"verdict follows totals: {answers[judgement.answer_matches_totals]}")
+    if judgement.confidence is not None:
+        print(f"stated confidence: {judgement.confidence:g}")
 
 
 def footer(model: str, preprocessing: str, usage: Usage) -> str:

@@ -56,6 +56,18 @@ class Contract:
     edits: bool = False
     """Whether it compares edits of a picture, which is shown beside them."""
 
+    @property
+    def states_confidence(self) -> bool:
+        """Whether it asks for a stated confidence: its own verdicts, read by itself, then have one."""
+        if self.asks != "pair":
+            return False
+        read = [
+            self.read(self.verdict(task, preference), task)
+            for task in self.scales
+            for preference in (Preference.FIRST, Preference.SECOND)
+        ]
+        return all(isinstance(found, Judgement) and found.confidence is not None for found in read)
+
     def scale(self, task: Task, name: str) -> PointScale:
         """The scale of `task`; a PromptError where the contract does not cover it."""
         if task not in self.scales:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from urt_core.errors import ConfigError
 from urt_core.records import Preference
 
 
@@ -60,6 +61,15 @@ class Judgement:
     """Whether the verdict names the candidate with the higher stated total; None without totals."""
     reasoning: str = ""
     """What the think block says, or what stands before the answer where there is no think block."""
+    confidence: float | None = None
+    """The probability, from 0 to 1, that the judge itself states that its verdict is right; None where it states
+    none."""
+
+    def __post_init__(self) -> None:
+        if self.confidence is not None and not 0.0 <= self.confidence <= 1.0:
+            raise ConfigError(
+                f"the confidence of a judgement is {self.confidence}; allowed: from 0 to 1, or None where none is stated"
+            )
 
     @property
     def margin(self) -> float | None:

@@ -67,6 +67,8 @@ class JudgedPair:
     """Total of the candidate shown first less that of the other."""
     verdict_probability: float | None = None
     """What the judge gave the candidate number in its answer, where log-probabilities were asked for."""
+    confidence: float | None = None
+    """What the judge itself says of how likely its verdict is right, from 0 to 1, where its contract asks."""
     prompt_tokens: int = 0
     detail: str = ""
     """What went wrong, for the reader of a log."""
@@ -166,6 +168,7 @@ def judged_pair(
         vote_index=vote_index,
         margin=-margin if margin is not None and order is Order.SWAPPED else margin,
         verdict_probability=None if read is None else verdict_probability(completion),
+        confidence=None if read is None else read.confidence,
         prompt_tokens=completion.usage.prompt_tokens,
         detail=completion.detail,
         prompt_sha256=prompt_sha256,

@@ -9,6 +9,7 @@ says that it could not say: the total is NaN then, and whoever trains leaves tha
 from urt_core.rewards.built_in import (
     BUILT_IN,
     accuracy_reward,
+    confidence_reward,
     consistency_reward,
     format_reward,
     scores_every_dimension,
@@ -24,6 +25,7 @@ __all__ = [
     "Rewards",
     "accuracy_reward",
     "combine",
+    "confidence_reward",
     "consistency_reward",
     "format_reward",
     "judge_reward",

@@ -95,7 +95,7 @@ def opened_stage(
     """(the model to start from, what the run is, but for its data): the processes have met, the folder is theirs, all of them see it
     and say the same; what can be refused is refused."""
     _refuse_rounded_weights(config)
-    spec.check(config.settings(spec.name))
+    spec.check(config.settings(spec.name), Dialect(config.judge.dialect))
     check_strategy(config.strategy, stage=config.stage, samples=spec.samples)
     check_attention(config.model.attention, precision=config.trainer.precision)
     quiet()

@@ -123,8 +123,8 @@ class StageSpec:
     """Further splits to learn from, by its settings: records of each for every record of `reads`."""
     needs_a_winner: bool = False
     """Whether pairs whose label is a tie or missing are left out of what it reads."""
-    check: Callable[[Any], None] = field(default=lambda settings: None)
-    """Looks at its settings once more before anything is loaded, where that costs more than reading them."""
+    check: Callable[[Any, Dialect], None] = field(default=lambda settings, dialect: None)
+    """Looks once more at its settings, and at the dialect that the run's judge is asked in, before anything is loaded."""
     by_default: bool = False
     """Whether a recipe that names no stages has it."""
     conclude: Callable[[Conclusion], None] | None = None

@@ -1,5 +1,5 @@
-"""Whether a judge's confidence means what it says: reliability by votes, margin and log-probability, and what
-abstaining buys."""
+"""Whether a judge's confidence means what it says: reliability by votes, margin, log-probability and what it
+states itself, and what abstaining buys."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ def confidences(known: Sequence[JudgedPair], votes: Sequence[JudgedPair]) -> Ite
         "votes": [(share, cast[0]) for cast in by_pair.values() if (share := vote_share(cast)) is not None],
         "margin": with_probability(known, by_margin),
         "log-probability": with_probability(known, by_logprob),
+        "stated": with_probability(known, by_stated),
     }
     for method, found in methods.items():
         rows = [(p, pair) for p, pair in found if pair.label in (Preference.FIRST, Preference.SECOND)]
@@ -92,7 +93,15 @@ def by_margin(pair: JudgedPair) -> float | None:
 
 
 def by_logprob(pair: JudgedPair) -> float | None:
-    p = pair.verdict_probability
+    return of_first(pair.verdict_probability, pair)
+
+
+def by_stated(pair: JudgedPair) -> float | None:
+    return of_first(pair.confidence, pair)
+
+
+def of_first(p: float | None, pair: JudgedPair) -> float | None:
+    """The probability of the verdict, turned to the one shown first."""
     if p is None or pair.verdict in (None, Preference.TIE):
         return None
     return p if pair.verdict is Preference.FIRST else 1 - p

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from urt_core.contracts import contract_of
+from urt_core.errors import ConfigError
+from urt_core.prompts.prompt import Dialect
 from urt_core.rewards import Rewards
 from urt_train.stages.grpo.config import GRPOConfig
 from urt_train.stages.spec import StageInputs, StageSpec
@@ -12,9 +15,14 @@ if TYPE_CHECKING:
     from urt_train.stages.grpo.module import GRPO
 
 
-def check(settings: GRPOConfig) -> None:
+def check(settings: GRPOConfig, dialect: Dialect) -> None:
     """Calls each reward once, so that a wrong one ends the run before weights are read and rollouts are paid for."""
     Rewards.load(settings.rewards).try_out()
+    if settings.rewards.get("confidence") and not contract_of(dialect).states_confidence:
+        raise ConfigError(
+            f"grpo.rewards has confidence and judge.dialect is {dialect}, which asks for none: every completion would earn -1; allowed:"
+            " a contract whose verdicts state one, such as examples/confidence_reward.py"
+        )
 
 
 def build(inputs: StageInputs) -> GRPO:

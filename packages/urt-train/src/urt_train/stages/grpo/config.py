@@ -59,7 +59,7 @@ class GRPOConfig(StageConfig):
     """With `engine: vllm_server`, how the weights travel: folder (written once, reloaded by each server under the same
     path) or nccl (CUDA)."""
     rewards: dict[str, float] = field(default_factory=lambda: {"format": 1.0, "accuracy": 1.0})
-    """Rewards and their weights, by built-in name (format, accuracy, consistency) or import path
+    """Rewards and their weights, by built-in name (format, accuracy, consistency, confidence) or import path
     (my_package.rewards:length); the paper adds format and accuracy."""
     reasoning_floor: bool = False
     """Take every reward above 0 from a completion that does not score both candidates in each core dimension; without
