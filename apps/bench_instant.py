@@ -11,7 +11,6 @@ maps anew on as many validation pairs of each task, and says what that makes of 
 """
 
 import argparse
-import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,15 +21,13 @@ from urt_core import Comparison, Preference, PreferenceRecord, Scorer, Task
 from urt_core.example import JUDGE
 from urt_core.instant.calibration import CalibrationKind, InstantCalibration
 from urt_core.instant.modes import Bounds, Mode, is_sure
-from urt_core.metrics.calibration import calibration
+from urt_core.metrics.calibration import calibration, error_of_chance
 from urt_core.metrics.intervals import paired_bootstrap, wilson_interval
 from urt_data.sprites.pairs import pairs
 from urt_data.sprites.world import Split
 
 NUM_BINS = 10
 """Of the probability of the candidate that is named, over 0 to 1: five of them can hold anything."""
-DRAWS = 200
-"""Of outcomes from the judge's own probabilities, for the calibration error of chance."""
 BOUNDS = (Bounds(low=0.05, high=0.95), Bounds(), Bounds(low=0.15, high=0.85), Bounds(low=0.2, high=0.8))
 Judged = list[tuple[PreferenceRecord, Comparison]]
 
@@ -58,15 +55,6 @@ def named(found: Judged) -> tuple[list[float], list[bool]]:
     return [p for p, _ in read], [right for _, right in read]
 
 
-def error_of_chance(probabilities: Sequence[float], *, seed: int) -> float:
-    """Mean calibration error of outcomes that are drawn from these probabilities."""
-    draw = random.Random(seed)
-    return mean(
-        calibration(probabilities, [draw.random() < p for p in probabilities], num_bins=NUM_BINS).ece
-        for _ in range(DRAWS)
-    )
-
-
 def instant_rows(split: Split, found: Judged, *, seed: int) -> Iterator[str]:
     by_task: dict[str, Judged] = {}
     for pair in found:
@@ -78,7 +66,7 @@ def instant_rows(split: Split, found: Judged, *, seed: int) -> Iterator[str]:
         probabilities, outcomes = named(own)
         if probabilities:
             ece = calibration(probabilities, outcomes, num_bins=NUM_BINS).ece
-            error = f"{ece:.3f} | {error_of_chance(probabilities, seed=seed):.3f}"
+            error = f"{ece:.3f} | {error_of_chance(probabilities, num_bins=NUM_BINS, seed=seed):.3f}"
         else:
             error = "- | -"
         calibrated = mean(comparison.calibrated for _, comparison in own)

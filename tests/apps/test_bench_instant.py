@@ -1,10 +1,8 @@
 """What the program says of made-up answers, and of a real judge on a few pairs."""
 
-import random
 from dataclasses import replace
 
-import pytest
-from bench_instant import DRAWS, auto_rows, calibration_rows, error_of_chance, instant_rows, main
+from bench_instant import auto_rows, calibration_rows, instant_rows, main
 
 from urt_core import Comparison, Preference, PreferenceRecord, Task
 from urt_core.comparison import ProbabilityMethod
@@ -48,22 +46,6 @@ def test_unread_pairs_are_wrong_and_have_no_probability():
     *_, whole = instant_rows(Split.TEST, [(records[0], read), (records[1], unread)], seed=0)
     assert whole.startswith("| test | all | 2 | 50.0% (")
     assert "| 50.0% | 0.100 |" in whole  # one pair at 0.9, which was right
-
-
-def test_chance_alone_leaves_an_error():
-    """One bin of n pairs at p: the mean of |share - p| is sqrt(2 p (1 - p) / (pi n)) for n not small."""
-    found = error_of_chance([0.75] * 400, seed=0)
-    spread = (0.75 * 0.25 / 400) ** 0.5
-    expected = spread * (2 / 3.141592653589793) ** 0.5
-    error = spread * (1 - 2 / 3.141592653589793) ** 0.5 / DRAWS**0.5
-    assert found == pytest.approx(expected, abs=4 * error)
-    assert error_of_chance([1.0] * 50, seed=0) == 0
-
-
-def test_chance_falls_with_pairs():
-    draw = random.Random(0)
-    few = [draw.uniform(0.5, 1) for _ in range(100)]
-    assert error_of_chance(few * 16, seed=0) == pytest.approx(error_of_chance(few, seed=0) / 4, rel=0.1)
 
 
 def test_maps_fitted_on_more_pairs_leave_less_of_an_overconfident_judge():

@@ -1,9 +1,11 @@
 import math
+import random
 
 import pytest
 
 from urt_core.errors import ConfigError
 from urt_core.metrics import calibration
+from urt_core.metrics.calibration import DRAWS, error_of_chance
 
 
 def test_by_hand() -> None:
@@ -50,3 +52,21 @@ def test_wrong_arguments() -> None:
         calibration([0.5], [True], num_bins=0)
     with pytest.raises(ConfigError, match="2 values against 1"):
         calibration([0.5, 0.5], [True])
+
+
+def test_chance_alone_leaves_an_error() -> None:
+    """One bin of n pairs at p: the mean of |share - p| is sqrt(2 p (1 - p) / (pi n)) for n not small."""
+    found = error_of_chance([0.75] * 400, num_bins=10, seed=0)
+    spread = (0.75 * 0.25 / 400) ** 0.5
+    expected = spread * (2 / 3.141592653589793) ** 0.5
+    error = spread * (1 - 2 / 3.141592653589793) ** 0.5 / DRAWS**0.5
+    assert found == pytest.approx(expected, abs=4 * error)
+    assert error_of_chance([1.0] * 50, num_bins=10, seed=0) == 0
+
+
+def test_chance_falls_with_pairs() -> None:
+    draw = random.Random(0)
+    few = [draw.uniform(0.5, 1) for _ in range(100)]
+    assert error_of_chance(few * 16, num_bins=10, seed=0) == pytest.approx(
+        error_of_chance(few, num_bins=10, seed=0) / 4, rel=0.1
+    )

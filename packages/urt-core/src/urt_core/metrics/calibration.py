@@ -1,11 +1,16 @@
 """Whether stated probabilities mean what they say."""
 
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import mean
 
 from urt_core.errors import ConfigError
 from urt_core.metrics.intervals import require_same_length
+
+DRAWS = 200
+"""Of outcomes from the stated probabilities, for the calibration error of chance."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,3 +65,13 @@ def calibration(probabilities: Sequence[float], outcomes: Sequence[bool], *, num
     ece = math.fsum(item.n / n * abs(item.frequency - item.mean_probability) for item in bins)
     brier = math.fsum((p - int(happened)) ** 2 for p, happened in zip(probabilities, outcomes, strict=True)) / n
     return Calibration(n=n, ece=ece, brier=brier, bins=bins)
+
+
+def error_of_chance(probabilities: Sequence[float], *, num_bins: int, seed: int) -> float:
+    """Mean calibration error of outcomes that are drawn from these probabilities: what is left of it on so many where
+    every probability is right."""
+    draw = random.Random(seed)
+    return mean(
+        calibration(probabilities, [draw.random() < p for p in probabilities], num_bins=num_bins).ece
+        for _ in range(DRAWS)
+    )
