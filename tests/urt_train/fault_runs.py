@@ -1,8 +1,9 @@
 """Let tiny runs meet a full disk, a process that hangs, a weight that is no number or a signal, and resume them.
 
-python tests/urt_train/fault_runs.py <full_disk|full_anywhere|hung_rank|nan_and_sigterm|two_runs|ranks_apart|resized|stopped_anywhere> <model folder> <shards> <empty folder>
+echo full_disk | python tests/urt_train/fault_runs.py <model folder> <shards> <empty folder>
 
-One process imports everything once; each run is a fork of it that ends as a program does. What failed is asserted here.
+One process imports everything once; each fault, a line of standard input, has a fork of it, and each run a fork of that
+which ends as a program does. What failed is asserted here.
 """
 
 import argparse
@@ -43,14 +44,19 @@ FSDP2 = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("fault", choices=sorted(FAULTS))
     for name in ("model", "shards", "output"):
         parser.add_argument(name, type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # a fork has no other threads
     import_all(tiny(arguments, "cold_start", "imports"))
-    FAULTS[arguments.fault](arguments)
-    print("as it should be")
+    for line in sys.stdin:
+        fault = line.strip()
+        child = os.fork()
+        if not child:
+            FAULTS[fault](arguments)
+            sys.exit(0)
+        failed = os.waitpid(child, 0)[1]
+        print(f"{fault}: {'not ' if failed else ''}as it should be", flush=True)
 
 
 def full_disk(arguments: argparse.Namespace) -> None:

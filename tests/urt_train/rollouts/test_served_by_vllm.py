@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -35,9 +34,10 @@ JUDGE = Path(__file__).parents[3] / "packages/urt-core/src/urt_core/example/judg
 TINY = Path(__file__).parents[3] / "packages/urt-train/src/urt_train/model/tiny"
 
 
-@contextmanager
-def real_server(model: Path, folder: Path) -> Iterator[str]:
-    """The address of a vLLM server on `model`, in as few processes as vLLM allows: each loads its libraries anew."""
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[str]:
+    """The address of a vLLM server on the judge that ships with urt, whose weights every policy replaces by its own; in
+    as few processes as vLLM allows: each loads its libraries anew."""
     settings = {
         "VLLM_SERVER_DEV_MODE": "1",
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
@@ -46,7 +46,7 @@ def real_server(model: Path, folder: Path) -> Iterator[str]:
     }
     # `vllm serve` itself asks for the metadata of a package named vllm, which the CPU build has not.
     command = [
-        *(sys.executable, "-W", "ignore", "-m", "vllm.entrypoints.openai.api_server", "--model", str(model)),
+        *(sys.executable, "-W", "ignore", "-m", "vllm.entrypoints.openai.api_server", "--model", str(JUDGE)),
         "--no-enable-chunked-prefill",
         *("--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager", "--seed", "0"),
         *("--max-model-len", "1024", "--max-num-seqs", "16", "--logprobs-mode", "processed_logprobs"),
@@ -54,7 +54,7 @@ def real_server(model: Path, folder: Path) -> Iterator[str]:
         *("--mm-processor-kwargs", '{"size": {"shortest_edge": 2304, "longest_edge": 3072}}'),
         *("--distributed-executor-backend", "uni"),
     ]
-    log = folder / "server.log"
+    log = tmp_path_factory.mktemp("vllm") / "server.log"
 
     def started() -> tuple[subprocess.Popen[bytes], str]:
         """It does not say which port it was given, so it is told one that is free."""
@@ -86,14 +86,9 @@ def real_server(model: Path, folder: Path) -> Iterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="needs vllm (make test installs it)")
-def test_a_real_server_takes_the_weights_and_stays_in_parity(tmp_path):
+def test_a_real_server_takes_the_weights_and_stays_in_parity(server, tmp_path):
     """Twice, so that whatever a server keeps of older weights, image features above all, would show; the second time
     those of another model, whose embedding, which is its head as well, has little in common."""
-    with real_server(TINY, tmp_path) as address:
-        check_parity(address, tmp_path)
-
-
-def check_parity(address: str, tmp_path: Path) -> None:
     spec = JudgeSpec(
         dialect=Dialect.V1,
         dimensions={task: task.dimensions for task in Task},
@@ -106,7 +101,7 @@ def check_parity(address: str, tmp_path: Path) -> None:
     policy, other = (Policy.from_pretrained(folder, spec=spec) for folder in (TINY, JUDGE))
     config = GRPOConfig(
         engine=RolloutEngine.vllm_server,
-        vllm_servers=[address],
+        vllm_servers=[server],
         max_prompt_tokens=900,
         max_completion_tokens=100,
     )
@@ -135,37 +130,36 @@ def check_parity(address: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="needs vllm (make test installs it)")
-def test_a_real_server_samples_while_the_policy_learns(tmp_path):
+def test_a_real_server_samples_while_the_policy_learns(server, tmp_path):
     """Three steps of the judge that ships with urt: each rollout but the first is begun before the policy has learned
     from the one before, and is one step old."""
     with ShardWriter(tmp_path / "hard") as shards:
         for task in Task:
             for record in pairs(task, 3, split=Split.TRAIN, seed=0):
                 shards.write(record)
-    with real_server(JUDGE, tmp_path) as address:
-        config = compose(
-            [
-                "recipe=tiny",
-                "stage=grpo",
-                "engine=vllm_server",
-                f"output_root={tmp_path / 'out'}",
-                f"data.hard={tmp_path / 'hard'}",
-                f"grpo.vllm_servers=[{address}]",
-                "grpo.initial=embedded:judge",
-                "grpo.staleness=1",
-                "grpo.max_steps=3",
-                "grpo.prompts_per_rollout=4",
-                "grpo.group_size=4",
-                "grpo.micro_batch_size=16",
-                "grpo.kl_coef=0",
-                "grpo.temperature=1.2",
-                "trainer.accelerator=cpu",
-                "trainer.num_threads=1",
-                "trainer.progress_bar=false",
-                "logger={}",
-            ]
-        )
-        run_stage(config)
+    config = compose(
+        [
+            "recipe=tiny",
+            "stage=grpo",
+            "engine=vllm_server",
+            f"output_root={tmp_path / 'out'}",
+            f"data.hard={tmp_path / 'hard'}",
+            f"grpo.vllm_servers=[{server}]",
+            "grpo.initial=embedded:judge",
+            "grpo.staleness=1",
+            "grpo.max_steps=3",
+            "grpo.prompts_per_rollout=4",
+            "grpo.group_size=4",
+            "grpo.micro_batch_size=16",
+            "grpo.kl_coef=0",
+            "grpo.temperature=1.2",
+            "trainer.accelerator=cpu",
+            "trainer.num_threads=1",
+            "trainer.progress_bar=false",
+            "logger={}",
+        ]
+    )
+    run_stage(config)
     rows = read_rows(config.stage_dir() / "metrics.csv")
     assert [row["age"] for row in rows] == [0, 1, 1]
     lines = [json.loads(line) for line in (config.stage_dir() / "timeline.jsonl").read_text().splitlines()]
