@@ -9,6 +9,7 @@ from tests.examples.conftest import copied as copied
 from urt_core import (
     Dialect,
     Judgement,
+    Media,
     Preference,
     PreferenceRecord,
     SamplingParams,
@@ -83,7 +84,11 @@ def test_the_shards_hold_both_orders_and_the_labelled_pool(copied, tmp_path) -> 
     traces, pool = ShardFolder(tmp_path / "out" / "traces"), ShardFolder(tmp_path / "out" / "pool")
     assert [found.preference for found in pool] == [record.preference for record in records]
     given, swapped = list(traces)[:2]
-    assert (given.first.data, given.second.data) == (swapped.second.data, swapped.first.data)
+    shown = [
+        side.data for side in (given.first, given.second, swapped.second, swapped.first) if isinstance(side, Media)
+    ]
+    assert len(shown) == 4
+    assert shown[:2] == shown[2:]
     read = parse_judgement(given.completion or "", task=given.task, dialect=contract)
     assert isinstance(read, Judgement)
     assert (read.verdict, read.confidence) == (FIRST, 0.5)

@@ -92,8 +92,12 @@ def test_mask_of_any_type(batch: dict[str, Any], mask_dtype: torch.dtype):
     assert torch.equal(grpo_loss(**{**batch, "completion_mask": mask.to(mask_dtype)}).loss, grpo_loss(**batch).loss)
 
 
+def first_two(batch: dict[str, Any]) -> dict[str, Any]:
+    return {name: values[:2] for name, values in batch.items()}
+
+
 def test_a_sequence_without_completion_does_not_count(batch: dict[str, Any]):
-    whole = grpo_loss(**{name: values[:2] for name, values in batch.items()})
+    whole = grpo_loss(**first_two(batch))
     mask = batch["completion_mask"].clone()
     mask[2:] = False
     torch.testing.assert_close(grpo_loss(**{**batch, "completion_mask": mask}).loss, whole.loss)

@@ -54,7 +54,7 @@ def main(rank: int, ranks: int, port: str) -> None:
         whole = Head(form)
         own_hidden, own_targets = of_rank(rank)
         losses = [whole(*of_rank(each)) for each in range(ranks)]
-        (sum_of_gradients,) = torch.autograd.grad(sum(losses), whole.weight)
+        (sum_of_gradients,) = torch.autograd.grad(torch.stack(losses).sum(), whole.weight)
         (by_hidden,) = torch.autograd.grad(whole(own_hidden, own_targets), own_hidden)
 
         head = Head(form)
