@@ -159,7 +159,10 @@ def test_a_nucleus_is_refused_where_the_engine_counts_after_the_cut(engine: str)
         ("model.attention=flex_attention", r"model\.attention is 'flex_attention'; allowed: sdpa, .*flex$"),
         ("judge.dialect=v3", r"judge\.dialect is 'v3'; allowed: v1, v2, direct"),
         ("cold_start.tasks=[cooking]", r"cold_start\.tasks is .*cooking.*; allowed: one or more of image_generation"),
-        ("grpo.rewards.beauty=1", r"reward is 'beauty'; allowed: format, accuracy, consistency, or an import path"),
+        (
+            "grpo.rewards.beauty=1",
+            r"reward is 'beauty'; allowed: format, accuracy, consistency, confidence, or an import path",
+        ),
         ("grpo.order_baseline=random", r"grpo\.order_baseline is .*random.*; allowed: both, given"),
         (
             "grpo.rewards={format: 0, accuracy: 0, consistency: 0}",
