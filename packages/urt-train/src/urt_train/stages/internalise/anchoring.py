@@ -43,7 +43,6 @@ def pick_anchors(conclusion: Conclusion, engine: Engine | AsyncEngine) -> None:
     assert settings.calibrate_on is not None
     spec = JudgeSpec.load(conclusion.model)
     assert spec.calibration is not None
-    policy = MediaPolicy(min_pixels=spec.min_pixels, max_pixels=spec.max_pixels, num_frames=spec.num_frames)
     scorer = Scorer(engine=engine, mode="instant", instant_calibration=spec.calibration)
     pairs = select_tasks(
         conclusion.open_shards(settings.calibrate_on), tasks=settings.tasks, per_task=settings.num_anchors * POOL // 2
@@ -64,7 +63,9 @@ def pick_anchors(conclusion: Conclusion, engine: Engine | AsyncEngine) -> None:
         places = spread_out(strengths, settings.num_anchors)
         anchors = [Anchor(candidate=found[place].candidate, strength=round(strengths[place], 4)) for place in places]
         picked[str(task)] = tuple(
-            replace(anchor, candidate=written(anchor.candidate, task, number, folder=conclusion.model, policy=policy))
+            replace(
+                anchor, candidate=written(anchor.candidate, task, number, folder=conclusion.model, policy=spec.policy)
+            )
             for number, anchor in enumerate(anchors)
         )
     if not picked:
