@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from urt_core.engines import Completion, Engine, SamplingParams, traits
+from urt_core.engines import Completion, Engine, SamplingParams
 from urt_core.engines.wrappers.bounded import too_long
+from urt_core.engines.wrappers.wrapping import WrappingEngine
 from urt_core.prompts import Prompt
 
 Outcome = list[Completion] | Exception
@@ -21,7 +22,7 @@ class Waiting:
     answer: asyncio.Future[list[Completion]] = field(repr=False)
 
 
-class BatchingEngine:
+class BatchingEngine(WrappingEngine[Engine]):
     """What is asked while the engine is busy goes into its next batch; an idle engine waits `max_wait_s` for company.
 
     Callers are kept apart: where a batch fails, each half of it is tried by itself, so that the fault ends with whoever
@@ -32,10 +33,8 @@ class BatchingEngine:
     """
 
     def __init__(self, engine: Engine, *, max_wait_s: float = 0.01, max_prompt_tokens: int | None = None) -> None:
-        self.engine, self.max_wait_s, self.max_prompt_tokens = engine, max_wait_s, max_prompt_tokens
-        known = traits(engine)
-        self.policy, self.honours, self.batch_size = known.policy, known.honours, known.batch_size
-        self.served_model = known.served_model
+        super().__init__(engine)
+        self.max_wait_s, self.max_prompt_tokens = max_wait_s, max_prompt_tokens
         self.concurrency = 2 * self.batch_size
         self.num_batches = 0
         self._num_tokens = getattr(engine, "num_text_tokens", None) if max_prompt_tokens else None
@@ -45,10 +44,6 @@ class BatchingEngine:
         self._is_closing = False
         # One thread: models are not made for concurrent use, and the event loop must go on meanwhile.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="urt-engine")
-
-    @property
-    def model(self) -> str:
-        return self.engine.model
 
     async def agenerate(self, prompts: Sequence[Prompt], sampling: SamplingParams) -> list[list[Completion]]:
         """Callers of one event loop only."""

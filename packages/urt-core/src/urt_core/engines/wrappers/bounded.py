@@ -4,24 +4,19 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from urt_core.engines import Completion, SamplingParams, traits
+from urt_core.engines import Completion, SamplingParams
+from urt_core.engines.wrappers.wrapping import WrappingEngine
 from urt_core.errors import PromptError
 from urt_core.prompts import Prompt
 
 
-class BoundedEngine:
+class BoundedEngine(WrappingEngine[Any]):
     """An engine that takes its own requests as they come, and none with more than `max_prompt_tokens` of text:
     `BoundedEngine(VLLMEngine.from_pretrained(folder, policy=policy), max_prompt_tokens=8192)`"""
 
     def __init__(self, engine: Any, *, max_prompt_tokens: int) -> None:
-        self.engine, self.max_prompt_tokens = engine, max_prompt_tokens
-        known = traits(engine)
-        self.policy, self.honours, self.served_model = known.policy, known.honours, known.served_model
-        self.concurrency, self.budget = known.concurrency, known.budget
-
-    @property
-    def model(self) -> str:
-        return self.engine.model
+        super().__init__(engine)
+        self.max_prompt_tokens = max_prompt_tokens
 
     async def agenerate(self, prompts: Sequence[Prompt], sampling: SamplingParams) -> list[list[Completion]]:
         for prompt in prompts:

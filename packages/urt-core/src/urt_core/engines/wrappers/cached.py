@@ -7,8 +7,9 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from urt_core.engines import AsyncEngine, Completion, Engine, FinishReason, SamplingParams, traits
+from urt_core.engines import AsyncEngine, Completion, Engine, FinishReason, SamplingParams
 from urt_core.engines.wrappers.cache import CompletionCache, cache_key
+from urt_core.engines.wrappers.wrapping import WrappingEngine
 from urt_core.errors import EngineError, MediaError
 from urt_core.media import preprocessing_id
 from urt_core.prompts import Prompt
@@ -25,22 +26,15 @@ class Answered:
     groups: list[list[Completion]]
 
 
-class CachedEngine:
+class CachedEngine(WrappingEngine[Engine | AsyncEngine]):
     """An engine whose answers are kept: CachedEngine(OpenAIEngine(...), cache=CompletionCache("judgements.sqlite"))."""
 
     def __init__(self, engine: Engine | AsyncEngine, *, cache: CompletionCache) -> None:
-        self.engine, self.cache = engine, cache
-        known = traits(engine)
-        self.policy, self.honours, self.served_model = known.policy, known.honours, known.served_model
-        self.batch_size = known.batch_size
-        self.concurrency = known.concurrency if known.is_concurrent else None
+        super().__init__(engine)
+        self.cache = cache
         self.num_hits = 0
         """Prompts answered from the cache, or by waiting for another process."""
         self.num_misses = 0
-
-    @property
-    def model(self) -> str:
-        return self.engine.model
 
     def generate(self, prompts: Sequence[Prompt], sampling: SamplingParams) -> list[list[Completion]]:
         if not isinstance(self.engine, Engine):
