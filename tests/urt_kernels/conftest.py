@@ -10,7 +10,6 @@ import torch
 import torch.distributed as dist
 from jaxtyping import config
 
-from tests.urt_kernels.ranks import free_port
 from urt_kernels.dispatch import interpreting, triton_available
 
 
@@ -25,9 +24,10 @@ def no_type_checks() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def group_of_one() -> Iterator[None]:
+def group_of_one(tmp_path_factory) -> Iterator[None]:
     """One for all tests: a compiled graph and an export remember the group of the first mesh of its shape."""
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{free_port()}", rank=0, world_size=1)
+    place = tmp_path_factory.mktemp("group") / "ranks"
+    dist.init_process_group("gloo", init_method=place.as_uri(), rank=0, world_size=1)
     yield
     dist.destroy_process_group()
 

@@ -39,9 +39,9 @@ def gathered(run: Run, hidden: Tensor, weight: Any, targets: Tensor, upstream: T
     return [result.logprobs.detach(), by_hidden, by_weight.to_local()]
 
 
-def main(rank: int, ranks: int, port: str) -> None:
+def main(rank: int, ranks: int, place: str) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=ranks)
+    dist.init_process_group("gloo", init_method=place, rank=rank, world_size=ranks)
     generator = torch.Generator().manual_seed(0)
     hidden, weight = torch.randn(13, SIZE, generator=generator), torch.randn(VOCABULARY, SIZE, generator=generator)
     targets = torch.randint(0, VOCABULARY, (13,), generator=generator)

@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from urt_kernels import linear_loss, linear_token_logprobs
@@ -34,16 +35,14 @@ def of_rank(rank: int) -> tuple[Tensor, Tensor]:
     return normal(3, 4, SIZE, seed=1 + rank).requires_grad_(), (torch.arange(12).reshape(3, 4) * 5 + rank) % VOCABULARY
 
 
-def main(rank: int, ranks: int, port: str) -> None:
-    os.environ.update(
-        DS_ACCELERATOR="cpu", RANK=str(rank), WORLD_SIZE=str(ranks), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1",
-        MASTER_PORT=port,
-    )  # fmt: skip
+def main(rank: int, ranks: int, place: str) -> None:
+    os.environ.update(DS_ACCELERATOR="cpu", RANK=str(rank), WORLD_SIZE=str(ranks), LOCAL_RANK=str(rank))
     import deepspeed
     from deepspeed.utils import safe_get_full_grad
 
     torch.set_num_threads(1)
-    deepspeed.init_distributed(dist_backend="gloo", rank=rank, world_size=ranks)
+    dist.init_process_group("gloo", init_method=place, rank=rank, world_size=ranks)
+    deepspeed.init_distributed(dist_backend="gloo", auto_mpi_discovery=False)  # takes the group that there is
     config = {
         "train_micro_batch_size_per_gpu": 1,
         "train_batch_size": ranks,
