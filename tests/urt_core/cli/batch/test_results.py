@@ -1,8 +1,14 @@
 """A file of requests: results as they come, continued without paying twice, and an exit code."""
 
+import errno
 import json
 
+import pytest
+
 from tests.urt_core.cli.batch.conftest import results_of
+from urt_core.cli.batch import results as module
+from urt_core.cli.batch.results import ResultFile
+from urt_core.errors import DataError
 
 
 def test_results_and_manifest(urt, rows, tmp_path):
@@ -36,3 +42,23 @@ def test_other_settings_need_another_output(urt, rows, tmp_path):
     rows([(200, 100), (1, 2)])
     assert "input was 'sha256:" in urt("compare", "--input", pairs, "--output", output).err
     assert urt("compare", "--input", pairs, "--output", tmp_path / "new.jsonl", "--concurrency", 2).code == 0
+
+
+def test_where_the_manifest_found_no_room_the_same_command_goes_on(tmp_path, monkeypatch):
+    output = tmp_path / "results.jsonl"
+
+    def full(path, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "write_atomically", full)
+        with pytest.raises(DataError, match=r"results\.jsonl can't be written \(No space"):
+            ResultFile(output, settings={"orders": "both"}).__enter__()
+    assert output.read_bytes() == b""
+    with ResultFile(output, settings={"orders": "both"}) as again:
+        again.append({"key": "pair-0", "status": "ok"})
+    with pytest.raises(DataError, match="orders was 'both', is 'given'"):
+        ResultFile(output, settings={"orders": "given"}).__enter__()
+    (tmp_path / "results.jsonl.manifest.json").unlink()
+    with pytest.raises(DataError, match="has no readable manifest beside it"):
+        ResultFile(output, settings={"orders": "both"}).__enter__()

@@ -70,6 +70,9 @@ class ResultFile:
             # A process that was killed can leave half a line behind.
             self._file.truncate(complete)
             self._write_manifest(finished=False)
+        except OSError as full:
+            self._file.close()
+            raise cannot_write(self.path, full) from full
         except BaseException:
             self._file.close()
             raise
@@ -114,7 +117,8 @@ class ResultFile:
         return failed / len(self.statuses) if self.statuses else 0.0
 
     def _check_settings(self) -> None:
-        if not self.path.exists():
+        # An empty file holds nothing that other settings could have made: it was left before its manifest was written.
+        if not self.path.exists() or self.path.stat().st_size == 0:
             return
         try:
             before = json.loads(self.manifest_path.read_text(encoding="utf-8"))["settings"]
