@@ -1,4 +1,6 @@
+import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
@@ -27,3 +29,37 @@ def test_what_is_no_path_is_never_imported(path: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(doors, "import_module", lambda name: pytest.fail(f"imported {name}"))
     with pytest.raises(ConfigError, match="an import path package"):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("import sys; sys.exit(0)", "SystemExit: 0"),
+        ("raise ValueError('no card\\n  in slot 1')", "ValueError: no card in slot 1"),
+        ("def __getattr__(name): raise ValueError('no ' + name)", "ValueError: no thing"),
+        ("def thing(:", r"SyntaxError: invalid syntax"),
+    ],
+)
+def test_whatever_an_import_raises_is_told_on_one_line(
+    code: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script that leaves would end the program without a word, and with success."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_things", raising=False)
+    (tmp_path / "own_things.py").write_text(code, encoding="utf-8")
+    with pytest.raises(
+        ConfigError, match=rf"thing 'own_things:thing' does not import \({found}.*expected: a thing"
+    ) as caught:
+        load("own_things:thing")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_stop_of_the_program_is_no_fault_of_what_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stop(SystemExit): ...
+
+    def stop(name: str) -> None:
+        raise Stop(130)
+
+    monkeypatch.setattr(doors, "import_module", stop)
+    with pytest.raises(Stop):
+        load("own_things:thing")

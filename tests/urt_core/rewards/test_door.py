@@ -72,6 +72,14 @@ def short(samples): return [1.0]
 def one_for_all(samples): return 1.0
 def letters(samples): return "ab"
 def wrapped(sample): return asks(sample)
+def by_place(samples): return dict.fromkeys(range(len(samples)), 1.0)
+def unordered(samples): return {float(place) for place, _ in enumerate(samples)}
+def one_array(samples): return numpy.array(1.0)
+def runs_dry(sample): return next(iter(()))
+def leaves(sample): raise SystemExit(0)
+async def leaves_later(sample): raise SystemExit(0)
+async def leaves_with_all(samples): raise SystemExit(0)
+def two_lines(sample): raise ValueError("no card\\n  in slot 1")
 """
 
 
@@ -167,6 +175,14 @@ def test_what_is_no_reward_is_refused_by_path_found_and_expected(path: str, foun
         ("short", "returned 1 values for 2 samples"),
         ("one_for_all", "returned a float"),
         ("letters", "returned a str"),
+        ("by_place", "returned a dict"),
+        ("unordered", "returned a set"),
+        ("one_array", "returned a ndarray"),
+        ("runs_dry", "raised StopIteration"),
+        ("leaves", "raised SystemExit: 0"),
+        ("leaves_later", "raised SystemExit: 0"),
+        ("leaves_with_all", "raised SystemExit: 0"),
+        ("two_lines", "raised ValueError: no card in slot 1;"),
     ],
 )
 def test_a_wrong_value_is_found_by_trying_out(name: str, found: str) -> None:

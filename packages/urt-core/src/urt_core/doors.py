@@ -39,17 +39,25 @@ def load_door(path: str, *, kind: str, group: str, built_in: Mapping[str, Any], 
 def import_object(path: str, *, kind: str, expected: str) -> Any:
     module_name, _, attributes = path.partition(":")
     try:
-        value = import_module(module_name)
-    except Exception as error:
+        value, absent = import_module(module_name), object()
+        for name in attributes.split("."):
+            value = getattr(value, name, absent)
+    except (Exception, SystemExit) as error:
         raise ConfigError(
-            f"{kind} {path!r} does not import ({type(error).__name__}: {error}); expected: {expected}. "
+            f"{kind} {path!r} does not import ({what_was_raised(error)}); expected: {expected}. "
             "Install its package, or name its folder in PYTHONPATH"
         ) from error
-    for name in attributes.split("."):
-        if not hasattr(value, name):
-            raise ConfigError(f"{kind} {path!r}: {module_name} has no {attributes!r}; expected: {expected}")
-        value = getattr(value, name)
+    if value is absent:
+        raise ConfigError(f"{kind} {path!r}: {module_name} has no {attributes!r}; expected: {expected}")
     return value
+
+
+def what_was_raised(error: BaseException) -> str:
+    """Type and text of what code of a user's raised, on one line. Such code may leave by SystemExit (a script that
+    parses its arguments); a kind of SystemExit is the program's own stop by a signal, and goes on."""
+    if isinstance(error, SystemExit) and type(error) is not SystemExit:
+        raise error
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 @cache

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, overload
 
 from urt_core.contracts.built_in import dialects, point_contracts
 from urt_core.contracts.contract import Contract, Reading
-from urt_core.doors import IMPORT_PATH, installed, load_door
+from urt_core.doors import IMPORT_PATH, installed, load_door, what_was_raised
 from urt_core.errors import ConfigError, UrtError
 from urt_core.judgement.pointwise import PointJudgement
 from urt_core.judgement.result import FailureKind, Judgement, ParseFailure
@@ -84,8 +84,8 @@ def check_contract(contract: object, name: str, *, asks: str) -> Contract:
             problem = _templates(contract, name) or _reads(contract)
     except UrtError as error:
         problem = str(error)
-    except Exception as error:  # noqa: BLE001  (code of a user's may raise anything)
-        problem = f"raised {type(error).__name__}: {error}"
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (code of a user's may raise anything)
+        problem = f"raised {what_was_raised(error)}"
     if problem:
         raise ConfigError(f"contract {name!r}: {problem}; expected: {EXPECTED} that reads what its `verdict` writes")
     return replace(contract, read=walled(contract, name), title=contract.title or name)
@@ -124,9 +124,9 @@ def walled(contract: Contract, name: str) -> Callable[[str, Task], Reading]:
     def read(text: str, task: Task) -> Reading:
         try:
             found = contract.read(text, task)
-        except Exception as error:  # noqa: BLE001  (code of a user's may raise anything)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (code of a user's may raise anything)
             return ParseFailure(
-                kind=FailureKind.CONTRACT_ERROR, excerpt=f"{name} raised {type(error).__name__}: {error}"[:160]
+                kind=FailureKind.CONTRACT_ERROR, excerpt=f"{name} raised {what_was_raised(error)}"[:160]
             )
         if isinstance(found, allowed):
             return found

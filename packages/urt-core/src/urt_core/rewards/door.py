@@ -4,15 +4,14 @@ import asyncio
 import inspect
 import math
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 from numbers import Real
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from urt_core.doors import load_door, only_parameter, wrong_signature
+from urt_core.doors import load_door, only_parameter, what_was_raised, wrong_signature
 from urt_core.engines import Completion, FinishReason
 from urt_core.errors import ConfigError, RewardError, UrtError
 from urt_core.prompts.prompt import Dialect
@@ -42,8 +41,12 @@ class RewardFunction:
 
     def call(self, samples: Sequence[RewardInput]) -> Any:
         """What the function answers: numbers, or what has to be awaited for them (which has not begun yet)."""
-        with self._named():
+        try:
             return self.function(samples) if self.takes_batch else [self.function(sample) for sample in samples]
+        except UrtError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise self._wrong(f"raised {what_was_raised(error)}") from error
 
     async def wait(self, answers: Any) -> Any:
         """The numbers behind what an asynchronous function answered, `MAX_WAITING` calls at a time."""
@@ -51,25 +54,21 @@ class RewardFunction:
 
         async def one(answer: Any) -> Any:
             async with waiting:
-                return await answer if inspect.isawaitable(answer) else answer
+                try:
+                    return await answer if inspect.isawaitable(answer) else answer
+                except UrtError:
+                    raise
+                except (Exception, SystemExit) as error:
+                    raise self._wrong(f"raised {what_was_raised(error)}") from error
 
-        with self._named():
-            return await (answers if inspect.isawaitable(answers) else asyncio.gather(*map(one, answers)))
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Whatever a reward of a user's raises carries its path."""
-        try:
-            yield
-        except UrtError:
-            raise
-        except Exception as error:
-            raise self._wrong(f"raised {type(error).__name__}: {error}") from error
+        return await (one(answers) if inspect.isawaitable(answers) else asyncio.gather(*map(one, answers)))
 
     def numbers(self, answers: Any, expected: int) -> list[float]:
         """One number per sample; a RewardError where the answers are something else."""
-        # A str is a sequence too; a tensor or an array is none, but has a length and rows.
-        if isinstance(answers, str | bytes) or not hasattr(answers, "__len__"):
+        # A str is a sequence too; a tensor or an array is none, but has a length and rows, unless it is one number. The
+        # items of a mapping are its keys, those of a set are in no order.
+        is_number = getattr(answers, "ndim", 1) == 0
+        if isinstance(answers, str | bytes | Mapping | Set) or is_number or not hasattr(answers, "__len__"):
             raise self._wrong(f"returned a {type(answers).__name__}")
         if len(answers) != expected:
             raise self._wrong(f"returned {len(answers)} values for {expected} samples")
