@@ -6,6 +6,7 @@ import pytest
 
 from urt_core import Dialect
 from urt_core.errors import ConfigError, RewardError
+from urt_train.config import Ratio
 from urt_train.stages import StageInputs, find_stage
 from urt_train.stages.grpo import SPEC
 from urt_train.stages.grpo.config import GRPOConfig
@@ -26,6 +27,94 @@ def test_a_reward_that_does_not_work_is_said_before_anything_is_loaded(name, sai
     with pytest.raises(RewardError, match=said):
         SPEC.check(settings, Dialect.V1)
     SPEC.check(GRPOConfig(), Dialect.V1)
+
+
+def per_token(inputs):
+    return -inputs.needed("advantages") * inputs.policy_logprobs
+
+
+def soft(inputs):
+    return (per_token(inputs) + 0.1 * inputs.needed("entropy")).double()
+
+
+def summed(inputs):
+    return per_token(inputs).sum()
+
+
+def as_column(inputs):
+    return per_token(inputs)[:, None]
+
+
+def as_list(inputs):
+    return per_token(inputs).tolist()
+
+
+def detached(inputs):
+    return per_token(inputs).detach()
+
+
+def not_finite(inputs):
+    return per_token(inputs) * float("nan")
+
+
+def steep(inputs):
+    return (inputs.policy_logprobs - inputs.policy_logprobs.detach()).abs().sqrt()
+
+
+def raising(inputs):
+    raise KeyError("no such field")
+
+
+def leaving(inputs):
+    raise SystemExit(0)
+
+
+def of_two(inputs, scale):
+    return scale * per_token(inputs)
+
+
+async def later(inputs):
+    return per_token(inputs)
+
+
+@pytest.mark.filterwarnings("ignore:coroutine 'later' was never awaited")
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("summed", r"returned the shape \[\] for 4 tokens"),
+        ("as_column", r"returned the shape \[4, 1\]"),
+        ("as_list", "returned a list"),
+        ("detached", "returned values without a gradient"),
+        ("not_finite", r"returned \[nan, nan, nan, nan\]"),
+        ("steep", r"has the gradient \[(nan|inf|-inf)"),
+        ("raising", "raised KeyError: 'no such field'"),
+        ("leaving", "raised SystemExit: 0"),
+        ("of_two", r"is of_two\(inputs, scale\)"),
+        ("later", "returned a coroutine"),
+        ("missing", "has no 'missing'"),
+    ],
+)
+def test_an_objective_that_does_not_work_is_said_before_anything_is_loaded(name, said):
+    path = f"{__name__}:{name}"
+    with pytest.raises(ConfigError, match=said) as caught:
+        SPEC.check(GRPOConfig(surrogate=path), Dialect.V1)
+    assert repr(path) in str(caught.value)
+    assert "expected: def surrogate(inputs: urt_kernels.SurrogateInputs) -> Tensor" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def reads_the_reference(inputs):
+    return per_token(inputs) + (inputs.policy_logprobs - inputs.needed("reference_logprobs")).square()
+
+
+def test_an_objective_is_tried_with_what_the_settings_give_it():
+    for name in ("clip", "cispo", f"{__name__}:per_token", f"{__name__}:soft"):
+        for ratio in Ratio:
+            SPEC.check(GRPOConfig(surrogate=name, ratio=ratio, importance_cap=2.0, kl_coef=0.0), Dialect.V1)
+    path = f"{__name__}:reads_the_reference"
+    SPEC.check(GRPOConfig(surrogate=path), Dialect.V1)
+    with pytest.raises(ConfigError, match="reference_logprobs=None"):
+        SPEC.check(GRPOConfig(surrogate=path, kl_coef=0.0), Dialect.V1)
 
 
 @pytest.mark.parametrize("dialect", [Dialect.V1, Dialect.DIRECT, Dialect("general"), Dialect("pair_score")])

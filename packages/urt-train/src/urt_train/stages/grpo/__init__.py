@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 
 
 def check(settings: GRPOConfig, dialect: Dialect) -> None:
-    """Calls each reward once, so that a wrong one ends the run before weights are read and rollouts are paid for."""
+    """Calls each reward and the objective once, so that a wrong one ends the run before weights are read and rollouts
+    are paid for."""
+    from urt_train.stages.grpo.objective import try_out  # imports torch
+
     Rewards.load(settings.rewards).try_out()
+    try_out(settings)
     if settings.rewards.get("confidence") and not contract_of(dialect).states_confidence:
         raise ConfigError(
             f"grpo.rewards has confidence and judge.dialect is {dialect}, which asks for none: every completion would earn -1; allowed:"

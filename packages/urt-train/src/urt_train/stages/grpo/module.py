@@ -49,7 +49,7 @@ from urt_train.rollouts.rollout import (
 from urt_train.rollouts.timeline import Timeline
 from urt_train.runtime.ranks import all_sum, any_rank, derived_seed, world
 from urt_train.stages.grpo.config import GRPOConfig
-from urt_train.stages.grpo.objective import grpo_step, surrogate_of
+from urt_train.stages.grpo.objective import grpo_step
 from urt_train.stages.module import StageModule
 
 LOG = logging.getLogger(__name__)
@@ -72,7 +72,6 @@ class GRPO(StageModule):
         seed: int,
     ) -> None:
         super().__init__(policy, config, num_steps=num_steps)
-        surrogate_of(config)  # a wrong path is said before the first rollout
         if config.reasoning_floor and not contract_of(policy.spec.dialect).reasons:
             fail(config, "reasoning_floor", f"false with judge.dialect={policy.spec.dialect}, which does not reason")
         self.engine = engine

@@ -5,12 +5,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from urt_core.doors import load_door
-from urt_kernels import LinearLoss
+import torch
+
+from urt_core.doors import load_door, only_parameter, what_was_raised
+from urt_core.errors import ConfigError
+from urt_kernels import LinearLoss, SurrogateInputs
 from urt_kernels.surrogates import BUILT_IN, Surrogate
 from urt_train.model.batching import ExperienceBatch
 from urt_train.model.policy import Policy
 from urt_train.stages.grpo.config import GRPOConfig
+
+EXPECTED = (
+    "def surrogate(inputs: urt_kernels.SurrogateInputs) -> Tensor of one finite value per token, differentiable by"
+    " inputs.policy_logprobs"
+)
 
 
 def grpo_step(policy: Policy, batch: ExperienceBatch, config: GRPOConfig) -> LinearLoss:
@@ -51,7 +59,52 @@ def settings(batch: ExperienceBatch, config: GRPOConfig) -> dict[str, Any]:
 
 
 def surrogate_of(config: GRPOConfig) -> Surrogate:
-    expected = "a function of urt_kernels.SurrogateInputs that returns one value per token"
-    return load_door(
-        config.surrogate, kind="grpo.surrogate", group="urt.surrogates", built_in=BUILT_IN, expected=expected
+    path, kind = config.surrogate, "grpo.surrogate"
+    surrogate = load_door(path, kind=kind, group="urt.surrogates", built_in=BUILT_IN, expected=EXPECTED)
+    only_parameter(surrogate, path, kind=kind, expected=EXPECTED)
+    return surrogate
+
+
+def try_out(config: GRPOConfig) -> None:
+    """Calls the surrogate once, on made-up tokens with what these settings give it, and differentiates: a wrong type or
+    shape, or nothing to learn from, is an error now and not after the weights have been read and the first rollout paid
+    for."""
+    surrogate, logprobs = surrogate_of(config), torch.tensor([-1.0, -2.0, -1.5, -0.5])
+    policy, entropy = logprobs.clone().requires_grad_(), torch.ones(4, requires_grad=True)
+    inputs = SurrogateInputs(
+        policy_logprobs=policy.clone(),
+        entropy=entropy.clone(),
+        old_logprobs=logprobs,
+        rollout_logprobs=None if config.importance_cap is None else logprobs,
+        reference_logprobs=logprobs if config.kl_coef else None,
+        advantages=torch.tensor([1.0, 1.0, -1.0, -1.0]),
+        sequences=torch.tensor([0, 0, 1, 1]),
+        num_sequences=2,
+        rows=torch.arange(4),
+        clip_low=config.clip_low,
+        clip_high=config.clip_high,
+        ratio=config.ratio.value,
     )
+    try:
+        problem = _problem(surrogate(inputs), policy, entropy)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (code of a user's may raise anything)
+        problem = f"raised {what_was_raised(error)}"
+    if problem:
+        raise ConfigError(f"grpo.surrogate {config.surrogate!r} {problem}; expected: {EXPECTED}")
+
+
+def _problem(values: object, policy: torch.Tensor, entropy: torch.Tensor) -> str | None:
+    if not isinstance(values, torch.Tensor):
+        return f"returned a {type(values).__name__}"
+    if values.shape != policy.shape:
+        return f"returned the shape {list(values.shape)} for {len(policy)} tokens"
+    if not values.isfinite().all():
+        return f"returned {values.tolist()}"
+    if not values.requires_grad:
+        return "returned values without a gradient, from which nothing is learned"
+    found = torch.autograd.grad(values.sum(), (policy, entropy), allow_unused=True)
+    gradients = [gradient for gradient in found if gradient is not None]
+    if not gradients:
+        return "returned values without a gradient by log-prob or entropy, from which nothing is learned"
+    wrong = next((gradient for gradient in gradients if not gradient.isfinite().all()), None)
+    return None if wrong is None else f"has the gradient {wrong.tolist()}"
