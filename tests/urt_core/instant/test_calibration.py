@@ -79,10 +79,39 @@ def test_a_map_is_symmetric_and_rises(kind, p, other):
 MAPS = {kind: fit_task(rows_of(2, 300, sharpness=2.0), task="image_generation", kind=kind) for kind in KINDS}
 
 
-def test_a_judge_that_is_always_right_is_not_called_certain():
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("number", [1, 25])
+def test_a_judge_that_is_always_right_is_not_called_certain(kind, number):
     """Platt's targets: the labels of 50 pairs say no more than 51 of 52."""
-    found = fit_task([(0.9, True), (0.1, False)] * 25, task="image_generation", kind=CalibrationKind.PLATT)
-    assert found(0.9) == pytest.approx(51 / 52, abs=1e-6)
+    found = fit_task([(0.9, True), (0.1, False)] * number, task="image_generation", kind=kind)
+    assert found(0.9) == pytest.approx((2 * number + 1) / (2 * number + 2), abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_judge_that_goes_by_the_order_is_worth_nothing(kind):
+    """0.9 for what is shown first in both orders: 1/2 in the mean, but for the rounding of 1 - 0.9."""
+    rows = [((0.9 + (1 - 0.9)) / 2 + noise, won) for noise in (0.0, 1e-16, -1e-16) for won in (True, False)]
+    found = fit_task(rows, task="image_generation", kind=kind)
+    assert found(0.99) == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_judge_whose_probabilities_hardly_differ_has_a_steep_map_without_an_overflow():
+    found = fit_task([(0.51, True), (0.49, False)] * 100, task="image_generation", kind=CalibrationKind.PLATT)
+    assert found.slope is not None
+    assert found.slope > 100
+    assert (found(0.0), found(1e-4), found(1 - 1e-4)) == (0.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("p", [math.nan, math.inf, 1.7, -0.1])
+def test_what_is_no_probability_is_named(kind, p):
+    with pytest.raises(DataError, match=rf"^a pair of image_generation .* probability {p:g}; it must be a number from"):
+        InstantCalibration.fit([("image_generation", one, one < 0.5) for one in (0.1, p, 0.9)], kind=kind)
+
+
+def test_a_kind_that_there_is_not_is_named():
+    with pytest.raises(ConfigError, match=r"kind 'beta'; allowed: platt, isotonic"):
+        InstantCalibration.fit([("image_generation", 0.9, True), ("image_generation", 0.1, False)], kind="beta")
 
 
 def test_a_judge_that_is_wrong_more_often_than_right_is_worth_nothing():
@@ -138,6 +167,8 @@ def test_it_is_fitted_by_task_and_survives_json(kind):
         ({"image_generation": {"kind": "isotonic", "num_pairs": 3, "points": [[0.5, 0.4], [0.4, 0.6]]}}, r"ascend"),
         ({"image_generation": {"kind": "isotonic", "num_pairs": 3, "points": [[0.5, 2]]}}, r"within 0..1"),
         ({"image_generation": {"kind": "isotonic", "num_pairs": 3, "points": "all"}}, r"pairs of numbers"),
+        ({"image_generation": {"kind": "isotonic", "num_pairs": 3, "points": [["0.5", "0.5"]]}}, r"pairs of numbers"),
+        ({"image_generation": {"kind": "isotonic", "num_pairs": 3, "points": [[0.1, 0.2], [0.9, 0.3]]}}, r"symmetric"),
         ({"image_generation": {"kind": "platt", "num_pairs": 3, "slop": 1.0}}, r"slop"),
     ],
 )  # fmt: skip

@@ -5,7 +5,7 @@ Each map is symmetric: exchanging the candidates turns p into 1 - p before and a
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
@@ -16,6 +16,8 @@ from urt_core.records import Task
 
 MARGIN = 1e-6
 """Raw probabilities are kept this far from 0 and 1, where their log-odds have no end."""
+LEAST_SLOPE = 1e-3
+SYMMETRIC_TO = 1e-6
 STEPS = 100
 """Newton steps of a fit at most; it needs about ten."""
 
@@ -46,12 +48,7 @@ class TaskCalibration:
     """Of isotonic: (raw, calibrated), ascending, linear between them."""
 
     def __post_init__(self) -> None:
-        try:
-            object.__setattr__(self, "kind", CalibrationKind(self.kind))
-        except ValueError:
-            raise ConfigError(
-                f"a calibration is of kind {self.kind!r:.80}; allowed: {', '.join(map(str, CalibrationKind))}"
-            ) from None
+        object.__setattr__(self, "kind", _kind(self.kind))
         if not isinstance(self.num_pairs, int) or isinstance(self.num_pairs, bool) or self.num_pairs < 1:
             raise ConfigError(f"a calibration has num_pairs {self.num_pairs!r:.80}; it must be a whole number above 0")
         given = (self.slope is not None, self.points is not None)
@@ -63,17 +60,21 @@ class TaskCalibration:
             raise ConfigError(f"a calibration has the slope {self.slope!r:.80}; it must be a number above 0")
         if self.points is not None:
             try:
-                points = tuple((float(raw), float(calibrated)) for raw, calibrated in self.points)
-            except (TypeError, ValueError, OverflowError):
+                points = tuple((_number(raw), _number(calibrated)) for raw, calibrated in self.points)
+            except (TypeError, ValueError):
                 raise ConfigError("calibration points must be pairs of numbers; fit them again") from None
             check_points(points)
+            if any(abs(one + other - 1) > SYMMETRIC_TO for one, other in _mirrored(points)):
+                raise ConfigError(
+                    "calibration points must be symmetric, (1 - raw, 1 - calibrated) beside each (raw, calibrated); fit them again"
+                )
             object.__setattr__(self, "points", points)
 
     def __call__(self, probability: float) -> float:
         if self.points is not None:
             return interpolate(self.points, probability)
         assert self.slope is not None
-        return 1 / (1 + math.exp(-self.slope * log_odds(probability)))
+        return 0.5 + 0.5 * math.tanh(self.slope * log_odds(probability) / 2)
 
     def to_json(self) -> dict[str, Any]:
         own = {"slope": self.slope} if self.points is None else {"points": [list(point) for point in self.points]}
@@ -113,13 +114,15 @@ class InstantCalibration:
         """From (task, raw probability of the first candidate, whether the first is the better one), one row a pair."""
         by_task: dict[str, list[tuple[float, bool]]] = {}
         for task, probability, is_first in rows:
+            if not 0 <= probability <= 1:
+                raise DataError(
+                    f"a pair of {task} to calibrate on has the probability {probability:g}; it must be a number from 0 to 1"
+                )
             by_task.setdefault(str(Task(task)), []).append((probability, is_first))
         if not by_task:
             raise DataError("no labelled pair was judged instantly and readably; there is nothing to calibrate on")
         return cls(
-            tasks={
-                task: fit_task(found, task=task, kind=CalibrationKind(kind)) for task, found in sorted(by_task.items())
-            }
+            tasks={task: fit_task(found, task=task, kind=_kind(kind)) for task, found in sorted(by_task.items())}
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -136,7 +139,11 @@ class InstantCalibration:
 
 
 def fit_task(rows: Sequence[tuple[float, bool]], *, task: str, kind: CalibrationKind) -> TaskCalibration:
-    """Each pair counts in both orders, which makes the map symmetric. Labels of one side alone are refused: nobody labels so."""
+    """Each pair counts in both orders, which makes the map symmetric. Labels of one side alone are refused: nobody labels so.
+
+    Labels count as (n + 1) / (n + 2) and 1 / (n + 2) (Platt 1999, section 2.2), n the pairs, so that a judge that is always right on them is
+    not called certain.
+    """
     firsts = sum(is_first for _, is_first in rows)
     if firsts in (0, len(rows)):
         raise DataError(
@@ -147,16 +154,21 @@ def fit_task(rows: Sequence[tuple[float, bool]], *, task: str, kind: Calibration
         # Rounded, so that 1 - p of one pair and p of another meet in one point.
         both = [(round(p, 12), float(won)) for p, won in rows]
         both += [(round(1 - p, 12), float(not won)) for p, won in rows]
-        return TaskCalibration(kind=kind, num_pairs=len(rows), points=pool_adjacent_violators(both))
+        high = high_label(len(rows))
+        # Fitted on 0 and 1, which add up exactly, so that equal blocks are found to be equal.
+        points = tuple((raw, 1 - high + (2 * high - 1) * share) for raw, share in pool_adjacent_violators(both))
+        return TaskCalibration(kind=kind, num_pairs=len(rows), points=points)
     return TaskCalibration(kind=kind, num_pairs=len(rows), slope=fit_slope(rows))
 
 
 def fit_slope(rows: Sequence[tuple[float, bool]]) -> float:
     """The slope s that makes the labels most likely under sigmoid(s x), x the raw log-odds of the winner named by the judge, by Newton's
-    method; the log-likelihood is concave in s. Labels count as (n + 1) / (n + 2) and 1 / (n + 2) (Platt 1999, section 2.2), n the pairs,
-    so that a judge that is always right on them is not called certain. A judge that is right in no more than half gets a slope near 0."""
-    pairs = [(abs(log_odds(p)), (p > 0.5) == won) for p, won in rows if p != 0.5]
-    high = (len(rows) + 1) / (len(rows) + 2)
+    method; the log-likelihood is concave in s. A judge that is right in no more than half gets a slope near 0, and so does one that names a
+    winner in none: its probability is 1/2 but for rounding."""
+    pairs = [(abs(log_odds(p)), (p > 0.5) == won) for p, won in rows if round(p, 12) != 0.5]
+    if not pairs:
+        return LEAST_SLOPE
+    high = high_label(len(rows))
     slope = 1.0
     for _ in range(STEPS):
         chances = [(x, 1 / (1 + math.exp(-slope * x)), high if right else 1 - high) for x, right in pairs]
@@ -164,15 +176,40 @@ def fit_slope(rows: Sequence[tuple[float, bool]]) -> float:
         curvature = math.fsum(chance * (1 - chance) * x * x for x, chance, _ in chances) + 1e-12
         # Half way to 0 at most: the slope stays above it, and Newton's step can't leap over the optimum for good.
         after = max(slope + gradient / curvature, slope / 2)
-        if abs(after - slope) < 1e-12 * slope or after < 1e-3:
-            return max(after, 1e-3)
+        if abs(after - slope) < 1e-12 * slope or after < LEAST_SLOPE:
+            return max(after, LEAST_SLOPE)
         slope = after
     return slope
+
+
+def high_label(num_pairs: int) -> float:
+    return (num_pairs + 1) / (num_pairs + 2)
 
 
 def log_odds(probability: float) -> float:
     inside = min(max(probability, MARGIN), 1 - MARGIN)
     return math.log(inside / (1 - inside))
+
+
+def _kind(kind: object) -> CalibrationKind:
+    try:
+        return CalibrationKind(kind)
+    except ValueError:
+        raise ConfigError(
+            f"a calibration is of kind {kind!r:.80}; allowed: {', '.join(map(str, CalibrationKind))}"
+        ) from None
+
+
+def _mirrored(points: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
+    """Numbers that are 1 together where the map is symmetric."""
+    for point, mirrored in zip(points, reversed(points), strict=True):
+        yield from zip(point, mirrored, strict=True)
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, int | float) or not _is_number(value):
+        raise TypeError
+    return float(value)
 
 
 def _is_number(value: object) -> bool:
