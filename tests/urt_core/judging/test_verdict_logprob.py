@@ -1,6 +1,7 @@
 """The probability of the number in the answer, from the log-probs of its tokens."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -43,6 +44,23 @@ def test_a_number_that_is_no_log_probability_makes_no_probability(number: float)
         numbers[place] = number
         tokens = zip(("Image ", "2", " is better"), numbers, strict=True)
         assert verdict_probability(completion(*tokens)) is None
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, 0.5])
+def test_a_likeliest_token_without_a_log_probability_makes_none_either(number: float) -> None:
+    given = completion(("Image ", -0.1), ("2", -0.2), (" is better", -0.1))
+    assert verdict_probability(replace(given, top_logprobs=((), (("2", -0.2), ("1", number)), ()))) is None
+
+
+def test_a_token_that_can_not_have_been_sampled_makes_no_probability() -> None:
+    given = completion(("Image ", -0.1), ("2", -math.inf), (" is better", -0.1))
+    assert verdict_probability(given) is None
+    assert verdict_probability(replace(given, top_logprobs=((), (("1", -math.inf),), ()))) is None
+
+
+def test_likeliest_tokens_of_fewer_places_are_those_of_the_first_ones() -> None:
+    given = completion(("Image ", -0.1), ("2", math.log(0.8)), (" is better", -0.1))
+    assert verdict_probability(replace(given, top_logprobs=((("Image ", -0.1),),))) == pytest.approx(0.8)
 
 
 def test_the_rounding_of_half_precision_is_no_probability_above_one() -> None:

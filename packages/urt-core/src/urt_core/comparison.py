@@ -263,9 +263,11 @@ def probability_first(
     if method is ProbabilityMethod.MARGIN and margin is not None:
         return method, 1 / (1 + math.exp(-margin / MARGIN_SCALE))
     if method is ProbabilityMethod.LOGPROB:
-        probability = mean_over_orders(readable, vote_probability)
-        if probability is not None:
-            return method, probability
+        # One order alone would hold the judge's leaning to what it is shown first.
+        by_order = [mean_over_orders({order: votes}, vote_probability) for order, votes in readable.items()]
+        known = [probability for probability in by_order if probability is not None]
+        if len(known) == len(by_order):
+            return method, mean(known)
     share = mean_over_orders(readable, vote_share)
     assert share is not None
     return ProbabilityMethod.VOTES, share

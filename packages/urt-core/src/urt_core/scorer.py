@@ -13,19 +13,10 @@ from urt_core.comparison import Comparison, Orders, ProbabilityMethod, asked_ord
 from urt_core.contracts import load_contract
 from urt_core.engines import AsyncEngine, Engine, SamplingParams
 from urt_core.errors import MediaError
+from urt_core.instant import AnchorSet, Bounds, InstantCalibration, Mode
 from urt_core.instant.anchored import ask_anchored, ready_for_scores
-from urt_core.instant.anchors import AnchorSet
 from urt_core.instant.asking import PairAsker, ask_pair
-from urt_core.instant.calibration import InstantCalibration
-from urt_core.instant.modes import (
-    Bounds,
-    Mode,
-    as_bounds,
-    as_instant,
-    checked_mode,
-    instant_sampling,
-    one_pass_sampling,
-)
+from urt_core.instant.modes import as_bounds, as_instant, checked_mode, instant_sampling, one_pass_sampling
 from urt_core.judges.released import wording_of
 from urt_core.judging.asking import Asker, Question
 from urt_core.judging.faults import SurrogateError, check_text, faulty
@@ -77,7 +68,7 @@ class Scorer:
         self.probability, self.calibration = ProbabilityMethod(probability), calibration
         self.templates, self.download, self.allow_paths = templates, download, allow_paths
         self.instant_calibration, self.anchors = instant_calibration, anchors
-        self.mode, self.bounds = checked_mode(mode, instant_calibration), as_bounds(bounds)
+        self.mode, self.bounds = checked_mode(mode, instant_calibration, self.orders), as_bounds(bounds)
         self.sampling = with_votes(sampling or default_sampling(votes), votes)
         if self.probability is ProbabilityMethod.LOGPROB:
             self.sampling = replace(self.sampling, logprobs=True)
@@ -208,11 +199,12 @@ class Scorer:
         return self._pairs(orders, votes, mode, bounds).aask(records, ordered=ordered)
 
     def _pairs(self, orders: Orders | None, votes: int | None, mode: Mode | str | None, bounds: Any) -> PairAsker:
+        how = self.mode if mode is None else mode
         return PairAsker(
             asker=self._asker,
             question=lambda record, how: self.pair_question(record, orders, how),
             sampling=with_votes(self.sampling, votes),
-            mode=self.mode if mode is None else checked_mode(mode, self.instant_calibration),
+            mode=checked_mode(how, self.instant_calibration, asked_orders(orders) if orders else self.orders),
             bounds=self.bounds if bounds is None else as_bounds(bounds),
         )
 

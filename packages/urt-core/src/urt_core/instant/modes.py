@@ -1,11 +1,11 @@
 """How a pair is asked: at once, with reasoning, or at once where that is sure enough."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from numbers import Real
 
-from urt_core.comparison import Comparison, ProbabilityMethod
+from urt_core.comparison import Comparison, Order, ProbabilityMethod
 from urt_core.engines import SamplingParams, Status
 from urt_core.errors import ConfigError
 from urt_core.instant.calibration import InstantCalibration
@@ -36,16 +36,17 @@ class Bounds:
     high: float = 0.9
 
     def __post_init__(self) -> None:
-        if not all(math.isfinite(value) and 0 <= value <= 1 for value in (self.low, self.high)) or self.low > self.high:
-            raise ConfigError(
-                f"bounds are {self.low:g} and {self.high:g}; allowed: two numbers from 0 to 1, the lower one first"
-            )
+        both = (self.low, self.high)
+        are_numbers = all(isinstance(value, Real) and not isinstance(value, bool) for value in both)
+        if not are_numbers or not 0 <= self.low <= self.high <= 1:
+            low, high = (f"{value!s:.40}" if are_numbers else f"{value!r:.40}" for value in both)
+            raise ConfigError(f"bounds are {low} and {high}; allowed: two numbers from 0 to 1, the lower one first")
 
     def need_reasoning(self, probability: float) -> bool:
         return self.low < probability < self.high
 
 
-def checked_mode(mode: Mode | str, calibration: InstantCalibration | None) -> Mode:
+def checked_mode(mode: Mode | str, calibration: InstantCalibration | None, orders: Sequence[Order]) -> Mode:
     try:
         asked = Mode(mode)
     except ValueError:
@@ -55,15 +56,22 @@ def checked_mode(mode: Mode | str, calibration: InstantCalibration | None) -> Mo
             "mode is auto, which trusts calibrated probabilities, and this judge has no calibration in its judge.json; ask with mode"
             " instant or reason, or train one that has: urt-train stage=internalise (docs/serving.md)"
         )
+    if asked is Mode.AUTO and len(orders) < len(Order):
+        raise ConfigError(
+            "mode is auto, which trusts calibrated probabilities, and orders is given, while the calibration is of the mean over both"
+            " orders; ask with orders both, or with mode instant or reason"
+        )
     return asked
 
 
 def as_bounds(bounds: Bounds | Sequence[float]) -> Bounds:
     if isinstance(bounds, Bounds):
         return bounds
-    if len(bounds) != 2:
-        raise ConfigError(f"bounds are {list(bounds)!r:.80}; allowed: two numbers from 0 to 1, the lower one first")
-    return Bounds(low=bounds[0], high=bounds[1])
+    try:
+        low, high = bounds
+    except (TypeError, ValueError):
+        raise ConfigError(f"bounds are {bounds!r:.80}; allowed: two numbers from 0 to 1, the lower one first") from None
+    return Bounds(low=low, high=high)
 
 
 def instant_sampling(sampling: SamplingParams) -> SamplingParams:
@@ -90,17 +98,19 @@ def one_pass_sampling(mode: Mode, sampling: SamplingParams) -> SamplingParams:
 
 def as_instant(comparison: Comparison, calibration: InstantCalibration | None) -> Comparison:
     """The comparison of instant votes: its preference is that of the probability, averaged over both orders, so that an order that
-    disagrees weakly does not make a tie. Calibrated where the judge has a map for the task."""
+    disagrees weakly does not make a tie. Calibrated where the judge has a map for the task, which is one of that average: not where it was
+    asked in one order alone."""
     instant = replace(comparison, mode=str(Mode.INSTANT))
     probability = comparison.probability_first
     if comparison.status is not Status.OK or probability is None:
         return instant
     if comparison.probability_method is not ProbabilityMethod.LOGPROB:
         return instant  # the engine gave no log-probabilities: votes alone
-    known = calibration.tasks.get(str(comparison.task)) if calibration else None
     preference = Preference.TIE
     if probability != 0.5:
         preference = Preference.FIRST if probability > 0.5 else Preference.SECOND
+    is_average = comparison.position_consistent is not None
+    known = calibration.tasks.get(str(comparison.task)) if calibration and is_average else None
     return replace(
         instant,
         preference=preference,

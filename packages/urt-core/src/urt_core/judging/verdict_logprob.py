@@ -4,6 +4,7 @@ import math
 import re
 
 from urt_core.engines import Completion
+from urt_core.engines.completion import is_logprob
 
 # The last number behind a noun: the parser has already accepted the text, so this is the number of the verdict.
 _NUMBER = re.compile(r"\b(?:image|video|answer) ([12]) is better", re.IGNORECASE)
@@ -24,14 +25,22 @@ def verdict_probability(completion: Completion) -> float | None:
     start, end = numbers[-1].span(1)
     position, logprob = 0, 0.0
     other: float | None = None
+    is_among_others = False
     for index, (token, token_logprob) in enumerate(tokens):
         if position < end and position + len(token) > start:
             logprob += token_logprob
             place = start - position
             swapped = token[:place] + ("2" if token[place] == "1" else "1") + token[place + 1 :]
-            likeliest = dict(completion.top_logprobs[index]) if completion.top_logprobs else {}
-            other = likeliest.get(swapped)
+            at = completion.top_logprobs[index] if index < len(completion.top_logprobs) else ()
+            if not all(is_logprob(number) for _, number in at):
+                return None
+            other = dict(at).get(swapped)
+            is_among_others = bool(at) and other is None
         position += len(token)
+    if math.isinf(logprob):
+        return None  # no token that was sampled had the probability 0
+    if is_among_others and math.exp(logprob) < 0.5:
+        return None  # a share among more than the two numbers, of which the other one's is not known
     if other is None:
         return math.exp(logprob)
     return 1 / (1 + math.exp(min(other - logprob, 700.0)))
