@@ -8,6 +8,7 @@ from urt_core.cli.batch.inputs import Requests
 from urt_core.cli.batch.requests import one_request, row_request
 from urt_core.cli.judge import build_scorer, how_to_ask
 from urt_core.errors import DataError, MediaError
+from urt_core.instant.modes import Mode, one_pass_sampling
 from urt_core.judging.asking import Question
 from urt_core.media import MediaPolicy, load_frames, preprocessing_id
 from urt_core.prompts import Prompt
@@ -17,7 +18,8 @@ from urt_core.records import Media
 def show_first_prompt(
     options: argparse.Namespace, fields: Sequence[str], *, num_calls: Callable[[dict[str, Any]], int] | None = None
 ) -> int:
-    """`num_calls` of a request, or else as many as it has prompts; those of the first one stand for all."""
+    """`num_calls` prompts of a request, or else as many as its question has; those of the first one stand for all. In mode auto the first
+    prompt is that of the instant question, and the numbers are those of every pair reasoned about as well."""
     scorer = build_scorer(options)
     request, count = first_request(options, fields)
     calls = num_calls(request) if num_calls else None
@@ -26,16 +28,19 @@ def show_first_prompt(
     if "candidate" in request:
         asked: Any = scorer.point_request(contract=options.contract, **request)
         ask, sampling = scorer.point_questions(options.contract, options.against)
-        question, max_tokens = ask(asked), sampling.max_tokens
+        question, samplings = ask(asked), [sampling]
     else:
-        asked = scorer.record(**request)
-        question, max_tokens = scorer.pair_question(asked), scorer.sampling.max_tokens
+        modes = [Mode.INSTANT, Mode.REASON] if scorer.mode is Mode.AUTO else [scorer.mode]
+        question = scorer.pair_question(scorer.record(**request), mode=modes[0])
+        samplings = [one_pass_sampling(mode, scorer.sampling) for mode in modes]
     if not isinstance(question, Question):
         raise MediaError(f"the first request can't be shown: {question.detail}")
     _, policy, _ = how_to_ask(options)
-    num_completions = count * (len(question.prompts) if calls is None else calls)
-    num_tokens = num_completions * max_tokens
-    print(f"{count:,} requests, {num_completions:,} completions, at most {num_tokens:,} tokens")
+    num_prompts = count * (len(question.prompts) if calls is None else calls)
+    num_completions = num_prompts * sum(sampling.num_completions for sampling in samplings)
+    num_tokens = num_prompts * sum(sampling.num_completions * sampling.max_tokens for sampling in samplings)
+    up_to = "at most " if len(samplings) > 1 else ""
+    print(f"{count:,} requests, {up_to}{num_completions:,} completions, at most {num_tokens:,} tokens")
     print(f"preprocessing {preprocessing_id(policy)}\n\n{describe(question.prompts[0], policy)}")
     return 0
 

@@ -28,8 +28,7 @@ def run_compare(options: argparse.Namespace) -> int:
             "--model missing: give a folder or hub id, or try --example, which brings judge and pairs along"
         )
     if options.dry_run:
-        num_calls = options.votes * (2 if options.orders == "both" else 1)
-        return show_first_prompt(options, FIELDS, num_calls=lambda request: num_calls)
+        return show_first_prompt(options, FIELDS)
     if options.input and not options.example:
         return run_batch(options, build_scorer(options), compare_rows)
     with opened_scorer(build_scorer(options)) as scorer:

@@ -11,7 +11,9 @@ from urt_core.cli.batch.requests import Rows, one_request, row_request
 from urt_core.cli.batch.run import run_batch
 from urt_core.cli.display import print_ranking
 from urt_core.cli.judge import build_scorer, opened_scorer
+from urt_core.engines import SamplingParams
 from urt_core.errors import ConfigError, DataError, MediaError, PromptError, RecordError
+from urt_core.instant.modes import Mode, one_pass_sampling
 from urt_core.ranking import Ranking, failed_ranking, num_comparisons
 from urt_core.scorer import Scorer
 
@@ -19,6 +21,7 @@ FIELDS = ("task", "text", "candidates")
 
 
 def run_rank(options: argparse.Namespace) -> int:
+    one_pass_sampling(Mode(options.mode), SamplingParams())  # refuses auto before a judge is opened
     if options.dry_run:
         return show_first_prompt(options, FIELDS, num_calls=partial(num_calls, options))
     if options.input:
@@ -36,7 +39,7 @@ def run_rank(options: argparse.Namespace) -> int:
 
 def num_calls(options: argparse.Namespace, request: dict[str, Any]) -> int:
     pairs = num_comparisons(len(request["candidates"]), options.method, options.num_rounds)
-    return pairs * options.votes * (2 if options.orders == "both" else 1)
+    return pairs * (2 if options.orders == "both" else 1)
 
 
 def rank_rows(scorer: Scorer, rows: Rows, *, method: Any, num_rounds: int | None) -> Iterator[Ranking]:

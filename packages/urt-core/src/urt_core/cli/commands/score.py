@@ -22,8 +22,7 @@ FIELDS = ("task", "text", "candidate")
 
 def run_score(options: argparse.Namespace) -> int:
     if options.dry_run:
-        by_contract = None if options.against else lambda request: options.votes
-        return show_first_prompt(options, FIELDS, num_calls=by_contract)
+        return show_first_prompt(options, FIELDS)
     if options.input:
         judge = partial(score_rows, contract=options.contract, against=options.against)
         return run_batch(options, build_scorer(options), judge)
