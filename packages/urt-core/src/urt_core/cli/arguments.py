@@ -52,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     scale.add_argument(
         "--contract",
         default="think",
-        help="what the judge writes: " + ", ".join(PointContract) + ", or a path of your own",
+        help="what the judge writes: " + ", ".join(PointContract) + ", or a path of your own (default %(default)s)",
     )
     scale.add_argument(
         "--against",
@@ -65,8 +65,13 @@ def build_parser() -> argparse.ArgumentParser:
     rank.add_argument("--candidates", nargs="+", metavar="FILE", help="images, videos, or answers as text")
     add_batch(rank)
     add_pairwise(rank)
-    rank.add_argument("--method", choices=("round_robin", "swiss"), default="round_robin")
-    rank.add_argument("--num-rounds", type=int, help="of the Swiss system (default: about log2 of the candidates)")
+    rank.add_argument(
+        "--method",
+        choices=("round_robin", "swiss"),
+        default="round_robin",
+        help="every pair, or the rounds of a Swiss tournament (default %(default)s)",
+    )
+    rank.add_argument("--num-rounds", type=int, help="of the tournament (default: about log2 of the candidates)")
 
     serve = add_command(commands, "serve", "serve the judge over HTTP")
     add_pairwise(serve)
@@ -79,10 +84,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     doctor.add_argument("--model", required=True, help="its name at the endpoint")
     add_endpoint(doctor)
-    doctor.add_argument("--dialect", default="v1", help="of the judgement that is asked for")
+    doctor.add_argument("--dialect", default="v1", help="of the judgement that is asked for (default %(default)s)")
     doctor.add_argument("--max-tokens", type=int, default=2048, help="of each answer (default %(default)s)")
-    doctor.add_argument("--prompt-price", type=float, default=0.0, help="per million tokens")
-    doctor.add_argument("--completion-price", type=float, default=0.0, help="per million tokens")
+    doctor.add_argument("--prompt-price", type=float, default=0.0, help="per million tokens (default %(default)g)")
+    doctor.add_argument("--completion-price", type=float, default=0.0, help="per million tokens (default %(default)g)")
     doctor.add_argument("--json", action="store_true", help="print JSON")
 
     judges = add_command(commands, "judges", "list the released judges that are known by name")
@@ -92,7 +97,10 @@ def build_parser() -> argparse.ArgumentParser:
     parse = add_command(commands, "parse", "read judgements that a model has written")
     parse.add_argument("files", nargs="*", metavar="FILE", help="texts; standard input where none is named")
     parse.add_argument("--task", choices=[*map(str, Task)], required=True)
-    parse.add_argument("--dialect", help="default: read either kind")
+    parse.add_argument(
+        "--dialect",
+        help="what the judge was asked in (default: with think or answer tags a chain of thought, without them a bare verdict)",
+    )
     parse.add_argument("--json", action="store_true", help="print JSON")
     add_bench(commands, add_judge=partial(add_judge, is_needed=True))
     return parser
@@ -126,7 +134,11 @@ def add_batch(command: argparse.ArgumentParser) -> None:
     group.add_argument("--input", metavar="FILE", help="JSONL, Parquet, or a folder of shards (needs urt-data)")
     group.add_argument("--output", metavar="FILE", help="JSONL that grows line by line; the same command continues it")
     group.add_argument(
-        "--max-failures", type=float, default=0.05, metavar="SHARE", help="exit with 3 above it (default %(default)s)"
+        "--max-failures",
+        type=float,
+        default=0.05,
+        metavar="SHARE",
+        help="of requests without a result; above it the exit code is 3 (default %(default)s)",
     )
     group.add_argument("--no-cache", action="store_true", help="no cache of paid answers beside the output")
 
@@ -137,17 +149,33 @@ def add_pairwise(command: argparse.ArgumentParser) -> None:
         "--dialect",
         help="v1, v2, direct, general, edit_pair, flex, pair_score, or package.module:name of a contract of your own; default: as in judge.json, where --model is a folder with one",
     )
-    group.add_argument("--orders", choices=("both", "given"), default="both")
-    group.add_argument("--probability", choices=[*map(str, ProbabilityMethod)], default="votes")
+    group.add_argument(
+        "--orders",
+        choices=("both", "given"),
+        default="both",
+        help="show each pair as it is given, or the other way round as well (default %(default)s)",
+    )
+    group.add_argument(
+        "--probability",
+        choices=[*map(str, ProbabilityMethod)],
+        default="votes",
+        help="of the first: the share of votes, or from the stated totals, or the log-prob of the verdict (default %(default)s)",
+    )
     group.add_argument("--calibration", metavar="FILE", help="a map written by urt_core.calibration")
     group.add_argument(
         "--mode",
         choices=("reason", "instant", "auto"),
         default="reason",
-        help="with reasoning, for the verdict alone, or with reasoning where the calibrated probability lies between --bounds",
+        help="with reasoning, for the verdict alone, or with reasoning where the calibrated probability lies between --bounds "
+        "(default %(default)s)",
     )
     group.add_argument(
-        "--bounds", type=float, nargs=2, metavar=("LOW", "HIGH"), default=(0.1, 0.9), help="of --mode auto (0.1 0.9)"
+        "--bounds",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        default=(0.1, 0.9),
+        help="of --mode auto (default 0.1 0.9)",
     )
 
 
@@ -185,9 +213,12 @@ def add_judge(command: argparse.ArgumentParser, *, is_needed: bool) -> None:
     )
     add_endpoint(group)
     group.add_argument("--device", help="for transformers (default: cuda where there is one)")
-    group.add_argument("--batch-size", type=int, default=64, help="completions computed together")
+    group.add_argument("--batch-size", type=int, default=64, help="completions computed together (default %(default)s)")
     group.add_argument(
-        "--concurrency", type=int, default=16, help="requests in flight at an endpoint, or at each of --vllm-servers"
+        "--concurrency",
+        type=int,
+        default=16,
+        help="requests in flight at an endpoint, or at each of --vllm-servers (default %(default)s)",
     )
     group.add_argument("--templates", metavar="FOLDER", help="prompt wording of your own")
     group.add_argument("--min-pixels", type=int, help="of each image or frame (default: as in judge.json)")
@@ -196,17 +227,17 @@ def add_judge(command: argparse.ArgumentParser, *, is_needed: bool) -> None:
     group.add_argument("--allow-downloads", action="store_true", help="read http(s) addresses (public ones only)")
 
     group = command.add_argument_group("sampling")
-    group.add_argument("--votes", type=int, default=1, help="judgements per order")
+    group.add_argument("--votes", type=int, default=1, help="judgements per order (default %(default)s)")
     group.add_argument("--temperature", type=float, help="default 0, or 0.7 with several votes")
-    group.add_argument("--top-p", type=float, default=1.0)
+    group.add_argument("--top-p", type=float, default=1.0, help="default %(default)s")
     group.add_argument("--max-tokens", type=int, help="of a judgement (default: as in judge.json, or 1024)")
-    group.add_argument("--seed", type=int)
+    group.add_argument("--seed", type=int, help="of the sampling (default: none)")
 
     group = command.add_argument_group("budget at an endpoint")
-    group.add_argument("--budget-tokens", type=int)
-    group.add_argument("--budget-cost", type=float, help="in the currency of the prices")
-    group.add_argument("--prompt-price", type=float, default=0.0, help="per million tokens")
-    group.add_argument("--completion-price", type=float, default=0.0, help="per million tokens")
+    group.add_argument("--budget-tokens", type=int, help="of prompts and completions; nothing more is asked then")
+    group.add_argument("--budget-cost", type=float, help="the same as money, in the currency of the prices")
+    group.add_argument("--prompt-price", type=float, default=0.0, help="per million tokens (default %(default)g)")
+    group.add_argument("--completion-price", type=float, default=0.0, help="per million tokens (default %(default)g)")
 
 
 def add_endpoint(group: Any) -> None:
@@ -231,7 +262,13 @@ def add_endpoint(group: Any) -> None:
         metavar="NAME",
         help="the variable with the key (default %(default)s)",
     )
-    group.add_argument("--timeout", type=float, default=180.0, metavar="S", help="per attempt at an endpoint")
+    group.add_argument(
+        "--timeout",
+        type=float,
+        default=180.0,
+        metavar="S",
+        help="seconds per attempt at an endpoint (default %(default)g)",
+    )
 
 
 def named_value(text: str) -> tuple[str, Any]:
@@ -253,30 +290,76 @@ def named_value(text: str) -> tuple[str, Any]:
 def add_server(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("the server")
     group.add_argument("--host", default="127.0.0.1", help="anything but loopback needs a token (default %(default)s)")
-    group.add_argument("--port", type=int, default=8090)
-    group.add_argument("--token-env", default="URT_TOKEN", metavar="NAME", help="the variable with the bearer token")
-    group.add_argument("--max-body-mb", type=float, default=64.0)
+    group.add_argument("--port", type=int, default=8090, help="default %(default)s")
     group.add_argument(
-        "--max-bodies-mb", type=float, default=1024.0, help="of all requests together, waiting groups included"
+        "--token-env",
+        default="URT_TOKEN",
+        metavar="NAME",
+        help="the variable with the bearer token (default %(default)s)",
     )
-    group.add_argument("--max-requests", type=int, default=64, help="requests judged at a time")
-    group.add_argument("--max-queue", type=int, default=256, help="requests that may wait")
-    group.add_argument("--max-candidates", type=int, default=64, help="in one ranking, /compute request or group")
-    group.add_argument("--max-connections", type=int, default=4096, help="open at a time; the silent make room")
+    group.add_argument("--max-body-mb", type=float, default=64.0, help="MiB of one request (default %(default)g)")
     group.add_argument(
-        "--max-connections-per-address", type=int, default=2048, metavar="N", help="the same of one client"
+        "--max-bodies-mb",
+        type=float,
+        default=1024.0,
+        help="of all requests together, waiting groups included (default %(default)g)",
     )
-    group.add_argument("--max-prompt-tokens", type=int, default=16384, metavar="N", help="of text; without --base-url")
+    group.add_argument("--max-requests", type=int, default=64, help="requests judged at a time (default %(default)s)")
+    group.add_argument("--max-queue", type=int, default=256, help="requests that may wait (default %(default)s)")
     group.add_argument(
-        "--answer-timeout", type=float, default=1800.0, metavar="S", help="for a request, waiting included"
+        "--max-candidates", type=int, default=64, help="in one ranking, /compute request or group (default %(default)s)"
     )
-    group.add_argument("--group-timeout", type=float, default=120.0, metavar="S", help="for a group to come in")
     group.add_argument(
-        "--allow-host", action="append", default=[], metavar="NAME", help="in Host headers, without a token"
+        "--max-connections", type=int, default=4096, help="open at a time; the silent make room (default %(default)s)"
+    )
+    group.add_argument(
+        "--max-connections-per-address",
+        type=int,
+        default=2048,
+        metavar="N",
+        help="the same of one client (default %(default)s)",
+    )
+    group.add_argument(
+        "--max-prompt-tokens",
+        type=int,
+        default=16384,
+        metavar="N",
+        help="of text; without --base-url (default %(default)s)",
+    )
+    group.add_argument(
+        "--answer-timeout",
+        type=float,
+        default=1800.0,
+        metavar="S",
+        help="seconds for a request, waiting included (default %(default)g)",
+    )
+    group.add_argument(
+        "--group-timeout",
+        type=float,
+        default=120.0,
+        metavar="S",
+        help="seconds for a group to come in (default %(default)g)",
+    )
+    group.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="one more name that a Host header may hold where there is no token",
     )
     group.add_argument(
         "--references", metavar="FILE", help="JSON lines: what a sample that stands alone is compared with"
     )
-    group.add_argument("--reward", choices=("win_rate", "score"), default="win_rate", help="what /compute returns")
-    group.add_argument("--contract", default="think", help="of scores")
-    group.add_argument("--on-failure", choices=("nan", "raise", "drop", "tie"), default="nan", help="of /compute")
+    group.add_argument(
+        "--reward",
+        choices=("win_rate", "score"),
+        default="win_rate",
+        help="what /compute returns (default %(default)s)",
+    )
+    group.add_argument("--contract", default="think", help="of scores (default %(default)s)")
+    group.add_argument(
+        "--on-failure",
+        choices=("nan", "raise", "drop", "tie"),
+        default="nan",
+        help="what /compute returns for a sample that could not be judged (default %(default)s)",
+    )

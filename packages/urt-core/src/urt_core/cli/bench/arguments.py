@@ -86,7 +86,13 @@ def add_run(part: argparse.ArgumentParser) -> None:
         help="of the table; any other can be asked for later (default %(default)s)",
     )
     group.add_argument("--limit", type=int, metavar="N", help="only the first N pairs; the result says so")
-    group.add_argument("--orders", dest="asked_orders", choices=("both", "given", "random"), default="both")
+    group.add_argument(
+        "--orders",
+        dest="asked_orders",
+        choices=("both", "given", "random"),
+        default="both",
+        help="in which each pair is shown; random is one, drawn by its key (default %(default)s)",
+    )
     add_shared(group)
     group.add_argument(
         "--max-failures",
@@ -135,6 +141,8 @@ def add_lines(part: argparse.ArgumentParser) -> None:
 
 
 def add_format(part: argparse.ArgumentParser) -> None:
-    part.add_argument("--format", choices=("text", "markdown", "csv", "latex", "html"), default="text")
+    part.add_argument(
+        "--format", choices=("text", "markdown", "csv", "latex", "html"), default="text", help="(default %(default)s)"
+    )
     part.add_argument("--output", metavar="FILE", help="(default: standard output)")
     part.add_argument("--names", nargs="+", metavar="NAME", help="of the judges (default: of their files)")
