@@ -51,3 +51,8 @@ def test_an_unknown_program_is_answered_with_the_known_ones(started):
 def test_every_program_is_a_module_with_a_main():
     for name in programs.PROGRAMS:
         assert callable(__import__(f"urt_train.programs.{name}", fromlist=["main"]).main)
+
+
+def test_the_help_of_the_command_names_every_program():
+    text = __import__("urt_train.programs.train", fromlist=["main"]).__doc__
+    assert [name for name in programs.PROGRAMS if name != "train" and f"urt-train {name} " not in text] == []

@@ -1,4 +1,4 @@
-"""Run a whole recipe: data, teacher, the three stages, an evaluation before and after each, the report.
+"""Run a whole recipe: data, teacher, its stages, an evaluation before and after each, the report.
 
     urt-train pipeline [recipe=tiny]
 
