@@ -1,8 +1,8 @@
 """The judge over HTTP (`pip install "urt-core[serve]"`): JSON only, loopback by default, everything bounded.
 
-POST /v1/compare   task, text, first, second[, media, orders, votes]   -> a Comparison
-POST /v1/score     task, text, candidate[, media, contract | against, votes]     -> a PointScore
-POST /v1/rank      task, text, candidates[, media, method, ...]        -> a Ranking
+POST /v1/compare   task, text, first, second[, media, orders, votes, mode, bounds] -> a Comparison
+POST /v1/score     task, text, candidate[, media, contract | against, votes]        -> a PointScore
+POST /v1/rank      task, text, candidates[, media, method, num_rounds, orders, votes] -> a Ranking
 POST /compute      the remote-reward protocol of Flow-Factory, with groups over several processes and references
 POST /v1/chat/completions   the client's own wording, in OpenAI's protocol -> a chat completion, whole or as a stream
 POST /score, /get_reward, /compare   what UniRL, OpenRLHF and NeMo-Gym send to a reward service
