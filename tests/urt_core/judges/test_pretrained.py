@@ -1,5 +1,6 @@
 """How a judge is to be asked and which engine answers, before any weights are read."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from tests.urt_core.judges.test_spec import SPEC
 from urt_core import Dialect, Prompt, SamplingParams
 from urt_core.engines.openai import OpenAIEngine
 from urt_core.engines.scripted_endpoint import ScriptedEndpoint, chat_reply
-from urt_core.errors import CheckpointError, ConfigError
+from urt_core.errors import CheckpointError, ConfigError, EngineError
 from urt_core.judges.pretrained import load_engine, load_scale, load_spec
 from urt_core.judges.released import RELEASED
 from urt_core.media import MediaPolicy
@@ -74,3 +75,12 @@ def test_a_released_judge_keeps_its_name_at_an_endpoint_and_brings_its_settings(
 def test_what_does_not_go_together_is_said_before_anything_is_loaded(kind, base_url, options, message) -> None:
     with pytest.raises(ConfigError, match=message):
         load_engine("nowhere/at-all", kind=kind, policy=POLICY, base_url=base_url, options=options)
+
+
+def test_without_torch_the_extra_to_install_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "urt_core.engines.transformers", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(
+        EngineError, match=r'needs torch, which is not installed: pip install "urt-core\[transformers\]"'
+    ):
+        load_engine("org/judge", kind="transformers", policy=POLICY)

@@ -1,5 +1,7 @@
 """The options of `urt serve` as settings, and a judge that names no files of this machine."""
 
+import sys
+
 import pytest
 
 from urt_core.cli import main
@@ -50,3 +52,11 @@ def test_every_option_reaches_its_setting(served, monkeypatch) -> None:
 def test_what_a_server_cannot_be_is_one_line(served, capsys) -> None:
     assert main([*JUDGE, "--host", "0.0.0.0"]) == 1
     assert "there is no token" in capsys.readouterr().err
+
+
+def test_without_its_packages_the_extra_to_install_is_named(monkeypatch, capsys) -> None:
+    for name in ("urt_core.cli.commands.serve", "urt_core.server", "urt_core.server.app"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    assert main(list(JUDGE)) == 1
+    assert 'a server needs fastapi, which is not installed: pip install "urt-core[serve]"' in capsys.readouterr().err

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from urt_core.contracts import load_contract
 from urt_core.engines import Engine, traits
 from urt_core.engines.unopened import UnopenedEngine
-from urt_core.errors import CheckpointError, ConfigError
+from urt_core.errors import CheckpointError, ConfigError, EngineError
 from urt_core.judges.released import released
 from urt_core.judges.spec import FILE_NAME, JudgeSpec
 from urt_core.media import MediaPolicy
@@ -115,7 +115,13 @@ def find_engine(
             )
 
         def open_here() -> Engine:
-            from urt_core.engines.transformers import TransformersEngine
+            try:
+                from urt_core.engines.transformers import TransformersEngine
+            except ModuleNotFoundError as error:
+                raise EngineError(
+                    f'a judge in this process needs {error.name}, which is not installed: pip install "urt-core[transformers]",'
+                    " or ask an endpoint (--base-url)"
+                ) from error
 
             return TransformersEngine.from_pretrained(
                 model, policy=policy, batch_size=batch_size, device=device, **options

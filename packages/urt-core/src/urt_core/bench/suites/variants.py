@@ -19,7 +19,7 @@ PADDING = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Variant:
-    """Variant(suite="style", name="brightness", change=..., asks="Does a brighter picture win?")"""
+    """Variant(suite="style", name="brightness", change=...)"""
 
     suite: str
     name: str

@@ -6,7 +6,12 @@ import os
 from urt_core.adapters.references import ReferencePool
 from urt_core.cli.judge import build_scorer
 from urt_core.engines.unopened import opened
-from urt_core.server import ServerSettings, serve
+from urt_core.errors import ConfigError
+
+try:
+    from urt_core.server import ServerSettings, serve
+except ModuleNotFoundError as error:
+    raise ConfigError(f'a server needs {error.name}, which is not installed: pip install "urt-core[serve]"') from error
 
 
 def run_serve(options: argparse.Namespace) -> int:
