@@ -32,6 +32,7 @@ from urt_core.errors import ConfigError, PromptError
 from urt_core.judgement import parse_point
 
 PLUGIN = """
+import sys
 from dataclasses import replace
 from urt_core.contracts import Contract
 from urt_core.judgement import FailureKind, Judgement, ParseFailure, PointJudgement
@@ -60,6 +61,28 @@ no_caption = replace(contract, templates={Task.IMAGE_GENERATION: "{first}{second
 no_task = replace(contract, scales={})
 angry = replace(contract, verdict=lambda task, preference: 1 / 0)
 number = 3
+leaving = replace(contract, read=lambda text, task: sys.exit(0))
+one_place = replace(contract, templates={Task.IMAGE_GENERATION: "{first} {caption}"})
+formatted = replace(contract, templates={Task.IMAGE_GENERATION: "{caption:>10}"})
+other_task = replace(contract, templates={Task.VIDEO_GENERATION: "{caption}"})
+folder_as_text = replace(contract, templates="prompts")
+range_as_scale = replace(contract, scales={Task.IMAGE_GENERATION: (1, 10)})
+shape_of_one = replace(contract, has_shape=lambda text: True)
+shape_as_text = replace(contract, has_shape=lambda text, judgement: "no")
+def scoring(scores, totals=None):
+    def scored(text, task):
+        found = read(text, task)
+        return replace(found, scores=scores, totals=totals) if isinstance(found, Judgement) else found
+    return replace(contract, read=scored)
+no_scores = scoring(None)
+flat_scores = scoring({"form": 1.0})
+text_scores = scoring({"form": ("1", "2")})
+nan_scores = scoring({"form": (float("nan"), 2.0)})
+half_totals = scoring({}, totals=(1.0,))
+def later(text, task):
+    found = read(text.strip("!"), task)
+    return replace(found, scores={"form": (float("inf"), 1)}) if "!" in text else found
+late = replace(contract, read=later)
 
 SCALE = PointScale(low=0, high=5)
 def stars(text, task):
@@ -118,6 +141,11 @@ def test_a_parser_that_raises_is_a_failure_of_that_text() -> None:
         assert isinstance(failure, ParseFailure)
         assert failure.kind == "contract_error"
         assert words in failure.excerpt
+    late = load_contract("own_contract:late")
+    assert isinstance(parse_judgement("left", task=RECORD.task, dialect=late), Judgement)
+    failure = parse_judgement("left!", task=RECORD.task, dialect=late)
+    assert isinstance(failure, ParseFailure)
+    assert failure.excerpt == "own_contract:late returned form (inf, 1), which has to be a tuple of two finite numbers"
 
 
 @pytest.mark.parametrize(
@@ -130,6 +158,19 @@ def test_a_parser_that_raises_is_a_failure_of_that_text() -> None:
         ("own_contract:no_task", "covers no task"),
         ("own_contract:angry", "raised ZeroDivisionError"),
         ("own_contract:point", "asks about a candidate, here one is needed that asks about a pair"),
+        ("own_contract:leaving", "raised SystemExit: 0"),
+        ("own_contract:one_place", r"places \['first'\] of the media \['first', 'second'\]; place all or none"),
+        ("own_contract:formatted", r"a placeholder is its name alone, and {caption} has a format behind it"),
+        ("own_contract:other_task", "image_generation is a NoneType; it has to be a text"),
+        ("own_contract:folder_as_text", "has a str as templates, which have to be a Path or texts by task"),
+        ("own_contract:range_as_scale", "has a tuple as a scale, which has to be a PointScale"),
+        ("own_contract:shape_of_one", "raised TypeError: .*takes 1 positional argument but 2 were given"),
+        ("own_contract:shape_as_text", "says by has_shape that 'left' is 'no', which has to be true or false"),
+        ("own_contract:no_scores", "'left' as a Judgement with scores None"),
+        ("own_contract:flat_scores", "form 1.0, which has to be a tuple of two finite numbers"),
+        ("own_contract:text_scores", r"form \('1', '2'\), which"),
+        ("own_contract:nan_scores", r"form \(nan, 2.0\), which"),
+        ("own_contract:half_totals", r"totals \(1.0,\), which"),
         ("own_contract:nothing", "has no 'nothing'"),
         ("nowhere:contract", "does not import"),
         ("v3", "allowed: v1, v2, direct, general"),

@@ -8,20 +8,24 @@
 `judge.json` records the name. Whoever loads such a judge names an import path again: a file can't make us import a module.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from numbers import Real
+from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from urt_core.contracts.built_in import dialects, point_contracts
 from urt_core.contracts.contract import Contract, Reading
 from urt_core.doors import IMPORT_PATH, installed, load_door, what_was_raised
-from urt_core.errors import ConfigError, UrtError
+from urt_core.errors import ConfigError, TemplateError, UrtError
 from urt_core.judgement.pointwise import PointJudgement
 from urt_core.judgement.result import FailureKind, Judgement, ParseFailure
 from urt_core.prompts.names import ContractName, contract_of
 from urt_core.prompts.pointwise import PointContract
 from urt_core.prompts.prompt import Dialect
-from urt_core.prompts.template import load_template, template_of
+from urt_core.prompts.scale import PointScale
+from urt_core.prompts.template import check_places, load_template, template_of
 from urt_core.records import Preference, Task
 
 __all__ = ["CONTRACTS", "GROUP", "Contract", "contract_of", "find_contract", "load_contract"]
@@ -80,6 +84,12 @@ def check_contract(contract: object, name: str, *, asks: str) -> Contract:
             problem = f"asks about a {contract.asks}, here one is needed that asks about a {asks}"
         elif not contract.scales or not all(isinstance(task, Task) for task in contract.scales):
             problem = "covers no task (Contract.scales)"
+        elif wrong := [scale for scale in contract.scales.values() if not isinstance(scale, PointScale)]:
+            problem = f"has a {type(wrong[0]).__name__} as a scale, which has to be a PointScale"
+        elif not isinstance(contract.templates, Path | Mapping):
+            problem = (
+                f"has a {type(contract.templates).__name__} as templates, which have to be a Path or texts by task"
+            )
         else:
             problem = _templates(contract, name) or _reads(contract)
     except UrtError as error:
@@ -98,10 +108,14 @@ def _templates(contract: Contract, name: str) -> None:
             media = ("first", "second", *(("source",) if contract.edits else ())) if task.is_generation else ("media",)
         else:
             texts, media = (("caption",) if task.is_generation else ("question", "answer")), ("media",)
-        if isinstance(contract.templates, dict) or hasattr(contract.templates, "keys"):
-            template_of(contract.templates[task], f"{name}/{task}", texts, media)  # type: ignore[index]
+        if isinstance(contract.templates, Path):
+            file = contract.templates / f"{task}.txt"
+            template = load_template(f"{name}/{task}", file=file, required=texts, optional=media)
+        elif isinstance(text := contract.templates.get(task), str):
+            template = template_of(text, f"{name}/{task}", texts, media)
         else:
-            load_template(f"{name}/{task}", file=contract.templates / f"{task}.txt", required=texts, optional=media)  # type: ignore[operator]
+            raise TemplateError(f"template {name}/{task} is a {type(text).__name__}; it has to be a text")
+        check_places(template, media)
 
 
 def _reads(contract: Contract) -> str | None:
@@ -114,6 +128,22 @@ def _reads(contract: Contract) -> str | None:
             found = contract.read(text, task)
             if not isinstance(found, Judgement) or found.verdict is not preference:
                 return f"reads {text!r} as {found!r}, which has to be a Judgement for {preference} in {task}"
+            if problem := _wrong_scores(found):
+                return f"reads {text!r} as a Judgement with {problem}"
+            if not isinstance(fits := contract.has_shape(text, found), bool):
+                return f"says by has_shape that {text!r} is {fits!r}, which has to be true or false"
+    return None
+
+
+def _wrong_scores(judgement: Judgement) -> str | None:
+    """What makes scores or totals of a user's parser unusable: everything behind it takes two finite numbers."""
+    if not isinstance(judgement.scores, Mapping):
+        return f"scores {judgement.scores!r}, which have to be two numbers by dimension"
+    totals = {} if judgement.totals is None else {"totals": judgement.totals}
+    for name, pair in (*judgement.scores.items(), *totals.items()):
+        is_pair = isinstance(pair, tuple) and len(pair) == 2
+        if not is_pair or not all(isinstance(value, Real) and math.isfinite(value) for value in pair):
+            return f"{name} {pair!r}, which has to be a tuple of two finite numbers"
     return None
 
 
@@ -128,6 +158,9 @@ def walled(contract: Contract, name: str) -> Callable[[str, Task], Reading]:
             return ParseFailure(
                 kind=FailureKind.CONTRACT_ERROR, excerpt=f"{name} raised {what_was_raised(error)}"[:160]
             )
+        problem = _wrong_scores(found) if isinstance(found, Judgement) else None
+        if problem:
+            return ParseFailure(kind=FailureKind.CONTRACT_ERROR, excerpt=f"{name} returned {problem}"[:160])
         if isinstance(found, allowed):
             return found
         return ParseFailure(kind=FailureKind.CONTRACT_ERROR, excerpt=f"{name} returned a {type(found).__name__}"[:160])

@@ -7,7 +7,7 @@ from urt_core.errors import PromptError
 from urt_core.prompts.names import ContractName, contract_of
 from urt_core.prompts.prompt import Dialect, Prompt
 from urt_core.prompts.sanitise import sanitise
-from urt_core.prompts.template import Template, load_template, template_of
+from urt_core.prompts.template import Template, check_places, load_template, template_of
 from urt_core.records import Media, Preference, PreferenceRecord, Task
 
 
@@ -76,9 +76,7 @@ def _texts(record: PreferenceRecord) -> dict[str, str]:
 
 def fill(template: Template, *, media: dict[str, Media], texts: dict[str, str]) -> tuple[str | Media, ...]:
     """The template's text with media in their places (in front, if it names none) and user text sanitised."""
-    placed = [name for name in template.fields if name in media]
-    if placed and len(placed) != len(media):
-        raise PromptError(f"template {template.name} places {placed} of the media {list(media)}; place all or none")
+    placed = check_places(template, media)
     parts: list[str | Media] = [] if placed else list(media.values())
     text = ""
     for literal, field in template.pieces:

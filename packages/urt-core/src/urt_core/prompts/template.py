@@ -1,6 +1,7 @@
 """Prompt templates: text files with placeholders, one per dialect and task, checked when they are loaded."""
 
 import string
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -65,4 +66,16 @@ def template_of(text: str, name: str, required: tuple[str, ...], optional: tuple
             f"template {path}: unknown placeholders {unknown}, repeated {wrong}, missing {missing}; "
             f"it needs each of {list(required)} once and may hold {list(optional)}; literal braces are written twice"
         )
+    if formatted := [f"{{{field}}}" for _, field, spec, conversion in parsed if spec or conversion]:
+        raise TemplateError(
+            f"template {path}: a placeholder is its name alone, and {formatted[0]} has a format behind it"
+        )
     return template
+
+
+def check_places(template: Template, media: Collection[str]) -> list[str]:
+    """Those of `media` that a template places: all of them, or none, which stands for all in front."""
+    placed = [name for name in template.fields if name in media]
+    if placed and len(placed) != len(media):
+        raise TemplateError(f"template {template.name} places {placed} of the media {list(media)}; place all or none")
+    return placed
