@@ -9,7 +9,7 @@ from urt_core import Media, MediaKind, PreferenceRecord, SamplingParams, Scorer,
 from urt_core.engines import Completion, FinishReason, Traits, close_engine, traits
 from urt_core.engines.wrappers.cache import CompletionCache
 from urt_core.engines.wrappers.cached import CachedEngine
-from urt_core.errors import PromptError
+from urt_core.errors import EngineError, PromptError
 from urt_core.media import MediaPolicy
 
 BETTER = Completion(text="Answer 1 is better.")
@@ -127,3 +127,23 @@ def test_reasons_are_statuses_by_name():
         "ok", "truncated", "refused", "timeout", "http_error", "bad_media", "bad_record", "budget",
     }  # fmt: skip
     assert SamplingParams().num_completions == 1
+
+
+def test_what_is_no_engine_is_said_when_it_is_given():
+    class Nameless:
+        def generate(self, prompts, sampling):
+            return []
+
+    class Mute:
+        model = "mute"
+
+    for given, found in (
+        (None, "a NoneType"), ("judge", "a str"), (Nameless(), "a Nameless"), (Mute(), "a Mute"), (Batched, "the class Batched"),
+    ):  # fmt: skip
+        with pytest.raises(EngineError, match=f"engine is {found}; expected: an object with model and generate"):
+            Scorer(engine=given)  # type: ignore[arg-type]
+    for name in ("batch_size", "concurrency"):
+        engine = Batched()
+        setattr(engine, name, "many")
+        with pytest.raises(EngineError, match=f"{name} of engine Batched is 'many'; expected: a whole number"):
+            Scorer(engine=engine)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from urt_core import Completion, FinishReason, Prompt, SamplingParams
-from urt_core.errors import PromptError
+from urt_core.errors import EngineError, PromptError
 from urt_core.judging.asking import Asker, Question
 from urt_core.streaming import LATER
 
@@ -130,3 +130,43 @@ def test_whoever_stops_listening_stops_the_questions() -> None:
 
     assert asyncio.run(first()) == "0"
     assert engine.most <= 2 * engine.concurrency
+
+
+ONE = Completion(text="Image 1 is better.")
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        (None, "returned a NoneType"),
+        ("ab", "returned a str"),
+        ([], "returned 0 lists"),
+        ([[ONE]], "returned 1 lists"),
+        ([[ONE]] * 3, "returned 3 lists"),
+        ([ONE, ONE], "returned a Completion for a prompt"),
+        (["a", "b"], "returned a str for a prompt"),
+        ([[ONE], []], "returned 0 completions for a prompt"),
+        ([[ONE], [ONE, ONE]], "returned 2 completions for a prompt"),
+        ([[ONE], ["Image 1 is better."]], "returned a str as a completion"),
+    ],
+)
+def test_an_engine_that_gives_something_else_than_was_asked_for_is_named(given, found) -> None:
+    @dataclass
+    class Own:
+        model: str = "own"
+
+        def generate(self, prompts, sampling):
+            return given
+
+    @dataclass
+    class OwnAsync:
+        model: str = "own"
+
+        async def agenerate(self, prompts, sampling):
+            return given
+
+    for engine in (Own(), OwnAsync()):
+        with pytest.raises(EngineError) as caught:
+            list(Asker(engine).ask([question("a", "b")], SAMPLING))
+        expected = "expected: 2 lists of 1 Completion, one list per prompt"
+        assert str(caught.value) == f"engine {type(engine).__name__} {found}; {expected}"

@@ -10,6 +10,7 @@ from urt_core.engines import Completion, Engine, FinishReason
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.engines.wrappers.cache import CompletionCache
 from urt_core.engines.wrappers.cached import CachedEngine
+from urt_core.errors import EngineError
 from urt_core.prompts import Prompt
 from urt_core.records import Media, MediaKind
 
@@ -88,3 +89,19 @@ def test_concurrent_tasks_wait_for_one_request(tmp_path):
     results = asyncio.run(main())
     assert all(result == results[0] for result in results)
     assert Slow.calls == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "found"), [([], "0 completions"), (["now"] * 3, "3 completions"), (None, "a NoneType")]
+)
+def test_what_was_not_asked_for_is_never_kept(tmp_path, given, found):
+    class Own:
+        model = "own"
+
+        def generate(self, prompts, sampling):
+            return None if given is None else [[Completion(text=text) for text in given] for _ in prompts]
+
+    cached = CachedEngine(Own(), cache=CompletionCache(tmp_path / "c.sqlite"))  # type: ignore[arg-type]
+    with pytest.raises(EngineError, match=f"engine Own returned {found}.*expected: 1 lists of 2 Completion"):
+        cached.generate(prompts(1), SamplingParams(num_completions=2))
+    assert len(cached.cache) == 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from urt_core.engines.completion import Completion, SamplingParams
+from urt_core.errors import EngineError
 from urt_core.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -86,18 +87,47 @@ class Traits:
 
 
 def traits(engine: Engine | AsyncEngine) -> Traits:
-    """Those of `engine`: the one place where attributes of an engine are looked for."""
+    """Those of `engine`: the one place where attributes of an engine are looked for. An EngineError where it is none."""
+    if isinstance(engine, type) or not isinstance(engine, Engine | AsyncEngine):
+        found_one = f"the class {engine.__name__}" if isinstance(engine, type) else f"a {type(engine).__name__}"
+        raise EngineError(
+            f"engine is {found_one}; expected: an object with model and generate(prompts, sampling), or async agenerate"
+        )
     found: dict[str, Any] = {
         item.name: getattr(engine, item.name)
         for item in fields(Traits)
         if item.name != "is_concurrent" and getattr(engine, item.name, None) is not None
     }
+    for name in ("batch_size", "concurrency"):
+        if not isinstance(found.get(name, 1), int):
+            raise EngineError(f"{name} of engine {type(engine).__name__} is {found[name]!r}; expected: a whole number")
     found["served_model"] = found.get("served_model") or engine.model
     found["honours"] = frozenset(found.get("honours", ()))
     found["batch_size"] = max(1, found.get("batch_size", Traits().batch_size))
     has_company = "concurrency" in found or not isinstance(engine, Engine)
     found["concurrency"] = max(1, found.get("concurrency", Traits().concurrency))
     return Traits(**found, is_concurrent=isinstance(engine, AsyncEngine) and has_company)
+
+
+def checked(
+    groups: object, prompts: Sequence[Prompt], sampling: SamplingParams, engine: Engine | AsyncEngine
+) -> Sequence[Sequence[Completion]]:
+    """What an engine gave, if it is a list per prompt of the completions that were asked for: of any other number,
+    nobody knows which belong to what."""
+    name, number = type(engine).__name__, sampling.num_completions
+    expected = f"expected: {len(prompts)} lists of {number} Completion, one list per prompt"
+    if not isinstance(groups, Sequence) or isinstance(groups, str):
+        raise EngineError(f"engine {name} returned a {type(groups).__name__}; {expected}")
+    if len(groups) != len(prompts):
+        raise EngineError(f"engine {name} returned {len(groups)} lists; {expected}")
+    for group in groups:
+        if not isinstance(group, Sequence) or isinstance(group, str):
+            raise EngineError(f"engine {name} returned a {type(group).__name__} for a prompt; {expected}")
+        if len(group) != number:
+            raise EngineError(f"engine {name} returned {len(group)} completions for a prompt; {expected}")
+        if strange := [item for item in group if not isinstance(item, Completion)]:
+            raise EngineError(f"engine {name} returned a {type(strange[0]).__name__} as a completion; {expected}")
+    return groups
 
 
 def honoured(engine: Engine | AsyncEngine) -> frozenset[str]:

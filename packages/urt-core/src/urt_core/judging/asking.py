@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from urt_core.engines import AsyncEngine, Completion, Engine, SamplingParams, traits
+from urt_core.engines import AsyncEngine, Completion, Engine, SamplingParams, checked, traits
 from urt_core.judging.faults import OWN_FAULTS, faulty
 from urt_core.prompts import Prompt
 from urt_core.streaming import BACKGROUND, LATER, stream_map
@@ -68,7 +68,7 @@ class Asker:
                 return question
             asked = question.sampling or sampling
             try:
-                groups = await engine.agenerate(question.prompts, asked)
+                groups = checked(await engine.agenerate(question.prompts, asked), question.prompts, asked, engine)
             except OWN_FAULTS as error:
                 groups = unanswerable(question.prompts, error, asked)
             return question.read(groups)
@@ -108,17 +108,17 @@ class Asker:
 def alone(engine: Engine, prompt: Prompt, sampling: SamplingParams) -> list[Completion]:
     """One bad prompt of a question that asks about many pairs costs its own answer."""
     try:
-        [group] = engine.generate([prompt], sampling)
+        [group] = checked(engine.generate([prompt], sampling), [prompt], sampling, engine)
     except OWN_FAULTS as error:
         [group] = unanswerable([prompt], error, sampling)
-    return group
+    return [*group]
 
 
 def answer_batch(engine: Engine, batch: Sequence[Question[R] | R], sampling: SamplingParams) -> Iterator[R]:
     """A question that the engine can't take is found by asking each alone, and answered with the reason."""
     prompts = [prompt for question in batch if isinstance(question, Question) for prompt in question.prompts]
     try:
-        groups = iter(engine.generate(prompts, sampling) if prompts else [])
+        groups = iter(checked(engine.generate(prompts, sampling), prompts, sampling, engine) if prompts else [])
     except OWN_FAULTS as error:
         if len(batch) > 1:
             for question in batch:

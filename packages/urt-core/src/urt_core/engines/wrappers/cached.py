@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from urt_core.engines import AsyncEngine, Completion, Engine, FinishReason, SamplingParams
+from urt_core.engines import AsyncEngine, Completion, Engine, FinishReason, SamplingParams, checked
 from urt_core.engines.wrappers.cache import CompletionCache, cache_key
 from urt_core.engines.wrappers.wrapping import WrappingEngine
 from urt_core.errors import EngineError, MediaError
@@ -70,8 +70,9 @@ class CachedEngine(WrappingEngine[Engine | AsyncEngine]):
                 continue
             results: dict[str, list[Completion] | None] = dict.fromkeys(claimed)
             try:
-                asked = yield [prompts[keys.index(key)] for key in claimed]
-                answered = dict(zip(claimed, asked or (), strict=True))
+                asked = [prompts[keys.index(key)] for key in claimed]
+                given = checked((yield asked), asked, sampling, self.engine)
+                answered = {key: list(group) for key, group in zip(claimed, given, strict=True)}
                 results.update(answered)
             finally:
                 self.cache.settle(results)
