@@ -12,6 +12,16 @@ from urt_train.stages.internalise.config import InternaliseConfig
     ("settings", "message"),
     [
         ({"temperature": 0.0}, r"internalise\.temperature is 0\.0; allowed: a number above 0"),
+        ({"temperature": 0.0}, r"allowed: a number above 0, or internalise\.num_samples=1 for one greedy vote"),
+        (
+            {"calibrate_on": "pool"},
+            r"internalise\.calibrate_on is 'pool'; allowed: a labelled split beside unlabelled, pool, train",
+        ),
+        (
+            {"split": "own", "calibrate_on": "own"},
+            r"internalise\.calibrate_on is 'own'; allowed: a labelled split beside own,",
+        ),
+        ({"calibrate_on": ""}, r"internalise\.calibrate_on is ''; allowed: a labelled split"),
         ({"num_samples": 0}, r"internalise\.num_samples is 0; allowed: 1 or more"),
         ({"removal_until": 0.0}, r"internalise\.removal_until is 0\.0; allowed: a number above 0"),
         ({"removal_until": 1.5}, r"internalise\.removal_until is 1\.5; allowed: 0 to 1"),

@@ -228,6 +228,38 @@ def test_a_judge_that_goes_by_the_order_has_no_reasoning_to_keep(config, policy)
         )
 
 
+def by_the_order(prompt, number):
+    """The candidate that is shown first."""
+    return judgement(prompt.task.noun if prompt.task else "Image", 1)
+
+
+def test_without_replay_a_judge_that_goes_by_the_order_has_its_votes(config, policy, records):
+    config.internalise = replace(config.internalise, replay=0.0)
+    run(config, policy, ScriptedEngine(script=by_the_order))
+    taught = list(ShardFolder(config.data_dir("internalised")))
+    assert [record.metadata[SHARE] for record in taught] == [0.5] * 2 * len(records)
+
+
+def test_hard_targets_of_ties_alone_are_one_line(config, policy):
+    config.internalise = replace(config.internalise, targets=Targets.hard)
+    with pytest.raises(
+        DataError, match=r"^of 12 unlabelled pairs the votes name a winner in none .*'undecided': 12"
+    ) as error:
+        run(config, policy, ScriptedEngine(script=by_the_order))
+    assert str(error.value).endswith("start from a better judge, or take internalise.targets=soft")
+
+
+def test_pairs_whose_long_keys_differ_at_their_end_stay_apart(config, policy, records):
+    """Keys have at most 64 characters, of which the order takes two."""
+    long = [replace(record, key=f"{'k' * 61}{number:03d}") for number, record in enumerate(records)]
+    with ShardWriter(config.data_dir("train"), overwrite=True) as shards:
+        for record in long:
+            shards.write(record)
+    run(config, policy, engine_of(long))
+    taught = [record.key for record in ShardFolder(config.data_dir("internalised"))]
+    assert len(set(taught)) == len(taught) == 2 * len(records)
+
+
 def test_a_judge_that_answers_at_once_has_nothing_to_internalise(config, policy, records):
     config.judge = replace(config.judge, dialect="direct")
     with pytest.raises(ConfigError, match=r"^judge\.dialect is direct: this judge answers at once already"):

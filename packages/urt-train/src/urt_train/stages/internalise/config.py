@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum, auto
 from typing import ClassVar
 
-from urt_train.config.checks import above, at_least, within
+from urt_train.config.checks import above, at_least, fail, within
 from urt_train.config.choices import Batching
 from urt_train.config.stage import Decoding, FineTuningConfig, Holds, RoundPlan
 
@@ -85,8 +85,17 @@ class InternaliseConfig(FineTuningConfig):
         within(self, 0, 1, "top_p", "removal_until")
         if self.num_anchors:
             within(self, 3, 32, "num_anchors")
-        if self.num_samples > 1:
-            above(self, 0, "temperature")
+        if self.num_samples > 1 and self.temperature == 0:
+            fail(
+                self, "temperature", "a number above 0, or internalise.num_samples=1 for one greedy vote in each order"
+            )
+        learnt_from = (self.split or UNLABELLED).split("|")
+        if self.calibrate_on is not None and self.calibrate_on in ("", *learnt_from):
+            fail(
+                self,
+                "calibrate_on",
+                f"a labelled split beside {', '.join(learnt_from)}, which are learnt from, or null",
+            )
 
     def plan(self, *, num_ranks: int) -> RoundPlan:
         """`batch_size` and `micro_batch_size` count pairs in one order, which are two short sequences each."""

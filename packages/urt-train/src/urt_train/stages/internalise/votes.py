@@ -154,7 +154,10 @@ def judge_unlabelled(preparation: Preparation, *, engine: Engine | None = None) 
         for pair in journal.judged():
             by_key[pair.key].append(pair)
         votes = {key: votes_of(judged) for key, judged in by_key.items()}
-        counts = write_votes(pairs, votes, targets=settings.targets, about={"judged": identity}, **written)
+        about, needs_reasoning = {"judged": identity}, settings.replay > 0
+        counts = write_votes(
+            pairs, votes, targets=settings.targets, about=about, needs_reasoning=needs_reasoning, **written
+        )
         preparation.console.print(votes_table(counts).console())
     trainer.strategy.barrier()
 
@@ -167,20 +170,27 @@ def write_votes(
     reasoned: Path,
     targets: Targets,
     about: Mapping[str, Any],
+    needs_reasoning: bool = True,
 ) -> dict[str, dict[str, int]]:
     """A record for each order of each pair that is taught, without its label; returns the counts, which stand in the manifests."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for found in votes.values():
         counts[str(found.task)].update({"pairs": 1, found.fate(targets): 1, "unanimous": int(found.is_unanimous)})
-    if not any(of_task["taught"] for of_task in counts.values()):
+    total = sum(counts.values(), Counter())
+    if total["undecided"] and not total["taught"]:
         raise DataError(
-            f"of {len(votes):,} unlabelled pairs none could be judged in both orders ({dict(sum(counts.values(), Counter()))}); there is"
+            f"of {len(votes):,} unlabelled pairs the votes name a winner in none ({dict(total)}), and internalise.targets is {targets};"
+            " there is nothing to internalise: start from a better judge, or take internalise.targets=soft"
+        )
+    if not total["taught"]:
+        raise DataError(
+            f"of {len(votes):,} unlabelled pairs none could be judged in both orders ({dict(total)}); there is"
             " nothing to internalise: start from a judge of these pairs, or raise internalise.max_completion_tokens"
         )
-    if not any(of_task["unanimous"] for of_task in counts.values()):
+    if needs_reasoning and not total["unanimous"]:
         raise DataError(
             f"of {len(votes):,} unlabelled pairs the judge named the same candidate in all votes of none; there is no reasoning to keep:"
-            " start from a better judge, or lower internalise.temperature"
+            " start from a better judge, lower internalise.temperature, or take internalise.replay=0"
         )
     metadata = {**about, "counts": {task: dict(of_task) for task, of_task in sorted(counts.items())}}
     with (
@@ -195,7 +205,7 @@ def write_votes(
             for shown, order, own in ((record, Order.GIVEN, share), (record.swap(), Order.SWAPPED, 1 - share)):
                 unlabelled = replace(
                     shown,
-                    key=f"{record.key[:60]}-{str(order)[0]}",
+                    key=f"{short_key(record.key)}-{str(order)[0]}",
                     preference=None,
                     completion=found.reasons.get(order),
                 )
@@ -203,6 +213,11 @@ def write_votes(
                 if found.is_unanimous:
                     kept.write(unlabelled)
     return {task: dict(of_task) for task, of_task in sorted(counts.items())}
+
+
+def short_key(key: str) -> str:
+    """The key with room for two characters behind it; a long one ends with its hash, so that no two become one."""
+    return key if len(key) <= 60 else f"{key[:43]}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
 def votes_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
