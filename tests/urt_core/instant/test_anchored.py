@@ -160,6 +160,8 @@ def test_a_task_without_a_scale_costs_its_own_row():
         (anchored_scorer(engine, anchors=alike), Task.IMAGE_UNDERSTANDING, QUESTION, "are of one quality"),
         (anchored_scorer(engine, instant_calibration=one_map), Task.IMAGE_UNDERSTANDING, QUESTION, "not calibrated for image_under"),
         (anchored_scorer(engine), Task.IMAGE_UNDERSTANDING, {**QUESTION, "text": "\ud800"}, "lone surrogate"),
+        (anchored_scorer(engine), Task.IMAGE_UNDERSTANDING, {**QUESTION, "candidate": 5}, "a int; it must be a string"),
+        (anchored_scorer(engine), Task.IMAGE_UNDERSTANDING, {**QUESTION, "text": None}, "a NoneType; it must be a string"),
     ]  # fmt: skip
     for own, task, question, words in cases:
         found = own.score(task=task, **question, against="anchors")

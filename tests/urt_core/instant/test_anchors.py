@@ -109,6 +109,7 @@ BAD = [
     ({"image_understanding": [{"text": "a", "strength": n} for n in (0, 1, "2")]}, "strength '2'"),
     ({"image_understanding": [{"text": "a", "strength": n} for n in (0, 1, 51)]}, "strength 51"),
     ({"image_understanding": [{"text": "", "strength": n} for n in range(3)]}, "no text of 1 to"),
+    ({"image_understanding": [{"text": "\ud800", "strength": n} for n in range(3)]}, "no text of 1 to 10,000 characters in UTF-8"),
     ({"image_understanding": [{"files": ["a.png"], "strength": n} for n in range(3)]}, "no text of 1 to"),
     ({"image_generation": [{"text": "a", "strength": n} for n in range(3)]}, "is no image"),
     ({"image_generation": [{"files": ["a.png", "b.png"], "strength": n} for n in range(3)]}, "an image needs exactly one"),

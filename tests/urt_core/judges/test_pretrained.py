@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.urt_core.judges.test_spec import SPEC
-from urt_core import Dialect, Prompt, SamplingParams
+from urt_core import Dialect, Prompt, SamplingParams, Scorer
 from urt_core.engines.openai import OpenAIEngine
 from urt_core.engines.scripted_endpoint import ScriptedEndpoint, chat_reply
 from urt_core.errors import CheckpointError, ConfigError, EngineError
@@ -36,6 +36,21 @@ def test_a_folder_without_anchors_adds_nothing_to_the_scorer(tmp_path: Path) -> 
     assert load_scale(tmp_path, policy=POLICY) == {}
     SPEC.save(tmp_path)
     assert load_scale(tmp_path, policy=POLICY) == {"instant_calibration": None, "anchors": None}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mode": "auto"}, "no calibration in its judge.json"),
+        ({"bounds": (0.9, 0.1)}, "bounds are 0.9 and 0.1"),
+        ({"orders": "one"}, "orders is 'one'"),
+    ],
+)
+def test_settings_that_can_not_be_are_refused_before_weights_are_read(tmp_path: Path, settings, message) -> None:
+    """The folder has no weights, which an engine would miss."""
+    SPEC.save(tmp_path)
+    with pytest.raises(ConfigError, match=message):
+        Scorer.from_pretrained(tmp_path, **settings)
 
 
 def test_an_endpoint_gets_the_options_that_are_its_own() -> None:

@@ -97,10 +97,10 @@ class Scorer:
         "tensor_parallel_size": 2}; of transformers, {"dtype": "float32"}; of vllm_server, {"vllm_servers": ["http://gpu-1:8000"]}. `settings` are those of `Scorer`; without `sampling` among
         them, judgements may be as long as `judge.json` says.
         """
-        from urt_core.judges.pretrained import load_engine, load_scale, load_spec
+        from urt_core.judges.pretrained import find_engine, load_scale, load_spec
 
         asked, shown, max_tokens = load_spec(path_or_id, dialect=dialect, policy=policy)
-        loaded = load_engine(
+        found = find_engine(
             path_or_id,
             kind=engine,
             policy=shown,
@@ -111,9 +111,9 @@ class Scorer:
         )
         settings.setdefault("sampling", default_sampling(settings.get("votes", 1), max_tokens=max_tokens))
         settings = {**load_scale(path_or_id, policy=shown), **settings}
-        scorer = cls(engine=loaded, dialect=asked, **settings)
+        scorer = cls(engine=found, dialect=asked, **settings)
         scorer.wording = wording_of(path_or_id, templates=scorer.templates)
-        return scorer
+        return scorer.with_engine(found.open())
 
     def with_cache(self, cache: "CompletionCache | str | PathLike[str]") -> "Scorer":
         """The same scorer, which pays for no request twice."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from urt_core.comparison import Comparison
 from urt_core.engines import Completion, Status, Usage
-from urt_core.errors import ConfigError
+from urt_core.errors import ConfigError, RecordError
 from urt_core.instant.anchors import FEWEST, Anchor, AnchorSet, log_odds_of, sigmoid
 from urt_core.instant.calibration import InstantCalibration
 from urt_core.judging.asking import Question
@@ -54,13 +54,13 @@ def ask_anchored(
     origin: Mapping[str, Any],
 ) -> Question[PointScore] | PointScore:
     """The candidate beside each anchor of its task, all in one question; what failed before it could be asked passes through, and a task
-    for which the judge has no scale fails so."""
+    for which the judge has no scale, or what is no candidate of its task, fails so."""
     if isinstance(request, PointScore):
         return replace(request, contract=None, against=ANCHORS)
     try:
         calibration.of(request.task)
         return question_of(request, anchors.of(request.task), ask=ask, origin=origin)
-    except ConfigError as error:
+    except (ConfigError, RecordError) as error:
         failed = failed_score(
             key=request.key, task=request.task, completion=faulty(error), contract=PointContract.THINK
         )

@@ -53,9 +53,9 @@ class Anchor:
                 raise ConfigError(
                     f"an anchor of {task} has {len(found.files):,} frames, allowed are {MAX_FRAMES}; pick the anchors again"
                 )
-        elif not isinstance(found, str) or not 0 < len(found) <= MAX_ANSWER:
+        elif not isinstance(found, str) or not 0 < len(found) <= MAX_ANSWER or not _is_utf8(found):
             raise ConfigError(
-                f"an anchor of {task} is no text of 1 to {MAX_ANSWER:,} characters; pick the anchors again"
+                f"an anchor of {task} is no text of 1 to {MAX_ANSWER:,} characters in UTF-8; pick the anchors again"
             )
 
 
@@ -179,6 +179,15 @@ def _read(candidate: Candidate, folder: Path, policy: "MediaPolicy") -> Candidat
             f"{folder}: an anchor can't be shown ({str(error)[:300]}); copy the judge again"
         ) from error
     return media
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether it has no lone surrogate, which JSON holds and no judge can be shown."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def log_odds_of(win_rate: float, strengths: Sequence[float]) -> float:
