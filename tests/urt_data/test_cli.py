@@ -1,8 +1,10 @@
 """The `urt-data` command: exit codes, JSON, and a contact sheet that runs nothing."""
 
 import errno
+import inspect
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ import pytest
 
 from tests.urt_data.conftest import answer_record, as_media, image_record, png, write
 from urt_data.cli import main
+from urt_data.prepare import ConversionSettings
 
 ATTACK = '<script>alert(1)</script><img src=x onerror=alert(1)>"><svg onload=alert(1)>{{ 7*7 }}'
 
@@ -177,3 +180,10 @@ def test_conversion_needs_no_trainer(tmp_path):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("1 pairs (1 second); 0 rows rejected")
+
+
+def test_the_help_of_a_conversion_names_every_setting(capsys):
+    with pytest.raises(SystemExit):
+        main(["convert", "--help"])
+    words = re.findall(r"\w+", capsys.readouterr().out)
+    assert set(inspect.signature(ConversionSettings).parameters) <= set(words)

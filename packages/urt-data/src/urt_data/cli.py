@@ -203,12 +203,14 @@ def _parser() -> argparse.ArgumentParser:
     verify.set_defaults(run=run_verify)
     verify.add_argument("folder")
     verify.add_argument("--no-decode", action="store_true", help="hashes and records only")
-    verify.add_argument("--json", action="store_true")
+    verify.add_argument("--json", action="store_true", help="print JSON")
 
     convert = commands.add_parser(
         "convert",
         help="a downloaded set or your own table to shards: data=<source> input=<path> output=<folder>",
         description="data=<source> input=<path> [output=<folder>] [setting=value ...]; without settings, the sources",
+        epilog="settings of every conversion: input, output, media, revision, split, decode, samples_per_shard, overwrite, "
+        "num_threads, max_rejected; of a table also columns.text=<column>, licence=<name>, ... (docs/data.md)",
     )
     convert.set_defaults(run=run_convert)
     convert.add_argument("settings", nargs="*", metavar="setting=value")
@@ -218,7 +220,10 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("folder")
     export.add_argument("output")
     export.add_argument(
-        "--format", default="webdataset", choices=["webdataset", "parquet", "official_grpo", "official_sft"]
+        "--format",
+        default="webdataset",
+        choices=["webdataset", "parquet", "official_grpo", "official_sft"],
+        help="official_*: UnifiedReward's own JSON (default %(default)s)",
     )
     export.add_argument(
         "--uniform", choices=["png", "jpg", "webp"], help="one image format for all, as Hugging Face's reader asks for"
@@ -231,7 +236,7 @@ def _parser() -> argparse.ArgumentParser:
     repair.add_argument(
         "--keep-unproven", action="store_true", help="also samples that no intact index or shard hash proves"
     )
-    repair.add_argument("--no-decode", action="store_true")
+    repair.add_argument("--no-decode", action="store_true", help="go by hashes and records only")
 
     index = commands.add_parser("index", help="write index and manifest for tar files that are there already")
     index.set_defaults(run=run_index)
@@ -241,14 +246,16 @@ def _parser() -> argparse.ArgumentParser:
     inspect.set_defaults(run=run_inspect)
     inspect.add_argument("folder")
     inspect.add_argument("output")
-    inspect.add_argument("--records", type=int, default=24)
-    inspect.add_argument("--seed", type=int, default=0)
+    inspect.add_argument("--records", type=int, default=24, help="how many are drawn (default %(default)s)")
+    inspect.add_argument("--seed", type=int, default=0, help="of the draw (default %(default)s)")
 
     stats = commands.add_parser("stats", help="counts, licences and sizes")
     stats.set_defaults(run=run_stats)
     stats.add_argument("folder")
-    stats.add_argument("--records", type=int, default=1000, help="how many records are read for sizes")
-    stats.add_argument("--json", action="store_true")
+    stats.add_argument(
+        "--records", type=int, default=1000, help="how many records are read for sizes (default %(default)s)"
+    )
+    stats.add_argument("--json", action="store_true", help="print JSON")
 
     clean = commands.add_parser(
         "decontaminate", help="find (and with --output leave out) records that evaluation sets also hold"
@@ -262,7 +269,7 @@ def _parser() -> argparse.ArgumentParser:
         "--max-distance",
         type=int,
         default=14,
-        help="differing bits of 63 up to which two images are compared pixel by pixel",
+        help="differing bits of 63 up to which two images are compared pixel by pixel (default %(default)s)",
     )
     clean.add_argument("--images-only", action="store_true", help="do not compare captions and questions")
     return parser
