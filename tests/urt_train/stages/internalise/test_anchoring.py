@@ -10,7 +10,8 @@ from PIL import Image
 from rich.console import Console
 
 from tests.urt_train.stages.internalise.test_calibrating import answer
-from urt_core import JudgeSpec, Preference, PreferenceRecord, Scorer, Task
+from urt_core import Completion, JudgeSpec, Preference, PreferenceRecord, Scorer, Task
+from urt_core.engines import FinishReason
 from urt_core.engines.model.folder import SUMS
 from urt_core.engines.scripted import ScriptedEngine
 from urt_core.instant.anchors import sigmoid
@@ -20,13 +21,16 @@ from urt_core.records import Media, MediaKind
 from urt_data import ShardFolder, ShardWriter
 from urt_train.stages import Conclusion
 from urt_train.stages.internalise import conclude
-from urt_train.stages.internalise.anchoring import Entrant, foreign_strengths
+from urt_train.stages.internalise.anchoring import Entrant, can_stand, foreign_strengths
 from urt_train.stages.internalise.config import InternaliseConfig
 
 UNIT = 20
 """Shades of red that are a unit of log-odds."""
 AS_ASKED = 2.0
 """Log-odds that being what the caption names is worth."""
+
+
+BROKEN = b"no picture"
 
 
 def picture(shade: int, caption: int) -> Media:
@@ -129,6 +133,55 @@ def test_a_task_of_one_quality_gets_none(conclusion):
     assert JudgeSpec.load(asked.model).anchors is None
     assert JudgeSpec.load(asked.model).calibration is not None
     assert "no anchors of image_generation: 12 candidates, whose strengths differ by" in asked.console.export_text()
+
+
+def reading_judge(prompt, number):
+    """The known one, which can't see what is no picture."""
+    if any(media.data[0] == BROKEN for media in prompt.media):
+        return Completion(text="", finish_reason=FinishReason.BAD_MEDIA, detail="no picture")
+    return known_judge(prompt, number)
+
+
+def test_what_can_not_be_read_is_no_anchor(conclusion, tmp_path):
+    """It meets nobody, which is a strength between that of the weak and that of the strong ones."""
+    asked = replace(conclusion(num_anchors=3), open_engine=lambda: ScriptedEngine(script=reading_judge))
+    broken = Media(kind=MediaKind.IMAGE, files=("a.png",), data=(BROKEN,))
+    with ShardWriter(tmp_path / "validation", overwrite=True) as shards:
+        shards.write(replace(pair(0, (0, 110)), first=broken))
+        shards.write(pair(1, (0, 110)))
+        shards.write(pair(2, (110, 0)))
+    conclude(asked)
+    anchors: Any = load_scale(asked.model, policy=MediaPolicy(min_pixels=64, max_pixels=1024))["anchors"]
+    assert len(anchors.of("image_generation")) == 3
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_candidates_that_can_not_be_read_leave_a_line(conclusion, tmp_path, left):
+    asked = replace(conclusion(num_anchors=3), open_engine=lambda: ScriptedEngine(script=reading_judge))
+    broken = Media(kind=MediaKind.IMAGE, files=("a.png",), data=(BROKEN,))
+    with ShardWriter(tmp_path / "validation", overwrite=True) as shards:
+        for number in range(3):
+            one = replace(pair(number, (0, 110)), first=broken)
+            shards.write(one if number < left else replace(one, second=broken))
+        for number, both in enumerate([(0, 110), (110, 0)], start=3):
+            shards.write(pair(number, both))
+    conclude(asked)
+    assert JudgeSpec.load(asked.model).anchors is None
+    assert f"no anchors of image_generation: {left} candidates" in asked.console.export_text()
+
+
+@pytest.mark.parametrize(("answer", "may"), [("a cat", True), ("", False), ("a" * 10_000, True), ("a" * 10_001, False)])
+def test_an_answer_travels_with_a_judge_where_its_folder_may_hold_it(answer, may):
+    assert can_stand(answer, Task.IMAGE_UNDERSTANDING, MediaPolicy()) is may
+
+
+@pytest.mark.parametrize(("num_frames", "may"), [(64, True), (65, False)])
+def test_a_clip_travels_with_a_judge_that_sees_no_more_of_it_than_its_folder_may_hold(num_frames, may):
+    [frame] = picture(0, 0).data
+    files = tuple(f"{number}.png" for number in range(65))
+    clip = Media(kind=MediaKind.VIDEO, files=files, data=(frame,) * 65)
+    policy = MediaPolicy(min_pixels=64, max_pixels=1024, num_frames=num_frames)
+    assert can_stand(clip, Task.VIDEO_GENERATION, policy) is may
 
 
 def test_none_are_picked_where_none_are_wanted(conclusion):

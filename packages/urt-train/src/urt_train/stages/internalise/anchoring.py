@@ -13,6 +13,7 @@ from pathlib import Path
 from urt_core import JudgeSpec, Scorer, Task
 from urt_core.engines import AsyncEngine, Engine, Status
 from urt_core.engines.model.folder import write_sums
+from urt_core.errors import ConfigError, MediaError
 from urt_core.instant.anchors import MIN_SPREAD, Anchor, AnchorSet, file_names, spread_out
 from urt_core.media import MediaPolicy, load_frames
 from urt_core.ranking import bradley_terry
@@ -38,7 +39,7 @@ class Entrant:
 
 def pick_anchors(conclusion: Conclusion, engine: Engine | AsyncEngine) -> None:
     """Pick them for each calibrated task from pairs of `calibrate_on`, and write them into the judge's folder, whose hashes follow. A task
-    whose candidates are of one quality gets none, and a line says so."""
+    whose candidates are of one quality, or too few of which can travel with a judge, gets none, and a line says so."""
     settings: InternaliseConfig = conclusion.settings
     assert settings.calibrate_on is not None
     spec = JudgeSpec.load(conclusion.model)
@@ -53,9 +54,10 @@ def pick_anchors(conclusion: Conclusion, engine: Engine | AsyncEngine) -> None:
         if not record.is_edit and str(record.task) in spec.calibration.tasks:
             entrants.setdefault(record.task, []).extend(entrants_of(record))
     picked: dict[str, tuple[Anchor, ...]] = {}
-    for task, found in entrants.items():
+    for task, pool in entrants.items():
+        found = [one for one in pool if can_stand(one.candidate, task, spec.policy)]
         strengths = foreign_strengths(scorer, task, found)
-        spread = max(strengths) - min(strengths)
+        spread = max(strengths, default=0.0) - min(strengths, default=0.0)
         if len(found) < settings.num_anchors or spread < MIN_SPREAD:
             why = f"{len(found)} candidates, whose strengths differ by {spread:.2g}"
             conclusion.console.print(f"no anchors of {task}: {why}", highlight=False, soft_wrap=True)
@@ -78,6 +80,17 @@ def pick_anchors(conclusion: Conclusion, engine: Engine | AsyncEngine) -> None:
 
 def entrants_of(record: PreferenceRecord) -> list[Entrant]:
     return [Entrant(text=record.text, candidate=one, media=record.media) for one in (record.first, record.second)]
+
+
+def can_stand(candidate: Candidate, task: Task, policy: MediaPolicy) -> bool:
+    """Whether it can be read and a judge's folder may hold it."""
+    try:
+        if isinstance(candidate, Media):
+            candidate = Media(kind=candidate.kind, files=file_names(task, 0, len(load_frames(candidate, policy))))
+        Anchor(candidate=candidate, strength=0.0).check(task)
+    except (MediaError, ConfigError):
+        return False
+    return True
 
 
 def foreign_strengths(scorer: Scorer, task: Task, entrants: Sequence[Entrant]) -> list[float]:
