@@ -30,6 +30,18 @@ def test_abstaining_keeps_the_most_confident(pair) -> None:
     assert found.ece == pytest.approx(0.6 * 0.05 + 0.4 * 0.55)
 
 
+@pytest.mark.parametrize("first_of_all", ["right", "wrong"])
+def test_abstaining_buys_nothing_among_equals_whatever_their_order(pair, first_of_all) -> None:
+    """0.7 and 0.3 are equally sure, and half of them are right: keeping any share of them is right in half."""
+    rows = [(0.7, pair)] * 5 + [(0.3, pair)] * 5
+    found = confidence("votes", rows if first_of_all == "right" else rows[::-1])
+    assert [right for _, right in found.abstention] == pytest.approx([0.5] * 6)
+    surer = confidence(
+        "votes", [*rows, *[(0.9, pair)] * 2]
+    )  # 6 of 12: the surer two, and 4 of 10 of which half are right
+    assert dict(surer.abstention)[0.5] == pytest.approx(4 / 6)
+
+
 @pytest.fixture(scope="module")
 def pair() -> JudgedPair:
     [found] = judge(

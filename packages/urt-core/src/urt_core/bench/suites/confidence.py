@@ -32,7 +32,7 @@ class Confidence:
     brier: float
     bins: tuple[CalibrationBin, ...]
     abstention: tuple[tuple[float, float], ...]
-    """(share of the judgements kept, the most confident first; accuracy on them)."""
+    """(share of the judgements kept, the most confident first; accuracy on them, expected where equally confident ones are drawn from)."""
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -63,17 +63,30 @@ def confidences(known: Sequence[JudgedPair], votes: Sequence[JudgedPair]) -> Ite
 def confidence(method: str, rows: Sequence[tuple[float, JudgedPair]]) -> Confidence:
     outcomes = [pair.label is Preference.FIRST for _, pair in rows]
     measured = calibration([p for p, _ in rows], outcomes, num_bins=10)
-    ranked = sorted(zip(rows, outcomes, strict=True), key=lambda row: -abs(row[0][0] - 0.5))
-    right = [(p > 0.5) == outcome if p != 0.5 else False for (p, _), outcome in ranked]
-    kept = [(share, max(1, round(share * len(right)))) for share in COVERAGES]
+    alike: dict[float, list[bool]] = defaultdict(list)
+    for (p, _), outcome in zip(rows, outcomes, strict=True):
+        # Rounded, so that p and 1 - p are equally confident.
+        alike[round(abs(p - 0.5), 12)].append((p > 0.5) == outcome if p != 0.5 else False)
+    ranked = [alike[how_sure] for how_sure in sorted(alike, reverse=True)]
+    kept = [(share, max(1, round(share * len(rows)))) for share in COVERAGES]
     return Confidence(
         method=method,
         n=measured.n,
         ece=measured.ece,
         brier=measured.brier,
         bins=measured.bins,
-        abstention=tuple((share, sum(right[:num]) / num) for share, num in kept),
+        abstention=tuple((share, num_right(ranked, num) / num) for share, num in kept),
     )
+
+
+def num_right(ranked: Sequence[Sequence[bool]], num: int) -> float:
+    """Of the first `num`, as many of the last of their groups as there is room for, drawn from it at random."""
+    right, room = 0.0, num
+    for group in ranked:
+        taken = min(room, len(group))
+        right += sum(group) * taken / len(group)
+        room -= taken
+    return right
 
 
 def with_probability(
