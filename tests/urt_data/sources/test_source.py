@@ -1,12 +1,13 @@
 """What all sources share: keys, the drawn order, provenance, personal data, options, counts."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.urt_data.sources.recordings import RECORDINGS
-from urt_core.errors import ConfigError
+from urt_core.errors import ConfigError, DataError
 from urt_core.records import Preference, PreferenceRecord, Task
 from urt_data import sources
 from urt_data.sources.folder import Content
@@ -206,3 +207,32 @@ def test_text_that_utf8_cannot_hold_costs_its_row(tmp_path: Path) -> None:
     assert isinstance(bad, RowError)
     assert (bad.field, bad.reason) == ("text", "is no text that UTF-8 can hold (surrogates not allowed at 0)")
     assert isinstance(good, PreferenceRecord)
+
+
+def leaves(row, folder):
+    raise SystemExit(0)
+
+
+def later(row, folder):
+    yield from ()
+    raise KeyError("no such\n field")
+
+
+@pytest.mark.parametrize(
+    ("pairs", "found"),
+    [
+        (leaves, "raised SystemExit: 0"),
+        (later, r"raised KeyError: 'no such.*field'"),
+        (lambda row: [], "raised TypeError: .*takes 1 positional argument but 2 were given"),
+        (lambda row, folder: None, "raised TypeError: 'NoneType' object is not iterable"),
+        (lambda row, folder: [3], "raised TypeError: int in place of a Pair"),
+    ],
+)
+def test_pairs_that_do_not_work_end_a_conversion_with_source_and_row(fixture_named, pairs, found) -> None:
+    fixture = fixture_named("hpdv3")
+    source = replace(sources.get("hpdv3", **fixture.options), pairs=pairs)
+    with pytest.raises(
+        DataError, match=rf"^source 'hpdv3' {found} on \S+, row 0; expected: pairs\(row, folder\)"
+    ) as caught:
+        list(source.records(fixture.input))
+    assert "\n" not in str(caught.value)

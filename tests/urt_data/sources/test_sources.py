@@ -11,12 +11,15 @@ from urt_data import sources
 from urt_data.sources import GROUP, SOURCES, Source, get
 
 PLUGIN = """
+from dataclasses import replace
 from urt_data import sources
 
 MINE = sources.get("hpdv3")
 def chosen(*, pairing="all"): return sources.get("image_reward_db", pairing=pairing)
 def nothing(): return 3
 number = 3
+no_pairs = replace(MINE, pairs=None)
+one_pattern = replace(MINE, files="*.json")
 """
 
 
@@ -52,6 +55,11 @@ def test_an_installed_one_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) 
         ("hpdv4", "source is 'hpdv4'; allowed: .*hpdv3"),
         ("own_source:nothing", r"source 'own_source:nothing' is a int; expected: a urt_data.sources.Source"),
         ("own_source:number", r"source 'own_source:number' is a int"),
+        (
+            "own_source:no_pairs",
+            r"source 'own_source:no_pairs' has pairs=None, member=None and .*; expected: a function",
+        ),
+        ("own_source:one_pattern", r"files='\*.json'; expected: .*a tuple of patterns"),
         ("own_source:gone", "has no 'gone'"),
         ("nowhere:MINE", "does not import"),
     ],

@@ -99,8 +99,14 @@ def get(name: str, **options: Any) -> Source:
     """
     found = load_door(name, kind="source", group=GROUP, built_in=SOURCES, expected=EXPECTED)
     if isinstance(found, Source):
-        return found.configured(**options)
-    source = found(**options) if callable(found) else found
+        source = found.configured(**options)
+    else:
+        source = found(**options) if callable(found) else found
     if not isinstance(source, Source):
         raise ConfigError(f"source {name!r} is a {type(source).__name__}; expected: {EXPECTED}")
+    if not callable(source.pairs or source.member) or isinstance(source.files, str):
+        raise ConfigError(
+            f"source {name!r} has pairs={source.pairs!r}, member={source.member!r} and files={source.files!r}; expected:"
+            " a function of a row as one of the two, and a tuple of patterns"
+        )
     return source

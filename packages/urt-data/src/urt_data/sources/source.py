@@ -16,7 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from urt_core.errors import ConfigError, RecordError
+from urt_core.doors import what_was_raised
+from urt_core.errors import ConfigError, DataError, RecordError, UrtError
 from urt_core.records import PreferenceRecord, Task
 from urt_data.sources.folder import Content, InputFolder
 from urt_data.sources.pair import LabelOrigin, Pair, tidy
@@ -162,6 +163,13 @@ class Conversion:
                 yield self._error(row.file, row.number, error)
             except LeftOut as reason:
                 self._leave_out(str(reason))
+            except (UrtError, OSError):
+                raise
+            except (Exception, SystemExit) as error:
+                raise DataError(
+                    f"source {self.source.name!r} raised {what_was_raised(error)} on {row.file}, row {row.number}; expected:"
+                    " pairs(row, folder) that gives Pairs, and a FieldError where a row can't be read"
+                ) from error
             else:
                 if number < 0:
                     self._leave_out("no pair in it")
@@ -219,6 +227,8 @@ class Conversion:
         """The record of the pair with this number among those of its row."""
         if isinstance(pair, PreferenceRecord):
             return pair
+        if not isinstance(pair, Pair):
+            raise TypeError(f"{type(pair).__name__} in place of a Pair")
         key = record_key(self.source.name, row, number, pair)
         if (self.source.winner_first or pair.winner_first) and drawn_order(key):
             pair = pair.swap()
