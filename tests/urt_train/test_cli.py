@@ -244,3 +244,12 @@ def test_a_stage_is_named_by_its_import_path_and_has_a_section_of_its_own() -> N
         3,
         3,
     )
+
+
+def test_stages_of_a_pipeline_are_named_by_import_path_too():
+    """Each is a section of the config, whichever of them a command runs."""
+    config = compose(["stages=[cold_start, tests.urt_train.stages.own_stage:SPEC]", "echo.batch_size=3"])
+    assert config.stages == ["cold_start", "echo"]
+    assert config.echo.batch_size == 3
+    with pytest.raises(ConfigError, match=r"stage 'tests\.urt_train\.stages\.own_stage:NONE': .* has no 'NONE'"):
+        compose(["stages=[cold_start,tests.urt_train.stages.own_stage:NONE]"])

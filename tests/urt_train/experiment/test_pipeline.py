@@ -170,3 +170,15 @@ def test_pairs_of_other_settings_are_not_taken_for_these(tmp_path, started, chan
         message = r"data\.counts\.test is .*'video_generation': 3"
     with pytest.raises(ConfigError, match=message):
         pipeline.run_pipeline(other)
+
+
+def test_a_pipeline_has_a_stage(tmp_path):
+    with pytest.raises(ConfigError, match=r"stages is \[\]; allowed: one stage or more"):
+        pipeline.run_pipeline(compose([f"output_root={tmp_path}", "stages=[]"]))
+
+
+def test_what_a_later_stage_refuses_is_said_before_the_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "do_step", lambda config, step, *rest: pytest.fail(f"ran {step.name}"))
+    config = compose([f"output_root={tmp_path}", "grpo.surrogate=math:pi"])
+    with pytest.raises(ConfigError, match=r"grpo\.surrogate 'math:pi' is a float; expected: def surrogate"):
+        pipeline.run_pipeline(config)

@@ -27,7 +27,8 @@ from urt_train.errors import StoppedError
 from urt_train.experiment import run
 from urt_train.experiment.run import run_stage, training_data
 from urt_train.runtime.callbacks import StepMetrics, read_rows
-from urt_train.stages import find_stage, train_config
+from urt_train.stages import find_stage, registry, train_config
+from urt_train.stages.cold_start import SPEC as COLD_START
 from urt_train.stages.cold_start.config import ColdStartConfig
 from urt_train.stages.grpo import module as grpo
 from urt_train.stages.grpo.config import GRPOConfig
@@ -275,6 +276,12 @@ def test_a_run_in_which_nothing_learns_is_refused(config):
     nothing = replace(config.model, train_language=False, train_vision=False, train_projector=False)
     with pytest.raises(ConfigError, match=r"nothing learns: model\.train_language, .* set one of them"):
         run_stage(replace(config, stage="cold_start", model=nothing))
+
+
+def test_a_stage_whose_build_gives_no_module_is_named(config, monkeypatch):
+    monkeypatch.setitem(registry._stages, "cold_start", replace(COLD_START, build=lambda inputs: 3))
+    with pytest.raises(ConfigError, match="build of stage 'cold_start' returned a int; expected: a StageModule"):
+        run_stage(config)
 
 
 def test_another_chat_template_is_another_run(config, tmp_path, tiny_folder):

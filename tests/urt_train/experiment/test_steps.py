@@ -1,11 +1,16 @@
 """Which step needs which, and what is run or said where something is missing."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from urt_core.errors import ConfigError
 from urt_train.config import DataConfig, TrainConfig
 from urt_train.experiment.steps import initial_model, missing_steps, steps
 from urt_train.model.embedded import model_source
-from urt_train.stages import train_config
+from urt_train.stages import registry, train_config
+from urt_train.stages.grpo import SPEC as GRPO
 from urt_train.stages.grpo.config import GRPOConfig
 from urt_train.stages.rejection_sampling.config import RejectionSamplingConfig
 
@@ -77,3 +82,15 @@ def test_the_pool_is_the_split_that_is_named_for_it_else_train(tmp_path):
 def test_the_embedded_base_is_found_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert (Path(initial_model(train_config()(), "cold_start")) / "model.safetensors").is_file()
+
+
+def test_a_stage_starts_from_another_that_is_known(tmp_path, monkeypatch):
+    for start in ("warm_start", "grpo"):
+        monkeypatch.setitem(registry._stages, "grpo", replace(GRPO, starts_from=start))
+        config = config_in(tmp_path)
+        with pytest.raises(
+            ConfigError, match=rf"stage 'grpo' starts from '{start}'; allowed: cold_start, .*grpo\.initial="
+        ):
+            steps(config)
+        config.grpo.initial = "some/model"
+        assert steps(config)

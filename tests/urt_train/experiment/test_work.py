@@ -6,11 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from urt_core.errors import RewardError
 from urt_train.config import DataConfig, DistillConfig, Teacher, TrainConfig
 from urt_train.errors import MissingStageError
 from urt_train.experiment.steps import steps
 from urt_train.experiment.work import run_missing, run_step
 from urt_train.stages import train_config
+from urt_train.stages.grpo.config import GRPOConfig
 
 
 def config_in(folder: Path, **settings) -> TrainConfig:
@@ -63,6 +65,17 @@ def test_the_demo_runs_what_is_missing(tmp_path, capsys, monkeypatch):
     assert "is missing: running distill first" in capsys.readouterr().out
     run_missing(config, "grpo")
     assert len(ran) == 4
+
+
+def test_a_reward_that_does_not_work_is_said_before_what_is_missing_is_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("urt_train.experiment.work.run_step", lambda step, config: pytest.fail(f"ran {step.name}"))
+    settings = GRPOConfig(rewards={f"{__name__}:says_too_much": 1.0})
+    with pytest.raises(RewardError, match="returned a str for a sample"):
+        run_missing(config_in(tmp_path, run_missing=True, grpo=settings), "grpo")
+
+
+def says_too_much(sample):
+    return "good"
 
 
 def test_a_step_does_its_work_with_its_own_stage(tmp_path, monkeypatch):

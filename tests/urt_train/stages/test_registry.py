@@ -2,14 +2,42 @@
 
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import pytest
 
+from tests.urt_train.stages.own_stage import EchoConfig
 from urt_core.errors import ConfigError
 from urt_train.config import TrainConfig
+from urt_train.config.stage import StageConfig
 from urt_train.stages import find_stage, known_stages, registry, train_config
 from urt_train.stages.cold_start.config import ColdStartConfig
+
+
+def named(name: str) -> type[EchoConfig]:
+    return dataclass(kw_only=True)(type("Named", (EchoConfig,), {"path": name}))
+
+
+@dataclass(kw_only=True)
+class Unplanned(StageConfig):
+    path: ClassVar[str] = "echo"
+
+
+@dataclass(kw_only=True)
+class Unset(EchoConfig):
+    margin: float
+
+
+@dataclass(kw_only=True)
+class Untold(EchoConfig):
+    words: set = field(default_factory=set)
+
+
+@dataclass(kw_only=True)
+class Refusing(EchoConfig):
+    def __post_init__(self) -> None:
+        raise ValueError("never right")
 
 
 @pytest.fixture
@@ -59,16 +87,31 @@ def test_what_is_no_stage_is_named(path, message):
     [
         ({"name": "two words"}, r"has the name 'two words'.*expected: an identifier"),
         ({"config": ColdStartConfig}, r"config .*ColdStartConfig.*whose `path` is that name"),
+        ({"config": type("Plain", (EchoConfig,), {})}, r"config .*Plain.*expected: .*a @dataclass derived from"),
+        ({"name": "größe", "config": named("größe")}, r"has the name 'größe'.*an identifier in ASCII"),
+        ({"name": "class", "config": named("class")}, r"has the name 'class'"),
+        ({"reads": ["train"]}, r"reads \['train'\] and writes \(\); expected: a split and a tuple of splits"),
+        ({"writes": "hard"}, r"writes 'hard'; expected: a split and a tuple of splits"),
+        ({"build": lambda: None}, r"build of stage 'mine:SPEC' is <lambda>\(\); expected: a function of StageInputs"),
+        ({"build": None}, r"build of stage 'mine:SPEC' is a NoneType"),
+        ({"config": Unplanned}, r"settings Unplanned of stage 'mine:SPEC' can't be made .TypeError: .*abstract"),
+        ({"config": Unset}, r"settings Unset of .*missing 1 required keyword-only argument: 'margin'"),
+        ({"config": Untold}, r"settings Untold of .*Unexpected type annotation: set"),
+        ({"config": Refusing}, r"settings Refusing of .*ValueError: never right"),
     ],
 )
 def test_name_and_section_of_a_stage_agree(own, changed, message):
-    with pytest.raises(ConfigError, match=message):
-        registry._add(replace(own, **changed), "mine:SPEC")
+    spec = replace(own)
+    for name, value in changed.items():
+        object.__setattr__(spec, name, value)  # past the types, which the tests check and a user's run does not
+    with pytest.raises(ConfigError, match=message) as caught:
+        registry._add(spec, "mine:SPEC")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_stage_takes_no_name_that_is_taken(own):
-    taken = type("Taken", (own.config,), {"path": "judge"})
-    for name in ("judge", "output_dir"):
+    taken = dataclass(type("Taken", (own.config,), {"path": "judge"}))
+    for name in ("judge", "output_dir", "prepare_data", "base"):
         taken.path = name
         with pytest.raises(ConfigError, match=rf"is called '{name}', and something else of the config is"):
             registry._add(replace(own, name=name, config=taken), "mine:SPEC")

@@ -28,6 +28,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from urt_core.atomic import DISK_ERRORS
+from urt_core.doors import IMPORT_PATH
 from urt_core.errors import ConfigError, UrtError
 from urt_core.process.pipes import reader_may_leave
 from urt_train.config import TrainConfig
@@ -135,9 +136,11 @@ def compose(arguments: Sequence[str]) -> TrainConfig:
 
 def _with_its_stage(argument: str) -> str:
     """A stage that is named by its import path is loaded, and called by its name: stage=my_package.stages:SPEC ->
-    stage=mine"""
-    path = argument.removeprefix("stage=")
-    return f"stage={find_stage(path).name}" if path != argument and ":" in path else argument
+    stage=mine, and so for each of stages=[cold_start,my_package.stages:SPEC]"""
+    key, _, text = argument.partition("=")
+    if key == "stages":
+        return f"{key}={IMPORT_PATH.sub(lambda path: find_stage(path[0]).name, text)}"
+    return f"{key}={find_stage(text).name}" if key == "stage" and ":" in text else argument
 
 
 def _mapping_of(argument: str) -> str:

@@ -15,16 +15,19 @@ from urt_data import ShardFolder
 from urt_train.config import TrainConfig
 from urt_train.experiment.assessment import assess, assess_suites, saved_assessment, saved_suites
 from urt_train.experiment.results import write_results
-from urt_train.experiment.steps import BASE, Step, initial_model, model_folder, steps
+from urt_train.experiment.steps import BASE, Step, check_stages, initial_model, model_folder, steps
 from urt_train.experiment.work import run_step
 from urt_train.stages import find_stage
 
 
 def run_pipeline(config: TrainConfig) -> Path:
     """Run what is not done yet, print stage x task, and return the report."""
+    if not config.stages:
+        raise ConfigError("stages is []; allowed: one stage or more, such as [cold_start,rejection_sampling,grpo]")
     console = Console()
     costs = PhaseLog(config.output_dir / "costs.json")
     known = steps(config)
+    check_stages(config, *config.stages)
     needed = {path for step in known if step.name in config.stages for path in step.needs}
     todo = [
         step for step in known if step.name == "prepare_data" or step.name in config.stages or needed & set(step.writes)

@@ -22,7 +22,7 @@ from urt_data import Mixture, PreferenceStream
 from urt_train.config import Batching, DataPart, StageConfig, TrainConfig
 from urt_train.datasets.splits import learning_data, open_quarantine, open_shards
 from urt_train.experiment.assessment import open_engine
-from urt_train.experiment.steps import initial_model, model_folder
+from urt_train.experiment.steps import check_stages, initial_model, model_folder
 from urt_train.model.attention import check_attention
 from urt_train.model.export import export_judge
 from urt_train.model.lora import add_adapters
@@ -46,7 +46,8 @@ from urt_train.runtime.ranks import all_answering, from_first
 from urt_train.runtime.run_folder import Run, changed, finish, folder_hash, open_folder
 from urt_train.runtime.tracking import tracked
 from urt_train.runtime.watching import JudgeWatch
-from urt_train.stages import Conclusion, Preparation, StageInputs, StageSpec, find_stage
+from urt_train.stages import Conclusion, Preparation, StageInputs, StageSpec, find_stage, spoken
+from urt_train.stages.module import StageModule
 
 
 def run_stage(config: TrainConfig) -> Path:
@@ -95,7 +96,7 @@ def opened_stage(
     """(the model to start from, what the run is, but for its data): the processes have met, the folder is theirs, all of them see it
     and say the same; what can be refused is refused."""
     _refuse_rounded_weights(config)
-    spec.check(config.settings(spec.name), Dialect(config.judge.dialect))
+    check_stages(config, spec.name)
     check_strategy(config.strategy, stage=config.stage, samples=spec.samples)
     check_attention(config.model.attention, precision=config.trainer.precision)
     quiet()
@@ -258,6 +259,10 @@ def fit(
             served_dtype=config.served_dtype,
         )
     )
+    if not isinstance(module, StageModule):
+        raise ConfigError(
+            f"build of stage {spoken(spec.name)!r} returned a {type(module).__name__}; expected: a StageModule"
+        )
     stream.transform = module.collate
     loader = RoundLoader(stream, module.make_round, num_rounds=num_rounds, batches_per_round=plan.batches_per_round)
     with tracked(loggers), closing(loader):

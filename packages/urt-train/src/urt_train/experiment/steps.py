@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from urt_core.errors import ConfigError
+from urt_core.prompts.prompt import Dialect
 from urt_train.config import DataPart, TrainConfig
 from urt_train.errors import MissingStageError
 from urt_train.model.embedded import model_source
 from urt_train.runtime.launch import num_processes
-from urt_train.stages import StageSpec, find_stage, spoken
+from urt_train.stages import StageSpec, find_stage, known_stages, spoken
 
 BASE = "base"
 """Name of the model before any stage, where judges are measured."""
@@ -87,6 +89,11 @@ def _step_of(config: TrainConfig, spec: StageSpec, number: int) -> Step:
     settings = config.settings(spec.name)
     splits = dict.fromkeys([*spec.prepares_from(settings), *spec.mixes_in(settings), spec.reads])
     start = spec.starts_from if not settings.initial else None
+    others = [other.name for other in known_stages() if other.name != spec.name]
+    if start and start not in others:
+        raise ConfigError(
+            f"stage {spoken(spec.name)!r} starts from {start!r}; allowed: {', '.join(others)}, or say a model: {spec.name}.initial=<folder>"
+        )
     return Step(
         name=spec.name,
         title=f"Stage {number}: {spec.title}",
@@ -115,6 +122,12 @@ def own_splits(config: TrainConfig) -> list[str]:
     made = {TRACES, *(split for spec in specs for split in spec.writes)}
     asked = [split for spec in specs for split in spec.prepares_from(config.settings(spec.name)) if split not in made]
     return list(dict.fromkeys([config.distill.split, *config.distill.further, *map(config.split, asked)]))
+
+
+def check_stages(config: TrainConfig, *names: str) -> None:
+    """What stages themselves refuse in their settings, before anything is run for them."""
+    for name in names:
+        find_stage(name).check(config.settings(name), Dialect(config.judge.dialect))
 
 
 def model_folder(config: TrainConfig, stage: str) -> Path:

@@ -6,13 +6,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from urt_train.config import TrainConfig
-from urt_train.experiment.steps import Step, missing_steps, refuse_missing
+from urt_train.experiment.steps import Step, check_stages, missing_steps, refuse_missing
+from urt_train.stages import known_stages
 
 
 def run_missing(config: TrainConfig, name: str) -> None:
     """Run what the step called `name` lacks, or stop with the command to run; the recipe's `run_missing` decides."""
     missing = missing_steps(config, name)
     refuse_missing(config, name, missing)
+    if missing and any(spec.name == name for spec in known_stages()):
+        check_stages(config, name)
     for step in missing:
         print(f"{step.writes[0].parent} is missing: running {step.name} first")
         run_step(step, config)

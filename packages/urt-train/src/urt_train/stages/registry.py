@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import field, is_dataclass, make_dataclass
+from dataclasses import field, make_dataclass
 from functools import cache
+from keyword import iskeyword
 from typing import Any
 
-from urt_core.doors import import_object, installed, load_door
+from omegaconf import OmegaConf
+
+from urt_core.doors import import_object, installed, load_door, only_parameter, what_was_raised
 from urt_core.errors import ConfigError
 from urt_train.config import TrainConfig
 from urt_train.config.stage import StageConfig
@@ -20,6 +23,9 @@ from urt_train.stages.spec import StageSpec
 GROUP = "urt.stages"
 """The group of entry points that installs stages."""
 EXPECTED = 'StageSpec(name="...", title="...", config=<dataclass of StageConfig>, reads="<split>", build=<function of StageInputs>)'
+
+STEPS = ("base", "prepare_data")
+"""What an experiment calls its other parts, in folders and results."""
 
 _paths: dict[str, str] = {}
 """Import paths of stages that a command line named."""
@@ -77,14 +83,37 @@ def _add_installed() -> None:
 def _add(spec: object, path: str) -> None:
     if not isinstance(spec, StageSpec):
         raise ConfigError(f"stage {path!r} is a {type(spec).__name__}; expected: {EXPECTED}")
-    is_config = isinstance(spec.config, type) and issubclass(spec.config, StageConfig) and is_dataclass(spec.config)
-    if not is_config or spec.config.path != spec.name or not spec.name.isidentifier():
+    # Of a subclass without @dataclass the fields of its own would be none.
+    is_config = (
+        isinstance(spec.config, type)
+        and issubclass(spec.config, StageConfig)
+        and "__dataclass_fields__" in vars(spec.config)
+    )
+    is_name = spec.name.isidentifier() and spec.name.isascii() and not iskeyword(spec.name)
+    if not is_config or spec.config.path != spec.name or not is_name:
         raise ConfigError(
-            f"stage {path!r} has the name {spec.name!r} and the config {spec.config!r}; expected: an identifier, and a dataclass derived"
-            " from StageConfig or FineTuningConfig whose `path` is that name"
+            f"stage {path!r} has the name {spec.name!r} and the config {spec.config!r}; expected: an identifier in ASCII, and a"
+            " @dataclass derived from StageConfig or FineTuningConfig whose `path` is that name"
         )
+    if not isinstance(spec.reads, str) or not isinstance(spec.writes, tuple):
+        raise ConfigError(
+            f"stage {path!r} reads {spec.reads!r} and writes {spec.writes!r}; expected: a split and a tuple of splits"
+        )
+    only_parameter(spec.build, path, kind="build of stage", expected="a function of StageInputs")
+    try:
+        OmegaConf.structured(spec.config())
+    except (Exception, SystemExit) as error:
+        raise ConfigError(
+            f"the settings {spec.config.__name__} of stage {path!r} can't be made ({what_was_raised(error)}); expected: a dataclass"
+            " with `plan`, and a default and a plain type for each field"
+        ) from error
     other = _stages.get(spec.name)
-    if hasattr(TrainConfig, spec.name) or spec.name in TrainConfig.__dataclass_fields__ or (other and other != spec):
+    if (
+        spec.name in STEPS
+        or hasattr(TrainConfig, spec.name)
+        or spec.name in TrainConfig.__dataclass_fields__
+        or (other and other != spec)
+    ):
         raise ConfigError(
             f"stage {path!r} is called {spec.name!r}, and something else of the config is; choose another name"
         )
