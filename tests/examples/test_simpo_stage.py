@@ -1,6 +1,7 @@
 """A stage of a user's own, named on the command line: it learns, is exported as a judge, and has its own settings."""
 
 import csv
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from urt_data.sprites.oracle import judgement_text
 from urt_train.cli import compose
 from urt_train.datasets.rejection import REJECTED
 from urt_train.experiment.run import run_stage
+from urt_train.programs import train
 from urt_train.stages import registry
 
 OTHER = str.maketrans("12", "21")
@@ -43,3 +45,13 @@ def test_a_stage_is_trained_from_a_folder_of_ones_own(copied, tmp_path: Path, mo
     assert len(losses) == 4
     assert losses[-1] < losses[0]
     assert JudgeSpec.load(folder).stage == "simpo"
+
+
+def test_its_settings_are_shown_like_ours(copied, monkeypatch, capsys) -> None:
+    copied("simpo_stage")
+    monkeypatch.setattr(registry, "_stages", dict(registry._stages))
+    monkeypatch.setattr(sys, "argv", ["urt-train", "--fields", "simpo", "stage=simpo_stage:SPEC"])
+    train.main()
+    shown = capsys.readouterr().out
+    assert "simpo.margin = 1.0" in shown
+    assert "Gamma: how far the right judgement should be ahead" in shown

@@ -69,6 +69,8 @@ def program(*, is_single: bool = False) -> Callable[[Run], Callable[..., None]]:
                 return
             settle_threads()
             with reader_may_leave():
+                if any(argument.startswith("-") for argument in sys.argv[1:]):
+                    exit_on_error(load_named_stages)
                 if "--fields" in sys.argv:
                     print(describe(train_config(), *sys.argv[sys.argv.index("--fields") + 1 :][:1]))
                 elif is_single and num_processes() > 1:
@@ -104,6 +106,12 @@ def refuse_several_processes() -> None:
             f"{Path(sys.argv[0]).name} was started as {num_processes()} processes, which would all do the same work; allowed: 1, so start it"
             " with python alone, without torchrun or srun"
         )
+
+
+def load_named_stages() -> None:
+    """What --fields, --cfg and --help show of a stage that is named by its import path is its section: it is loaded,
+    and called by its name."""
+    sys.argv[1:] = map(_with_its_stage, sys.argv[1:])
 
 
 def register(*, name: str = "", text: str = "") -> None:
