@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from urt_core import Media, MediaKind, Preference, PreferenceRecord, Task
 from urt_core.errors import RecordError
+from urt_core.records import KEY_PATTERN, key_with
 
 IMAGE = Media(kind=MediaKind.IMAGE, files=("first.png",))
 OTHER = Media(kind=MediaKind.IMAGE, files=("second.png",))
@@ -206,3 +207,21 @@ def test_edits_of_one_source() -> None:
     assert edit.swap().source is source
     assert PreferenceRecord.from_json(edit.to_json()) == edit
     assert "source" not in pair().to_json()
+
+
+@given(
+    st.text("ab-", min_size=1, max_size=64),
+    st.text("ab-", min_size=1, max_size=64),
+    st.sampled_from(["g", "direct", "a12"]),
+)
+def test_a_key_with_an_ending_is_a_key_and_no_two_become_one(key: str, other: str, ending: str) -> None:
+    made = key_with(key, ending)
+    assert KEY_PATTERN.fullmatch(made)
+    assert made.endswith(f"-{ending}")
+    assert (made == key_with(other, ending)) == (key == other)
+    if len(key) + len(ending) < 64:
+        assert made == f"{key}-{ending}"
+
+
+def test_long_keys_that_differ_at_their_end_stay_apart() -> None:
+    assert len({key_with(f"{'k' * 61}{number:03d}", "direct") for number in range(50)}) == 50

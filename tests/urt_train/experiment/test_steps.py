@@ -7,11 +7,13 @@ import pytest
 
 from urt_core.errors import ConfigError
 from urt_train.config import DataConfig, TrainConfig
+from urt_train.errors import MissingStageError
 from urt_train.experiment.steps import initial_model, missing_steps, steps
 from urt_train.model.embedded import model_source
 from urt_train.stages import registry, train_config
 from urt_train.stages.grpo import SPEC as GRPO
 from urt_train.stages.grpo.config import GRPOConfig
+from urt_train.stages.internalise.config import InternaliseConfig
 from urt_train.stages.rejection_sampling.config import RejectionSamplingConfig
 
 
@@ -34,6 +36,20 @@ def test_missing_steps_come_in_their_order(tmp_path):
     assert [step.name for step in missing_steps(config, "grpo")] == ["rejection_sampling"]
     finish(config, "rejection_sampling")
     assert missing_steps(config, "grpo") == []
+
+
+def test_a_split_that_is_not_there_and_that_nothing_makes_is_said_at_once(tmp_path):
+    """Held-out pairs are read behind training; a slip in their name would cost all of it."""
+    config = config_in(tmp_path, internalise=InternaliseConfig(calibrate_on="validatoin"))
+    with pytest.raises(
+        MissingStageError,
+        match=r"^internalise needs .*validatoin, which is not there and which no step of the recipe writes",
+    ):
+        missing_steps(replace(config, stage="internalise"), "internalise")
+    folder = tmp_path / "r" / "data" / "validatoin"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{}")
+    assert missing_steps(replace(config, stage="internalise"), "internalise")
 
 
 def test_a_model_given_by_hand_needs_no_earlier_stage(tmp_path):

@@ -1,5 +1,6 @@
 """The record: two candidates, what they are judged on, and which one people (or a construction) preferred."""
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -10,7 +11,8 @@ from typing import Any, Self, TypeVar
 from urt_core.errors import RecordError
 
 E = TypeVar("E", bound=StrEnum)
-KEY_PATTERN = re.compile(r"[a-z0-9-]{1,64}")
+MAX_KEY = 64
+KEY_PATTERN = re.compile(rf"[a-z0-9-]{{1,{MAX_KEY}}}")
 
 
 class MediaKind(StrEnum):
@@ -254,6 +256,19 @@ class PreferenceRecord:
             completion=value.get("completion"),
             metadata=value.get("metadata") or {},
         )
+
+
+def key_with(key: str, ending: str) -> str:
+    """The key of a record that is made from the one of `key`. Of a key that is too long for it the end goes, for a hash
+    of the whole: no two become one.
+
+    >>> key_with("pair-17", "direct")
+    'pair-17-direct'
+    """
+    room = MAX_KEY - len(ending) - 1
+    if len(key) > room:
+        key = f"{key[: room - 17]}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    return f"{key}-{ending}"
 
 
 def _swapped(value: Any) -> Any:

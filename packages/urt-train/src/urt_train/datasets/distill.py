@@ -34,6 +34,7 @@ from urt_core.judging.judge import Asked, judge
 from urt_core.judging.pairs import JudgedPair, read_completion
 from urt_core.progress_bar import ProgressBar
 from urt_core.prompts import verdict_text
+from urt_core.records import key_with
 from urt_data.shards import ShardWriter
 
 DIALECT = "dialect"
@@ -133,7 +134,7 @@ def direct_answer(record: PreferenceRecord) -> PreferenceRecord:
     assert record.preference is not None  # an unlabelled pair has no trace either
     return replace(
         record,
-        key=f"{record.key[:57]}-direct",
+        key=key_with(record.key, "direct"),
         completion=verdict_text(record.task, record.preference, dialect=Dialect.DIRECT),
         metadata={**record.metadata, DIALECT: str(Dialect.DIRECT)},
     )

@@ -16,6 +16,7 @@ from typing import Any
 from urt_core import Completion, Dialect, Judgement, ParseFailure, PreferenceRecord, Status, Task
 from urt_core.errors import DataError
 from urt_core.judging.pairs import read_completion
+from urt_core.records import key_with
 from urt_core.rewards import RewardInput, accuracy_reward, consistency_reward
 from urt_data import ShardWriter
 
@@ -111,7 +112,7 @@ def write_shards(
         for pair in judged:
             for number, text in enumerate(accepted_texts(pair, at_most=accept_per_pair)):
                 record = _with_counts(record_of(pair.key), pair)
-                key = record.key if number == 0 else f"{record.key[: 61 - len(str(number))]}-a{number}"
+                key = record.key if number == 0 else key_with(record.key, f"a{number}")
                 shards.write(replace(record, key=key, completion=text))
     with ShardWriter(hard, metadata=metadata, overwrite=True) as shards:
         for pair in judged:

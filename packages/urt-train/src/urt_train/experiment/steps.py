@@ -148,6 +148,12 @@ def missing_steps(config: TrainConfig, name: str) -> list[Step]:
     known = steps(config)
     position = [step.name for step in known].index(name)
     wanted = [path for path in known[position].needs if not path.exists()]
+    made = {path for step in known for path in step.writes}
+    if unknown := [path for path in wanted if path not in made]:
+        raise MissingStageError(
+            f"{name} needs {unknown[0].parent}, which is not there and which no step of the recipe writes; allowed: a split that is there,"
+            " or the folder of one (data.<split>=<folder of shards>)"
+        )
     missing: list[Step] = []
     for step in reversed(known[:position]):
         if set(step.writes) & set(wanted):

@@ -27,7 +27,7 @@ from urt_core.judging.judge import Asked, derived_seed
 from urt_core.judging.pairs import JudgedPair
 from urt_core.judging.share import Share
 from urt_core.judging.together import judge_together
-from urt_core.records import Preference, PreferenceRecord
+from urt_core.records import Preference, PreferenceRecord, key_with
 
 SCHEMA = 1
 NUM_EXAMPLES = 2
@@ -169,7 +169,7 @@ def _inflation(
         as_shown = record if order is Order.GIVEN else record.swap()
         changed = variant.change(as_shown, base.verdict.swap())
         if changed is not None:
-            key = f"{record.key[: 63 - len(variant.slug)]}-{variant.slug}"
+            key = key_with(record.key, variant.slug)
             facts = {**changed.metadata, "category": f"{variant.suite}: {variant.name}", "item": record.key}
             shown[key] = (base, replace(changed, key=key, metadata=facts))
     if not shown:

@@ -24,6 +24,7 @@ from urt_core.judging.journal import Journal
 from urt_core.judging.judge import Asked
 from urt_core.judging.pairs import JudgedPair
 from urt_core.judging.share import Share
+from urt_core.records import key_with
 from urt_data import ShardFolder, ShardWriter
 from urt_data.licences import check_licences
 from urt_data.record_selection import select_tasks
@@ -205,7 +206,7 @@ def write_votes(
             for shown, order, own in ((record, Order.GIVEN, share), (record.swap(), Order.SWAPPED, 1 - share)):
                 unlabelled = replace(
                     shown,
-                    key=f"{short_key(record.key)}-{str(order)[0]}",
+                    key=key_with(record.key, str(order)[0]),
                     preference=None,
                     completion=found.reasons.get(order),
                 )
@@ -213,11 +214,6 @@ def write_votes(
                 if found.is_unanimous:
                     kept.write(unlabelled)
     return {task: dict(of_task) for task, of_task in sorted(counts.items())}
-
-
-def short_key(key: str) -> str:
-    """The key with room for two characters behind it; a long one ends with its hash, so that no two become one."""
-    return key if len(key) <= 60 else f"{key[:43]}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
 def votes_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
