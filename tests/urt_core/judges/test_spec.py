@@ -1,5 +1,6 @@
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,6 +122,57 @@ def test_a_newer_major_version_is_an_error(tmp_path: Path, version: str) -> None
         JudgeSpec.load(tmp_path)
 
 
+def instant(tmp_path: Path, *, version: str, **changes: dict) -> Path:
+    """A judge with a calibration and anchors of which some entries are changed."""
+    value = {
+        "calibration": {"image_understanding": {"kind": "platt", "num_pairs": 100, "slope": 0.7}},
+        "anchors": {"image_understanding": [{"text": "It is red.", "strength": place} for place in (-1.0, 0.0, 1.0)]},
+    }
+    for name, change in changes.items():
+        value[name] = value[name] | change
+    return changed(tmp_path, schema_version=version, **value)
+
+
+NEWER_WITHIN = {
+    "calibration.image_understanding.spread": {
+        "calibration": {"image_understanding": {"kind": "platt", "num_pairs": 100, "slope": 0.7, "spread": 0.1}}
+    },
+    "calibration.audio_generation": {"calibration": {"audio_generation": {"kind": "platt", "slope": 1.0}}},
+    "calibration.video_generation.kind 'beta'": {
+        "calibration": {"video_generation": {"kind": "beta", "num_pairs": 9, "a": 1.0}}
+    },
+    "anchors.image_understanding.voters": {
+        "anchors": {
+            "image_understanding": [
+                {"text": "It is red.", "strength": place, "voters": 3} for place in (-1.0, 0.0, 1.0)
+            ]
+        }
+    },
+    "anchors.audio_generation": {"anchors": {"audio_generation": [{"sounds": ["a.wav"], "strength": 0.0}]}},
+}
+
+
+@pytest.mark.parametrize("named", NEWER_WITHIN)
+def test_what_is_unknown_inside_the_calibration_and_the_anchors_of_a_newer_file_is_named_and_passed_over(
+    tmp_path: Path, named: str
+) -> None:
+    instant(tmp_path, version="1.3")
+    plain = JudgeSpec.load(tmp_path)
+    instant(tmp_path, version="1.99", **NEWER_WITHIN[named])
+    with pytest.warns(UserWarning, match=re.escape(f"newer than this urt, which does not know its {named}")):
+        assert JudgeSpec.load(tmp_path) == plain
+    instant(tmp_path, version="1.3", **NEWER_WITHIN[named])
+    with pytest.raises(CheckpointError, match=named.split(".")[0].rstrip("s")):
+        JudgeSpec.load(tmp_path)
+
+
+def test_a_newer_judge_whose_only_map_is_of_an_unknown_kind_is_not_calibrated(tmp_path: Path) -> None:
+    unknown = {"image_understanding": {"kind": "beta", "num_pairs": 9, "a": 1.0}}
+    instant(tmp_path, version="1.99", calibration=unknown)
+    with pytest.warns(UserWarning, match="kind 'beta'"):
+        assert JudgeSpec.load(tmp_path).calibration is None
+
+
 def test_a_file_of_before_versions_opens(tmp_path: Path) -> None:
     path = SPEC.save(tmp_path)
     older = json.loads(path.read_text())
@@ -148,6 +200,7 @@ def test_a_file_of_before_versions_opens(tmp_path: Path) -> None:
         ({"point_contracts": "acs"}, "point_contracts"),
         ({"schema_version": 2}, "schema_version"),
         ({"schema_version": "1"}, "schema_version"),
+        ({"schema_version": "１.3"}, "schema_version"),  # noqa: RUF001  (a digit of another script)
     ],
 )
 def test_a_wrong_value_is_one_line_that_names_its_field(tmp_path: Path, values: dict, field: str) -> None:

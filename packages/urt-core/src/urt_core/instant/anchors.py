@@ -126,6 +126,27 @@ class AnchorSet:
         return cls(tasks={str(task): tuple(_anchor(task, entry) for entry in found) for task, found in value.items()})
 
 
+def anchors_known_here(value: Any) -> tuple[Any, list[str]]:
+    """What this urt reads of the anchors that a newer one wrote, and the names of the rest."""
+    if not isinstance(value, Mapping):
+        return value, []
+    known, unknown = {}, []
+    for task, found in value.items():
+        if task not in list(Task):
+            unknown.append(str(task))
+            continue
+        entries = [entry for entry in found if isinstance(entry, Mapping)] if isinstance(found, list) else []
+        further = {name for entry in entries for name in entry.keys() - {"files", "text", "strength"}}
+        unknown += [f"{task}.{name}" for name in sorted(further)]
+        known[task] = found
+        if further:
+            known[task] = [
+                {name: entry[name] for name in entry.keys() - further} if isinstance(entry, Mapping) else entry
+                for entry in found
+            ]
+    return known or (None if unknown else value), unknown
+
+
 def file_names(task: Task, number: int, num_files: int) -> tuple[str, ...]:
     """("anchor-image-generation-0.png",), or the frames ("anchor-video-generation-0.f00.png", ...)"""
     stem = f"anchor-{str(task).replace('_', '-')}-{number}"

@@ -6,7 +6,7 @@ Each map is symmetric: exchanging the candidates turns p into 1 - p before and a
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Self
 
@@ -136,6 +136,27 @@ class InstantCalibration:
             return cls(tasks={str(task): TaskCalibration(**found) for task, found in value.items()})
         except TypeError as error:
             raise ConfigError(f"calibration: {error}; fit it again") from error
+
+
+def calibration_known_here(value: Any) -> tuple[Any, list[str]]:
+    """What this urt reads of the calibration that a newer one wrote, and the names of the rest. A map of a kind that is
+    not known here is left out whole: its task is then not calibrated."""
+    if not isinstance(value, Mapping):
+        return value, []
+    known, unknown = {}, []
+    for task, found in value.items():
+        kind = found.get("kind") if isinstance(found, Mapping) else None
+        if task not in list(Task):
+            unknown.append(str(task))
+        elif isinstance(kind, str) and kind not in list(CalibrationKind):
+            unknown.append(f"{task}.kind {kind!r:.80}")
+        elif isinstance(found, Mapping):
+            names = {item.name for item in fields(TaskCalibration)}
+            known[task] = {name: found[name] for name in names & found.keys()}
+            unknown += [f"{task}.{name}" for name in sorted(found.keys() - names)]
+        else:
+            known[task] = found
+    return known or (None if unknown else value), unknown
 
 
 def fit_task(rows: Sequence[tuple[float, bool]], *, task: str, kind: CalibrationKind) -> TaskCalibration:

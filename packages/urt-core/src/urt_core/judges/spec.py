@@ -11,8 +11,8 @@ from typing import Any, Self
 
 from urt_core.atomic import write_atomically
 from urt_core.errors import CheckpointError, ConfigError
-from urt_core.instant.anchors import AnchorSet
-from urt_core.instant.calibration import InstantCalibration
+from urt_core.instant.anchors import AnchorSet, anchors_known_here
+from urt_core.instant.calibration import InstantCalibration, calibration_known_here
 from urt_core.media.sampling import MediaPolicy
 from urt_core.prompts.prompt import Dialect
 
@@ -112,8 +112,8 @@ class JudgeSpec:
     def load(cls, folder: str | PathLike[str]) -> Self:
         """Reads it; a CheckpointError names the field that is missing, unknown or impossible.
 
-        A file of a newer minor version opens, with a warning that names the fields that are not known here; one of a
-        newer major version does not.
+        A file of a newer minor version opens, with a warning that names the fields, tasks and kinds of maps that are
+        not known here; one of a newer major version does not.
         """
         path = Path(folder) / FILE_NAME
         value, is_newer = _read(path)
@@ -125,6 +125,11 @@ class JudgeSpec:
                 f"{path} must be an object with the fields {', '.join(sorted(names))}; it lacks "
                 f"{sorted(required - value.keys())} and has unknown {unknown}"
             )
+        if is_newer:
+            for name, known_within in (("calibration", calibration_known_here), ("anchors", anchors_known_here)):
+                if name in value:
+                    value[name], within = known_within(value[name])
+                    unknown += [f"{name}.{inner}" for inner in within]
         if unknown:
             warnings.warn(f"{path} is newer than this urt, which does not know its {', '.join(unknown)}", stacklevel=2)
         try:
@@ -149,7 +154,7 @@ def _read(path: Path) -> tuple[dict[str, Any], bool]:
             f"{path} is a {type(value).__name__}; it must be an object with dialect, dimensions and so on"
         )
     version = value.pop("schema_version", "1.0")
-    found = re.fullmatch(r"(\d{1,4})\.(\d{1,4})", version) if isinstance(version, str) else None
+    found = re.fullmatch(r"([0-9]{1,4})\.([0-9]{1,4})", version) if isinstance(version, str) else None
     if found is None:
         raise CheckpointError(f"{path}: schema_version is {version!r:.80}; it must read like {SCHEMA_VERSION!r}")
     major, minor = (int(number) for number in found.groups())
