@@ -22,6 +22,21 @@ def test_a_built_in_name_an_import_path_and_an_entry_point(monkeypatch: pytest.M
         load("pluged")
 
 
+def test_a_name_that_two_packages_declare_is_no_choice_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"same": ("math:pi", "math:pi"), "two": ("math:pi", "math:e"), "bad": ("nowhere_at_all:x",)}
+    declared = tuple(
+        EntryPoint(name=name, value=value, group="urt.things") for name, several in values.items() for value in several
+    )
+    monkeypatch.setattr(doors, "installed", lambda group: declared)
+    assert load("same") == pytest.approx(3.14159, abs=1e-5)
+    with pytest.raises(
+        ConfigError, match="thing 'two' is declared by several installed packages, as math:e, math:pi; "
+    ):
+        load("two")
+    with pytest.raises(ConfigError, match="allowed: own, same, two, bad, or an import path"):
+        load("other")
+
+
 @pytest.mark.parametrize(
     "path", ["math", "math:", ":pi", "math:pi:e", "math:pi()", "a b:c", "./x:y", "math:1", "math.:pi"]
 )

@@ -3,11 +3,13 @@
 import subprocess
 import sys
 from dataclasses import dataclass, field, replace
+from importlib.metadata import EntryPoint
 from typing import ClassVar
 
 import pytest
 
 from tests.urt_train.stages.own_stage import EchoConfig
+from urt_core import doors
 from urt_core.errors import ConfigError
 from urt_train.config import TrainConfig
 from urt_train.config.stage import StageConfig
@@ -118,6 +120,26 @@ def test_a_stage_takes_no_name_that_is_taken(own):
     other = replace(own, title="another")
     with pytest.raises(ConfigError, match="choose another name"):
         registry._add(other, "mine:OTHER")
+
+
+def test_an_installed_stage_that_cannot_be_added_costs_a_warning_and_no_other_stage(monkeypatch):
+    declared = {"lost": "nowhere_at_all:SPEC", "echo": "tests.urt_train.stages.own_stage:SPEC", "odd": "math:pi"}
+    points = tuple(EntryPoint(name=name, value=value, group=registry.GROUP) for name, value in declared.items())
+    monkeypatch.setattr(registry, "installed", lambda group: points)
+    monkeypatch.setattr(doors, "installed", lambda group: points)
+    monkeypatch.setattr(registry, "_stages", dict(registry._stages))
+    registry._add_installed.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match="the installed stage '(lost|odd)' is left out: stage") as told:
+            names = [spec.name for spec in known_stages()]
+        with pytest.raises(ConfigError, match="stage 'nowhere_at_all:SPEC' does not import"):
+            find_stage("lost")
+    finally:
+        registry._add_installed.cache_clear()
+        monkeypatch.undo()
+        known_stages()
+    assert len(told) == 2
+    assert {"cold_start", "grpo", "echo"} <= set(names)
 
 
 def test_the_schema_is_a_train_config_with_sections():

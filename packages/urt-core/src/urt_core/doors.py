@@ -28,11 +28,17 @@ def load_door(path: str, *, kind: str, group: str, built_in: Mapping[str, Any], 
         return built_in[path]
     if IMPORT_PATH.fullmatch(path):
         return import_object(path, kind=kind, expected=expected)
-    found = {point.name: point for point in installed(group)}
-    if path in found:
-        return import_object(found[path].value, kind=kind, expected=expected)
+    declared = installed(group)
+    values = sorted({point.value for point in declared if point.name == path})
+    if len(values) > 1:
+        raise ConfigError(
+            f"{kind} {path!r} is declared by several installed packages, as {', '.join(values)}; name the import path that you mean"
+        )
+    if values:
+        return import_object(values[0], kind=kind, expected=expected)
+    names = dict.fromkeys((*built_in, *(point.name for point in declared)))
     raise ConfigError(
-        f"{kind} is {path!r}; allowed: {', '.join((*built_in, *found))}, or an import path package.module:name of {expected}"
+        f"{kind} is {path!r}; allowed: {', '.join(names)}, or an import path package.module:name of {expected}"
     )
 
 

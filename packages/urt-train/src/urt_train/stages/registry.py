@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import field, make_dataclass
 from functools import cache
 from keyword import iskeyword
@@ -76,8 +77,13 @@ def _schema(specs: tuple[StageSpec, ...]) -> type[TrainConfig]:
 
 @cache
 def _add_installed() -> None:
+    """One that can't be added costs a warning: nobody has asked for it, and the others are there. Whoever names it gets
+    the error."""
     for point in installed(GROUP):
-        _add(import_object(point.value, kind="stage", expected=EXPECTED), point.value)
+        try:
+            _add(import_object(point.value, kind="stage", expected=EXPECTED), point.value)
+        except ConfigError as error:
+            warnings.warn(f"the installed stage {point.name!r} is left out: {error}", stacklevel=2)
 
 
 def _add(spec: object, path: str) -> None:
