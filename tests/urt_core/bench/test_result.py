@@ -45,6 +45,8 @@ def test_an_older_result_has_fewer_fields() -> None:
     [
         ([], "it has no schema version"),
         ({"values": {}}, "it has no schema version"),
+        ({"schema": True}, "it has no schema version"),
+        ({"schema": SCHEMA, "rule": "each", "n_total": 2, "n_scored": 2}, "lacks benchmark, n_failed"),
         ({"schema": SCHEMA + 1}, f"has schema {SCHEMA + 1}, this urt reads up to {SCHEMA}"),
     ],
 )

@@ -1,6 +1,7 @@
 """Results of older and newer versions: a missing measure opens, an unknown one is named, a newer schema is refused."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ from urt_core.bench.evaluation import EvaluationResult
 from urt_core.bench.rates import NOT_MEASURED, Rate, rows_per_cause, rows_per_task
 from urt_core.bench.saved import known_fields, read_saved
 from urt_core.bench.suites import SuiteReport
+from urt_core.bench.suites.confidence import Confidence
 from urt_core.bench.suites.running import Example, Finding
 from urt_core.bench.tables import evaluation_tables
 from urt_core.comparison import Order
 from urt_core.errors import DataError
 from urt_core.judging.pairs import JudgedPair
+from urt_core.metrics import CalibrationBin
 
 
 def pairs() -> list[JudgedPair]:
@@ -123,6 +126,49 @@ def test_suites_of_another_version_open_too(tmp_path):
     edit(path, lambda value: value.update(schema=2))
     with pytest.raises(DataError, match="has schema 2, this urt reads up to 1"):
         SuiteReport.load(path)
+
+
+def test_what_is_new_or_missing_inside_the_rows_of_suites_is_named(tmp_path):
+    path = tmp_path / "suites.json"
+    finding = Finding(
+        suite="style", variant="border", asks="the loser wins", ideal=0.0, rate=Rate(successes=3, n=12),
+        unreadable=NOT_MEASURED,
+    )  # fmt: skip
+    filled = CalibrationBin(low=0.5, high=1.0, n=12, mean_probability=0.7, frequency=0.75)
+    known = Confidence(method="votes", n=12, ece=0.1, brier=0.2, bins=(filled,), abstention=((1.0, 0.75),))
+    report = SuiteReport(model="judge", num_pairs=12, findings=(finding,), confidences=(known,))
+    places: list[Callable[[dict], dict]] = [
+        lambda value: value["findings"][0]["rate"],
+        lambda value: value["confidences"][0],
+        lambda value: value["confidences"][0]["bins"][0],
+    ]
+    for place in places:
+        report.save(path)
+        edit(path, lambda value, place=place: place(value).update(spread=0.1))
+        with pytest.warns(UserWarning, match="does not know its spread"):
+            assert SuiteReport.load(path) == report
+        report.save(path)
+        edit(path, lambda value, place=place: place(value).pop("n"))
+        with pytest.raises(DataError, match=r"suites\.json lacks n; measure again"):
+            SuiteReport.load(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda value: value.update(rows="none"),
+        lambda value: value.update(cause_rows=None),
+        lambda value: value.update(rows=[[1]]),
+        lambda value: value["rows"][0].update(dialect="v9"),
+        lambda value: value["rows"][0].update(task="audio"),
+        lambda value: value["rows"][0]["accuracy"].pop("n"),
+    ],
+)
+def test_rows_that_are_none_are_one_line(folder, change):
+    edit(folder / "result.json", change)
+    with pytest.raises(DataError, match=r"result\.json") as caught:
+        EvaluationResult.load(folder)
+    assert "\n" not in str(caught.value)
 
 
 def test_defaults_stand_in_for_what_is_missing():

@@ -100,6 +100,18 @@ def test_of_settings_that_are_nested_the_ones_that_differ_are_said(tmp_path) -> 
             pass
 
 
+def test_lines_of_before_there_was_a_status_are_answers(tmp_path) -> None:
+    records = [record(number) for number in range(3)]
+    run(tmp_path, records, engine=ScriptedEngine(script=always_first), block=1)
+    part = tmp_path / "parts" / "rank-0000.jsonl"
+    lines = [json.loads(line) for line in part.read_text().splitlines()]
+    older = [{name: value for name, value in line.items() if name not in ("schema", "status")} for line in lines]
+    part.write_text("".join(f"{json.dumps(line)}\n" for line in older))
+    engine = ScriptedEngine(script=always_first)
+    assert [json.loads(line) for line in run(tmp_path, records, engine=engine, block=1).splitlines()] == older
+    assert not engine.prompts
+
+
 @pytest.mark.parametrize(
     "change",
     [{"question": ["a"]}, {"question": None, "key": ["a"]}, {"status": "fine"}, {"status": []}, {"key": {}}],

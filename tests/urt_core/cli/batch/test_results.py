@@ -62,3 +62,19 @@ def test_where_the_manifest_found_no_room_the_same_command_goes_on(tmp_path, mon
     (tmp_path / "results.jsonl.manifest.json").unlink()
     with pytest.raises(DataError, match="has no readable manifest beside it"):
         ResultFile(output, settings={"orders": "both"}).__enter__()
+
+
+@pytest.mark.parametrize("manifest", ["[]", '{"settings": [1]}', '{"settings": null}', "{}", "[" * 20_000])
+def test_a_manifest_without_settings_is_not_readable(tmp_path, manifest):
+    (tmp_path / "results.jsonl").write_text('{"key": "pair-0", "status": "ok"}\n')
+    (tmp_path / "results.jsonl.manifest.json").write_text(manifest)
+    with pytest.raises(DataError, match="has no readable manifest beside it"):
+        ResultFile(tmp_path / "results.jsonl", settings={}).read()
+
+
+@pytest.mark.parametrize("line", ['{"key": [1], "status": "ok"}', '{"key": null, "status": "ok"}', "[" * 20_000])
+def test_a_line_that_is_no_result_is_named(tmp_path, line):
+    (tmp_path / "results.jsonl").write_text(f"{line}\n")
+    (tmp_path / "results.jsonl.manifest.json").write_text('{"settings": {}}')
+    with pytest.raises(DataError, match=r"results\.jsonl, line 1: no result \("):
+        ResultFile(tmp_path / "results.jsonl", settings={}).read()

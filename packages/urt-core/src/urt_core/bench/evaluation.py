@@ -18,7 +18,7 @@ from rich.console import Console
 from urt_core import Dialect, PreferenceRecord, SamplingParams, Task
 from urt_core.atomic import write_whole
 from urt_core.bench.rates import EvaluationRow, rows_per_cause, rows_per_task
-from urt_core.bench.saved import known_fields, read_saved
+from urt_core.bench.saved import known_fields, read_saved, saved_rows
 from urt_core.comparison import Order
 from urt_core.engines import AsyncEngine, Engine, traits
 from urt_core.errors import DataError
@@ -92,8 +92,10 @@ class EvaluationResult:
             model=summary["model"],
             data=summary["data"],
             settings=summary["settings"],
-            rows=tuple(EvaluationRow.from_json(row, path=path) for row in summary["rows"]),
-            cause_rows=tuple(EvaluationRow.from_json(row, path=path) for row in summary["cause_rows"]),
+            rows=tuple(EvaluationRow.from_json(row, path=path) for row in saved_rows(summary["rows"], path=path)),
+            cause_rows=tuple(
+                EvaluationRow.from_json(row, path=path) for row in saved_rows(summary["cause_rows"], path=path)
+            ),
             judged=tuple(read_judged_pairs(folder / "judgements.jsonl")),
         )
 

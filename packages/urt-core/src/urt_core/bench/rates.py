@@ -11,6 +11,7 @@ from statistics import fmean
 from urt_core import Dialect, Preference, Task
 from urt_core.bench.saved import known_fields
 from urt_core.comparison import Order
+from urt_core.errors import DataError, RecordError
 from urt_core.judging.pairs import JudgedPair
 from urt_core.metrics import PairwiseAccuracy, pairwise_accuracy, position_consistency, wilson_interval
 
@@ -41,8 +42,10 @@ class Rate:
         return {"value": self.value, "interval": self.interval, "successes": self.successes, "n": self.n}
 
     @classmethod
-    def from_json(cls, fields: Mapping) -> Rate:
-        return cls(successes=fields["successes"], n=fields["n"])
+    def from_json(cls, value: Mapping, *, path: Path) -> Rate:
+        """`value` and `interval`, which a result shows beside the counts, follow from them."""
+        counts = {name: found for name, found in value.items() if name not in ("value", "interval")}
+        return cls(**known_fields(cls, counts, path=path))
 
 
 NOT_MEASURED = Rate(successes=0, n=0)
@@ -92,9 +95,15 @@ class EvaluationRow:
     def from_json(cls, value: Mapping, *, path: Path) -> EvaluationRow:
         """Reads what any earlier version has saved in `path`: what it did not measure is missing here."""
         fields = known_fields(cls, value, path=path)
-        task = fields["task"]
-        read = {name: Rate.from_json(value) if isinstance(value, Mapping) else value for name, value in fields.items()}
-        return cls(**{**read, "dialect": Dialect(fields["dialect"]), "task": None if task is None else Task(task)})
+        read = {
+            name: Rate.from_json(value, path=path) if isinstance(value, Mapping) else value
+            for name, value in fields.items()
+        }
+        try:
+            dialect, task = Dialect(fields["dialect"]), None if fields["task"] is None else Task(fields["task"])
+        except (ValueError, RecordError) as error:
+            raise DataError(f"{path}: {error}; name its contract first, or update urt-core") from error
+        return cls(**{**read, "dialect": dialect, "task": task})
 
 
 def rows_per_task(judged: Sequence[JudgedPair]) -> tuple[EvaluationRow, ...]:

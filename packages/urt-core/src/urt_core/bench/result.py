@@ -8,6 +8,8 @@ from typing import Any, Self
 from urt_core.errors import ConfigError, DataError
 
 SCHEMA = 1
+NEEDED = ("benchmark", "rule", "n_total", "n_scored", "n_failed")
+"""What no saved result is without."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,12 +79,15 @@ class BenchResult:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Reads what any earlier version has written: numbers that it did not have are missing here."""
-        if not isinstance(value, Mapping) or not isinstance(value.get("schema"), int):
+        schema = value.get("schema") if isinstance(value, Mapping) else None
+        if not isinstance(schema, int) or isinstance(schema, bool):
             raise DataError(
                 "is no result of `urt bench`: it has no schema version; run `urt bench rescore` on its lines"
             )
-        if value["schema"] > SCHEMA:
-            raise DataError(f"has schema {value['schema']}, this urt reads up to {SCHEMA}; update urt-core")
+        if schema > SCHEMA:
+            raise DataError(f"has schema {schema}, this urt reads up to {SCHEMA}; update urt-core")
+        if missing := [name for name in NEEDED if name not in value]:
+            raise DataError(f"lacks {', '.join(missing)}; run `urt bench rescore` on its lines")
         known = {name: value[name] for name in cls.__slots__ if name in value}
         known |= {"intervals": {name: tuple(pair) for name, pair in value.get("intervals", {}).items()}}
         known |= {"notes": tuple(value.get("notes", ())), "own": tuple(value.get("own") or value.get("values", {}))}

@@ -30,9 +30,18 @@ def read_saved(path: Path, *, schema: int) -> dict[str, Any]:
     return value
 
 
+def saved_rows(value: Any, *, path: Path | str) -> list[Any]:
+    """The list that `value` is, or a DataError."""
+    if not isinstance(value, list | tuple):
+        raise DataError(f"{path} has {value!r:.60} where a list is expected; measure again")
+    return list(value)
+
+
 def known_fields(kind: type, value: Mapping[str, Any], *, path: Path | str) -> dict[str, Any]:
     """What `kind` takes of an object. A DataError names what it needs and is not there; a warning names what it does
     not know."""
+    if not isinstance(value, Mapping):
+        raise DataError(f"{path} has {value!r:.60} where an object is expected; measure again")
     names = {item.name for item in fields(kind)}
     needed = {item.name for item in fields(kind) if item.default is MISSING and item.default_factory is MISSING}
     if missing := sorted(needed - value.keys()):

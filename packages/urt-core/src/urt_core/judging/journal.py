@@ -104,7 +104,7 @@ class Journal:
         for path in self.parts:
             for offset, line in placed(path, start=self._read_to.get(path, 0)):
                 self._read_to[path] = offset
-                if line["question"] not in self.lines or Status(line["status"]) in ANSWERED:
+                if line["question"] not in self.lines or is_answered(line):
                     self.lines[line["question"]] = (path, offset)
         return self.lines
 
@@ -148,7 +148,7 @@ class Journal:
     def _find_answers(self) -> None:
         for path in self.parts:
             for offset, line in placed(path):
-                if Status(line["status"]) in ANSWERED:
+                if is_answered(line):
                     self.answered[line["question"]] = (path, offset)
 
     def _check_about(self) -> None:
@@ -210,7 +210,7 @@ def newest_lines(parts: Sequence[Path]) -> Iterator[dict[str, Any]]:
     places: dict[str, tuple[tuple, bool, Path, int]] = {}
     for path in parts:
         for offset, line in placed(path):
-            is_answer = Status(line["status"]) in ANSWERED
+            is_answer = is_answered(line)
             known = places.get(line["question"])
             if known is None or is_answer or not known[1]:
                 places[line["question"]] = (sort_key(line), is_answer, path, offset)
@@ -240,6 +240,11 @@ def placed(path: Path, *, start: int = 0) -> Iterator[tuple[int, dict[str, Any]]
                 ) from error
             yield offset, value
             offset += len(line)
+
+
+def is_answered(line: Mapping[str, Any]) -> bool:
+    """A line of before there was a status is an answer: requests that failed had none."""
+    return Status(line.get("status", Status.OK)) in ANSWERED
 
 
 def check_fields(line: Mapping[str, Any]) -> None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from urt_core.atomic import write_whole
 from urt_core.comparison import Order, Vote, read_vote, vote_margin
 from urt_core.engines import Completion, FinishReason, Status, Usage
-from urt_core.errors import DataError
+from urt_core.errors import DataError, RecordError
 from urt_core.judgement import Judgement, ParseFailure
 from urt_core.judging.verdict_logprob import verdict_probability
 from urt_core.prompts import Dialect
@@ -108,9 +108,26 @@ class JudgedPair:
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> JudgedPair:
-        """Reads what any earlier version has written: what it did not have is missing here."""
-        if line.get("schema", 1) > SCHEMA:
-            raise DataError(f"a judgement has schema {line['schema']}, this urt reads up to {SCHEMA}; update urt-core")
+        """Reads what any earlier version has written: what it did not have is missing here, and what is not known here
+        is passed over. `DataError` where it is no judgement, or one that would be read wrongly."""
+        schema = line.get("schema", 1) if isinstance(line, Mapping) else None
+        if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
+            found = f"has schema {schema!r:.60}" if isinstance(line, Mapping) else f"is {line!r:.60}"
+            raise DataError(f"a judgement {found}; it must be an object whose schema is a whole number from 1 on")
+        if schema > SCHEMA:
+            raise DataError(f"a judgement has schema {schema}, this urt reads up to {SCHEMA}; update urt-core")
+        needed = {item.name for item in fields(cls) if item.default is MISSING}
+        if missing := sorted(needed - line.keys()):
+            raise DataError(f"a judgement lacks {', '.join(missing)}; judge again")
+        try:
+            return cls._read(line)
+        except (ValueError, TypeError, AttributeError, RecordError) as error:
+            raise DataError(
+                f"a judgement can't be read ({error}); name its contract first, or update urt-core"
+            ) from error
+
+    @classmethod
+    def _read(cls, line: Mapping[str, Any]) -> JudgedPair:
         known = {item.name: line[item.name] for item in fields(cls) if item.name in line}
         label, verdict = line["label"], line["verdict"]
         status = Status.OK if line["failure"] is None else Status.PARSE_ERROR
@@ -198,5 +215,12 @@ def write_judged_pairs(path: Path, pairs: Sequence[JudgedPair]) -> None:
 
 
 def read_judged_pairs(path: Path) -> list[JudgedPair]:
+    """A DataError names the line that is no judgement."""
+    pairs: list[JudgedPair] = []
     with path.open(encoding="utf-8") as lines:
-        return [JudgedPair.from_json(json.loads(line)) for line in lines]
+        for number, line in enumerate(lines, start=1):
+            try:
+                pairs.append(JudgedPair.from_json(json.loads(line)))
+            except (DataError, ValueError, RecursionError) as error:
+                raise DataError(f"{path}, line {number}: {error}") from error
+    return pairs

@@ -7,8 +7,10 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
+from urt_core.bench.saved import known_fields
 from urt_core.comparison import MARGIN_SCALE
 from urt_core.judging.pairs import JudgedPair
 from urt_core.metrics import CalibrationBin, calibration
@@ -35,12 +37,11 @@ class Confidence:
     """(share of the judgements kept, the most confident first; accuracy on them, expected where equally confident ones are drawn from)."""
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        bins = tuple(CalibrationBin(**row) for row in value.get("bins", ()))
-        curve = tuple((kept, right) for kept, right in value.get("abstention", ()))
-        return cls(
-            method=value["method"], n=value["n"], ece=value["ece"], brier=value["brier"], bins=bins, abstention=curve
-        )
+    def from_json(cls, value: Mapping[str, Any], *, path: Path) -> Self:
+        """Reads what any earlier version has saved in `path`."""
+        known = known_fields(cls, {"bins": (), "abstention": (), **value}, path=path)
+        bins = tuple(CalibrationBin(**known_fields(CalibrationBin, row, path=path)) for row in known["bins"])
+        return cls(**{**known, "bins": bins, "abstention": tuple((kept, right) for kept, right in known["abstention"])})
 
 
 def confidences(known: Sequence[JudgedPair], votes: Sequence[JudgedPair]) -> Iterator[Confidence]:

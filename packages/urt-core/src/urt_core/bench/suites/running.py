@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from urt_core.atomic import write_whole
 from urt_core.bench.rates import Rate
-from urt_core.bench.saved import known_fields, read_saved
+from urt_core.bench.saved import known_fields, read_saved, saved_rows
 from urt_core.bench.suites.confidence import Confidence, confidences
 from urt_core.bench.suites.variants import VARIANTS, Variant
 from urt_core.comparison import Order
@@ -92,16 +92,16 @@ class SuiteReport:
             Finding(
                 **{
                     **known_fields(Finding, row, path=path),
-                    "rate": Rate(**row["rate"]),
-                    "unreadable": Rate(**row["unreadable"]),
+                    "rate": Rate.from_json(row["rate"], path=path),
+                    "unreadable": Rate.from_json(row["unreadable"], path=path),
                     "examples": tuple(
                         Example(**known_fields(Example, example, path=path)) for example in row.get("examples", ())
                     ),
                 }
             )
-            for row in value["findings"]
+            for row in saved_rows(value["findings"], path=path)
         )
-        known = tuple(Confidence.from_json(row) for row in value["confidences"])
+        known = tuple(Confidence.from_json(row, path=path) for row in saved_rows(value["confidences"], path=path))
         return cls(model=value["model"], num_pairs=value["num_pairs"], findings=findings, confidences=known)
 
 

@@ -122,7 +122,9 @@ class ResultFile:
             return
         try:
             before = json.loads(self.manifest_path.read_text(encoding="utf-8"))["settings"]
-        except (OSError, ValueError, KeyError) as error:
+            if not isinstance(before, dict):
+                raise TypeError("its settings are no object")
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(
                 f"{self.path} exists and has no readable manifest beside it; name another --output, or remove it"
             ) from error
@@ -143,11 +145,14 @@ class ResultFile:
                 end += len(line)
                 try:
                     result = json.loads(line)
-                    yield result["key"], Status(result["status"]), end
-                except (ValueError, KeyError, TypeError) as error:
+                    key, status = result["key"], Status(result["status"])
+                    if not isinstance(key, str):
+                        raise TypeError(f"key is {key!r:.60}")
+                except (ValueError, KeyError, TypeError, RecursionError) as error:
                     raise DataError(
                         f"{self.path}, line {number}: no result ({error}); name another --output"
                     ) from error
+                yield key, status, end
 
     def _write_manifest(self, *, finished: bool) -> None:
         counts = Counter(map(str, self.statuses.values()))
