@@ -69,6 +69,14 @@ def leaving(inputs):
     raise SystemExit(0)
 
 
+def deaf(inputs):
+    return -inputs.policy_logprobs
+
+
+def to_values_alone(inputs):
+    return inputs.advantages - inputs.policy_logprobs
+
+
 def of_two(inputs, scale):
     return scale * per_token(inputs)
 
@@ -89,6 +97,8 @@ async def later(inputs):
         ("steep", r"has the gradient \[(nan|inf|-inf)"),
         ("raising", "raised KeyError: 'no such field'"),
         ("leaving", "raised SystemExit: 0"),
+        ("deaf", "learns the same from any advantages, so that no reward counts"),
+        ("to_values_alone", "learns the same from any advantages"),
         ("of_two", r"is of_two\(inputs, scale\)"),
         ("later", "returned a coroutine"),
         ("missing", "has no 'missing'"),
@@ -103,12 +113,25 @@ def test_an_objective_that_does_not_work_is_said_before_anything_is_loaded(name,
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["nll", "dpo"])
+def test_an_objective_of_another_stage_is_none_of_this_one(name):
+    with pytest.raises(ConfigError, match=rf"grpo\.surrogate is '{name}'; allowed: clip, cispo, or an import path"):
+        SPEC.check(GRPOConfig(surrogate=name), Dialect.V1)
+    with pytest.raises(ConfigError, match="learns the same from any advantages"):
+        SPEC.check(GRPOConfig(surrogate=f"urt_kernels.surrogates:{name}"), Dialect.V1)
+
+
+def by_gradient_alone(inputs):
+    """Of the value 0: only what is learned depends on the advantages."""
+    return per_token(inputs) - per_token(inputs).detach()
+
+
 def reads_the_reference(inputs):
     return per_token(inputs) + (inputs.policy_logprobs - inputs.needed("reference_logprobs")).square()
 
 
 def test_an_objective_is_tried_with_what_the_settings_give_it():
-    for name in ("clip", "cispo", f"{__name__}:per_token", f"{__name__}:soft"):
+    for name in ("clip", "cispo", *(f"{__name__}:{own}" for own in ("per_token", "soft", "by_gradient_alone"))):
         for ratio in Ratio:
             SPEC.check(GRPOConfig(surrogate=name, ratio=ratio, importance_cap=2.0, kl_coef=0.0), Dialect.V1)
     path = f"{__name__}:reads_the_reference"
