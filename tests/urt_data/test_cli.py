@@ -75,7 +75,8 @@ def test_a_command_that_cannot_run_says_why(tmp_path, capsys):
     assert "holds no finished data set" in capsys.readouterr().err
 
 
-def test_stats(folder, capsys):
+def test_stats(folder, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     assert main(["stats", str(folder), "--json"]) == 0
     numbers = json.loads(capsys.readouterr().out)
     assert numbers["tasks"] == {"image_generation": 1, "video_understanding": 1}
@@ -83,7 +84,9 @@ def test_stats(folder, capsys):
         "quantiles"
     ]
     assert main(["stats", str(folder)]) == 0
-    assert "x, MIT, commercial use: True" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "x, MIT, commercial use: True" in shown
+    assert "licence not stated, commercial use: not stated" in shown
 
 
 def test_index_command(folder, capsys):

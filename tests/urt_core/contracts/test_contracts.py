@@ -55,6 +55,7 @@ contract = Contract(
     templates={Task.IMAGE_GENERATION: "Left: {first} Right: {second} Which suits {caption}? Say left or right."},
     scales={Task.IMAGE_GENERATION: PointScale(low=1, high=10)},
 )
+squinting = replace(contract, read=lambda text, task: blind.read(text, task) if text.isspace() and text != " " else read(text, task))
 blind = replace(contract, read=lambda text, task: Judgement(verdict=Preference.FIRST, scores={}))
 flipped = replace(contract, verdict=lambda task, preference: write(task, preference.swap()))
 no_caption = replace(contract, templates={Task.IMAGE_GENERATION: "{first}{second}"})
@@ -153,6 +154,7 @@ def test_a_parser_that_raises_is_a_failure_of_that_text() -> None:
     [
         ("own_contract:number", "is a int"),
         ("own_contract:blind", "reads an empty text as Judgement"),
+        ("own_contract:squinting", r"reads the blank text '\\n' as Judgement"),
         ("own_contract:flipped", "has to be a Judgement for first"),
         ("own_contract:no_caption", r"missing \['caption'\]"),
         ("own_contract:no_task", "covers no task"),

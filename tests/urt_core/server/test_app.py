@@ -93,7 +93,8 @@ def test_a_score_against_anchors():
     assert (score["key"], score["against"], score["calibrated"], score["num_votes"]) == ("k", "anchors", True, 8)
     assert score["interval"][0] < 0.65 < score["interval"][1]
     both = client.post("/v1/score", json=request | {"contract": "acs"})
-    assert (both.status_code, "by a contract or against anchors" in both.json()["error"]["message"]) == (422, True)
+    words = "a candidate is scored by a contract or against anchors; send one of the two"
+    assert (both.status_code, both.json()["error"]["message"]) == (422, words)
     without = serve(lambda prompt, index: "Answer 1 is better.").post("/v1/score", json=request)
     assert (without.status_code, "this judge has none" in without.json()["error"]["message"]) == (422, True)
 

@@ -8,7 +8,7 @@ from itertools import islice
 import pytest
 
 from urt_data import PreferenceStream, Quarantine
-from urt_data.errors import QuarantineError, SampleError
+from urt_data.errors import ConfigError, QuarantineError, SampleError
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -157,6 +157,13 @@ def test_lightning_resumes_in_the_middle_of_an_epoch(folder_of, tmp_path):
     second = fit(24, checkpoint=tmp_path / "13.ckpt")
     assert first.seen + second.seen == straight.seen
     assert second.weight == straight.weight
+
+
+def test_workers_without_torch_name_the_extra_that_brings_it(folder_of, monkeypatch):
+    stream = stream_of(folder_of(12), num_workers=1)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ConfigError, match=r"num_workers > 0 needs torch: pip install 'urt-data\[workers\]', or"):
+        next(iter(stream))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's setting")

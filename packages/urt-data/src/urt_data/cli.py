@@ -139,7 +139,8 @@ def run_stats(options: argparse.Namespace, console: Console) -> int:
     }.items():
         table.add_row(name, f"{count:,}")
     for row in numbers.provenance:
-        licence = f"{row['source'] or 'source not stated'}, {row['licence'] or 'licence not stated'}, commercial use: {row['commercial_ok']}"
+        commercial = "not stated" if row["commercial_ok"] is None else row["commercial_ok"]
+        licence = f"{row['source'] or 'source not stated'}, {row['licence'] or 'licence not stated'}, commercial use: {commercial}"
         table.add_row(licence, f"{row['num_samples']:,}")
     console.print(table)
     table = Table(f"over {numbers.num_read:,} records", "5 %", "median", "95 %", box=None)

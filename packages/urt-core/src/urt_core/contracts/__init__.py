@@ -120,9 +120,10 @@ def _templates(contract: Contract, name: str) -> None:
 
 def _reads(contract: Contract) -> str | None:
     for task in contract.scales:
-        nothing = contract.read("", task)
-        if not isinstance(nothing, ParseFailure):
-            return f"reads an empty text as {nothing!r}, which has to be a ParseFailure"
+        for blank in ("", " ", "\n", " \n\t\n"):
+            nothing = contract.read(blank, task)
+            if not isinstance(nothing, ParseFailure):
+                return f"reads {f'the blank text {blank!r}' if blank else 'an empty text'} as {nothing!r}, which has to be a ParseFailure"
         for preference in (Preference.FIRST, Preference.SECOND) if contract.asks == "pair" else ():
             text = contract.verdict(task, preference)
             found = contract.read(text, task)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
+from pydantic_core import ErrorDetails, from_json
 
 from urt_core.server.problems import Problem
 
@@ -59,9 +59,14 @@ def parse(model: type[M], body: bytes) -> M:
 def described(error: ValidationError, *, status: int) -> Problem:
     """Where and why, for the first few; never what was sent, which may be long and is known to the sender."""
     errors = error.errors(include_url=False, include_input=False, include_context=False)
-    lines = [f"{place(one['loc'])}: {one['msg'][:200]}" for one in errors[:MAX_SHOWN]]
+    lines = [": ".join(filter(None, (place(one["loc"]), said(one)))) for one in errors[:MAX_SHOWN]]
     more = [f"and {len(errors) - MAX_SHOWN:,} more"] if len(errors) > MAX_SHOWN else []
     return Problem(status, "; ".join([*lines, *more]), param=place(errors[0]["loc"]) or None)
+
+
+def said(error: ErrorDetails) -> str:
+    """Without the words that pydantic puts before those of a check of ours."""
+    return error["msg"].removeprefix("Value error, ")[:200]
 
 
 def place(loc: tuple[int | str, ...]) -> str:

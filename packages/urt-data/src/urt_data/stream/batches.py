@@ -9,7 +9,7 @@ from typing import Any
 from urt_core.errors import UrtError
 from urt_core.process.lifetime import end_with_parent
 from urt_core.records import PreferenceRecord
-from urt_data.errors import QuarantineError, SampleError
+from urt_data.errors import ConfigError, QuarantineError, SampleError
 from urt_data.stream.component import Component
 from urt_data.stream.order import Order, Place
 from urt_data.stream.plan import EpochPlan
@@ -129,7 +129,7 @@ def read_with_workers(batches: EpochBatches, *, num_workers: int, prefetch: int)
     try:
         import torch
     except ImportError as error:
-        raise ImportError(
+        raise ConfigError(
             "num_workers > 0 needs torch: pip install 'urt-data[workers]', or read with num_workers=0"
         ) from error
     loader = torch.utils.data.DataLoader(
