@@ -43,10 +43,20 @@ AMONG_MANY = tuple(verdict(number, 0.4, with_other=False) for number in (1, 2))
 """What both orders name has 0.4, and the other candidate is not among the likeliest tokens."""
 
 
+ALONE = tuple(replace(answer, top_logprobs=()) for answer in SURE)
+"""What an endpoint says that gives the log-probability of each token and no likeliest ones."""
+
+
 @pytest.mark.parametrize(
     "answers",
-    [(SURE[0], WITHOUT), (SURE[0], NO_NUMBER), AMONG_MANY],
-    ids=["none in one order", "no number in one order", "a share of more than two"],
+    [(SURE[0], WITHOUT), (SURE[0], NO_NUMBER), AMONG_MANY, ALONE, (SURE[0], ALONE[1])],
+    ids=[
+        "none in one order",
+        "no number in one order",
+        "a share of more than two",
+        "no share",
+        "no share in one order",
+    ],
 )
 def test_half_a_probability_is_none(answers):
     scorer = Scorer(engine=Judge({"pair": answers}), instant_calibration=AS_IT_IS)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from urt_core import Completion
-from urt_core.judging.verdict_logprob import verdict_probability
+from urt_core.judging.verdict_logprob import verdict_probability, verdict_share
 
 
 def completion(*tokens: tuple[str, float]) -> Completion:
@@ -50,6 +50,17 @@ def test_a_number_that_is_no_log_probability_makes_no_probability(number: float)
 def test_a_likeliest_token_without_a_log_probability_makes_none_either(number: float) -> None:
     given = completion(("Image ", -0.1), ("2", -0.2), (" is better", -0.1))
     assert verdict_probability(replace(given, top_logprobs=((), (("2", -0.2), ("1", number)), ()))) is None
+
+
+def test_a_share_is_known_where_the_likeliest_tokens_of_its_position_are() -> None:
+    alone = completion(("Image ", -0.1), ("2", math.log(0.6)), (" is better", -0.1))
+    assert verdict_probability(alone) == pytest.approx(0.6, abs=1e-12)
+    assert verdict_share(alone) is None
+    assert verdict_share(replace(alone, top_logprobs=((("Image ", -0.1),), (), ()))) is None
+    both = replace(alone, top_logprobs=((), (("2", math.log(0.6)), ("1", math.log(0.2))), ()))
+    assert verdict_share(both) == verdict_probability(both) == pytest.approx(0.75, abs=1e-12)
+    above_half = replace(alone, top_logprobs=((), (("2", math.log(0.6)), ("A", math.log(0.2))), ()))
+    assert verdict_share(above_half) == pytest.approx(0.6, abs=1e-12)
 
 
 def test_a_token_that_can_not_have_been_sampled_makes_no_probability() -> None:

@@ -4,7 +4,7 @@ for."""
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -271,6 +271,16 @@ def probability_first(
     share = mean_over_orders(readable, vote_share)
     assert share is not None
     return ProbabilityMethod.VOTES, share
+
+
+def by_votes(comparison: Comparison) -> Comparison:
+    """The same with the probability that its votes alone give."""
+    readable: dict[Order, list[Vote]] = {}
+    for vote in comparison.votes:
+        if vote.preference is not None:
+            readable.setdefault(vote.order, []).append(vote)
+    method, share = probability_first(readable, None, ProbabilityMethod.VOTES)
+    return replace(comparison, probability_method=method, probability_first=share)
 
 
 def vote_share(vote: Vote) -> float:

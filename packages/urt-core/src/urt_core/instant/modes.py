@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from numbers import Real
 
-from urt_core.comparison import Comparison, Order, ProbabilityMethod
+from urt_core.comparison import Comparison, Order, ProbabilityMethod, by_votes
 from urt_core.engines import SamplingParams, Status
 from urt_core.errors import ConfigError
 from urt_core.instant.calibration import InstantCalibration
+from urt_core.judging.verdict_logprob import verdict_share
 from urt_core.records import Preference
 
 INSTANT_TOKENS = 16
@@ -106,6 +107,8 @@ def as_instant(comparison: Comparison, calibration: InstantCalibration | None) -
         return instant
     if comparison.probability_method is not ProbabilityMethod.LOGPROB:
         return instant  # the engine gave no log-probabilities: votes alone
+    if any(verdict_share(vote.completion) is None for vote in comparison.votes if vote.preference is not None):
+        return by_votes(instant)  # it gave that of the verdict's number, and nothing of the other one's
     preference = Preference.TIE
     if probability != 0.5:
         preference = Preference.FIRST if probability > 0.5 else Preference.SECOND
