@@ -170,3 +170,18 @@ def test_an_engine_that_gives_something_else_than_was_asked_for_is_named(given, 
             list(Asker(engine).ask([question("a", "b")], SAMPLING))
         expected = "expected: 2 lists of 1 Completion, one list per prompt"
         assert str(caught.value) == f"engine {type(engine).__name__} {found}; {expected}"
+
+
+class Hurried:
+    model, concurrency = "hurried", 2
+
+    def agenerate(self, prompts, sampling):
+        return [[Completion(text="Answer 1 is better.")]]
+
+
+def test_an_engine_whose_agenerate_cannot_be_waited_for_is_named() -> None:
+    asker = Asker(Hurried())  # pyright: ignore[reportArgumentType]
+    with pytest.raises(
+        EngineError, match="agenerate of engine Hurried returned a list and nothing to wait for; expected: async def"
+    ):
+        list(asker.ask([Question(prompts=(Prompt(parts=("a",)),), read=lambda groups: groups)], SAMPLING))

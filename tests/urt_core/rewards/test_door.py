@@ -79,6 +79,9 @@ def runs_dry(sample): return next(iter(()))
 def leaves(sample): raise SystemExit(0)
 async def leaves_later(sample): raise SystemExit(0)
 async def leaves_with_all(samples): raise SystemExit(0)
+def cancels(sample): raise asyncio.CancelledError("by hand")
+async def cancels_later(sample): raise asyncio.CancelledError("by hand")
+async def cancels_with_all(samples): raise asyncio.CancelledError("by hand")
 def two_lines(sample): raise ValueError("no card\\n  in slot 1")
 """
 
@@ -182,6 +185,9 @@ def test_what_is_no_reward_is_refused_by_path_found_and_expected(path: str, foun
         ("leaves", "raised SystemExit: 0"),
         ("leaves_later", "raised SystemExit: 0"),
         ("leaves_with_all", "raised SystemExit: 0"),
+        ("cancels", "raised CancelledError: by hand"),
+        ("cancels_later", "raised CancelledError: by hand"),
+        ("cancels_with_all", "raised CancelledError: by hand"),
         ("two_lines", "raised ValueError: no card in slot 1;"),
     ],
 )

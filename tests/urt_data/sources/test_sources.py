@@ -17,6 +17,8 @@ from urt_data import sources
 MINE = sources.get("hpdv3")
 def chosen(*, pairing="all"): return sources.get("image_reward_db", pairing=pairing)
 def nothing(): return 3
+def raising(): raise KeyError("no\\n card")
+def leaving(): raise SystemExit(0)
 number = 3
 no_pairs = replace(MINE, pairs=None)
 one_pattern = replace(MINE, files="*.json")
@@ -54,6 +56,9 @@ def test_an_installed_one_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) 
     [
         ("hpdv4", "source is 'hpdv4'; allowed: .*hpdv3"),
         ("own_source:nothing", r"source 'own_source:nothing' is a int; expected: a urt_data.sources.Source"),
+        ("own_source:raising", "source 'own_source:raising' raised KeyError: .*; expected: a urt_data.sources.Source"),
+        ("own_source:leaving", "source 'own_source:leaving' raised SystemExit: 0; expected"),
+        ("own_source:chosen", "source 'own_source:chosen' raised TypeError"),
         ("own_source:number", r"source 'own_source:number' is a int"),
         (
             "own_source:no_pairs",
@@ -65,8 +70,10 @@ def test_an_installed_one_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_what_is_no_source_is_said(name: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        get(name)
+    options = {"pairs": "all"} if name == "own_source:chosen" else {}
+    with pytest.raises(ConfigError, match=message) as caught:
+        get(name, **options)
+    assert "\n" not in str(caught.value)
 
 
 def test_the_package_exports_what_a_source_is_made_of() -> None:

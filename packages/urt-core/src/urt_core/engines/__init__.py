@@ -7,7 +7,7 @@ wrappers             an engine around another: batches of several callers, a bou
 """
 
 from urt_core.engines.completion import Completion, FinishReason, SamplingParams, Status, Usage
-from urt_core.engines.protocol import AsyncEngine, Engine, Traits, checked, close_engine, honoured, traits
+from urt_core.engines.protocol import AsyncEngine, Engine, Traits, awaitable, checked, close_engine, honoured, traits
 
 __all__ = [
     "AsyncEngine",
@@ -18,6 +18,7 @@ __all__ = [
     "Status",
     "Traits",
     "Usage",
+    "awaitable",
     "checked",
     "close_engine",
     "honoured",

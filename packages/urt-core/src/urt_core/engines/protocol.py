@@ -1,7 +1,8 @@
 """The protocol of engines: two methods to choose from, and everything else the library reads of an engine, with its
 defaults."""
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -107,6 +108,16 @@ def traits(engine: Engine | AsyncEngine) -> Traits:
     has_company = "concurrency" in found or not isinstance(engine, Engine)
     found["concurrency"] = max(1, found.get("concurrency", Traits().concurrency))
     return Traits(**found, is_concurrent=isinstance(engine, AsyncEngine) and has_company)
+
+
+def awaitable(answer: object, engine: AsyncEngine) -> Awaitable[Any]:
+    """What `agenerate` of an engine gave, if it can be waited for."""
+    if not inspect.isawaitable(answer):
+        raise EngineError(
+            f"agenerate of engine {type(engine).__name__} returned a {type(answer).__name__} and nothing to wait for;"
+            " expected: async def agenerate(prompts, sampling), or def generate(prompts, sampling)"
+        )
+    return answer
 
 
 def checked(

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from urt_core.engines import AsyncEngine, Completion, Engine, SamplingParams, checked, traits
+from urt_core.engines import AsyncEngine, Completion, Engine, SamplingParams, awaitable, checked, traits
 from urt_core.judging.faults import OWN_FAULTS, faulty
 from urt_core.prompts import Prompt
 from urt_core.streaming import BACKGROUND, LATER, stream_map
@@ -68,7 +68,8 @@ class Asker:
                 return question
             asked = question.sampling or sampling
             try:
-                groups = checked(await engine.agenerate(question.prompts, asked), question.prompts, asked, engine)
+                answer = awaitable(engine.agenerate(question.prompts, asked), engine)
+                groups = checked(await answer, question.prompts, asked, engine)
             except OWN_FAULTS as error:
                 groups = unanswerable(question.prompts, error, asked)
             return question.read(groups)

@@ -45,7 +45,7 @@ class RewardFunction:
             return self.function(samples) if self.takes_batch else [self.function(sample) for sample in samples]
         except UrtError:
             raise
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
             raise self._wrong(f"raised {what_was_raised(error)}") from error
 
     async def wait(self, answers: Any) -> Any:
@@ -58,7 +58,9 @@ class RewardFunction:
                     return await answer if inspect.isawaitable(answer) else answer
                 except UrtError:
                     raise
-                except (Exception, SystemExit) as error:
+                except (Exception, SystemExit, asyncio.CancelledError) as error:
+                    if (task := asyncio.current_task()) and task.cancelling():
+                        raise  # whoever waits for the rewards has stopped
                     raise self._wrong(f"raised {what_was_raised(error)}") from error
 
         return await (one(answers) if inspect.isawaitable(answers) else asyncio.gather(*map(one, answers)))

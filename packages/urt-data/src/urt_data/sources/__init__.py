@@ -11,8 +11,8 @@ set (docs/sources.md lists them), `own` reads tables, folders and tars of your o
 from collections.abc import Callable
 from typing import Any
 
-from urt_core.doors import load_door
-from urt_core.errors import ConfigError
+from urt_core.doors import load_door, what_was_raised
+from urt_core.errors import ConfigError, UrtError
 from urt_data.sources.own.folders import folders
 from urt_data.sources.own.generic import generic
 from urt_data.sources.own.webdataset import webdataset
@@ -101,7 +101,12 @@ def get(name: str, **options: Any) -> Source:
     if isinstance(found, Source):
         source = found.configured(**options)
     else:
-        source = found(**options) if callable(found) else found
+        try:
+            source = found(**options) if callable(found) else found
+        except UrtError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise ConfigError(f"source {name!r} raised {what_was_raised(error)}; expected: {EXPECTED}") from error
     if not isinstance(source, Source):
         raise ConfigError(f"source {name!r} is a {type(source).__name__}; expected: {EXPECTED}")
     if not callable(source.pairs or source.member) or isinstance(source.files, str):

@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from urt_core.engines import AsyncEngine, Completion, Engine, FinishReason, SamplingParams, checked
+from urt_core.engines import AsyncEngine, Completion, Engine, FinishReason, SamplingParams, awaitable, checked
 from urt_core.engines.wrappers.cache import CompletionCache, cache_key
 from urt_core.engines.wrappers.wrapping import WrappingEngine
 from urt_core.errors import EngineError, MediaError
@@ -51,7 +51,11 @@ class CachedEngine(WrappingEngine[Engine | AsyncEngine]):
         steps, given = self._steps(prompts, sampling), None
         with closing(steps):
             while not isinstance(step := steps.send(given), Answered):
-                given = await (asyncio.sleep(POLL_S) if step is None else self.engine.agenerate(step, sampling))
+                given = await (
+                    asyncio.sleep(POLL_S)
+                    if step is None
+                    else awaitable(self.engine.agenerate(step, sampling), self.engine)
+                )
         return step.groups
 
     def _steps(
