@@ -67,6 +67,14 @@ def test_a_judge_behind_an_endpoint_is_asked_as_its_folder_says(urt, picture, tm
     )
 
 
+@pytest.mark.parametrize("command", ["compare", "rank", "score"])
+def test_what_a_request_lacks_is_said_before_weights_are_read(urt, tmp_path, command):
+    dialect = () if command == "score" else ("--dialect", "v1")
+    done = urt(command, "--model", str(tmp_path), *dialect, judge=False)
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert re.match(r"urt: --task --text --\w+ .*missing: give a whole request", done.err)
+
+
 @pytest.mark.parametrize("command", ["compare", "rank", "serve"])
 def test_a_judge_behind_an_endpoint_that_has_no_folder_needs_a_dialect(urt, endpoint, command):
     done = urt(command, "--base-url", endpoint.base_url, "--model", "judge", judge=False)
@@ -87,6 +95,13 @@ def test_a_judge_behind_an_endpoint_that_has_no_folder_needs_a_dialect(urt, endp
         (("compare", "--input", "no/such.jsonl", "--output", "x.jsonl"), "no/such.jsonl does not exist"),
         (("compare", "--input", "no/such.jsonl"), "--input needs --output"),
         (("compare", *PAIR, "--first", "a.png", "--second", "b.png", "--calibration", "none.json"), "none.json"),
+        (("compare", *PAIR, "--dialect", "v9"), "dialect is 'v9'; allowed: v1, v2"),
+        (("score", *PAIR, "--candidate", "a.png", "--contract", "v9"), "contract is 'v9'; allowed: final_score"),
+        (
+            ("compare", "--mode", "instant", "--calibration", "none.json"),
+            "and --calibration none.json has no part in it",
+        ),
+        (("rank", "--mode", "instant", "--probability", "margin"), "and --probability margin has no part in it; leave"),
         (("rank", *PAIR, "--candidates", "a.png"), "needs at least 2"),
         (("compare", *PAIR, "--first", "a.png", "--second", "b.png", "--votes", "0"), "must be at least 1"),
         (("serve", "--host", "0.0.0.0"), "there is no token"),

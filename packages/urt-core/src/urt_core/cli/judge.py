@@ -8,11 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from urt_core.calibration import Calibration
+from urt_core.comparison import ProbabilityMethod
 from urt_core.engines import close_engine
 from urt_core.engines.endpoint.budget import Budget
 from urt_core.engines.endpoint.retrying import RetryPolicy
 from urt_core.engines.unopened import UnopenedEngine, opened
 from urt_core.errors import ConfigError
+from urt_core.instant.modes import Mode
 from urt_core.judges.released import wording_of
 from urt_core.judging.votes import default_sampling
 from urt_core.media import MediaPolicy
@@ -122,6 +124,19 @@ def refuse_two_engines(options: argparse.Namespace) -> None:
         raise ConfigError(
             f"--base-url is {options.base_url}, an endpoint that computes by itself, and {' '.join(beside)} is for a judge without one;"
             " leave one of the two out"
+        )
+
+
+def refuse_beside_instant(options: argparse.Namespace) -> None:
+    """An instant answer has the verdict's own probability, and the judge's own calibration: a pair that is asked in no
+    other way has no use for others."""
+    given = f"--calibration {options.calibration}" if options.calibration else ""
+    if not given and options.probability == ProbabilityMethod.MARGIN:
+        given = f"--probability {options.probability}"
+    if given and options.mode == Mode.INSTANT:
+        raise ConfigError(
+            f"--mode is instant, whose probability is that of the verdict's number by the calibration in judge.json, and {given} has no"
+            " part in it; leave it out, or ask with --mode reason or auto"
         )
 
 

@@ -67,7 +67,13 @@ def find_contract(kind: type[ContractName], name: str) -> None:
 
 
 def _add(name: str, kind: type[ContractName], *, known: Sequence[str] = ()) -> ContractName:
-    contract = load_door(name, kind="contract", group=GROUP, built_in=dict.fromkeys(known), expected=EXPECTED)
+    contract = load_door(
+        name,
+        kind="dialect" if kind is Dialect else "contract",
+        group=GROUP,
+        built_in=dict.fromkeys(known),
+        expected=EXPECTED,
+    )
     checked = check_contract(contract, name, asks="pair" if kind is Dialect else "candidate")
     value = kind.add(name)
     CONTRACTS[kind][name] = checked

@@ -9,7 +9,7 @@ from urt_core.cli.batch.requests import Row, Rows, one_request, row_request
 from urt_core.cli.batch.run import run_batch
 from urt_core.cli.commands.example import run_example
 from urt_core.cli.display import print_comparison
-from urt_core.cli.judge import build_scorer, opened_scorer
+from urt_core.cli.judge import build_scorer, opened_scorer, refuse_beside_instant
 from urt_core.comparison import Comparison
 from urt_core.engines import Status
 from urt_core.errors import ConfigError, UrtError
@@ -27,14 +27,16 @@ def run_compare(options: argparse.Namespace) -> int:
         raise ConfigError(
             "--model missing: give a folder or hub id, or try --example, which brings judge and pairs along"
         )
+    refuse_beside_instant(options)
     if options.dry_run:
         return show_first_prompt(options, FIELDS)
     if options.input and not options.example:
         return run_batch(options, build_scorer(options), compare_rows)
-    with opened_scorer(build_scorer(options)) as scorer:
+    judge = build_scorer(options)
+    request = {} if options.example else one_request(options, FIELDS)
+    with opened_scorer(judge) as scorer:
         if options.example:
             return run_example(options, scorer, FIELDS)
-        request = one_request(options, FIELDS)
         comparison = scorer.compare(**request)
         if options.json:
             print(json.dumps(comparison.to_json(), ensure_ascii=False, indent=2))

@@ -10,7 +10,7 @@ from urt_core.cli.batch.dry_run import show_first_prompt
 from urt_core.cli.batch.requests import Rows, one_request, row_request
 from urt_core.cli.batch.run import run_batch
 from urt_core.cli.display import print_ranking
-from urt_core.cli.judge import build_scorer, opened_scorer
+from urt_core.cli.judge import build_scorer, opened_scorer, refuse_beside_instant
 from urt_core.engines import SamplingParams
 from urt_core.errors import ConfigError, DataError, MediaError, PromptError, RecordError
 from urt_core.instant.modes import Mode, one_pass_sampling
@@ -22,13 +22,14 @@ FIELDS = ("task", "text", "candidates")
 
 def run_rank(options: argparse.Namespace) -> int:
     one_pass_sampling(Mode(options.mode), SamplingParams())  # refuses auto before a judge is opened
+    refuse_beside_instant(options)
     if options.dry_run:
         return show_first_prompt(options, FIELDS, num_calls=partial(num_calls, options))
     if options.input:
-        judge = partial(rank_rows, method=options.method, num_rounds=options.num_rounds)
-        return run_batch(options, build_scorer(options), judge)
-    with opened_scorer(build_scorer(options)) as scorer:
-        request = one_request(options, FIELDS)
+        ranked = partial(rank_rows, method=options.method, num_rounds=options.num_rounds)
+        return run_batch(options, build_scorer(options), ranked)
+    judge, request = build_scorer(options), one_request(options, FIELDS)
+    with opened_scorer(judge) as scorer:
         ranking = scorer.rank(method=options.method, num_rounds=options.num_rounds, **request)
         if options.json:
             print(json.dumps(ranking.to_json(), ensure_ascii=False, indent=2))

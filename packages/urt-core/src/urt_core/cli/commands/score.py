@@ -24,10 +24,11 @@ def run_score(options: argparse.Namespace) -> int:
     if options.dry_run:
         return show_first_prompt(options, FIELDS)
     if options.input:
-        judge = partial(score_rows, contract=options.contract, against=options.against)
-        return run_batch(options, build_scorer(options), judge)
-    with opened_scorer(build_scorer(options)) as scorer:
-        score = scorer.score(contract=options.contract, against=options.against, **one_request(options, FIELDS))
+        scored = partial(score_rows, contract=options.contract, against=options.against)
+        return run_batch(options, build_scorer(options), scored)
+    judge, request = build_scorer(options), one_request(options, FIELDS)
+    with opened_scorer(judge) as scorer:
+        score = scorer.score(contract=options.contract, against=options.against, **request)
         if options.json:
             print(json.dumps(score.to_json(), ensure_ascii=False, indent=2))
         else:
