@@ -8,9 +8,9 @@ import pytest
 from urt_core.errors import ConfigError
 from urt_train.config import DataConfig, TrainConfig
 from urt_train.errors import MissingStageError
-from urt_train.experiment.steps import initial_model, missing_steps, steps
+from urt_train.experiment.steps import check_stages, initial_model, missing_steps, steps
 from urt_train.model.embedded import model_source
-from urt_train.stages import registry, train_config
+from urt_train.stages import find_stage, registry, train_config
 from urt_train.stages.grpo import SPEC as GRPO
 from urt_train.stages.grpo.config import GRPOConfig
 from urt_train.stages.internalise.config import InternaliseConfig
@@ -25,6 +25,20 @@ def finish(config: TrainConfig, name: str) -> None:
     for path in next(step for step in steps(config) if step.name == name).writes:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}")
+
+
+def test_what_the_functions_of_a_users_stage_raise_is_said_with_its_path(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_stages", dict(registry._stages))
+    own = find_stage("tests.urt_train.stages.own_stage:SPEC")
+
+    def raising(*arguments):
+        raise KeyError("card")
+
+    for name in ("prepares_from", "mixes_in", "check"):
+        registry._stages["echo"] = replace(own, **{name: raising})
+        config = train_config()(recipe="r", output_root=str(tmp_path), stage="echo", stages=["cold_start", "echo"])
+        with pytest.raises(ConfigError, match=f"{name} of stage 'tests.*own_stage:SPEC' raised KeyError: 'card'"):
+            check_stages(config, "echo") if name == "check" else steps(config)
 
 
 def test_missing_steps_come_in_their_order(tmp_path):

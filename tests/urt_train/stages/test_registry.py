@@ -11,6 +11,7 @@ import pytest
 from tests.urt_train.stages.own_stage import EchoConfig
 from urt_core import doors
 from urt_core.errors import ConfigError
+from urt_data.errors import LicenceError
 from urt_train.config import TrainConfig
 from urt_train.config.stage import StageConfig
 from urt_train.stages import find_stage, known_stages, registry, train_config
@@ -109,6 +110,33 @@ def test_name_and_section_of_a_stage_agree(own, changed, message):
     with pytest.raises(ConfigError, match=message) as caught:
         registry._add(spec, "mine:SPEC")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["check", "prepares_from", "mixes_in", "build"])
+@pytest.mark.parametrize(
+    ("error", "said"), [(ValueError("no\n card"), "ValueError: no card"), (SystemExit(0), "SystemExit: 0")]
+)
+def test_what_a_function_of_a_users_stage_raises_is_one_line(own, name, error, said):
+    def raising(*arguments):
+        raise error
+
+    with pytest.raises(
+        ConfigError, match=f"^{name} of stage 'tests.*own_stage:SPEC' raised {said}; expected: "
+    ) as caught:
+        registry.asked(replace(own, **{name: raising}), name, None)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_stage_says_itself_and_what_one_of_ours_raises_goes_on(own, monkeypatch):
+    def refusing(settings, dialect):
+        raise LicenceError("not allowed")
+
+    with pytest.raises(LicenceError, match=r"^not allowed$"):
+        registry.asked(replace(own, check=refusing), "check", None, None)
+    ours = replace(own, mixes_in={}.__getitem__)
+    monkeypatch.setattr(registry, "BUILT_IN", (ours,))
+    with pytest.raises(KeyError):
+        registry.asked(ours, "mixes_in", "grpo")
 
 
 def test_a_stage_takes_no_name_that_is_taken(own):

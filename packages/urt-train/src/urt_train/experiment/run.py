@@ -46,7 +46,7 @@ from urt_train.runtime.ranks import all_answering, from_first
 from urt_train.runtime.run_folder import Run, changed, finish, folder_hash, open_folder
 from urt_train.runtime.tracking import tracked
 from urt_train.runtime.watching import JudgeWatch
-from urt_train.stages import Conclusion, Preparation, StageInputs, StageSpec, find_stage, spoken
+from urt_train.stages import Conclusion, Preparation, StageInputs, StageSpec, asked, find_stage, spoken
 from urt_train.stages.module import StageModule
 
 
@@ -189,7 +189,7 @@ def training_data(config: TrainConfig, spec: StageSpec) -> Mixture:
         cache=config.data.cache,
         tasks=settings.tasks,
         decided=spec.needs_a_winner,
-        mixed_in={config.data_place(split): share for split, share in spec.mixes_in(settings).items()},
+        mixed_in={config.data_place(split): share for split, share in asked(spec, "mixes_in", settings).items()},
         allow_noncommercial=config.data.allow_noncommercial,
         seed=config.seed,
     )
@@ -247,7 +247,9 @@ def fit(
     )
     max_rounds = None if settings.max_steps is None else -(-settings.max_steps // plan.steps_per_round)
     num_rounds = rounds_of(stream, epochs=settings.epochs, max_rounds=max_rounds)
-    module = spec.build(
+    module = asked(
+        spec,
+        "build",
         StageInputs(
             policy=policy,
             settings=settings,
@@ -257,7 +259,7 @@ def fit(
             initial=initial.folder,
             folder=folder,
             served_dtype=config.served_dtype,
-        )
+        ),
     )
     if not isinstance(module, StageModule):
         raise ConfigError(

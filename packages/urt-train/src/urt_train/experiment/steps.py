@@ -16,7 +16,7 @@ from urt_train.config import DataPart, TrainConfig
 from urt_train.errors import MissingStageError
 from urt_train.model.embedded import model_source
 from urt_train.runtime.launch import num_processes
-from urt_train.stages import StageSpec, find_stage, known_stages, spoken
+from urt_train.stages import StageSpec, asked, find_stage, known_stages, spoken
 
 BASE = "base"
 """Name of the model before any stage, where judges are measured."""
@@ -87,7 +87,7 @@ def steps(config: TrainConfig) -> list[Step]:
 def _step_of(config: TrainConfig, spec: StageSpec, number: int) -> Step:
     """A stage needs what it reads and nothing of its own makes, and the judge that it starts from, unless the config names another."""
     settings = config.settings(spec.name)
-    splits = dict.fromkeys([*spec.prepares_from(settings), *spec.mixes_in(settings), spec.reads])
+    splits = dict.fromkeys([*asked(spec, "prepares_from", settings), *asked(spec, "mixes_in", settings), spec.reads])
     start = spec.starts_from if not settings.initial else None
     others = [other.name for other in known_stages() if other.name != spec.name]
     if start and start not in others:
@@ -120,14 +120,15 @@ def own_splits(config: TrainConfig) -> list[str]:
     """Splits that training needs and nothing makes: the teacher's pairs and the judge's."""
     specs = [find_stage(name) for name in config.stages]
     made = {TRACES, *(split for spec in specs for split in spec.writes)}
-    asked = [split for spec in specs for split in spec.prepares_from(config.settings(spec.name)) if split not in made]
-    return list(dict.fromkeys([config.distill.split, *config.distill.further, *map(config.split, asked)]))
+    wanted = [split for spec in specs for split in asked(spec, "prepares_from", config.settings(spec.name))]
+    own = [config.split(split) for split in wanted if split not in made]
+    return list(dict.fromkeys([config.distill.split, *config.distill.further, *own]))
 
 
 def check_stages(config: TrainConfig, *names: str) -> None:
     """What stages themselves refuse in their settings, before anything is run for them."""
     for name in names:
-        find_stage(name).check(config.settings(name), Dialect(config.judge.dialect))
+        asked(find_stage(name), "check", config.settings(name), Dialect(config.judge.dialect))
 
 
 def model_folder(config: TrainConfig, stage: str) -> Path:

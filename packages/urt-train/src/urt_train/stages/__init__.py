@@ -4,7 +4,7 @@ A stage of a user's own is named by the import path of its spec (`stage=my_packa
 entry point of the group `urt.stages`; what is said here about ours then holds for it.
 """
 
-from urt_train.stages.registry import find_stage, known_stages, spoken, train_config
+from urt_train.stages.registry import asked, find_stage, known_stages, spoken, train_config
 from urt_train.stages.spec import Conclusion, Preparation, StageInputs, StageSpec
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Preparation",
     "StageInputs",
     "StageSpec",
+    "asked",
     "find_stage",
     "known_stages",
     "spoken",

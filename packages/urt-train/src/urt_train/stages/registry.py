@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from urt_core.doors import import_object, installed, load_door, only_parameter, what_was_raised
-from urt_core.errors import ConfigError
+from urt_core.errors import ConfigError, UrtError
 from urt_train.config import TrainConfig
 from urt_train.config.stage import StageConfig
 from urt_train.stages.cold_start import SPEC as COLD_START
@@ -28,9 +28,11 @@ EXPECTED = 'StageSpec(name="...", title="...", config=<dataclass of StageConfig>
 STEPS = ("base", "prepare_data")
 """What an experiment calls its other parts, in folders and results."""
 
+BUILT_IN = (COLD_START, REJECTION_SAMPLING, GRPO, DPO, INTERNALISE)
+
 _paths: dict[str, str] = {}
 """Import paths of stages that a command line named."""
-_stages: dict[str, StageSpec] = {spec.name: spec for spec in (COLD_START, REJECTION_SAMPLING, GRPO, DPO, INTERNALISE)}
+_stages: dict[str, StageSpec] = {spec.name: spec for spec in BUILT_IN}
 """Those of this process, in the order in which they come."""
 
 
@@ -53,6 +55,22 @@ def find_stage(name: str) -> StageSpec:
 def spoken(name: str) -> str:
     """What another process has to be told to find the stage too: its name, or the import path of a user's own."""
     return _paths.get(name, name)
+
+
+def asked(spec: StageSpec, name: str, *arguments: Any) -> Any:
+    """What the function `name` of a stage answers. Where one of a user's own raises anything but a UrtError, a
+    ConfigError names stage and function."""
+    if spec in BUILT_IN:
+        return getattr(spec, name)(*arguments)
+    try:
+        return getattr(spec, name)(*arguments)
+    except UrtError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise ConfigError(
+            f"{name} of stage {spoken(spec.name)!r} raised {what_was_raised(error)}; expected: a UrtError where something is wrong"
+            " with its settings or data"
+        ) from error
 
 
 def train_config() -> type[Any]:
