@@ -65,6 +65,25 @@ def test_a_mistake_is_one_line_and_exit_2(override, line):
     assert not done.stdout
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "line"),
+    [
+        (("--fields", "nope"), 1, "error: no field begins with 'nope'; --fields alone lists all"),
+        (("--cfg", "job", "recipe=nope"), 2, "error: recipe is 'nope'; allowed: "),
+        (("--cfg", "job", "grpo.groupsize=3"), 2, "error: there is no field grpo.groupsize; did you mean group_size?"),
+        (
+            ("--cfg", "job", "grpo.rewards.length_reward:shortness=0.2"),
+            2,
+            "error: grpo.rewards.length_reward:shortness is named by its import path, which --cfg and --help can't show",
+        ),
+    ],
+)
+def test_what_can_not_be_shown_is_one_line(words, code, line):
+    done = run(*words)
+    assert (done.returncode, done.stderr.count("\n"), done.stdout) == (code, 1, "")
+    assert done.stderr.startswith(line)
+
+
 def test_a_missing_stage_is_one_line_with_the_command(tmp_path):
     done = run("recipe=qwen3_vl_8b", "stage=cold_start", f"output_root={tmp_path}", "data=sprites")
     assert done.returncode == 1

@@ -1,5 +1,8 @@
 """What `--fields` prints is what the config classes say."""
 
+import pytest
+
+from urt_core.errors import UrtError
 from urt_train.config.fields import describe
 from urt_train.stages import train_config
 
@@ -22,4 +25,5 @@ def test_every_field_has_a_meaning() -> None:
 
 def test_a_part_is_shown_alone_and_an_unknown_one_named() -> None:
     assert all(line.startswith(("grpo.", "    ")) for line in describe(train_config(), "grpo").split("\n"))
-    assert describe(train_config(), "grpo.nothing") == "no field begins with 'grpo.nothing'"
+    with pytest.raises(UrtError, match=r"^no field begins with 'grpo\.nothing'; --fields alone lists all$"):
+        describe(train_config(), "grpo.nothing")

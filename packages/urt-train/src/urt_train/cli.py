@@ -72,12 +72,13 @@ def program(*, is_single: bool = False) -> Callable[[Run], Callable[..., None]]:
                 if any(argument.startswith("-") for argument in sys.argv[1:]):
                     exit_on_error(load_named_stages)
                 if "--fields" in sys.argv:
-                    print(describe(train_config(), *sys.argv[sys.argv.index("--fields") + 1 :][:1]))
+                    prefix = sys.argv[sys.argv.index("--fields") + 1 :][:1]
+                    exit_on_error(lambda: print(describe(train_config(), *prefix)))
                 elif is_single and num_processes() > 1:
                     exit_on_error(refuse_several_processes)
                 elif any(argument.startswith("-") for argument in sys.argv[1:]):
+                    exit_on_error(check_shown)
                     register(name=_shown_name(run), text=run.__globals__.get("__doc__") or "")
-                    exit_on_error(lambda: check_chosen(CONFIGS, sys.argv[1:]))
                     said = io.StringIO()  # Hydra would show a traceback where its reader leaves
                     try:
                         with redirect_stdout(said):
@@ -114,6 +115,17 @@ def load_named_stages() -> None:
     sys.argv[1:] = map(_with_its_stage, sys.argv[1:])
 
 
+def check_shown() -> None:
+    """What Hydra would refuse in several lines where it is to show a config, and what its grammar has no words for."""
+    check_chosen(CONFIGS, sys.argv[1:])
+    overrides = [argument for argument in sys.argv[1:] if "=" in argument and not argument.startswith("-")]
+    if own := [key for argument in overrides if ":" in (key := argument.partition("=")[0]) and _mapping_of(argument)]:
+        raise ConfigError(
+            f"{own[0]} is named by its import path, which --cfg and --help can't show; leave it out there, a run takes it"
+        )
+    _composed(overrides)
+
+
 def register(*, name: str = "", text: str = "") -> None:
     """What `train.yaml` takes from here: the schema of its fields, and who asks for help."""
     store = ConfigStore.instance()
@@ -126,6 +138,11 @@ def register(*, name: str = "", text: str = "") -> None:
 
 def compose(arguments: Sequence[str]) -> TrainConfig:
     """The config that a command line means: `compose(["stage=grpo", "grpo.group_size=4"])`."""
+    return checked(_composed(arguments), given=arguments)
+
+
+def _composed(arguments: Sequence[str]) -> Any:
+    """The same as Hydra's nodes, whose own checks have not run."""
     named = list(map(_with_its_stage, arguments))
     entries = [argument for argument in named if _mapping_of(argument)]
     check_chosen(CONFIGS, arguments)
@@ -139,7 +156,7 @@ def compose(arguments: Sequence[str]) -> TrainConfig:
                 _set_entry(composed, argument)
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(_explain(error)) from error
-        return checked(composed, given=arguments)
+        return composed
 
 
 def _with_its_stage(argument: str) -> str:

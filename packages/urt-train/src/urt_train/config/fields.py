@@ -10,11 +10,12 @@ from abc import ABC
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from urt_core.errors import UrtError
 from urt_train.config.experiment import TrainConfig
 
 
 def describe(schema: type[TrainConfig], prefix: str = "") -> str:
-    """One line per field under `prefix` ("" for all): name, value, meaning.
+    """One line per field under `prefix` ("" for all): name, value, meaning; a UrtError where there is none.
 
     >>> print(describe(TrainConfig, "trainer.num_nodes"))
     trainer.num_nodes = 1
@@ -24,7 +25,9 @@ def describe(schema: type[TrainConfig], prefix: str = "") -> str:
     for name, value, meaning in _walk(schema(), ""):
         if name == prefix or name.startswith(f"{prefix}.") or not prefix:
             lines.append(f"{name} = {value}\n{textwrap.indent(textwrap.fill(meaning, 100), '    ')}")
-    return "\n".join(lines) or f"no field begins with {prefix!r}"
+    if not lines:
+        raise UrtError(f"no field begins with {prefix!r}; --fields alone lists all")
+    return "\n".join(lines)
 
 
 def _walk(config: Any, path: str) -> list[tuple[str, Any, str]]:
