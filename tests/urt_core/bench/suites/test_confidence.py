@@ -84,9 +84,9 @@ def test_only_what_the_judgements_hold_is_reported_and_ties_are_no_labels(pair) 
     assert found["margin"].n == 1
 
 
-def test_a_confidence_comes_back_through_json(pair) -> None:
+def test_a_confidence_comes_back_through_json(pair, tmp_path) -> None:
     found = confidence("votes", [(0.9, pair), (0.6, pair), (0.2, pair)])
-    assert Confidence.from_json(json.loads(json.dumps(asdict(found)))) == found
+    assert Confidence.from_json(json.loads(json.dumps(asdict(found))), path=tmp_path) == found
 
 
 def test_a_stated_confidence_stands_beside_the_others_where_there_is_one(pair) -> None:
