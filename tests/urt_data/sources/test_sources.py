@@ -58,7 +58,6 @@ def test_an_installed_one_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) 
         ("own_source:nothing", r"source 'own_source:nothing' is a int; expected: a urt_data.sources.Source"),
         ("own_source:raising", "source 'own_source:raising' raised KeyError: .*; expected: a urt_data.sources.Source"),
         ("own_source:leaving", "source 'own_source:leaving' raised SystemExit: 0; expected"),
-        ("own_source:chosen", "source 'own_source:chosen' raised TypeError"),
         ("own_source:number", r"source 'own_source:number' is a int"),
         (
             "own_source:no_pairs",
@@ -70,10 +69,15 @@ def test_an_installed_one_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_what_is_no_source_is_said(name: str, message: str) -> None:
-    options = {"pairs": "all"} if name == "own_source:chosen" else {}
     with pytest.raises(ConfigError, match=message) as caught:
-        get(name, **options)
+        get(name)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["own_source:chosen", "generic"])
+def test_an_option_that_a_function_does_not_have_is_named(name: str) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'speed'"):
+        get(name, speed="fast")
 
 
 def test_the_package_exports_what_a_source_is_made_of() -> None:

@@ -138,5 +138,5 @@ def test_an_empty_micro_batch_keeps_the_graph(policy, records):
 
 
 def test_a_wrong_path_is_said_before_the_first_rollout():
-    with pytest.raises(ConfigError, match=r"grpo\.surrogate is 'klip'; allowed: clip, cispo, nll, dpo"):
+    with pytest.raises(ConfigError, match=r"grpo\.surrogate is 'klip'; allowed: clip, cispo, or an import path"):
         surrogate_of(GRPOConfig(surrogate="klip"))

@@ -9,6 +9,7 @@ set (docs/sources.md lists them), `own` reads tables, folders and tars of your o
 """
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 from urt_core.doors import load_door, what_was_raised
@@ -95,14 +96,17 @@ def get(name: str, **options: Any) -> Source:
     """The source called `name` with its options: `pairing` of rank lists, or all about your own table (`generic`).
 
     A source of your own is named by its import path, `package.module:name`, or by an entry point of the group
-    `urt.sources`.
+    `urt.sources`. A `TypeError` names an option that a function does not have.
     """
     found = load_door(name, kind="source", group=GROUP, built_in=SOURCES, expected=EXPECTED)
     if isinstance(found, Source):
         source = found.configured(**options)
+    elif not callable(found):
+        source = found
     else:
+        signature(found).bind(**options)
         try:
-            source = found(**options) if callable(found) else found
+            source = found(**options)
         except UrtError:
             raise
         except (Exception, SystemExit) as error:
