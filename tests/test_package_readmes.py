@@ -1,12 +1,13 @@
 """What the packages' READMEs show runs as it stands there (that of urt-core: tests/urt_core/test_readme.py)."""
 
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.shell import commands_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,11 +28,7 @@ def test_pairs_are_written_streamed_and_proven(tmp_path: Path) -> None:
     batches = run_examples("urt-data", tmp_path).splitlines()
     assert len(batches) == 2
     assert batches[0].count("sprites-train") == 4
-    lines = [
-        shlex.split(line, comments=True)
-        for block in blocks("urt-data", "bash")
-        for line in block.replace("\\\n", " ").splitlines()
-    ]
+    lines = [command for block in blocks("urt-data", "bash") for command in commands_of(block)]
     commands = [line for line in lines if line[:1] == ["urt-data"] and "pairs" in line and "decontaminate" not in line]
     assert [command[1] for command in commands] == ["verify", "stats", "inspect"]
     for command in commands:

@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.shell import commands_of
 from urt_core import Dialect, JudgeSpec, Status
 from urt_data import ShardFolder, sources
 from urt_train.cli import compose
@@ -31,13 +31,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 def command_lines() -> list[list[str]]:
     """The words of each command line of all pages, without the pages' remarks behind `#`."""
-    lines = [
-        shlex.split(line, comments=True)
-        for page in PAGES
-        for block in blocks(page, "bash")
-        for line in block.replace("\\\n", " ").splitlines()
-    ]
-    return [line for line in lines if line]
+    return [command for page in PAGES for block in blocks(page, "bash") for command in commands_of(block)]
 
 
 def commands(first_word: str) -> list[list[str]]:

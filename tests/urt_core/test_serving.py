@@ -6,13 +6,13 @@ import importlib
 import io
 import json
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from tests.shell import commands_of
 from urt_core import Dialect, JudgeSpec, Scorer
 from urt_core.adapters import flow_grpo, verl_omni
 from urt_core.adapters.served import ServedJudge
@@ -26,12 +26,7 @@ from urt_core.engines.scripted_endpoint import ScriptedEndpoint, chat_reply
 from urt_core.server import create_app
 
 PAGE = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
-COMMANDS = [
-    shlex.split(line)
-    for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
-    for line in block.replace("\\\n", " ").splitlines()
-    if line.strip()
-]
+COMMANDS = [command for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for command in commands_of(block)]
 EXAMPLE = re.compile(r"```python\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
 URL, FOLDER, SERVED_FOLDER = "http://localhost:8000/v1", "outputs/tiny/grpo/model", "outputs/qwen3_vl_8b/grpo/model"
 SPEC = JudgeSpec(
